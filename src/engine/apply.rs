@@ -1,0 +1,324 @@
+//! `apply` and `rollback`: taking a plan's scripts through, one after the other.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::journal::{Journal, Progress};
+use super::ledger;
+use super::plan::{ApplyOptions, Catalog, Plan, Step};
+use super::report::{Direction, MigrationOutcome, MigrationReport, Outcome, RunReport};
+use super::run::Run;
+use super::{Engine, Verb};
+use crate::error::{Error, Failed, OperationFailure, Result, remedy};
+use crate::observe::{Kind, Level};
+use crate::ops::{self, Failure, Halt, Place};
+use crate::script::Operation;
+use crate::source::{self, Directory};
+
+/// Which scripts to run.
+enum Wanted {
+    Apply(ApplyOptions),
+    Rollback { id: Option<String>, from_file: bool },
+}
+
+impl Wanted {
+    fn direction(&self) -> Direction {
+        match self {
+            Self::Apply(_) => Direction::Up,
+            Self::Rollback { .. } => Direction::Down,
+        }
+    }
+
+    fn plan(&self, catalog: &Catalog) -> Result<Plan> {
+        match self {
+            Self::Apply(options) => catalog.plan_apply(options),
+            Self::Rollback { id, from_file } => catalog.plan_rollback(id.as_deref(), *from_file),
+        }
+    }
+}
+
+/// Applies every pending migration in order, or the one asked for.
+///
+/// # Errors
+/// Any [`Error`], with what was applied before it.
+pub async fn apply(
+    engine: &Engine,
+    verb: &Verb,
+    options: ApplyOptions,
+    lock_timeout: Duration,
+) -> Result<RunReport, Failed<RunReport>> {
+    run_scripts(engine, verb, Wanted::Apply(options), lock_timeout).await
+}
+
+/// Rolls every applied migration back in reverse order of application, or the one asked for.
+///
+/// # Errors
+/// Any [`Error`], with what was rolled back before it.
+pub async fn rollback(
+    engine: &Engine,
+    verb: &Verb,
+    id: Option<String>,
+    from_file: bool,
+    lock_timeout: Duration,
+) -> Result<RunReport, Failed<RunReport>> {
+    run_scripts(engine, verb, Wanted::Rollback { id, from_file }, lock_timeout).await
+}
+
+async fn run_scripts(
+    engine: &Engine,
+    verb: &Verb,
+    wanted: Wanted,
+    lock_timeout: Duration,
+) -> Result<RunReport, Failed<RunReport>> {
+    let direction = wanted.direction();
+    // Every file is checked before the server is asked for anything.
+    let files = read_files(engine.migrations_dir())?;
+    let server = engine.server().await?;
+    let mut report = RunReport {
+        database: server.database().to_owned(),
+        direction,
+        migrations: Vec::new(),
+        ignored: files.ignored.clone(),
+    };
+    let plan = plan(engine, &files, &wanted).await?;
+    if plan.steps.is_empty() {
+        return finish_without_steps(plan, report);
+    }
+    let command = match direction {
+        Direction::Up => "apply",
+        Direction::Down => "rollback",
+    };
+    let mut run = Run::open(server, command, lock_timeout, &verb.reporter, &verb.stop).await?;
+    // What was read before the lease may have changed while it was awaited.
+    let result = match self::plan(engine, &files, &wanted).await {
+        Err(error) => Err(error),
+        Ok(plan) => take_through(&mut run, plan, direction, &mut report).await,
+    };
+    run.close().await;
+    match result {
+        Ok(()) => Ok(report),
+        Err(error) => Err(Failed { error, report: Some(report) }),
+    }
+}
+
+async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
+    let records = ledger::read(engine.server().await?).await?;
+    wanted.plan(&Catalog::new(files.migrations.clone(), records))
+}
+
+fn finish_without_steps(plan: Plan, mut report: RunReport) -> Result<RunReport, Failed<RunReport>> {
+    report.migrations.extend(already_applied(&plan));
+    match plan.blocked {
+        None => Ok(report),
+        Some((id, name, error)) => {
+            report.migrations.push(blocked(id, name, report.direction, &error));
+            Err(Failed { error, report: Some(report) })
+        }
+    }
+}
+
+async fn take_through(run: &mut Run, plan: Plan, direction: Direction, report: &mut RunReport) -> Result<()> {
+    report.migrations.extend(already_applied(&plan));
+    for step in &plan.steps {
+        run.safe_point()?;
+        let mut migration = MigrationReport {
+            id: step.id.clone(),
+            name: step.name.clone(),
+            direction,
+            outcome: MigrationOutcome::Interrupted,
+            resumed: step.resume.is_some(),
+            seconds: 0.0,
+            operations: Vec::new(),
+            error: None,
+        };
+        let result = take_one(run, step, direction, &mut migration).await;
+        if let Err(error) = &result {
+            migration.error = Some(error.to_string());
+        }
+        report.migrations.push(migration);
+        result?;
+    }
+    match plan.blocked {
+        None => Ok(()),
+        Some((id, name, error)) => {
+            report.migrations.push(blocked(id, name, direction, &error));
+            Err(error)
+        }
+    }
+}
+
+/// Runs one script from where the journal says to its end.
+async fn take_one(run: &mut Run, step: &Step, direction: Direction, report: &mut MigrationReport) -> Result<()> {
+    let speaker = run.reporter.clone();
+    run.reporter = speaker.for_migration(&step.id);
+    let started = Instant::now();
+    let result = run_operations(run, step, direction, report, started).await;
+    report.seconds = started.elapsed().as_secs_f64();
+    let result = match result {
+        Ok(()) => ledger::finish(run, &step.id, direction, report).await,
+        Err(error) => Err(error),
+    };
+    match &result {
+        Ok(()) => {
+            let (outcome, kind, did) = match direction {
+                Direction::Up => (MigrationOutcome::Applied, Kind::MigrationApplied, "Applied"),
+                Direction::Down => (MigrationOutcome::RolledBack, Kind::MigrationRolledBack, "Rolled back"),
+            };
+            report.outcome = outcome;
+            let message = format!("{did} {} ({}) in {:.1} s.", step.id, step.name, report.seconds);
+            run.reporter.tell(kind, Level::Info, message);
+        }
+        Err(error @ Error::Operation(_)) => {
+            report.outcome = MigrationOutcome::Failed;
+            run.reporter.tell(Kind::MigrationFailed, Level::Error, error.to_string());
+        }
+        Err(error) => {
+            // After a lost lease nothing more is written, not even this.
+            if !matches!(error, Error::LeaseLost(_)) {
+                let _ = ledger::note_interruption(run, &step.id, report, &error.to_string()).await;
+            }
+            run.reporter.tell(Kind::MigrationInterrupted, Level::Warning, error.to_string());
+        }
+    }
+    run.reporter = speaker;
+    result
+}
+
+async fn run_operations(
+    run: &mut Run,
+    step: &Step,
+    direction: Direction,
+    report: &mut MigrationReport,
+    started: Instant,
+) -> Result<()> {
+    ledger::begin(run, step, direction).await?;
+    let progress = step.resume.clone().unwrap_or_else(|| Progress::new(direction));
+    let finished = progress.finished();
+    let operations = step.script.operations.len();
+    let verb = match direction {
+        Direction::Up => "Applying",
+        Direction::Down => "Rolling back",
+    };
+    let message = match finished {
+        _ if step.resume.is_none() => format!("{verb} {} ({}): {operations} operations.", step.id, step.name),
+        _ => format!("{verb} {} ({}): carrying on behind {finished} of {operations} operations.", step.id, step.name),
+    };
+    run.reporter.tell(Kind::MigrationStarted, Level::Info, message);
+    let mut journal = Journal::new(&step.id, progress);
+    for (index, operation) in step.script.operations.iter().enumerate().skip(finished) {
+        let place = Place { index, operations };
+        if let Err(error) = run.safe_point() {
+            return Err(stopped(error, step, place, &journal));
+        }
+        let begun = Instant::now();
+        let what = format!("{} on {}", operation.kind(), operation.collection);
+        let number = index + 1;
+        run.reporter.operation(
+            Kind::OperationStarted,
+            number,
+            operations,
+            format!("Operation {number} of {operations}: {what}."),
+        );
+        match ops::carry_out(run, &mut journal, operation, place).await {
+            Ok(done) => {
+                let note = done.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+                let message = format!("Operation {number} of {operations}: {what} finished{note}.");
+                run.reporter.operation(Kind::OperationFinished, number, operations, message);
+                report.operations.push(done);
+            }
+            Err(Halt::Failed(failure)) => {
+                report.operations.push(ops::report(&journal, operation, place, begun, Some(Outcome::Failed)));
+                report.seconds = started.elapsed().as_secs_f64();
+                report.outcome = MigrationOutcome::Failed;
+                let failure = describe(step, direction, operation, place, &journal, failure);
+                report.error = Some(failure.sentence());
+                ledger::fail(run, &step.id, direction, &failure, report).await?;
+                return Err(Error::Operation(Box::new(failure)));
+            }
+            Err(Halt::Stopped(error)) => {
+                report.operations.push(ops::report(&journal, operation, place, begun, Some(Outcome::Interrupted)));
+                return Err(stopped(error, step, place, &journal));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A stop in words: where, and how to go on.
+fn stopped(error: Error, step: &Step, place: Place, journal: &Journal) -> Error {
+    let Error::Interrupted(why) = error else { return error };
+    let documents = journal.progress.operations.get(place.index).map_or(0, |operation| operation.counts.documents());
+    let within =
+        if documents > 0 { format!(", {documents} documents of the next one are done") } else { String::new() };
+    Error::Interrupted(format!(
+        "{why} {} ({}): {} of {} operations are done{within}. Run the same command again to carry on, or `rollback {}` to undo it.",
+        step.id, step.name, place.index, place.operations, step.id
+    ))
+}
+
+/// A failure in words: which operation of which file, why, what is done so far, what to do next.
+fn describe(
+    step: &Step,
+    direction: Direction,
+    operation: &Operation,
+    place: Place,
+    journal: &Journal,
+    failure: Failure,
+) -> OperationFailure {
+    let own = journal.progress.operations.get(place.index);
+    let documents = own.map_or(0, |own| own.counts.documents());
+    let before = match place.index {
+        0 => "No operation before it was to be done".to_owned(),
+        1 => "Operation 1 is done".to_owned(),
+        n => format!("Operations 1 to {n} are done"),
+    };
+    let own = if documents > 0 {
+        format!("; of this one, {documents} documents are done")
+    } else {
+        "; of this one, nothing is done".to_owned()
+    };
+    OperationFailure {
+        migration: step.id.clone(),
+        source: step.origin.clone(),
+        direction: direction.as_str().to_owned(),
+        index: place.index + 1,
+        operations: place.operations,
+        kind: operation.kind().to_owned(),
+        collection: operation.collection.clone(),
+        remedy: failure.remedy.unwrap_or_else(|| remedy(failure.code, operation.kind()).to_owned()),
+        cause: failure.cause,
+        code: failure.code,
+        done: format!("{before}{own}."),
+    }
+}
+
+fn already_applied(plan: &Plan) -> Option<MigrationReport> {
+    plan.already_applied.as_ref().map(|(id, name)| MigrationReport {
+        id: id.clone(),
+        name: name.clone(),
+        direction: Direction::Up,
+        outcome: MigrationOutcome::AlreadyApplied,
+        resumed: false,
+        seconds: 0.0,
+        operations: Vec::new(),
+        error: None,
+    })
+}
+
+fn blocked(id: String, name: String, direction: Direction, error: &Error) -> MigrationReport {
+    MigrationReport {
+        id,
+        name,
+        direction,
+        outcome: MigrationOutcome::Failed,
+        resumed: false,
+        seconds: 0.0,
+        operations: Vec::new(),
+        error: Some(error.to_string()),
+    }
+}
+
+/// The migrations directory's files; none for an engine that works on the database's records only.
+pub(super) fn read_files(directory: Option<&Path>) -> Result<Directory> {
+    directory.map_or_else(|| Ok(Directory::default()), source::read_directory)
+}

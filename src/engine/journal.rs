@@ -1,0 +1,386 @@
+//! The journal: how far a migration's script is, kept in its record and written in the very transaction
+//! that does the work.
+//!
+//! Every entry moves `progress.seq` from one number to the next and carries the fencing token in its
+//! filter. So an entry is made once or not at all, and a run that has lost its lease makes none.
+
+use bson::{Document, RawBson, RawDocument, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
+use mongodb::ClientSession;
+use serde::{Deserialize, Serialize};
+
+use super::ledger;
+use super::patience::Patience;
+use super::report::{Counts, Direction, Outcome};
+use super::run::Run;
+use super::transaction::{Body, attempt, written};
+use crate::error::{Error, Result};
+use crate::observe::Stop;
+use crate::server::{Server, ServerError};
+
+/// How far one script is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Which script.
+    pub direction: Direction,
+    /// Number of the last entry.
+    pub seq: i64,
+    /// The operations begun, in order; only the last may be unfinished.
+    pub operations: Vec<OperationProgress>,
+    /// Where the unfinished operation is.
+    pub position: Option<Position>,
+}
+
+/// How far one operation is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationProgress {
+    /// The operation's fingerprint: a resumed run compares it.
+    pub hash: String,
+    /// Whether some of it may stand in the database.
+    pub begun: bool,
+    /// How it ended, once it has.
+    pub outcome: Option<Outcome>,
+    /// Documents so far.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Transactions so far, or writes where there are none.
+    pub chunks: i64,
+    /// Attempts that met another writer.
+    pub conflicts: i64,
+    /// What else there is to say.
+    pub note: Option<String>,
+}
+
+/// Where an unfinished operation is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Position {
+    /// Working through a collection by `_id`: done up to `after`, to be done up to `upper`.
+    Ids {
+        /// The last `_id` there was at the start.
+        upper: RawBson,
+        /// The last `_id` done.
+        after: Option<RawBson>,
+    },
+    /// Working through the documents of an insert: `next` comes next.
+    List {
+        /// Index of the next document.
+        next: usize,
+        /// What the `_id`s of documents without one are counted from, so that a resumed run gives the same.
+        seed: ObjectId,
+    },
+    /// In one step.
+    Whole,
+}
+
+impl OperationProgress {
+    /// An operation not yet begun.
+    pub fn new(hash: &str) -> Self {
+        Self {
+            hash: hash.to_owned(),
+            begun: false,
+            outcome: None,
+            counts: Counts::default(),
+            chunks: 0,
+            conflicts: 0,
+            note: None,
+        }
+    }
+}
+
+impl Position {
+    fn to_raw(&self) -> RawDocumentBuf {
+        match self {
+            Self::Ids { upper, after: None } => rawdoc! {"kind": "ids", "upper": upper.clone()},
+            Self::Ids { upper, after: Some(after) } => {
+                rawdoc! {"kind": "ids", "upper": upper.clone(), "after": after.clone()}
+            }
+            Self::List { next, seed } => {
+                rawdoc! {"kind": "list", "next": i64::try_from(*next).unwrap_or(i64::MAX), "seed": *seed}
+            }
+            Self::Whole => rawdoc! {"kind": "whole"},
+        }
+    }
+
+    fn from_raw(raw: &RawDocument) -> Result<Self, String> {
+        let value = |name: &str| -> Result<Option<RawBson>, String> {
+            raw.get(name).map(|found| found.map(RawBson::from)).map_err(|e| e.to_string())
+        };
+        match raw.get_str("kind") {
+            Ok("ids") => {
+                Ok(Self::Ids { upper: value("upper")?.ok_or("position.upper is missing")?, after: value("after")? })
+            }
+            Ok("list") => Ok(Self::List {
+                next: raw
+                    .get_i64("next")
+                    .ok()
+                    .and_then(|next| usize::try_from(next).ok())
+                    .ok_or("position.next is missing")?,
+                seed: raw.get_object_id("seed").map_err(|_| "position.seed is missing")?,
+            }),
+            Ok("whole") => Ok(Self::Whole),
+            _ => Err("position.kind is unknown".to_owned()),
+        }
+    }
+}
+
+impl Progress {
+    /// Nothing done yet.
+    pub fn new(direction: Direction) -> Self {
+        Self { direction, seq: 0, operations: Vec::new(), position: None }
+    }
+
+    /// Operations finished.
+    pub fn finished(&self) -> usize {
+        self.operations.iter().filter(|operation| operation.outcome.is_some()).count()
+    }
+
+    /// The same without an operation of which nothing stands in the database.
+    pub fn settled(mut self) -> Self {
+        if self.operations.last().is_some_and(|last| last.outcome.is_none() && !last.begun) {
+            self.operations.pop();
+            self.position = None;
+        }
+        self
+    }
+
+    /// As a ledger record that begins has it.
+    pub fn fresh(direction: Direction) -> Document {
+        doc! {"direction": direction.as_str(), "seq": 0_i64, "operations": []}
+    }
+
+    /// Reads what [`fresh`](Self::fresh) and [`Journal::advance`] write.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a record that somebody edited.
+    pub fn from_raw(raw: &RawDocument) -> Result<Self, String> {
+        let direction = match raw.get_str("direction") {
+            Ok("up") => Direction::Up,
+            Ok("down") => Direction::Down,
+            _ => return Err("progress.direction is neither up nor down".to_owned()),
+        };
+        let mut operations = Vec::new();
+        for item in raw.get_array("operations").map_err(|_| "progress.operations is no array")? {
+            let document =
+                item.ok().and_then(|value| value.as_document()).ok_or("progress.operations holds something else")?;
+            operations.push(
+                bson::deserialize_from_slice(document.as_bytes()).map_err(|e| format!("progress.operations: {e}"))?,
+            );
+        }
+        let position = match raw.get_document("position") {
+            Ok(position) => Some(Position::from_raw(position)?),
+            Err(_) => None,
+        };
+        let progress = Self {
+            direction,
+            seq: raw.get_i64("seq").map_err(|_| "progress.seq is no 64-bit number")?,
+            operations,
+            position,
+        };
+        let unfinished = progress.operations.len() - progress.finished();
+        let last_open = progress.operations.last().is_some_and(|last| last.outcome.is_none());
+        if unfinished > 1 || (unfinished == 1 && !last_open) {
+            return Err("an operation before the last one is unfinished".to_owned());
+        }
+        if last_open && progress.position.is_none() {
+            return Err("progress.position is missing".to_owned());
+        }
+        Ok(progress)
+    }
+}
+
+/// The journal of the migration under way.
+#[derive(Debug)]
+pub struct Journal {
+    id: String,
+    /// How far it is: what the record says.
+    pub progress: Progress,
+}
+
+/// Why an entry was not made.
+#[derive(Debug)]
+pub enum Refused {
+    /// The server refused the work; nothing was written, where there are transactions.
+    Server(ServerError),
+    /// The run cannot go on.
+    Run(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl Journal {
+    /// The journal of a migration that [`ledger::begin`] has written.
+    pub fn new(id: &str, progress: Progress) -> Self {
+        Self { id: id.to_owned(), progress }
+    }
+
+    /// Makes one entry without other work: operation `index` (from 0) now stands as `operation` and
+    /// `position` say.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`], or the server's.
+    pub async fn note(
+        &mut self,
+        run: &mut Run,
+        index: usize,
+        operation: OperationProgress,
+        position: Option<Position>,
+    ) -> Result<()> {
+        // Once the work is done it must be recorded, however long the primary is away.
+        let stop = if operation.outcome.is_some() { Stop::new() } else { run.stop.clone() };
+        let reporter = run.reporter.clone();
+        let mut patience = Patience::new(&reporter, &stop);
+        loop {
+            let entry = |()| (operation.clone(), position.clone());
+            match self.advance(run, index, false, &mut NoWork, entry).await {
+                Ok(()) => return Ok(()),
+                Err(Refused::Run(e)) => return Err(e),
+                Err(Refused::Server(e)) => patience.wait(e).await?.map_err(Error::server("Writing the ledger"))?,
+            }
+        }
+    }
+
+    /// Does `work` and makes its entry: in one transaction if `atomic`, else one after the other. Tried
+    /// once: the caller decides what to do about a conflict.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn advance<W: Body>(
+        &mut self,
+        run: &mut Run,
+        index: usize,
+        atomic: bool,
+        work: &mut W,
+        entry: impl FnMut(W::Output) -> (OperationProgress, Option<Position>) + Send,
+    ) -> Result<(), Refused>
+    where
+        W::Output: Copy,
+    {
+        let mut body = Entry {
+            work,
+            make: entry,
+            id: &self.id,
+            token: run.lease.token(),
+            status: match self.progress.direction {
+                Direction::Up => "applying",
+                Direction::Down => "rolling_back",
+            },
+            seq: self.progress.seq,
+            index,
+            made: None,
+        };
+        let session = atomic.then_some(&mut run.session);
+        let result = attempt(&run.server, session, &mut body).await;
+        match (result, body.made.take()) {
+            (Ok(Some(())), Some((operation, position))) => {
+                self.progress.seq += 1;
+                self.progress.operations.truncate(index);
+                self.progress.operations.push(operation);
+                self.progress.position = position;
+                Ok(())
+            }
+            // The guard did not hold: another run's token, or our own entry of an attempt whose answer was lost.
+            (Ok(_), _) if self.was_made(run).await? => Ok(()),
+            (Ok(_), _) => Err(Refused::Run(run.lease_lost())),
+            // A commit whose answer is lost may have happened.
+            (Err(e), _) if e.commit_unknown && self.was_made(run).await? => Ok(()),
+            (Err(e), _) => Err(Refused::Server(e)),
+        }
+    }
+
+    /// Whether the record already holds the next entry, made by this very run; takes it over if so.
+    async fn was_made(&mut self, run: &Run) -> Result<bool> {
+        let record = run
+            .server
+            .find_all(doc! {
+                "find": ledger::COLLECTION,
+                "filter": {"_id": &self.id, "token": run.lease.token(), "progress.seq": self.progress.seq + 1},
+                "projection": {"progress": 1},
+                "limit": 1,
+            })
+            .await
+            .map_err(Error::server("Reading the ledger"))?;
+        let Some(progress) = record.first().and_then(|record| record.get_document("progress").ok()) else {
+            return Ok(false);
+        };
+        self.progress = Progress::from_raw(progress)
+            .map_err(|e| Error::WrongState(format!("The record of {} cannot be read: {e}.", self.id)))?;
+        Ok(true)
+    }
+}
+
+struct NoWork;
+
+impl Body for NoWork {
+    type Output = ();
+
+    async fn write(&mut self, _: &Server, _: Option<&mut ClientSession>) -> Result<Option<()>, ServerError> {
+        Ok(Some(()))
+    }
+}
+
+/// Work and its entry, as one transaction's body.
+struct Entry<'a, W: Body, F> {
+    work: &'a mut W,
+    make: F,
+    id: &'a str,
+    token: i64,
+    status: &'static str,
+    seq: i64,
+    index: usize,
+    made: Option<(OperationProgress, Option<Position>)>,
+}
+
+impl<W, F> Body for Entry<'_, W, F>
+where
+    W: Body,
+    W::Output: Copy,
+    F: FnMut(W::Output) -> (OperationProgress, Option<Position>) + Send,
+{
+    type Output = ();
+
+    async fn write(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+    ) -> Result<Option<()>, ServerError> {
+        let Some(output) = self.work.write(server, session.as_deref_mut()).await? else {
+            return Ok(None);
+        };
+        let (operation, position) = (self.make)(output);
+        let document = bson::serialize_to_raw_document_buf(&operation)
+            .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
+        let slot = format!("progress.operations.{}", self.index);
+        let slot = <&bson::raw::CStr>::try_from(slot.as_str())
+            .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?
+            .to_owned();
+        let mut set = rawdoc! {"progress.seq": self.seq + 1};
+        set.append(&slot, document);
+        let mut change = RawDocumentBuf::new();
+        match &position {
+            Some(position) => {
+                set.append(bson::raw::cstr!("progress.position"), position.to_raw());
+                change.append(bson::raw::cstr!("$set"), set);
+            }
+            None => {
+                change.append(bson::raw::cstr!("$set"), set);
+                change.append(bson::raw::cstr!("$unset"), rawdoc! {"progress.position": ""});
+            }
+        }
+        let mut command = rawdoc! {
+            "update": ledger::COLLECTION,
+            "updates": [{
+                "q": {"_id": self.id, "token": self.token, "status": self.status, "progress.seq": self.seq},
+                "u": change,
+            }],
+        };
+        if session.is_none() {
+            command.append(bson::raw::cstr!("writeConcern"), rawdoc! {"w": "majority"});
+        }
+        self.made = Some((operation, position));
+        let reply = server.run_raw(command, session).await?;
+        Ok((written(&reply) > 0).then_some(()))
+    }
+}

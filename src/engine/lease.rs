@@ -1,0 +1,437 @@
+//! One writer at a time: a lease in `migrations_lock`.
+//!
+//! The lease is one document, judged by the server's clock, [`DURATION`] long and renewed while the run
+//! lives. Each taking raises its fencing token. Who takes over from an owner that did not release ends
+//! that owner's server session, so that its open transaction blocks nobody, and raises the token in the
+//! records of unfinished migrations: every write of a run carries its token in its filter, so a run that
+//! wakes up after losing its lease writes nothing more.
+
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document, doc};
+use serde::Serialize;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::identity::Identity;
+use super::patience::Patience;
+use crate::error::{Error, Result};
+use crate::observe::{Kind, Level, Reporter, Stop};
+use crate::server::{Server, ServerError, codes};
+
+/// The collection that holds the lease.
+pub const COLLECTION: &str = "migrations_lock";
+/// How long a lease lasts without renewal.
+pub const DURATION: Duration = Duration::from_secs(30);
+/// Renewed often enough that two failures in a row lose nothing.
+const RENEWAL: Duration = Duration::from_secs(8);
+const RENEWAL_RETRY: Duration = Duration::from_secs(2);
+/// How often a waiting run looks again.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Who holds the lease, for people.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Holder {
+    /// The run's id.
+    pub run: String,
+    /// What it runs, such as `apply`.
+    pub command: String,
+    /// Its host.
+    pub host: String,
+    /// Its process there.
+    pub pid: i64,
+    /// Who started it.
+    pub user: String,
+    /// When it took the lease.
+    pub since: Option<DateTime>,
+    /// When it last renewed it.
+    pub renewed_at: Option<DateTime>,
+    /// When it ends unless renewed.
+    pub expires_at: Option<DateTime>,
+    /// Whether it has ended, by the server's clock.
+    pub expired: bool,
+}
+
+impl Holder {
+    fn from_lock(lock: &Document) -> Option<(Self, Document)> {
+        let owner = lock.get_document("owner").ok()?;
+        let text = |name: &str| owner.get_str(name).unwrap_or("unknown").to_owned();
+        let date = |name: &str| lock.get_datetime(name).ok().copied();
+        let holder = Self {
+            run: text("run"),
+            command: text("command"),
+            host: text("host"),
+            pid: owner.get_i64("pid").unwrap_or_default(),
+            user: text("user"),
+            since: date("acquired_at"),
+            renewed_at: date("renewed_at"),
+            expires_at: date("expires_at"),
+            expired: lock.get_bool("expired").unwrap_or(false),
+        };
+        Some((holder, owner.clone()))
+    }
+
+    /// The owner in words: what, who, where, since when.
+    pub fn describe(&self) -> String {
+        let since =
+            self.since.and_then(|at| at.try_to_rfc3339_string().ok()).unwrap_or_else(|| "an unknown time".to_owned());
+        format!("`{}` by {} on host {} (process {}), since {since}", self.command, self.user, self.host, self.pid)
+    }
+}
+
+/// The lease of a run. [`release`](Self::release) gives it back; dropped, it runs out.
+#[derive(Debug)]
+pub struct Lease {
+    server: Server,
+    run: String,
+    token: i64,
+    lost: CancellationToken,
+    renewal: JoinHandle<()>,
+}
+
+impl Lease {
+    /// Takes the lease, waiting for its holder at most `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::LockHeld`] naming the holder when the time is over; [`Error::Interrupted`] when stopped.
+    pub async fn acquire(
+        server: &Server,
+        identity: &Identity,
+        owner: &Document,
+        timeout: Duration,
+        reporter: &Reporter,
+        stop: &Stop,
+    ) -> Result<Self> {
+        let run = owner.get_str("run").unwrap_or_default().to_owned();
+        let deadline = Instant::now() + timeout;
+        let mut dead_run = String::new();
+        let mut told = false;
+        loop {
+            let lock = try_take(server, owner, &dead_run, reporter, stop).await?;
+            let Some((holder, holding)) = Holder::from_lock(&lock) else {
+                return Err(Error::WrongState(format!(
+                    "The lock document in {COLLECTION} cannot be read: {}. Remove it with `unlock --force`.",
+                    crate::server::show(&Bson::Document(lock))
+                )));
+            };
+            if holder.run == run {
+                let token = lock.get_i64("token").unwrap_or_default();
+                reporter.tell(Kind::LockTaken, Level::Debug, format!("Holding the lock (token {token})."));
+                let retired = lock.get_array("retired").cloned().unwrap_or_default();
+                if !retired.is_empty() {
+                    fence(server, &run, token, retired, reporter, stop).await?;
+                }
+                return Ok(Self::start(server, run, token));
+            }
+            if identity.proves_dead(&holding) && dead_run != holder.run {
+                reporter.tell(
+                    Kind::LockTakenOver,
+                    Level::Warning,
+                    format!("Taking over the lock of {}: that process is dead.", holder.describe()),
+                );
+                dead_run = holder.run;
+                continue;
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return Err(held(holder, timeout));
+            }
+            if !told {
+                told = true;
+                reporter.tell(
+                    Kind::LockWaiting,
+                    Level::Warning,
+                    format!("Waiting up to {} s for the lock: {}.", timeout.as_secs_f64(), holder.describe()),
+                );
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL.min(deadline - now)) => {}
+                () = stop.cancelled() => {
+                    return Err(Error::Interrupted("Stopped while waiting for the lock; nothing was done.".to_owned()));
+                }
+            }
+        }
+    }
+
+    fn start(server: &Server, run: String, token: i64) -> Self {
+        let lost = CancellationToken::new();
+        let renewal = tokio::spawn(renew(server.clone(), run.clone(), token, lost.clone()));
+        Self { server: server.clone(), run, token, lost, renewal }
+    }
+
+    /// The fencing token of this taking.
+    pub fn token(&self) -> i64 {
+        self.token
+    }
+
+    /// Whether another run is known to have taken over.
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// The command that proves and renews the lease, to be sent inside a transaction with what needs the
+    /// proof: it touches no document where the lease is not ours any more.
+    pub fn proof(&self) -> Document {
+        renewal_command(&self.run, self.token)
+    }
+
+    /// Gives the lease back.
+    ///
+    /// # Errors
+    /// The server's; the lease then runs out by itself.
+    pub async fn release(self) -> Result<(), ServerError> {
+        self.renewal.abort();
+        self.server
+            .run(
+                doc! {
+                    "update": COLLECTION,
+                    "updates": [{
+                        "q": {"_id": "lock", "owner.run": &self.run, "token": self.token},
+                        "u": {"$unset": {"owner": ""}, "$set": {"expires_at": DateTime::from_millis(0)}},
+                    }],
+                    "writeConcern": {"w": "majority"},
+                },
+                None,
+            )
+            .await
+            .map(drop)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+fn held(holder: Holder, timeout: Duration) -> Error {
+    let until = holder
+        .expires_at
+        .and_then(|at| at.try_to_rfc3339_string().ok())
+        .map(|at| format!(" If that process is gone, the lease ends by itself at {at} (server time)."))
+        .unwrap_or_default();
+    Error::LockHeld {
+        message: format!(
+            "Another run holds the lock: {}. Waited {} s; nothing was done. Wait for it to finish, or raise \
+             --lock-timeout.{until} `unlock --force` breaks the lock of a run that is known to be gone.",
+            holder.describe(),
+            timeout.as_secs_f64()
+        ),
+        owner: Box::new(holder),
+    }
+}
+
+/// Takes the lease if it is free, expired, or `dead_run`'s, and returns the lock as it then stands.
+async fn try_take(
+    server: &Server,
+    owner: &Document,
+    dead_run: &str,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<Document> {
+    let duration = i64::try_from(DURATION.as_millis()).unwrap_or(i64::MAX);
+    // The clock is the server's, so the decision must be the server's too: a pipeline update. With $expr
+    // and $$NOW in an upsert's filter the server refuses (224).
+    let free = doc! {"$or": [
+        {"$not": ["$owner"]},
+        {"$lte": ["$expires_at", "$$NOW"]},
+        {"$eq": ["$owner.run", {"$literal": dead_run}]},
+    ]};
+    let taken = doc! {
+        "_id": "lock",
+        "token": {"$add": [{"$ifNull": ["$token", 0_i64]}, 1_i64]},
+        "owner": {"$literal": owner.clone()},
+        "acquired_at": "$$NOW",
+        "renewed_at": "$$NOW",
+        "expires_at": {"$add": ["$$NOW", duration]},
+        // Sessions of owners that never released, until somebody has ended them.
+        "retired": {"$concatArrays": [
+            {"$ifNull": ["$retired", []]},
+            {"$cond": [{"$eq": [{"$type": "$owner.session"}, "object"]}, ["$owner.session"], []]},
+        ]},
+    };
+    let command = doc! {
+        "findAndModify": COLLECTION,
+        "query": {"_id": "lock"},
+        "update": [{"$replaceWith": {"$cond": [free, taken, "$$ROOT"]}}],
+        "upsert": true,
+        "new": true,
+        "writeConcern": {"w": "majority"},
+    };
+    let mut patience = Patience::new(reporter, stop);
+    loop {
+        match server.run(command.clone(), None).await {
+            Ok(reply) => return Ok(reply.get_document("value").cloned().unwrap_or_default()),
+            // Two runs made the document at once.
+            Err(e) if e.is(codes::DUPLICATE_KEY) => {}
+            Err(e) => patience.wait(e).await?.map_err(Error::server("Taking the lock"))?,
+        }
+    }
+}
+
+/// Makes sure that earlier owners write nothing more.
+async fn fence(
+    server: &Server,
+    run: &str,
+    token: i64,
+    retired: Vec<Bson>,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<()> {
+    reporter.tell(
+        Kind::LockTakenOver,
+        Level::Warning,
+        "Took over the lock of a run that did not release it; ending its server session.",
+    );
+    // Without this, the transaction that a killed run left open blocks its documents for a minute or more.
+    if let Err(e) = server.run_admin(doc! {"killSessions": retired}).await {
+        reporter.tell(
+            Kind::Warning,
+            Level::Warning,
+            format!("The server session of the earlier run could not be ended ({e}); its open transaction, if it has one, ends by itself within a minute."),
+        );
+    }
+    raise_token(server, token, reporter, stop).await?;
+    let mut patience = Patience::new(reporter, stop);
+    let command = doc! {
+        "update": COLLECTION,
+        "updates": [{"q": {"_id": "lock", "owner.run": run}, "u": {"$set": {"retired": []}}}],
+        "writeConcern": {"w": "majority"},
+    };
+    loop {
+        match server.run(command.clone(), None).await {
+            Ok(_) => return Ok(()),
+            Err(e) => patience.wait(e).await?.map_err(Error::server("Taking over the lock"))?,
+        }
+    }
+}
+
+/// Raises the fencing token in the record of every unfinished migration.
+async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
+    let mut patience = Patience::new(reporter, stop);
+    let command = doc! {
+        "update": super::ledger::COLLECTION,
+        "updates": [{
+            "q": {"status": {"$in": ["applying", "rolling_back", "failed"]}},
+            "u": {"$max": {"token": token}},
+            "multi": true,
+        }],
+        "writeConcern": {"w": "majority"},
+    };
+    loop {
+        match server.run(command.clone(), None).await {
+            Ok(_) => return Ok(()),
+            // The killed run's transaction may hold the record for a moment longer.
+            Err(e) => patience.wait(e).await?.map_err(Error::server("Fencing the earlier run"))?,
+        }
+    }
+}
+
+fn renewal_command(run: &str, token: i64) -> Document {
+    let duration = i64::try_from(DURATION.as_millis()).unwrap_or(i64::MAX);
+    doc! {
+        "update": COLLECTION,
+        "updates": [{
+            "q": {"_id": "lock", "owner.run": run, "token": token},
+            "u": [{"$set": {"renewed_at": "$$NOW", "expires_at": {"$add": ["$$NOW", duration]}}}],
+        }],
+    }
+}
+
+/// Renews until the lease is another's.
+async fn renew(server: Server, run: String, token: i64, lost: CancellationToken) {
+    let mut pause = RENEWAL;
+    let mut command = renewal_command(&run, token);
+    command.insert("writeConcern", doc! {"w": "majority"});
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = match server.run(command.clone(), None).await {
+            Ok(reply) if reply.get_i32("n").is_ok_and(|it| it == 0) => {
+                lost.cancel();
+                return;
+            }
+            Ok(_) => RENEWAL,
+            Err(_) => RENEWAL_RETRY,
+        };
+    }
+}
+
+/// Who holds the lease, if anybody: read only.
+///
+/// # Errors
+/// The server's.
+pub async fn holder(server: &Server) -> Result<Option<Holder>> {
+    Ok(read(server).await?.and_then(|lock| Holder::from_lock(&lock)).map(|(holder, _)| holder))
+}
+
+async fn read(server: &Server) -> Result<Option<Document>> {
+    let command = doc! {
+        "aggregate": COLLECTION,
+        "pipeline": [
+            {"$match": {"_id": "lock"}},
+            {"$addFields": {"expired": {"$lte": ["$expires_at", "$$NOW"]}}},
+        ],
+        "cursor": {},
+    };
+    let found = server.find_all(command).await.map_err(Error::server("Reading the lock"))?;
+    found
+        .first()
+        .map(|raw| Document::try_from(raw.as_ref()))
+        .transpose()
+        .map_err(|e| Error::WrongState(format!("The lock document in {COLLECTION} cannot be read: {e}.")))
+}
+
+/// Breaks the lease: whoever holds it, or only one that is provably dead or has expired.
+///
+/// # Errors
+/// [`Error::LockHeld`] where the holder may be alive and `force` is not set.
+pub async fn unlock(
+    server: &Server,
+    identity: &Identity,
+    force: bool,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<Option<Holder>> {
+    let Some(lock) = read(server).await? else {
+        return Ok(None);
+    };
+    let holding = Holder::from_lock(&lock);
+    if let Some((holder, owner)) = &holding {
+        if !force && !holder.expired && !identity.proves_dead(owner) {
+            return Err(Error::LockHeld {
+                message: format!(
+                    "The lock is held and its owner may be alive: {}. `unlock --force` breaks it all the same; \
+                     that run then stops at its next write.",
+                    holder.describe()
+                ),
+                owner: Box::new(holder.clone()),
+            });
+        }
+    } else if !force {
+        return Ok(None);
+    }
+    let token = lock.get_i64("token").unwrap_or_default() + 1;
+    let sessions: Vec<Bson> = holding.iter().filter_map(|(_, owner)| owner.get("session").cloned()).collect();
+    // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
+    server
+        .run(
+            doc! {
+                "update": COLLECTION,
+                "updates": [{
+                    "q": {"_id": "lock"},
+                    "u": {"_id": "lock", "token": token, "expires_at": DateTime::from_millis(0)},
+                }],
+                "writeConcern": {"w": "majority"},
+            },
+            None,
+        )
+        .await
+        .map_err(Error::server("Breaking the lock"))?;
+    if !sessions.is_empty() {
+        // Best effort: the token below stops the run in any case.
+        let _ = server.run_admin(doc! {"killSessions": sessions}).await;
+    }
+    raise_token(server, token, reporter, stop).await?;
+    Ok(holding.map(|(holder, _)| holder))
+}

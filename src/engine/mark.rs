@@ -1,0 +1,53 @@
+//! `mark`: setting a migration's state by hand.
+
+use std::time::Duration;
+
+use super::apply::read_files;
+use super::ledger::{self, Status};
+use super::plan::Catalog;
+use super::report::MarkReport;
+use super::run::Run;
+use super::{Engine, Verb};
+use crate::error::{Error, Result};
+use crate::observe::{Kind, Level};
+
+/// Sets the state of migration `id` to `applied`, `pending` or `rolled_back`, running nothing.
+///
+/// # Errors
+/// [`Error::Settings`] for another state, [`Error::Unknown`], [`Error::LockHeld`], or the server's.
+pub async fn mark(engine: &Engine, verb: &Verb, id: &str, state: &str, lock_timeout: Duration) -> Result<MarkReport> {
+    let status = match state {
+        "applied" => Status::Applied,
+        "pending" => Status::Pending,
+        "rolled_back" => Status::RolledBack,
+        other => {
+            return Err(Error::Settings(format!(
+                "A migration can be marked as applied, pending or rolled_back, not as {other:?}."
+            )));
+        }
+    };
+    let files = read_files(engine.migrations_dir())?;
+    let server = engine.server().await?;
+    let mut run = Run::open(server, "mark", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let result = async {
+        let catalog = Catalog::new(files.migrations, ledger::read(server).await?);
+        let entry = catalog.find(id)?;
+        let before = entry.status().as_str().to_owned();
+        ledger::mark(&mut run, &entry.step_for_mark(), &before, &status).await?;
+        let report = MarkReport {
+            id: entry.id.clone(),
+            name: entry.name().to_owned(),
+            before,
+            after: status.as_str().to_owned(),
+        };
+        run.reporter.for_migration(&report.id).tell(
+            Kind::Marked,
+            Level::Info,
+            format!("Marked {} ({}) as {}; it was {}.", report.id, report.name, report.after, report.before),
+        );
+        Ok(report)
+    }
+    .await;
+    run.close().await;
+    result
+}

@@ -1,0 +1,97 @@
+//! The engine: one public function per verb, and what they share.
+//!
+//! Deciding is separate from doing: [`plan`] turns files and records into steps, and `apply` takes a plan
+//! through under the [`lease`], entry by entry of the [`journal`], data in [`chunks`].
+
+pub mod apply;
+pub mod chunks;
+pub mod identity;
+pub mod journal;
+pub mod lease;
+pub mod ledger;
+pub mod mark;
+pub mod patience;
+pub mod plan;
+pub mod register;
+pub mod report;
+pub mod run;
+pub mod status;
+pub mod transaction;
+pub mod unlock;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use crate::error::{Error, Result};
+use crate::observe::{Observer, Reporter, Stop};
+use crate::server::Server;
+
+/// The server's own databases: never a target.
+const REFUSED_DATABASES: [&str; 3] = ["admin", "local", "config"];
+
+/// One database and one migrations directory. Connects at first use.
+#[derive(Debug)]
+pub struct Engine {
+    uri: String,
+    database: String,
+    migrations_dir: Option<PathBuf>,
+    server: OnceCell<Server>,
+}
+
+/// Whom one call of a verb reports to and what stops it.
+#[derive(Debug, Clone)]
+pub struct Verb {
+    /// Whom it reports to.
+    pub reporter: Reporter,
+    /// What asks it to stop at a safe point.
+    pub stop: Stop,
+}
+
+impl Verb {
+    /// A verb that reports to `observer` and stops on `stop`.
+    pub fn new(observer: Arc<dyn Observer>, stop: Stop) -> Self {
+        Self { reporter: Reporter::new(observer), stop }
+    }
+}
+
+impl Engine {
+    /// An engine for `database` behind `uri`. Without `migrations_dir` it knows the database's records
+    /// only.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] for a URI that is none and for a database that is refused as a target.
+    pub fn new(uri: &str, database: &str, migrations_dir: Option<PathBuf>) -> Result<Self> {
+        if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
+            return Err(Error::Settings(
+                "The connection string must begin with mongodb:// or mongodb+srv://.".to_owned(),
+            ));
+        }
+        if REFUSED_DATABASES.contains(&database) {
+            return Err(Error::Settings(format!(
+                "{database:?} is the server's own database and no target for migrations; name yours with DB_NAME or --db."
+            )));
+        }
+        // Source: MongoDB manual, "Naming Restrictions".
+        if database.is_empty() || database.len() > 63 || database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
+            return Err(Error::Settings(format!(
+                "{database:?} cannot be a database's name: it must have 1 to 63 bytes, without / \\ . \" $ and spaces."
+            )));
+        }
+        Ok(Self { uri: uri.to_owned(), database: database.to_owned(), migrations_dir, server: OnceCell::new() })
+    }
+
+    /// The migrations directory.
+    pub fn migrations_dir(&self) -> Option<&Path> {
+        self.migrations_dir.as_deref()
+    }
+
+    /// The connection, made at first use.
+    ///
+    /// # Errors
+    /// As [`Server::connect`].
+    pub async fn server(&self) -> Result<&Server> {
+        self.server.get_or_try_init(|| Server::connect(&self.uri, &self.database)).await
+    }
+}

@@ -1,0 +1,455 @@
+//! What there is and what to do about it, decided before anything is written. Nothing here talks to a
+//! server: files and records go in, steps come out.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bson::DateTime;
+
+use super::journal::Progress;
+use super::ledger::{Record, Status};
+use super::report::Direction;
+use crate::error::{Error, Result};
+use crate::migration::{Migration, Source, compare_numbers, number_of};
+use crate::script::Script;
+
+/// Every migration known, in the order they apply: files by number, then what only the database has, by
+/// `created_at`.
+#[derive(Debug)]
+pub struct Catalog {
+    /// The migrations.
+    pub entries: Vec<Entry>,
+}
+
+/// One migration as its file and its record have it; at least one of them is there.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// Its file.
+    pub file: Option<Migration>,
+    /// Its record.
+    pub record: Option<Record>,
+    /// Whether it is not applied although one that sorts after it is.
+    pub out_of_order: bool,
+}
+
+/// A script to run, with everything the ledger is to know.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Step {
+    pub id: String,
+    pub name: String,
+    pub description: String,
+    /// What to run.
+    pub script: Script,
+    /// The scripts as the ledger keeps them.
+    pub up_text: String,
+    pub down_text: Option<String>,
+    pub checksum: Option<String>,
+    /// Where the script comes from, for messages.
+    pub origin: String,
+    /// How far an earlier run came.
+    pub resume: Option<Progress>,
+}
+
+/// What `apply` or `rollback` will do.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Scripts to run, in order.
+    pub steps: Vec<Step>,
+    /// A migration that was asked for by name and stands applied already.
+    pub already_applied: Option<(String, String)>,
+    /// Why the run must stop after the steps.
+    pub blocked: Option<(String, String, Error)>,
+}
+
+/// What `apply` was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct ApplyOptions {
+    /// One migration instead of every pending one.
+    pub id: Option<String>,
+    /// Apply rolled back ones again, too.
+    pub rolled_back: bool,
+    /// Refuse migrations that sort before an applied one.
+    pub strict_order: bool,
+}
+
+impl Catalog {
+    /// Brings files and records together.
+    pub fn new(files: Vec<Migration>, records: Vec<Record>) -> Self {
+        let mut by_id: HashMap<String, Record> = HashMap::new();
+        let mut order = Vec::new();
+        for record in records {
+            order.push(record.id.clone());
+            by_id.insert(record.id.clone(), record);
+        }
+        let mut entries: Vec<Entry> = files
+            .into_iter()
+            .map(|file| Entry {
+                id: file.id.clone(),
+                record: by_id.remove(&file.id),
+                file: Some(file),
+                out_of_order: false,
+            })
+            .collect();
+        entries.extend(order.into_iter().filter_map(|id| {
+            by_id.remove(&id).map(|record| Entry { id, file: None, record: Some(record), out_of_order: false })
+        }));
+        let mut catalog = Self { entries };
+        catalog.mark_out_of_order();
+        catalog
+    }
+
+    fn mark_out_of_order(&mut self) {
+        let number = |entry: &Entry| entry.file.as_ref().and_then(|file| number_of(&file.id)).map(str::to_owned);
+        let last_applied = self
+            .entries
+            .iter()
+            .filter(|entry| entry.status() == Status::Applied)
+            .filter_map(number)
+            .max_by(|a, b| compare_numbers(a, b));
+        let Some(last_applied) = last_applied else { return };
+        for entry in &mut self.entries {
+            let before = number(entry).is_some_and(|own| compare_numbers(&own, &last_applied).is_lt());
+            entry.out_of_order = before && entry.status() == Status::Pending;
+        }
+    }
+
+    /// The migration that `wanted` means: an id, a file's stem, or the name that exactly one bears.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn find(&self, wanted: &str) -> Result<&Entry> {
+        let exact = self.entries.iter().find(|entry| {
+            entry.id == wanted
+                || entry
+                    .file
+                    .as_ref()
+                    .and_then(|file| file.file.as_deref())
+                    .and_then(Path::file_stem)
+                    .is_some_and(|stem| stem == wanted)
+        });
+        if let Some(entry) = exact {
+            return Ok(entry);
+        }
+        let named: Vec<&Entry> = self.entries.iter().filter(|entry| entry.name() == wanted).collect();
+        match named.as_slice() {
+            [entry] => Ok(entry),
+            [] => Err(Error::Unknown(format!(
+                "There is no migration {wanted:?}, neither in the migrations directory nor in the database. `status` lists them all."
+            ))),
+            several => Err(Error::Unknown(format!(
+                "{} migrations are named {wanted:?}; say which by its id: {}.",
+                several.len(),
+                several.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+
+    /// What `apply` will do.
+    ///
+    /// # Errors
+    /// [`Error::ScriptChanged`], [`Error::OutOfOrder`] or [`Error::Unknown`] where nothing may run at all.
+    pub fn plan_apply(&self, options: &ApplyOptions) -> Result<Plan> {
+        self.refuse_changed()?;
+        let chosen: Vec<&Entry> = match &options.id {
+            Some(id) => vec![self.find(id)?],
+            None => self
+                .entries
+                .iter()
+                .filter(|entry| match entry.status() {
+                    Status::Applied => false,
+                    Status::RolledBack => options.rolled_back,
+                    _ => true,
+                })
+                .collect(),
+        };
+        if options.strict_order {
+            let late: Vec<&str> = chosen.iter().filter(|e| e.out_of_order).map(|e| e.id.as_str()).collect();
+            if !late.is_empty() {
+                return Err(Error::OutOfOrder(format!(
+                    "--strict-order: {} would be applied after migrations that sort behind it. Nothing was done. \
+                     Give the file a newer number, or apply without --strict-order.",
+                    late.join(", ")
+                )));
+            }
+        }
+        let mut plan = Plan::default();
+        for entry in chosen {
+            if entry.status() == Status::Applied {
+                plan.already_applied = Some((entry.id.clone(), entry.name().to_owned()));
+                continue;
+            }
+            match entry.step_up() {
+                Ok(step) => plan.steps.push(step),
+                Err(error) => {
+                    plan.blocked = Some((entry.id.clone(), entry.name().to_owned(), error));
+                    break;
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// What `rollback` will do.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], or [`Error::WrongState`] where the one asked for is not applied.
+    pub fn plan_rollback(&self, id: Option<&str>, from_file: bool) -> Result<Plan> {
+        let chosen = match id {
+            Some(id) => {
+                let entry = self.find(id)?;
+                if matches!(entry.status(), Status::Pending | Status::RolledBack) {
+                    return Err(Error::WrongState(format!(
+                        "{} ({}) is not applied: its status is {}. There is nothing to roll back.",
+                        entry.id,
+                        entry.name(),
+                        entry.status().as_str()
+                    )));
+                }
+                vec![entry]
+            }
+            None => self.applied_latest_first(),
+        };
+        let mut plan = Plan::default();
+        for entry in chosen {
+            match entry.step_down(from_file) {
+                Ok(step) => plan.steps.push(step),
+                Err(error) => {
+                    plan.blocked = Some((entry.id.clone(), entry.name().to_owned(), error));
+                    break;
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Rollbacks already begun, then what is applied in reverse order of application.
+    fn applied_latest_first(&self) -> Vec<&Entry> {
+        let begun = |entry: &Entry| entry.direction() == Some(Direction::Down);
+        let mut chosen: Vec<&Entry> = self.entries.iter().rev().filter(|entry| begun(entry)).collect();
+        let mut applied: Vec<&Entry> =
+            self.entries.iter().rev().filter(|entry| entry.status() == Status::Applied).collect();
+        // Stable: what was applied in the same millisecond goes back in reverse order of the catalog.
+        applied.sort_by_key(|entry| {
+            std::cmp::Reverse(
+                entry.record.as_ref().and_then(|record| record.applied_at).map_or(i64::MIN, DateTime::timestamp_millis),
+            )
+        });
+        chosen.extend(applied);
+        chosen
+    }
+
+    fn refuse_changed(&self) -> Result<()> {
+        match self.entries.iter().find(|entry| entry.changed()) {
+            None => Ok(()),
+            Some(entry) => Err(Error::ScriptChanged(format!(
+                "{} changed since {} was applied, so the file no longer says what stands in the database. Nothing was done. \
+                 Put the file back as it was and write a new migration for the change; or roll {} back (the ledger keeps the \
+                 script that was applied) and apply it again; or, if the database already is as the new file says, \
+                 `mark {} --as applied` takes the new file's word for it.",
+                entry.file_text(),
+                entry.id,
+                entry.id,
+                entry.id,
+            ))),
+        }
+    }
+}
+
+impl Entry {
+    /// Its name: the file's, else the record's.
+    pub fn name(&self) -> &str {
+        match (&self.file, &self.record) {
+            (Some(file), _) => &file.name,
+            (None, Some(record)) => &record.name,
+            (None, None) => &self.id,
+        }
+    }
+
+    /// Its status; pending where the ledger has none.
+    pub fn status(&self) -> Status {
+        self.record.as_ref().map_or(Status::Pending, |record| record.status.clone())
+    }
+
+    /// Whether an applied migration's file says something else than what was applied.
+    pub fn changed(&self) -> bool {
+        match (&self.file, &self.record) {
+            (Some(file), Some(record)) if record.status == Status::Applied => {
+                record.checksum().as_deref() != Some(file.checksum().as_str())
+            }
+            _ => false,
+        }
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        self.record.as_ref().and_then(Record::direction)
+    }
+
+    fn file_text(&self) -> String {
+        self.file.as_ref().map_or_else(|| self.id.clone(), Migration::origin)
+    }
+
+    /// Refuses a record that somebody has made unreadable.
+    fn reliable(&self) -> Result<()> {
+        match self.record.as_ref().and_then(|record| record.problem.as_deref()) {
+            None => Ok(()),
+            Some(problem) => Err(Error::WrongState(format!(
+                "The record of {} in the ledger cannot be relied on: {problem}. Find out how far that migration is, then say so: \
+                 `mark {} --as applied`, `--as rolled_back` or `--as pending`.",
+                self.id, self.id
+            ))),
+        }
+    }
+
+    /// The step that applies it, or carries on doing so.
+    fn step_up(&self) -> Result<Step> {
+        self.reliable()?;
+        if self.direction() == Some(Direction::Down) {
+            return Err(Error::WrongState(format!(
+                "{} ({}) is half rolled back. `rollback {}` finishes that; then it can be applied again.",
+                self.id,
+                self.name(),
+                self.id
+            )));
+        }
+        let resume = self.resume(Direction::Up);
+        if let Some(file) = &self.file {
+            let step = Step {
+                id: self.id.clone(),
+                name: file.name.clone(),
+                description: file.description.clone(),
+                script: file.up.script.clone(),
+                up_text: file.up.text.clone(),
+                down_text: file.down.as_ref().map(|down| down.text.clone()),
+                checksum: Some(file.checksum()),
+                origin: file.origin(),
+                resume,
+            };
+            return step.unchanged_where_begun();
+        }
+        let record = self.record()?;
+        let text = record.up_script.as_deref().unwrap_or_default();
+        let up = Source::from_text(text).map_err(|what| unreadable(record, "up", &what))?;
+        let step = Step {
+            id: self.id.clone(),
+            name: record.name.clone(),
+            description: record.description.clone(),
+            script: up.script,
+            up_text: text.to_owned(),
+            down_text: record.down_script.clone(),
+            checksum: record.checksum(),
+            origin: format!("{} (registered in the database)", self.id),
+            resume,
+        };
+        step.unchanged_where_begun()
+    }
+
+    /// The step that rolls it back, or carries on doing so.
+    fn step_down(&self, from_file: bool) -> Result<Step> {
+        self.reliable()?;
+        let record = self.record()?;
+        let no_script = |where_: &str| {
+            Error::WrongState(format!(
+                "{} ({}) has no down script {where_}, so it cannot be rolled back by script. Write one into its file and use \
+                 `rollback {} --from-file`, or undo it by hand and `mark {} --as rolled_back`.",
+                self.id,
+                self.name(),
+                self.id,
+                self.id
+            ))
+        };
+        let (script, origin) = if from_file {
+            let file = self.file.as_ref().ok_or_else(|| {
+                Error::WrongState(format!(
+                    "--from-file: {} has no file in the migrations directory. Without --from-file the script in the ledger is used.",
+                    self.id
+                ))
+            })?;
+            let down = file.down.as_ref().ok_or_else(|| no_script("in its file"))?;
+            (down.script.clone(), file.origin())
+        } else {
+            let text = record.down_script.as_deref().filter(|text| !text.trim().is_empty());
+            let text = text.ok_or_else(|| no_script("in the ledger"))?;
+            let down = Source::from_text(text).map_err(|what| unreadable(record, "down", &what))?;
+            (down.script, format!("{} (as the ledger keeps it)", self.file_text()))
+        };
+        let step = Step {
+            id: self.id.clone(),
+            name: self.name().to_owned(),
+            description: record.description.clone(),
+            script,
+            up_text: record.up_script.clone().unwrap_or_default(),
+            down_text: record.down_script.clone(),
+            checksum: None,
+            origin,
+            resume: self.resume(Direction::Down),
+        };
+        step.unchanged_where_begun()
+    }
+
+    /// Why it could not be applied, were it its turn.
+    pub fn obstacle(&self) -> Option<Error> {
+        self.step_up().err()
+    }
+
+    /// What `mark` writes where the ledger has no record yet.
+    pub fn step_for_mark(&self) -> Step {
+        Step {
+            id: self.id.clone(),
+            name: self.name().to_owned(),
+            description: self.file.as_ref().map(|file| file.description.clone()).unwrap_or_default(),
+            script: Script::default(),
+            up_text: self.file.as_ref().map(|file| file.up.text.clone()).unwrap_or_default(),
+            down_text: self.file.as_ref().and_then(|file| file.down.as_ref().map(|down| down.text.clone())),
+            checksum: self.file.as_ref().map(Migration::checksum),
+            origin: self.file_text(),
+            resume: None,
+        }
+    }
+
+    fn resume(&self, direction: Direction) -> Option<Progress> {
+        self.record
+            .as_ref()
+            .and_then(|record| record.progress.clone())
+            .filter(|progress| progress.direction == direction)
+            .map(Progress::settled)
+    }
+
+    fn record(&self) -> Result<&Record> {
+        self.record.as_ref().ok_or_else(|| Error::Unknown(format!("The ledger has no record of {}.", self.id)))
+    }
+}
+
+impl Step {
+    /// Operations that were begun must not have changed: what stands in the database came from them.
+    fn unchanged_where_begun(self) -> Result<Self> {
+        let Some(progress) = &self.resume else { return Ok(self) };
+        for (at, begun) in progress.operations.iter().enumerate() {
+            let now = self.script.operations.get(at).map(|operation| operation.fingerprint.as_str());
+            if now != Some(begun.hash.as_str()) {
+                return Err(Error::ScriptChanged(format!(
+                    "{}: operation {} changed after an earlier run had begun it, so the run cannot carry on. Put it back as it \
+                     was and run the command again; or `rollback {}` undoes what was done (operations not yet begun may be changed).",
+                    self.origin,
+                    at + 1,
+                    self.id
+                )));
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn unreadable(record: &Record, which: &str, what: &str) -> Error {
+    Error::invalid(
+        None,
+        format!(
+            "{} ({}): its {which} script in the ledger is no migration script ({what}), and scripts are never run as code. \
+             Write it as a migration file, and take this record off pending with `python migration_cli.py mark {} --as rolled_back`, \
+             or in the shell with db.migrations.updateOne({{_id: {:?}}}, {{$set: {{status: \"rolled_back\"}}}}).",
+            record.id, record.name, record.id, record.id
+        ),
+    )
+}

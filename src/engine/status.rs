@@ -1,0 +1,111 @@
+//! `status`: what is applied, pending, rolled back, failed. Reads only.
+
+use bson::{RawDocumentBuf, doc};
+
+use super::apply::read_files;
+use super::ledger::{self, Record, Status};
+use super::plan::{Catalog, Entry};
+use super::report::{ByStatus, Direction, MigrationStatus, StatusReport};
+use super::{Engine, lease};
+use crate::error::{Error, Result};
+
+/// Where every migration stands.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for a file that cannot be read, or the server's.
+pub async fn status(engine: &Engine) -> Result<StatusReport> {
+    let files = read_files(engine.migrations_dir())?;
+    let server = engine.server().await?;
+    let (records, lock) = tokio::join!(ledger::read(server), lease::holder(server));
+    let catalog = Catalog::new(files.migrations, records?);
+    let mut by_status = ByStatus::default();
+    for entry in &catalog.entries {
+        match entry.status() {
+            Status::Pending => by_status.pending += 1,
+            Status::Applying => by_status.applying += 1,
+            Status::Applied => by_status.applied += 1,
+            Status::RollingBack => by_status.rolling_back += 1,
+            Status::RolledBack => by_status.rolled_back += 1,
+            Status::Failed => by_status.failed += 1,
+            Status::Other(_) => {}
+        }
+    }
+    Ok(StatusReport {
+        database: server.database().to_owned(),
+        transactions: server.transactions(),
+        total: i64::try_from(catalog.entries.len()).unwrap_or(i64::MAX),
+        by_status,
+        migrations: catalog.entries.iter().map(describe).collect(),
+        ignored: files.ignored,
+        lock: lock?,
+    })
+}
+
+/// The ledger's documents as they are, by `applied_at`.
+///
+/// # Errors
+/// The server's.
+pub async fn records(engine: &Engine) -> Result<Vec<RawDocumentBuf>> {
+    ledger::read_raw(engine.server().await?, doc! {"applied_at": 1, "created_at": 1, "_id": 1}).await
+}
+
+fn describe(entry: &Entry) -> MigrationStatus {
+    let record = entry.record.as_ref();
+    let date = |pick: fn(&Record) -> Option<bson::DateTime>| record.and_then(pick);
+    MigrationStatus {
+        id: entry.id.clone(),
+        name: entry.name().to_owned(),
+        description: entry
+            .file
+            .as_ref()
+            .map(|file| file.description.clone())
+            .or_else(|| record.map(|record| record.description.clone()))
+            .unwrap_or_default(),
+        status: entry.status().as_str().to_owned(),
+        file: entry.file.as_ref().and_then(|file| file.file.as_ref()).map(|path| path.display().to_string()),
+        created_at: date(|record| record.created_at),
+        applied_at: date(|record| record.applied_at),
+        rolled_back_at: date(|record| record.rolled_back_at),
+        out_of_order: entry.out_of_order,
+        changed: entry.changed(),
+        note: note(entry),
+        error: record.and_then(|record| record.error.clone()),
+    }
+}
+
+fn note(entry: &Entry) -> Option<String> {
+    let record = entry.record.as_ref();
+    if let Some(problem) = record.and_then(|record| record.problem.as_ref()) {
+        return Some(format!("its record cannot be relied on: {problem}; see `mark`"));
+    }
+    let mut notes = Vec::new();
+    if entry.changed() {
+        notes.push("its file changed since it was applied".to_owned());
+    }
+    if entry.out_of_order {
+        notes.push("out of order: migrations that sort behind it are applied".to_owned());
+    }
+    if entry.status() == Status::RolledBack {
+        notes.push("`apply ID` or `apply --rolled-back` applies it again".to_owned());
+    }
+    if entry.status() == Status::Pending {
+        notes.extend(entry.obstacle().filter(|e| !matches!(e, Error::WrongState(_))).map(|error| error.to_string()));
+    }
+    if let Some(record) = record {
+        notes.extend(resumption(record));
+    }
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// How far a begun script is and which command carries it on.
+fn resumption(record: &Record) -> Option<String> {
+    let command = match record.direction()? {
+        Direction::Up => "apply",
+        Direction::Down => "rollback",
+    };
+    let progress = record.progress.as_ref()?;
+    let documents =
+        progress.operations.last().filter(|last| last.outcome.is_none()).map_or(0, |last| last.counts.documents());
+    let within = if documents > 0 { format!(", {documents} documents into the next") } else { String::new() };
+    Some(format!("`{command}` carries on behind operation {}{within}", progress.finished()))
+}

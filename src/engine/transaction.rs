@@ -1,0 +1,80 @@
+//! One attempt at a transaction. Trying again is its callers' decision: a chunk shrinks first.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bson::{Document, doc};
+use mongodb::ClientSession;
+use mongodb::options::{ReadConcern, WriteConcern};
+use tokio::time::Instant;
+
+use crate::server::{Server, ServerError};
+
+/// How long a commit whose result is unknown is asked for again.
+const COMMIT_LIMIT: Duration = Duration::from_secs(120);
+const COMMIT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a transaction writes. It may run several times, each time from the start.
+pub trait Body: Send {
+    /// What it finds out.
+    type Output: Send;
+
+    /// Writes, through `session` where there is a transaction. `Ok(None)` means that a guard did not hold
+    /// and nothing must be kept.
+    fn write(
+        &mut self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+    ) -> impl Future<Output = Result<Option<Self::Output>, ServerError>> + Send;
+}
+
+/// Runs `body` in one transaction, committed to a majority; without transactions, simply runs it.
+/// `Ok(None)` where its guard did not hold: then nothing was written, if there are transactions.
+pub async fn attempt<B: Body>(
+    server: &Server,
+    session: Option<&mut ClientSession>,
+    body: &mut B,
+) -> Result<Option<B::Output>, ServerError> {
+    let Some(session) = session else {
+        return body.write(server, None).await;
+    };
+    session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(WriteConcern::majority()).await?;
+    match body.write(server, Some(session)).await {
+        Ok(Some(output)) => {
+            commit(session).await?;
+            Ok(Some(output))
+        }
+        other => {
+            // The server aborts it in any case; the answer changes nothing.
+            let _ = session.abort_transaction().await;
+            other
+        }
+    }
+}
+
+async fn commit(session: &mut ClientSession) -> Result<(), ServerError> {
+    let since = Instant::now();
+    loop {
+        let error = match session.commit_transaction().await {
+            Ok(()) => return Ok(()),
+            Err(e) => ServerError::from(e),
+        };
+        // Committing again is safe and tells whether it happened. Source: transactions specification,
+        // "commitTransaction", UnknownTransactionCommitResult.
+        if !error.commit_unknown || since.elapsed() > COMMIT_LIMIT {
+            return Err(error);
+        }
+        tokio::time::sleep(COMMIT_PAUSE).await;
+    }
+}
+
+/// How many documents a write matched or made.
+pub fn written(reply: &Document) -> i64 {
+    reply.get_i32("n").map_or_else(|_| reply.get_i64("n").unwrap_or_default(), i64::from)
+}
+
+/// Adds the write concern a command needs when no transaction brings it.
+pub fn with_majority(mut command: Document) -> Document {
+    command.insert("writeConcern", doc! {"w": "majority"});
+    command
+}

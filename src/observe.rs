@@ -1,0 +1,161 @@
+//! What a run tells while it works, and how it is asked to stop.
+
+use std::sync::Arc;
+
+use bson::DateTime;
+use serde::Serialize;
+
+/// Asks a run to stop at its next safe point: after the chunk or operation under way.
+pub type Stop = tokio_util::sync::CancellationToken;
+
+/// How much an event matters; the names are those of Python's logging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// For whoever follows every step.
+    Debug,
+    /// The course of the run.
+    Info,
+    /// Something to look at.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the names say it
+pub enum Kind {
+    LockWaiting,
+    LockTaken,
+    LockTakenOver,
+    LockReleased,
+    MigrationStarted,
+    OperationStarted,
+    Progress,
+    OperationFinished,
+    MigrationApplied,
+    MigrationRolledBack,
+    MigrationFailed,
+    MigrationInterrupted,
+    Marked,
+    Unlocked,
+    Registered,
+    Retrying,
+    Warning,
+}
+
+/// One event of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// What happened.
+    pub kind: Kind,
+    /// How much it matters.
+    pub level: Level,
+    /// A sentence for people.
+    pub message: String,
+    /// When, by this machine's clock, in UTC.
+    pub at: DateTime,
+    /// The run's id, once it holds the lock.
+    pub run: Option<String>,
+    /// The migration's id.
+    pub migration: Option<String>,
+    /// Number of the operation under way, from 1.
+    pub index: Option<u32>,
+    /// How many operations the script has.
+    pub operations: Option<u32>,
+    /// Documents dealt with so far by the operation under way.
+    pub documents: Option<i64>,
+    /// How many it expects to deal with, where that is known.
+    pub total: Option<i64>,
+}
+
+/// Receives events. Called from the run itself, so it must not block for long.
+pub trait Observer: Send + Sync {
+    /// Takes one event.
+    fn notify(&self, event: &Event);
+}
+
+/// Nobody listens.
+#[derive(Debug)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn notify(&self, _: &Event) {}
+}
+
+/// What one verb reports to: the observer, with the run's id and the migration under way filled in.
+#[derive(Clone)]
+pub struct Reporter {
+    observer: Arc<dyn Observer>,
+    run: Option<String>,
+    migration: Option<String>,
+}
+
+impl Reporter {
+    /// A reporter to `observer`.
+    pub fn new(observer: Arc<dyn Observer>) -> Self {
+        Self { observer, run: None, migration: None }
+    }
+
+    /// The same, speaking for a run.
+    pub fn for_run(&self, run: &str) -> Self {
+        Self { run: Some(run.to_owned()), ..self.clone() }
+    }
+
+    /// The same, speaking of a migration.
+    pub fn for_migration(&self, id: &str) -> Self {
+        Self { migration: Some(id.to_owned()), ..self.clone() }
+    }
+
+    /// Tells that something happened.
+    pub fn tell(&self, kind: Kind, level: Level, message: impl Into<String>) {
+        self.observer.notify(&self.event(kind, level, message.into()));
+    }
+
+    /// Tells how far an operation is.
+    pub fn progress(&self, index: usize, operations: usize, documents: i64, total: Option<i64>) {
+        let message = match total {
+            Some(total) => format!("Operation {index} of {operations}: {documents} of {total} documents."),
+            None => format!("Operation {index} of {operations}: {documents} documents."),
+        };
+        self.observer.notify(&Event {
+            index: u32::try_from(index).ok(),
+            operations: u32::try_from(operations).ok(),
+            documents: Some(documents),
+            total,
+            ..self.event(Kind::Progress, Level::Debug, message)
+        });
+    }
+
+    /// Tells of an operation that starts or has finished.
+    pub fn operation(&self, kind: Kind, index: usize, operations: usize, message: String) {
+        self.observer.notify(&Event {
+            index: u32::try_from(index).ok(),
+            operations: u32::try_from(operations).ok(),
+            ..self.event(kind, Level::Info, message)
+        });
+    }
+
+    fn event(&self, kind: Kind, level: Level, message: String) -> Event {
+        Event {
+            kind,
+            level,
+            message,
+            at: DateTime::now(),
+            run: self.run.clone(),
+            migration: self.migration.clone(),
+            index: None,
+            operations: None,
+            documents: None,
+            total: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reporter").field("run", &self.run).finish_non_exhaustive()
+    }
+}

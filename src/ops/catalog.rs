@@ -1,0 +1,224 @@
+//! What the server's catalog says of a collection, and whether it is what was asked for.
+
+use bson::{Bson, Document, doc};
+
+use crate::server::{Server, ServerError, codes};
+
+/// A collection, view or time-series collection as `listCollections` has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Collection {
+    /// `collection`, `view` or `timeseries`.
+    pub kind: String,
+    /// Its options.
+    pub options: Document,
+}
+
+impl Collection {
+    /// Whether it can take part in transactions: capped and time-series collections cannot (263).
+    pub fn takes_transactions(&self) -> bool {
+        self.kind == "collection" && !self.options.get_bool("capped").unwrap_or(false)
+    }
+}
+
+/// Looks a collection up.
+///
+/// # Errors
+/// The server's.
+pub async fn collection(server: &Server, name: &str) -> Result<Option<Collection>, ServerError> {
+    let found = server.find_all(doc! {"listCollections": 1, "filter": {"name": name}, "cursor": {}}).await?;
+    let Some(raw) = found.first() else { return Ok(None) };
+    let entry = Document::try_from(raw.as_ref()).map_err(mongodb::error::Error::from)?;
+    Ok(Some(Collection {
+        kind: entry.get_str("type").unwrap_or("collection").to_owned(),
+        options: entry.get_document("options").cloned().unwrap_or_default(),
+    }))
+}
+
+/// The indexes of a collection; none where there is no such collection.
+///
+/// # Errors
+/// The server's.
+pub async fn indexes(server: &Server, collection: &str) -> Result<Vec<Document>, ServerError> {
+    let command = doc! {"listIndexes": collection, "includeBuildUUIDs": true, "cursor": {}};
+    let found = match server.find_all(command).await {
+        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => return Ok(Vec::new()),
+        found => found?,
+    };
+    found.iter().map(|raw| Ok(Document::try_from(raw.as_ref()).map_err(mongodb::error::Error::from)?)).collect()
+}
+
+/// How a collection that stands differs from the options asked for; `None` where it does not. Options that
+/// were not asked for must stand at the server's defaults.
+pub fn difference(asked: &Document, standing: &Collection) -> Option<String> {
+    let asked = normal_options(asked);
+    let stands = normal_options(&standing.options);
+    let differing: Vec<String> = asked
+        .keys()
+        .chain(stands.keys().filter(|key| !asked.contains_key(*key)))
+        .filter(|key| !same_option(key, asked.get(*key), stands.get(*key)))
+        .map(|key| format!("{key}: asked for {}, stands as {}", shown(asked.get(key)), shown(stands.get(key))))
+        .collect();
+    (!differing.is_empty()).then(|| differing.join("; "))
+}
+
+/// Whether two collations mean the same; absent and `simple` do.
+pub fn same_collation(a: Option<&Document>, b: Option<&Document>) -> bool {
+    match (a.and_then(normal_collation), b.and_then(normal_collation)) {
+        (None, None) => true,
+        (Some(a), Some(b)) => same_fields(&a, &b),
+        _ => false,
+    }
+}
+
+fn shown(value: Option<&Bson>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), crate::server::show)
+}
+
+/// Options without what stands for itself: defaults, comments, and what the server adds.
+fn normal_options(options: &Document) -> Document {
+    let mut normal = Document::new();
+    for (key, value) in options {
+        let default = match (key.as_str(), value) {
+            ("comment" | "autoIndexId", _) => true,
+            ("capped", Bson::Boolean(false)) => true,
+            ("validationLevel", Bson::String(level)) => level == "strict",
+            ("validationAction", Bson::String(action)) => action == "error",
+            ("validator", Bson::Document(validator)) => validator.is_empty(),
+            ("changeStreamPreAndPostImages", Bson::Document(images)) => {
+                images.get_bool("enabled").is_ok_and(|it| it == false)
+            }
+            ("collation", Bson::Document(collation)) => normal_collation(collation).is_none(),
+            ("pipeline", Bson::Array(stages)) => stages.is_empty(),
+            _ => false,
+        };
+        if default {
+            continue;
+        }
+        let value = match (key.as_str(), value) {
+            ("collation", Bson::Document(collation)) => normal_collation(collation).map_or(Bson::Null, Bson::Document),
+            // The server rounds a capped collection's size up to a multiple of 256.
+            ("size", size) => whole(size).map_or(size.clone(), |n| Bson::Int64((n + 255) / 256 * 256)),
+            ("timeseries", Bson::Document(series)) => {
+                let mut series = series.clone();
+                series.entry("granularity".to_owned()).or_insert_with(|| "seconds".into());
+                // Follows from the granularity unless set with bucketRoundingSeconds.
+                if !series.contains_key("bucketRoundingSeconds") {
+                    series.remove("bucketMaxSpanSeconds");
+                }
+                Bson::Document(series)
+            }
+            ("clusteredIndex", Bson::Document(index)) => {
+                let mut index = index.clone();
+                index.remove("v");
+                index.entry("name".to_owned()).or_insert_with(|| "_id_".into());
+                Bson::Document(index)
+            }
+            _ => value.clone(),
+        };
+        normal.insert(key, value);
+    }
+    normal
+}
+
+/// A collation with every field; the server writes them all out. `None` for the simple one.
+/// Source: MongoDB manual, "Collation", default values.
+fn normal_collation(collation: &Document) -> Option<Document> {
+    let locale = collation.get_str("locale").ok().filter(|locale| *locale != "simple")?;
+    let mut full = doc! {
+        "locale": locale, "caseLevel": false, "caseFirst": "off", "strength": 3, "numericOrdering": false,
+        "alternate": "non-ignorable", "maxVariable": "punct", "normalization": false,
+        // The one locale whose default differs.
+        "backwards": locale == "fr_CA",
+    };
+    for (key, value) in collation {
+        if key != "version" {
+            full.insert(key, value.clone());
+        }
+    }
+    Some(full)
+}
+
+fn same_option(key: &str, asked: Option<&Bson>, standing: Option<&Bson>) -> bool {
+    match (key, asked, standing) {
+        ("collation" | "timeseries" | "clusteredIndex", Some(Bson::Document(a)), Some(Bson::Document(b))) => {
+            same_fields(a, b)
+        }
+        (_, Some(a), Some(b)) => same(a, b),
+        _ => false,
+    }
+}
+
+/// Same fields in any order.
+pub fn same_fields(a: &Document, b: &Document) -> bool {
+    a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+}
+
+/// Equal, numbers by value: the server turns some integers into doubles and back.
+pub fn same(a: &Bson, b: &Bson) -> bool {
+    match (a, b) {
+        (Bson::Document(a), Bson::Document(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|((ka, va), (kb, vb))| ka == kb && same(va, vb))
+        }
+        (Bson::Array(a), Bson::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        _ => match (number(a), number(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b,
+        },
+    }
+}
+
+fn number(value: &Bson) -> Option<f64> {
+    match value {
+        Bson::Int32(n) => Some(f64::from(*n)),
+        Bson::Int64(n) => Some(*n as f64),
+        Bson::Double(n) => Some(*n),
+        _ => None,
+    }
+}
+
+fn whole(value: &Bson) -> Option<i64> {
+    number(value).filter(|n| n.fract() == 0.0).map(|n| n as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stands(options: Document) -> Collection {
+        Collection { kind: "collection".to_owned(), options }
+    }
+
+    #[test]
+    fn what_the_server_writes_out_is_no_difference() {
+        let expanded = doc! {"locale": "en", "caseLevel": false, "caseFirst": "off", "strength": 2, "numericOrdering": false,
+        "alternate": "non-ignorable", "maxVariable": "punct", "normalization": false, "backwards": false, "version": "57.1"};
+        let equal = [
+            (doc! {}, doc! {}),
+            (doc! {"capped": true, "size": 1000}, doc! {"capped": true, "size": 1024}),
+            (doc! {"collation": {"locale": "en", "strength": 2.0}}, doc! {"collation": expanded.clone()}),
+            (doc! {"collation": {"locale": "simple"}, "validationLevel": "strict"}, doc! {}),
+            (
+                doc! {"timeseries": {"timeField": "t"}},
+                doc! {"timeseries": {"timeField": "t", "granularity": "seconds", "bucketMaxSpanSeconds": 3600}},
+            ),
+            (
+                doc! {"clusteredIndex": {"key": {"_id": 1}, "unique": true}},
+                doc! {"clusteredIndex": {"v": 2, "key": {"_id": 1}, "name": "_id_", "unique": true}},
+            ),
+            (doc! {"viewOn": "c"}, doc! {"viewOn": "c", "pipeline": []}),
+        ];
+        for (asked, standing) in equal {
+            assert_eq!(difference(&asked, &stands(standing.clone())), None, "{asked} / {standing}");
+        }
+        let different = [
+            (doc! {}, doc! {"validator": {"a": 1}}),
+            (doc! {"validator": {"a": 1}}, doc! {"validator": {"a": 2}}),
+            (doc! {"validator": {"a": 1}}, doc! {}),
+            (doc! {"collation": {"locale": "en"}}, doc! {"collation": expanded}),
+            (doc! {"capped": true, "size": 1000, "max": 5}, doc! {"capped": true, "size": 1024}),
+        ];
+        for (asked, standing) in different {
+            assert!(difference(&asked, &stands(standing.clone())).is_some(), "{asked} / {standing}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The operations of a script, carried out. One file per group; each follows the journal's protocol, so
+//! that a killed run finds out what stands.
+
+pub mod catalog;
+pub mod collections;
+pub mod documents;
+pub mod indexes;
+
+use std::time::Instant;
+
+use crate::engine::journal::{Journal, OperationProgress, Position, Refused};
+use crate::engine::patience::Patience;
+use crate::engine::report::{OperationReport, Outcome};
+use crate::engine::run::Run;
+use crate::error::Error;
+use crate::script::Operation;
+use crate::script::operation::Action;
+use crate::server::{Server, ServerError};
+
+/// Why an operation did not finish.
+#[derive(Debug)]
+pub enum Halt {
+    /// It failed: the migration has failed.
+    Failed(Failure),
+    /// The run must stop; the migration can be carried on.
+    Stopped(Error),
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What the server, or the engine, said.
+    pub cause: String,
+    /// The server's error code.
+    pub code: Option<i32>,
+    /// What to do, where that is more than the code tells.
+    pub remedy: Option<String>,
+}
+
+impl Failure {
+    /// A failure the engine found.
+    pub fn found(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { cause: cause.into(), code: None, remedy: Some(remedy.into()) }
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self { cause: error.to_string(), code: error.code, remedy: None }
+    }
+}
+
+impl From<ServerError> for Halt {
+    fn from(error: ServerError) -> Self {
+        if error.is_passing() || error.authentication {
+            return Self::Stopped(Error::server("The migration had to stop")(error));
+        }
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Stopped(error)
+    }
+}
+
+impl From<Refused> for Halt {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Server(error) => error.into(),
+            Refused::Run(error) => Self::Stopped(error),
+        }
+    }
+}
+
+/// How a schema operation found or left things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// What it did.
+    pub outcome: Outcome,
+    /// What else there is to say.
+    pub note: Option<String>,
+}
+
+impl Settled {
+    fn done() -> Self {
+        Self { outcome: Outcome::Done, note: None }
+    }
+
+    fn standing(note: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Standing, note: Some(note.into()) }
+    }
+
+    fn absent(note: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Absent, note: Some(note.into()) }
+    }
+}
+
+/// A schema operation that failed, or a server that is gone for now.
+#[derive(Debug)]
+pub enum SchemaError {
+    /// The server's answer.
+    Server(ServerError),
+    /// What the engine found.
+    Found(Failure),
+}
+
+impl From<ServerError> for SchemaError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<Failure> for SchemaError {
+    fn from(failure: Failure) -> Self {
+        Self::Found(failure)
+    }
+}
+
+/// Which operation of which script.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// From 0.
+    pub index: usize,
+    /// How many the script has.
+    pub operations: usize,
+}
+
+/// Carries out one operation, from where the journal says.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn carry_out(
+    run: &mut Run,
+    journal: &mut Journal,
+    operation: &Operation,
+    place: Place,
+) -> Result<OperationReport, Halt> {
+    let started = Instant::now();
+    match &operation.action {
+        Action::UpdateDocuments(update) => documents::update(run, journal, operation, update, place).await?,
+        Action::InsertDocuments(insert) => documents::insert(run, journal, operation, insert, place).await?,
+        Action::DeleteDocuments(delete) => documents::delete(run, journal, operation, delete, place).await?,
+        _ => schema(run, journal, operation, place).await?,
+    }
+    Ok(report(journal, operation, place, started, None))
+}
+
+/// What the journal says of an operation, as a report; `ended` where it has not finished.
+pub fn report(
+    journal: &Journal,
+    operation: &Operation,
+    place: Place,
+    started: Instant,
+    ended: Option<Outcome>,
+) -> OperationReport {
+    let progress = journal
+        .progress
+        .operations
+        .get(place.index)
+        .cloned()
+        .unwrap_or_else(|| OperationProgress::new(&operation.fingerprint));
+    OperationReport {
+        index: i64::try_from(place.index + 1).unwrap_or(i64::MAX),
+        kind: operation.kind().to_owned(),
+        collection: operation.collection.clone(),
+        outcome: ended.or(progress.outcome).unwrap_or(Outcome::Interrupted),
+        counts: progress.counts,
+        chunks: progress.chunks,
+        conflicts: progress.conflicts,
+        seconds: started.elapsed().as_secs_f64(),
+        note: progress.note,
+    }
+}
+
+/// A schema operation: noted as begun, which also proves the lease right before the command is sent, then
+/// carried out, then noted as finished. It describes an end state, so carrying it out again after a kill
+/// or a lost connection finds what stands.
+async fn schema(run: &mut Run, journal: &mut Journal, operation: &Operation, place: Place) -> Result<(), Halt> {
+    let reporter = run.reporter.clone();
+    let stop = run.stop.clone();
+    let mut patience = Patience::new(&reporter, &stop);
+    let mut progress = OperationProgress::new(&operation.fingerprint);
+    progress.begun = true;
+    let settled = loop {
+        journal.note(run, place.index, progress.clone(), Some(Position::Whole)).await?;
+        match settle(&run.server, operation).await {
+            Ok(settled) => break settled,
+            Err(SchemaError::Server(e)) if e.is_passing() => patience.wait(e).await?.map_err(Halt::from)?,
+            Err(error) => {
+                // Nothing of it stands, so the file may be mended and the run carried on.
+                progress.begun = false;
+                journal.note(run, place.index, progress, Some(Position::Whole)).await?;
+                return Err(match error {
+                    SchemaError::Server(e) => e.into(),
+                    SchemaError::Found(failure) => Halt::Failed(failure),
+                });
+            }
+        }
+    };
+    progress.outcome = Some(settled.outcome);
+    progress.note = settled.note;
+    Ok(journal.note(run, place.index, progress, None).await?)
+}
+
+async fn settle(server: &Server, operation: &Operation) -> Result<Settled, SchemaError> {
+    let name = operation.collection.as_str();
+    match &operation.action {
+        Action::CreateCollection { options } => collections::create(server, name, options).await,
+        Action::DropCollection => collections::drop_collection(server, name).await,
+        Action::ModifyCollection { options } => collections::modify(server, name, options).await,
+        Action::RenameCollection { to } => collections::rename(server, name, to).await,
+        Action::CreateIndex(index) => indexes::create(server, name, index).await,
+        Action::DropIndex(index) => indexes::drop_index(server, name, index).await,
+        Action::UpdateDocuments(_) | Action::InsertDocuments(_) | Action::DeleteDocuments(_) => {
+            Err(Failure::found("not a schema operation", "Report this as a defect.").into())
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Taking the fields of an operation one by one, so that whatever is left over is an error.
+
+use bson::{Bson, Document};
+
+/// The fields of an operation, or of its options, not yet taken.
+pub struct Fields {
+    document: Document,
+    /// `field` or `option`, for messages.
+    noun: &'static str,
+    known: &'static [&'static str],
+}
+
+impl Fields {
+    /// All of `document`'s fields; `known` are those that may be there.
+    ///
+    /// # Errors
+    /// A sentence that names the first one that may not.
+    pub fn new(document: Document, noun: &'static str, known: &'static [&'static str]) -> Result<Self, String> {
+        let fields = Self { document, noun, known };
+        match fields.document.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(fields.unknown(key)),
+            None => Ok(fields),
+        }
+    }
+
+    fn unknown(&self, key: &str) -> String {
+        let noun = self.noun;
+        match nearest(key, self.known) {
+            Some(known) => format!("unknown {noun} {key:?}; did you mean {known:?}?"),
+            None => format!("unknown {noun} {key:?}; there are {}", self.known.join(", ")),
+        }
+    }
+
+    /// Takes a field, if it is there.
+    pub fn take(&mut self, name: &str) -> Option<Bson> {
+        self.document.remove(name)
+    }
+
+    /// Takes a field that must be there.
+    pub fn required(&mut self, name: &str) -> Result<Bson, String> {
+        let noun = self.noun;
+        self.take(name).ok_or_else(|| format!("the {noun} {name:?} is missing"))
+    }
+
+    /// Takes a text that must be there.
+    pub fn text(&mut self, name: &str) -> Result<String, String> {
+        match self.required(name)? {
+            Bson::String(text) => Ok(text),
+            other => Err(self.mistyped(name, "a text", &other)),
+        }
+    }
+
+    /// Takes an object that must be there.
+    pub fn document(&mut self, name: &str) -> Result<Document, String> {
+        match self.required(name)? {
+            Bson::Document(document) => Ok(document),
+            other => Err(self.mistyped(name, "an object", &other)),
+        }
+    }
+
+    /// Takes an object that may be absent.
+    pub fn optional_document(&mut self, name: &str) -> Result<Option<Document>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Bson::Document(document)) => Ok(Some(document)),
+            Some(other) => Err(self.mistyped(name, "an object", &other)),
+        }
+    }
+
+    /// Takes an array of objects that must be there.
+    pub fn documents(&mut self, name: &str) -> Result<Vec<Document>, String> {
+        match self.required(name)? {
+            Bson::Array(items) => items
+                .into_iter()
+                .enumerate()
+                .map(|(at, item)| match item {
+                    Bson::Document(document) => Ok(document),
+                    other => Err(format!("{name}[{at}] must be an object, not {}", type_name(&other))),
+                })
+                .collect(),
+            other => Err(self.mistyped(name, "an array of objects", &other)),
+        }
+    }
+
+    /// Takes a boolean, or the default.
+    pub fn boolean(&mut self, name: &str, default: bool) -> Result<bool, String> {
+        match self.take(name) {
+            None => Ok(default),
+            Some(Bson::Boolean(value)) => Ok(value),
+            Some(other) => Err(self.mistyped(name, "true or false", &other)),
+        }
+    }
+
+    /// The sentence for a field of the wrong type.
+    pub fn mistyped(&self, name: &str, wanted: &str, found: &Bson) -> String {
+        format!("the {} {name:?} must be {wanted}, not {}", self.noun, type_name(found))
+    }
+}
+
+/// A value's type in JSON's words, or BSON's where JSON has none.
+pub fn type_name(value: &Bson) -> &'static str {
+    match value {
+        Bson::Double(_) | Bson::Int32(_) | Bson::Int64(_) | Bson::Decimal128(_) => "a number",
+        Bson::String(_) => "a text",
+        Bson::Array(_) => "an array",
+        Bson::Document(_) => "an object",
+        Bson::Boolean(_) => "a boolean",
+        Bson::Null => "null",
+        Bson::DateTime(_) => "a date",
+        Bson::ObjectId(_) => "an ObjectId",
+        _ => "a value of another type",
+    }
+}
+
+/// The known name that `key` most likely means: the same but for case and punctuation, or one that holds
+/// it or that it holds.
+fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    let bare = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let wanted = bare(key);
+    known
+        .iter()
+        .find(|name| bare(name) == wanted)
+        .or_else(|| {
+            known.iter().find(|name| {
+                let name = bare(name);
+                wanted.len() > 2 && (name.contains(&wanted) || wanted.contains(&name))
+            })
+        })
+        .copied()
+}

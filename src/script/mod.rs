@@ -1,0 +1,7 @@
+//! Migration scripts: reading them, and the operations they hold. Nothing here talks to a server.
+
+pub mod fields;
+pub mod operation;
+pub mod reader;
+
+pub use operation::{Operation, Script};

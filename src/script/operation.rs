@@ -1,0 +1,537 @@
+//! The nine operations of a script, as a file writes them.
+
+use std::fmt::Write as _;
+
+use bson::{Bson, Document, RawDocumentBuf};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::fields::{Fields, type_name};
+
+/// The operations of one direction, in order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Script {
+    /// What to do, in order.
+    pub operations: Vec<Operation>,
+}
+
+/// One operation with everything its type takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    /// The collection it works on.
+    pub collection: String,
+    /// What it does there.
+    pub action: Action,
+    /// SHA-256 of the operation as written, as hexadecimal text: the same operation has the same
+    /// fingerprint however the file is laid out.
+    pub fingerprint: String,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // fields are those of the file, documented in docs/migrations.md
+pub enum Action {
+    CreateCollection { options: Document },
+    DropCollection,
+    CreateIndex(CreateIndex),
+    DropIndex(IndexRef),
+    UpdateDocuments(UpdateDocuments),
+    InsertDocuments(InsertDocuments),
+    DeleteDocuments(DeleteDocuments),
+    ModifyCollection { options: Document },
+    RenameCollection { to: String },
+}
+
+/// `create_index`.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct CreateIndex {
+    /// Keys with their directions, in order.
+    pub keys: Document,
+    /// The name asked for, or the one the server would make of the keys.
+    pub name: String,
+    /// Everything else of the index, as `createIndexes` takes it.
+    pub options: Document,
+    pub commit_quorum: Option<Bson>,
+    pub comment: Option<Bson>,
+}
+
+/// How `drop_index` names its index.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum IndexRef {
+    Name(String),
+    Keys(Document),
+}
+
+/// `update_documents`.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct UpdateDocuments {
+    pub filter: Document,
+    /// A document of operators or a pipeline.
+    pub update: Bson,
+    pub multi: bool,
+    pub upsert: bool,
+    pub array_filters: Option<Vec<Document>>,
+    pub collation: Option<Document>,
+    pub hint: Option<Bson>,
+    pub variables: Option<Document>,
+    pub bypass_document_validation: bool,
+    pub comment: Option<Bson>,
+}
+
+/// `insert_documents`.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct InsertDocuments {
+    pub documents: Vec<Document>,
+    pub ordered: bool,
+    pub bypass_document_validation: bool,
+    pub comment: Option<Bson>,
+}
+
+/// `delete_documents`.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct DeleteDocuments {
+    pub filter: Document,
+    pub collation: Option<Document>,
+    pub hint: Option<Bson>,
+    pub comment: Option<Bson>,
+}
+
+const TYPES: [&str; 9] = [
+    "create_collection",
+    "drop_collection",
+    "create_index",
+    "drop_index",
+    "update_documents",
+    "insert_documents",
+    "delete_documents",
+    "modify_collection",
+    "rename_collection",
+];
+
+/// Everything `create` takes. Source: MongoDB manual, `create` command, 4.2 to 8.0.
+const CREATE_OPTIONS: &[&str] = &[
+    "capped",
+    "timeseries",
+    "expireAfterSeconds",
+    "clusteredIndex",
+    "changeStreamPreAndPostImages",
+    "autoIndexId",
+    "size",
+    "max",
+    "storageEngine",
+    "validator",
+    "validationLevel",
+    "validationAction",
+    "indexOptionDefaults",
+    "viewOn",
+    "pipeline",
+    "collation",
+    "encryptedFields",
+    "comment",
+];
+
+/// Everything `createIndexes` takes for an index, and two of the command's own.
+/// Source: MongoDB manual, `createIndexes` command, 4.2 to 8.0.
+const INDEX_OPTIONS: &[&str] = &[
+    "name",
+    "unique",
+    "partialFilterExpression",
+    "sparse",
+    "expireAfterSeconds",
+    "hidden",
+    "storageEngine",
+    "weights",
+    "default_language",
+    "language_override",
+    "textIndexVersion",
+    "2dsphereIndexVersion",
+    "bits",
+    "min",
+    "max",
+    "collation",
+    "wildcardProjection",
+    "background",
+    "prepareUnique",
+    "v",
+    "commitQuorum",
+    "comment",
+];
+
+/// Everything `collMod` takes, but for `dryRun`, which would change nothing.
+/// Source: MongoDB manual, `collMod` command, 4.2 to 8.0.
+const MODIFY_OPTIONS: &[&str] = &[
+    "index",
+    "validator",
+    "validationLevel",
+    "validationAction",
+    "viewOn",
+    "pipeline",
+    "cappedSize",
+    "cappedMax",
+    "expireAfterSeconds",
+    "timeseries",
+    "changeStreamPreAndPostImages",
+    "recordPreImages",
+    "timeseriesBucketsMayHaveMixedSchemaData",
+    "comment",
+];
+
+impl Script {
+    /// Reads `{"operations": [...]}`.
+    ///
+    /// # Errors
+    /// A sentence naming the operation, without the file.
+    pub fn parse(value: Value) -> Result<Self, String> {
+        let Value::Object(mut script) = value else {
+            return Err("the script must be an object with \"operations\"".to_owned());
+        };
+        let operations = script.shift_remove("operations").ok_or("the script has no \"operations\"")?;
+        if let Some(key) = script.keys().next() {
+            return Err(format!("unknown field {key:?} beside \"operations\""));
+        }
+        let Value::Array(operations) = operations else {
+            return Err("\"operations\" must be an array".to_owned());
+        };
+        let operations = operations
+            .into_iter()
+            .enumerate()
+            .map(|(at, value)| {
+                let kind = value.get("type").and_then(Value::as_str).map(|k| format!(" ({k})"));
+                Operation::parse(value)
+                    .map_err(|what| format!("operation {}{}: {what}", at + 1, kind.unwrap_or_default()))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { operations })
+    }
+
+    /// One fingerprint over all operations.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for operation in &self.operations {
+            hash.update(operation.fingerprint.as_bytes());
+        }
+        hex(&hash.finalize())
+    }
+}
+
+impl Operation {
+    fn parse(value: Value) -> Result<Self, String> {
+        let document = match Bson::try_from(value) {
+            Ok(Bson::Document(document)) => document,
+            Ok(other) => return Err(format!("must be an object, not {}", type_name(&other))),
+            Err(e) => return Err(format!("a value is no Extended JSON: {e}")),
+        };
+        let raw = RawDocumentBuf::try_from(&document).map_err(|e| format!("it cannot be stored: {e}"))?;
+        let fingerprint = hex(&Sha256::digest(raw.as_bytes()));
+        let kind = match document.get("type") {
+            Some(Bson::String(kind)) => kind.clone(),
+            Some(other) => return Err(format!("\"type\" must be a text, not {}", type_name(other))),
+            None => return Err("the field \"type\" is missing".to_owned()),
+        };
+        let allowed: &'static [&'static str] = match kind.as_str() {
+            "create_collection" | "modify_collection" => &["type", "collection", "options"],
+            "drop_collection" => &["type", "collection"],
+            "create_index" => &["type", "collection", "index", "options"],
+            "drop_index" => &["type", "collection", "index"],
+            "update_documents" => &["type", "collection", "filter", "update", "options"],
+            "insert_documents" => &["type", "collection", "documents", "options"],
+            "delete_documents" => &["type", "collection", "filter", "options"],
+            "rename_collection" => &["type", "collection", "to"],
+            _ => {
+                return Err(format!("unknown type {kind:?}; there are {}", TYPES.join(", ")));
+            }
+        };
+        let mut fields = Fields::new(document, "field", allowed)?;
+        let collection = collection_name("collection", fields.text("collection")?)?;
+        let options = fields.optional_document("options")?.unwrap_or_default();
+        let action = match kind.as_str() {
+            "create_collection" => create_collection(options)?,
+            "drop_collection" => Action::DropCollection,
+            "create_index" => Action::CreateIndex(CreateIndex::parse(fields.required("index")?, options)?),
+            "drop_index" => Action::DropIndex(IndexRef::parse(fields.required("index")?)?),
+            "update_documents" => Action::UpdateDocuments(UpdateDocuments::parse(fields, options)?),
+            "insert_documents" => Action::InsertDocuments(InsertDocuments::parse(fields, options)?),
+            "delete_documents" => Action::DeleteDocuments(DeleteDocuments::parse(fields, options)?),
+            "modify_collection" => modify_collection(options)?,
+            _ => {
+                let to = collection_name("to", fields.text("to")?)?;
+                if to == collection {
+                    return Err("\"to\" is the collection's own name".to_owned());
+                }
+                Action::RenameCollection { to }
+            }
+        };
+        Ok(Self { collection, action, fingerprint })
+    }
+
+    /// The operation's type, as files write it.
+    pub fn kind(&self) -> &'static str {
+        match self.action {
+            Action::CreateCollection { .. } => "create_collection",
+            Action::DropCollection => "drop_collection",
+            Action::CreateIndex(_) => "create_index",
+            Action::DropIndex(_) => "drop_index",
+            Action::UpdateDocuments(_) => "update_documents",
+            Action::InsertDocuments(_) => "insert_documents",
+            Action::DeleteDocuments(_) => "delete_documents",
+            Action::ModifyCollection { .. } => "modify_collection",
+            Action::RenameCollection { .. } => "rename_collection",
+        }
+    }
+
+    /// Whether it changes documents; the others change the schema.
+    pub fn writes_documents(&self) -> bool {
+        matches!(self.action, Action::UpdateDocuments(_) | Action::InsertDocuments(_) | Action::DeleteDocuments(_))
+    }
+}
+
+fn create_collection(options: Document) -> Result<Action, String> {
+    drop(Fields::new(options.clone(), "option", CREATE_OPTIONS)?);
+    if options.contains_key("pipeline") && !options.contains_key("viewOn") {
+        return Err("the option \"pipeline\" goes with \"viewOn\"".to_owned());
+    }
+    Ok(Action::CreateCollection { options })
+}
+
+fn modify_collection(options: Document) -> Result<Action, String> {
+    if options.is_empty() {
+        return Err("the field \"options\" is missing: it says what to modify".to_owned());
+    }
+    drop(Fields::new(options.clone(), "option", MODIFY_OPTIONS)?);
+    Ok(Action::ModifyCollection { options })
+}
+
+impl CreateIndex {
+    fn parse(index: Bson, options: Document) -> Result<Self, String> {
+        let keys = index_keys(index)?;
+        let mut fields = Fields::new(options.clone(), "option", INDEX_OPTIONS)?;
+        let name = match fields.take("name") {
+            None => default_index_name(&keys),
+            Some(Bson::String(name)) if !name.is_empty() && name != "*" => name,
+            Some(Bson::String(name)) => return Err(format!("no index can be named {name:?}")),
+            Some(other) => return Err(fields.mistyped("name", "a text", &other)),
+        };
+        let mut options = options;
+        options.remove("name");
+        // Without meaning since server 4.2, and refused by none.
+        options.remove("background");
+        Ok(Self {
+            keys,
+            name,
+            commit_quorum: options.remove("commitQuorum"),
+            comment: options.remove("comment"),
+            options,
+        })
+    }
+}
+
+impl IndexRef {
+    fn parse(index: Bson) -> Result<Self, String> {
+        match index {
+            Bson::String(name) if name == "*" => Err("\"*\" would drop every index; name each one to drop".to_owned()),
+            Bson::String(name) if name.is_empty() => Err("the index's name is empty".to_owned()),
+            Bson::String(name) => Ok(Self::Name(name)),
+            keys => Ok(Self::Keys(index_keys(keys)?)),
+        }
+    }
+}
+
+impl UpdateDocuments {
+    fn parse(mut fields: Fields, options: Document) -> Result<Self, String> {
+        let filter = fields.document("filter")?;
+        let update = match fields.required("update")? {
+            Bson::Document(update) => {
+                if let Some(key) = update.keys().find(|key| !key.starts_with('$')) {
+                    return Err(format!(
+                        "the update's key {key:?} is no update operator; to set fields write {{\"$set\": {{…}}}}"
+                    ));
+                }
+                if update.is_empty() {
+                    return Err("the update is empty".to_owned());
+                }
+                Bson::Document(update)
+            }
+            Bson::Array(stages) => {
+                if stages.is_empty() || stages.iter().any(|stage| stage.as_document().is_none()) {
+                    return Err("an update pipeline must be a non-empty array of objects".to_owned());
+                }
+                Bson::Array(stages)
+            }
+            other => return Err(fields.mistyped("update", "an object or a pipeline", &other)),
+        };
+        let mut options = Fields::new(
+            options,
+            "option",
+            &["multi", "upsert", "array_filters", "collation", "hint", "let", "bypass_document_validation", "comment"],
+        )?;
+        let array_filters = match options.take("array_filters") {
+            None => None,
+            Some(Bson::Array(items)) => Some(
+                items
+                    .into_iter()
+                    .map(|item| match item {
+                        Bson::Document(document) => Ok(document),
+                        other => Err(format!("array_filters must hold objects, not {}", type_name(&other))),
+                    })
+                    .collect::<Result<Vec<_>, _>>()?,
+            ),
+            Some(other) => return Err(options.mistyped("array_filters", "an array of objects", &other)),
+        };
+        Ok(Self {
+            filter,
+            update,
+            multi: options.boolean("multi", true)?,
+            upsert: options.boolean("upsert", false)?,
+            array_filters,
+            collation: options.optional_document("collation")?,
+            hint: hint(&mut options)?,
+            variables: options.optional_document("let")?,
+            bypass_document_validation: options.boolean("bypass_document_validation", false)?,
+            comment: options.take("comment"),
+        })
+    }
+}
+
+impl InsertDocuments {
+    fn parse(mut fields: Fields, options: Document) -> Result<Self, String> {
+        let documents = fields.documents("documents")?;
+        let mut options = Fields::new(options, "option", &["ordered", "bypass_document_validation", "comment"])?;
+        Ok(Self {
+            documents,
+            ordered: options.boolean("ordered", true)?,
+            bypass_document_validation: options.boolean("bypass_document_validation", false)?,
+            comment: options.take("comment"),
+        })
+    }
+}
+
+impl DeleteDocuments {
+    fn parse(mut fields: Fields, options: Document) -> Result<Self, String> {
+        let filter = fields.document("filter")?;
+        let mut options = Fields::new(options, "option", &["collation", "hint", "comment"])?;
+        Ok(Self {
+            filter,
+            collation: options.optional_document("collation")?,
+            hint: hint(&mut options)?,
+            comment: options.take("comment"),
+        })
+    }
+}
+
+/// A hint is an index's name or its keys, in any of the spellings that `create_index` takes.
+fn hint(options: &mut Fields) -> Result<Option<Bson>, String> {
+    match options.take("hint") {
+        None => Ok(None),
+        Some(Bson::String(name)) => Ok(Some(Bson::String(name))),
+        Some(Bson::Document(keys)) if keys.contains_key("$natural") => Ok(Some(Bson::Document(keys))),
+        Some(keys) => Ok(Some(Bson::Document(index_keys(keys)?))),
+    }
+}
+
+/// An index's keys: pairs, one document, or one name.
+fn index_keys(index: Bson) -> Result<Document, String> {
+    let pairs: Vec<(String, Bson)> = match index {
+        Bson::String(name) => vec![(name, Bson::Int32(1))],
+        Bson::Document(keys) => keys.into_iter().collect(),
+        Bson::Array(items) => items
+            .into_iter()
+            .map(|item| match item {
+                Bson::String(name) => Ok((name, Bson::Int32(1))),
+                Bson::Array(pair) => match <[Bson; 2]>::try_from(pair) {
+                    Ok([Bson::String(name), direction]) => Ok((name, direction)),
+                    _ => Err("each of the index's keys must be a pair of a field and a direction".to_owned()),
+                },
+                other => {
+                    Err(format!("the index's keys must be pairs of a field and a direction, not {}", type_name(&other)))
+                }
+            })
+            .collect::<Result<_, _>>()?,
+        other => {
+            return Err(format!(
+                "\"index\" must be pairs of a field and a direction, one object, or one name, not {}",
+                type_name(&other)
+            ));
+        }
+    };
+    if pairs.is_empty() {
+        return Err("the index has no keys".to_owned());
+    }
+    let mut keys = Document::new();
+    for (field, direction) in pairs {
+        if field.is_empty() {
+            return Err("a key of the index has no field name".to_owned());
+        }
+        let direction = match &direction {
+            Bson::String(kind) if matches!(kind.as_str(), "text" | "hashed" | "2d" | "2dsphere") => direction,
+            _ => match whole_number(&direction) {
+                Some(sign @ (1 | -1)) => Bson::Int32(sign),
+                _ => {
+                    return Err(format!(
+                        "the direction of {field:?} is {}; there are 1, -1, \"text\", \"hashed\", \"2d\", \"2dsphere\"",
+                        crate::server::show(&direction)
+                    ));
+                }
+            },
+        };
+        if keys.insert(field.clone(), direction).is_some() {
+            return Err(format!("the index has the key {field:?} twice"));
+        }
+    }
+    Ok(keys)
+}
+
+/// The number, if the value is a small whole one of any numeric type.
+fn whole_number(value: &Bson) -> Option<i32> {
+    match value {
+        Bson::Int32(n) => Some(*n),
+        Bson::Int64(n) => i32::try_from(*n).ok(),
+        Bson::Double(n) if *n == 1.0 => Some(1),
+        Bson::Double(n) if *n == -1.0 => Some(-1),
+        _ => None,
+    }
+}
+
+/// The name that drivers give an index without one: `user_id_1_created_at_-1`.
+fn default_index_name(keys: &Document) -> String {
+    let parts: Vec<String> = keys
+        .iter()
+        .map(|(field, direction)| match direction {
+            Bson::String(kind) => format!("{field}_{kind}"),
+            other => format!("{field}_{other}"),
+        })
+        .collect();
+    parts.join("_")
+}
+
+/// Refuses the names that the server would, and those that are ours.
+fn collection_name(field: &str, name: String) -> Result<String, String> {
+    let refused = if name.is_empty() {
+        "is empty"
+    } else if name.contains('\0') {
+        "holds a NUL character"
+    } else if name.contains('$') {
+        "holds a $, which the server refuses"
+    } else if name.starts_with('.') || name.ends_with('.') {
+        "begins or ends with a dot, which the server refuses"
+    } else if name.starts_with("system.") {
+        "belongs to the server"
+    } else if name == "migrations" || name.starts_with("migrations_") {
+        "belongs to the migration tool: `migrations` and every name that begins with `migrations_` hold its state"
+    } else {
+        return Ok(name);
+    };
+    Err(format!("the {field} name {name:?} {refused}"))
+}
+
+/// Lower-case hexadecimal text.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

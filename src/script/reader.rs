@@ -1,0 +1,367 @@
+//! Reads scripts: JSON whose arrays may also be written as Python tuples.
+//!
+//! The published examples write index keys as `[("user_id", 1), ("created_at", -1)]`. Tuples are read as
+//! arrays; nothing else of Python is accepted and nothing is ever executed. The reader first turns each
+//! tuple's parentheses into brackets, byte for byte, so that every line and column an error names is the
+//! file's own, and then hands the text to a strict JSON reader.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Text that is not a script.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct SyntaxError {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub message: String,
+}
+
+/// Reads one JSON value, tuples read as arrays. A key that occurs twice in one object is an error.
+///
+/// # Errors
+/// [`SyntaxError`] with the position.
+pub fn read(text: &str) -> Result<Value, SyntaxError> {
+    // Editors on Windows put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let plain = tuples_as_arrays(text)?;
+    let strict: Strict = serde_json::from_str(&plain).map_err(|e| {
+        let full = e.to_string();
+        let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
+        SyntaxError {
+            line: e.line(),
+            column: column_in_characters(&plain, e.line(), e.column()),
+            message: message.to_owned(),
+        }
+    })?;
+    Ok(strict.0)
+}
+
+/// What an open bracket waits for.
+struct Open {
+    bracket: u8,
+    at: usize,
+    /// Where the last comma directly inside stands, if nothing follows it yet.
+    trailing_comma: Option<usize>,
+    commas: usize,
+    empty: bool,
+}
+
+/// Replaces `(`…`)` outside strings by `[`…`]`, and the trailing comma that Python wants in a tuple of one
+/// by a space. The result has the length of the text.
+fn tuples_as_arrays(text: &str) -> Result<String, SyntaxError> {
+    let mut bytes = text.as_bytes().to_vec();
+    if !bytes.contains(&b'(') {
+        return Ok(text.to_owned());
+    }
+    let mut open: Vec<Open> = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = bytes[at];
+        if !byte.is_ascii_whitespace() && !matches!(byte, b')' | b']' | b'}' | b',') {
+            if let Some(inner) = open.last_mut() {
+                inner.trailing_comma = None;
+                inner.empty = false;
+            }
+        }
+        match byte {
+            b'"' => at = end_of_string(&bytes, at),
+            b'(' | b'[' | b'{' => {
+                open.push(Open { bracket: byte, at, trailing_comma: None, commas: 0, empty: true });
+                if byte == b'(' {
+                    bytes[at] = b'[';
+                }
+            }
+            b',' => {
+                if let Some(inner) = open.last_mut() {
+                    inner.trailing_comma = Some(at);
+                    inner.commas += 1;
+                }
+            }
+            b')' => {
+                let tuple = open
+                    .pop()
+                    .filter(|inner| inner.bracket == b'(')
+                    .ok_or_else(|| error_at(text, at, "this `)` closes nothing"))?;
+                if tuple.commas == 0 && !tuple.empty {
+                    return Err(error_at(
+                        text,
+                        tuple.at,
+                        "one value in parentheses is no tuple in Python either; write [ ] for an array",
+                    ));
+                }
+                if let Some(comma) = tuple.trailing_comma {
+                    if tuple.empty {
+                        return Err(error_at(text, comma, "a value is missing before this comma"));
+                    }
+                    bytes[comma] = b' ';
+                }
+                bytes[at] = b']';
+            }
+            b']' | b'}' => {
+                let matching = if byte == b']' { b'[' } else { b'{' };
+                if open.pop().is_none_or(|inner| inner.bracket != matching) {
+                    return Err(error_at(text, at, "this bracket closes nothing, or not the one that is open"));
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if let Some(tuple) = open.iter().find(|inner| inner.bracket == b'(') {
+        return Err(error_at(text, tuple.at, "this `(` is never closed"));
+    }
+    // Only ASCII bytes were replaced by ASCII bytes.
+    String::from_utf8(bytes).map_err(|_| error_at(text, 0, "not UTF-8"))
+}
+
+/// The index of the quote that ends the string begun at `start`, or the last index.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'"' => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len() - 1
+}
+
+fn error_at(text: &str, at: usize, message: &str) -> SyntaxError {
+    let before = &text[..at];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    SyntaxError {
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        message: message.to_owned(),
+    }
+}
+
+/// serde_json counts columns in bytes.
+fn column_in_characters(text: &str, line: usize, column: usize) -> usize {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    String::from_utf8_lossy(&line.as_bytes()[..column.min(line.len())]).chars().count()
+}
+
+/// A JSON value none of whose objects has a key twice.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Strict;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Strict, E> {
+        Ok(Strict(Value::Bool(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Strict, E> {
+        Ok(Strict(Value::Number(value.into())))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Strict, E> {
+        // BSON has no unsigned integers; read as a double the number would silently lose digits.
+        match i64::try_from(value) {
+            Ok(value) => Ok(Strict(Value::Number(value.into()))),
+            Err(_) => {
+                Err(E::custom(format!("{value} does not fit into 64 bits; write {{\"$numberDecimal\": \"{value}\"}}")))
+            }
+        }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Strict, E> {
+        Number::from_f64(value)
+            .map(|number| Strict(Value::Number(number)))
+            .ok_or_else(|| E::custom("a number that is not finite"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
+        Ok(Strict(Value::String(value.to_owned())))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Strict, E> {
+        Ok(Strict(Value::String(value)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Strict, E> {
+        Ok(Strict(Value::Null))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Strict(item)) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Strict(Value::Array(array)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Strict, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                return Err(serde::de::Error::custom(format!("the key {key:?} occurs twice")));
+            }
+            let Strict(value) = entries.next_value()?;
+            object.insert(key, value);
+        }
+        Ok(Strict(Value::Object(object)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tuples_read_as_arrays() {
+        assert_eq!(
+            read(r#"{"index": [("user_id", 1), ("created_at", -1)]}"#),
+            Ok(json!({"index": [["user_id", 1], ["created_at", -1]]}))
+        );
+        assert_eq!(
+            read(r#"[("a",), (), ("(", ")", "\")("), ((1, 2), [3])]"#),
+            Ok(json!([["a"], [], ["(", ")", "\")("], [[1, 2], [3]]]))
+        );
+    }
+
+    #[test]
+    fn positions_are_the_files_own() {
+        let cases = [
+            ("{\n  \"a\": (1, 2],\n}", 2, 14),
+            ("{\n \"é\": (1)}", 2, 7),
+            ("[(1, 2", 1, 2),
+            ("[1, 2)]", 1, 6),
+            ("{\"a\": 1,\n \"a\": 2}", 2, 4),
+            ("{\"é\": nope}", 1, 8),
+            ("[(,)]", 1, 3),
+        ];
+        for (text, line, column) in cases {
+            let error = read(text).expect_err(text);
+            assert_eq!((error.line, error.column), (line, column), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_of_python_is_accepted() {
+        for text in [
+            "print('hello')",
+            "{'a': 1}",
+            "[1, 2,]",
+            "{\"a\": True}",
+            "[None]",
+            "[1] # why",
+            "__import__('os')",
+            "(x for x in y)",
+            "[1e999]",
+            "[18446744073709551615]",
+            "NaN",
+            "",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_overflow() {
+        for bracket in ["[", "(", "{\"a\":"] {
+            assert!(read(&bracket.repeat(100_000)).is_err());
+        }
+    }
+
+    #[test]
+    fn megabytes_are_read() {
+        let text = format!("[{}]", vec!["(\"x\", 1)"; 500_000].join(","));
+        assert_eq!(read(&text).map(|v| v.as_array().map(Vec::len)), Ok(Some(500_000)));
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let text = r#"[a-z()\[\]{},":\\ $é\n]{0,8}"#;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(|n| json!(n)),
+            (-1e15..1e15f64).prop_map(|n| json!(n)),
+            text.prop_map(Value::String),
+        ];
+        leaf.prop_recursive(5, 40, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                prop::collection::btree_map(text, inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Writes arrays as tuples where `as_tuple` says so, in Python's spelling.
+    fn written(value: &Value, as_tuple: &mut impl FnMut() -> bool) -> String {
+        match value {
+            Value::Array(items) => {
+                let inner: Vec<String> = items.iter().map(|item| written(item, as_tuple)).collect();
+                match (as_tuple(), inner.len()) {
+                    (true, 1) => format!("({},)", inner[0]),
+                    (true, _) => format!("({})", inner.join(", ")),
+                    (false, _) => format!("[{}]", inner.join(", ")),
+                }
+            }
+            Value::Object(map) => {
+                let inner: Vec<String> =
+                    map.iter().map(|(key, item)| format!("{}: {}", json!(key), written(item, as_tuple))).collect();
+                format!("{{{}}}", inner.join(", "))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in r#"[\[\](){},:"'\\ 0-9a-z.é$\n-]{0,60}"#) {
+            let _ = read(&text);
+        }
+
+        #[test]
+        fn never_panics_on_anything(text in any::<String>()) {
+            let _ = read(&text);
+        }
+
+        #[test]
+        fn agrees_with_a_strict_reader_on_strict_input(value in value()) {
+            let text = serde_json::to_string_pretty(&value).expect("writes");
+            prop_assert_eq!(read(&text).expect("strict JSON"), serde_json::from_str::<Value>(&text).expect("reads"));
+        }
+
+        #[test]
+        fn accepts_no_more_than_a_strict_reader_without_parentheses(text in r#"[\[\]{},:" 0-9a-c]{0,24}"#) {
+            // A key that occurs twice is the one thing it refuses and a strict reader does not.
+            match serde_json::from_str::<Value>(&text) {
+                Err(_) => prop_assert!(read(&text).is_err()),
+                Ok(value) => if let Ok(ours) = read(&text) { prop_assert_eq!(ours, value) },
+            }
+        }
+
+        #[test]
+        fn tuples_anywhere_mean_arrays(value in value(), choices in prop::collection::vec(any::<bool>(), 1..40)) {
+            let mut at = 0;
+            let text = written(&value, &mut || { at += 1; choices[at % choices.len()] });
+            prop_assert_eq!(read(&text).expect("tuples"), value);
+        }
+    }
+}
