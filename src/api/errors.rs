@@ -1,0 +1,70 @@
+//! The engine's errors as Python exceptions: one base, one class per thing a caller would treat
+//! differently. This is the only place that makes one of the other.
+
+use pyo3::create_exception;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use serde::Serialize;
+
+use super::convert::to_python;
+use crate::error::{Error, Failed};
+
+create_exception!(_native, MigrateError, PyException, "Base of every error of this package.");
+create_exception!(_native, SettingsError, MigrateError, "A setting or argument that cannot be used.");
+create_exception!(_native, InvalidMigrationError, MigrateError, "A migration file or script that cannot be read.");
+create_exception!(_native, UnknownMigrationError, MigrateError, "No migration answers to the id, or several do.");
+create_exception!(_native, WrongStateError, MigrateError, "The migration is not in a state that allows it.");
+create_exception!(_native, ScriptChangedError, MigrateError, "A script changed after it was applied or begun.");
+create_exception!(_native, OutOfOrderError, MigrateError, "strict_order refused a migration.");
+create_exception!(_native, LockHeldError, MigrateError, "Another run holds the lock.");
+create_exception!(_native, LeaseLostError, MigrateError, "This run lost its lease and has stopped.");
+create_exception!(_native, ServerUnavailableError, MigrateError, "No server answers, or it refuses us.");
+create_exception!(_native, OperationFailedError, MigrateError, "An operation of a migration failed.");
+create_exception!(_native, InterruptedRunError, MigrateError, "The run stopped on request, at a safe point.");
+
+/// The exception for an error that carries a report of what was done so far.
+pub fn failed<R: Serialize + std::fmt::Debug>(py: Python<'_>, failed: &Failed<R>) -> PyErr {
+    let exception = exception(py, &failed.error);
+    let attached =
+        failed.report.as_ref().map_or(Ok(()), |report| exception.value(py).setattr("report", to_python(py, report)?));
+    attached.err().unwrap_or(exception)
+}
+
+/// The exception for an error.
+pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
+    let kind: Bound<'_, PyType> = match error {
+        Error::Settings(_) => py.get_type::<SettingsError>(),
+        Error::Invalid { .. } => py.get_type::<InvalidMigrationError>(),
+        Error::Unknown(_) => py.get_type::<UnknownMigrationError>(),
+        Error::WrongState(_) => py.get_type::<WrongStateError>(),
+        Error::ScriptChanged(_) => py.get_type::<ScriptChangedError>(),
+        Error::OutOfOrder(_) => py.get_type::<OutOfOrderError>(),
+        Error::LockHeld { .. } => py.get_type::<LockHeldError>(),
+        Error::LeaseLost(_) => py.get_type::<LeaseLostError>(),
+        Error::Unavailable(_) => py.get_type::<ServerUnavailableError>(),
+        Error::Server { .. } => py.get_type::<MigrateError>(),
+        Error::Operation(_) => py.get_type::<OperationFailedError>(),
+        Error::Interrupted(_) => py.get_type::<InterruptedRunError>(),
+    };
+    let exception = PyErr::from_type(kind, error.to_string());
+    let attached = set_attributes(py, exception.value(py).as_any(), error);
+    attached.err().unwrap_or(exception)
+}
+
+fn set_attributes(py: Python<'_>, value: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
+    value.setattr("report", py.None())?;
+    match error {
+        Error::Invalid { file, .. } => {
+            value.setattr("file", file.as_ref().map(|path| path.display().to_string()))?;
+        }
+        Error::LockHeld { owner, .. } => value.setattr("owner", to_python(py, owner.as_ref())?)?,
+        Error::Operation(failure) => {
+            value.setattr("migration_id", &failure.migration)?;
+            value.setattr("operation", failure.index)?;
+            value.setattr("server_code", failure.code)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

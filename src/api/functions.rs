@@ -1,0 +1,36 @@
+//! What needs no database.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+
+use super::convert::to_python;
+use super::errors::exception;
+use crate::source;
+
+/// Writes a new migration file from the template.
+#[pyfunction]
+#[pyo3(signature = (directory, name, description = ""))]
+pub fn create_migration<'py>(
+    py: Python<'py>,
+    directory: PathBuf,
+    name: &str,
+    description: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    match source::create(&directory, name, Some(description)) {
+        Ok(created) => to_python(py, &created),
+        Err(error) => Err(exception(py, &error)),
+    }
+}
+
+/// Hosts and database of a connection string, without credentials and options.
+#[pyfunction]
+pub fn describe_target(uri: &str, database: &str) -> String {
+    crate::redact::describe_target(uri, database)
+}
+
+/// A text with the credentials of every connection string in it replaced.
+#[pyfunction]
+pub fn redact(text: &str) -> String {
+    crate::redact::redact(text)
+}

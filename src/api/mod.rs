@@ -1,0 +1,34 @@
+//! The Python binding: the only place that knows PyO3. It converts, and leaves every decision to the
+//! engine.
+
+mod bridge;
+mod convert;
+mod engine;
+mod errors;
+mod functions;
+
+use pyo3::pymodule;
+
+/// The native half of the `edulearn_migrate` package.
+#[pymodule(gil_used = true)]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::bridge::StopToken;
+    #[pymodule_export]
+    use super::engine::PyEngine;
+    #[pymodule_export]
+    use super::errors::{
+        InterruptedRunError, InvalidMigrationError, LeaseLostError, LockHeldError, MigrateError, OperationFailedError,
+        OutOfOrderError, ScriptChangedError, ServerUnavailableError, SettingsError, UnknownMigrationError,
+        WrongStateError,
+    };
+    #[pymodule_export]
+    use super::functions::{create_migration, describe_target, redact};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
