@@ -1,0 +1,122 @@
+"""Migrations for MongoDB that resume exactly where they were killed.
+
+    from edulearn_migrate import Migrator
+
+    report = Migrator("mongodb://localhost:27017", "edulearn", migrations_dir="migrations").apply()
+
+`Migrator` and `AsyncMigrator` are the verbs; `MigrationManager` and `AssessmentModelMigration` keep
+the interface of the tool this one replaces. Every exception is a `MigrateError` whose text is a
+sentence for the person who must act, and carries the report of what was done so far.
+
+Names are loaded when they are first asked for: the command line and `edulearn_migrate.local` start
+without paying for what they do not use, and without the native engine where they do not need it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from edulearn_migrate._native import (
+        InterruptedRunError,
+        InvalidMigrationError,
+        LeaseLostError,
+        LockHeldError,
+        MigrateError,
+        OperationFailedError,
+        OutOfOrderError,
+        ScriptChangedError,
+        ServerUnavailableError,
+        SettingsError,
+        StopToken,
+        UnknownMigrationError,
+        WrongStateError,
+        __version__,
+        describe_target,
+        redact,
+    )
+    from edulearn_migrate.aio import AsyncMigrator
+    from edulearn_migrate.assessment import AssessmentModelMigration
+    from edulearn_migrate.events import Event
+    from edulearn_migrate.manager import MigrationManager
+    from edulearn_migrate.migrator import Migrator
+    from edulearn_migrate.reports import (
+        CreatedMigration,
+        IgnoredFile,
+        LockOwner,
+        MarkReport,
+        MigrationRun,
+        MigrationState,
+        OperationRun,
+        RunReport,
+        StatusReport,
+        UnlockReport,
+    )
+
+__all__ = [
+    "AssessmentModelMigration",
+    "AsyncMigrator",
+    "CreatedMigration",
+    "Event",
+    "IgnoredFile",
+    "InterruptedRunError",
+    "InvalidMigrationError",
+    "LeaseLostError",
+    "LockHeldError",
+    "LockOwner",
+    "MarkReport",
+    "MigrateError",
+    "MigrationManager",
+    "MigrationRun",
+    "MigrationState",
+    "Migrator",
+    "OperationFailedError",
+    "OperationRun",
+    "OutOfOrderError",
+    "RunReport",
+    "ScriptChangedError",
+    "ServerUnavailableError",
+    "SettingsError",
+    "StatusReport",
+    "StopToken",
+    "UnknownMigrationError",
+    "UnlockReport",
+    "WrongStateError",
+    "__version__",
+    "describe_target",
+    "redact",
+]
+
+_ELSEWHERE = {
+    "AssessmentModelMigration": "assessment",
+    "AsyncMigrator": "aio",
+    "CreatedMigration": "reports",
+    "Event": "events",
+    "IgnoredFile": "reports",
+    "LockOwner": "reports",
+    "MarkReport": "reports",
+    "MigrationManager": "manager",
+    "MigrationRun": "reports",
+    "MigrationState": "reports",
+    "Migrator": "migrator",
+    "OperationRun": "reports",
+    "RunReport": "reports",
+    "StatusReport": "reports",
+    "UnlockReport": "reports",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name at its first use (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"{__name__}.{_ELSEWHERE.get(name, '_native')}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,160 @@
+"""`AsyncMigrator`: the verbs for asyncio, over the same native functions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from edulearn_migrate import _native
+from edulearn_migrate.events import Event, observer
+from edulearn_migrate.migrator import BaseMigrator, MarkState, give_types
+from edulearn_migrate.reports import MarkReport, RunReport, StatusReport, UnlockReport
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from edulearn_migrate.migrator import Progress
+
+_Result = TypeVar("_Result")
+
+
+class AsyncMigrator(BaseMigrator):
+    """Migrations of one database, for asyncio.
+
+    Cancelling the task stops the run at its next safe point: the current chunk is committed, the
+    lock released, the state resumable, and only then is `asyncio.CancelledError` raised; cancelling
+    again meanwhile does not hurry it. `progress` is called in the event loop. Arguments, answers
+    and errors are those of `Migrator`.
+    """
+
+    async def status(self, *, progress: Progress | None = None) -> StatusReport:
+        """Where every migration stands. Reads only."""
+        return StatusReport.from_dict(await self._run(self._engine.status_async, progress))
+
+    async def records(self, *, progress: Progress | None = None) -> list[dict[str, Any]]:
+        """The documents of the `migrations` collection as they are, by `applied_at`."""
+        return await self._run(self._engine.records_async, progress)
+
+    async def apply(
+        self,
+        id: str | None = None,
+        *,
+        rolled_back: bool = False,
+        strict_order: bool = False,
+        lock_timeout: float = 10.0,
+        progress: Progress | None = None,
+    ) -> RunReport:
+        """Apply every pending migration in order, or the one named by id, file stem or name."""
+        report = await self._run(
+            self._engine.apply_async,
+            progress,
+            id,
+            rolled_back=rolled_back,
+            strict_order=strict_order,
+            lock_timeout=lock_timeout,
+        )
+        return RunReport.from_dict(report)
+
+    async def rollback(
+        self,
+        id: str | None = None,
+        *,
+        from_file: bool = False,
+        lock_timeout: float = 10.0,
+        progress: Progress | None = None,
+    ) -> RunReport:
+        """Roll back every applied migration in reverse order of application, or the one named."""
+        report = await self._run(
+            self._engine.rollback_async,
+            progress,
+            id,
+            from_file=from_file,
+            lock_timeout=lock_timeout,
+        )
+        return RunReport.from_dict(report)
+
+    async def mark(
+        self,
+        id: str,
+        state: MarkState,
+        *,
+        lock_timeout: float = 10.0,
+        progress: Progress | None = None,
+    ) -> MarkReport:
+        """Set a migration's state by hand, running nothing. Recorded in the history."""
+        report = await self._run(
+            self._engine.mark_async, progress, id, state, lock_timeout=lock_timeout
+        )
+        return MarkReport.from_dict(report)
+
+    async def unlock(
+        self, *, force: bool = False, progress: Progress | None = None
+    ) -> UnlockReport:
+        """Release the lock of a run that is gone; with `force` of one that may still be alive."""
+        return UnlockReport.from_dict(
+            await self._run(self._engine.unlock_async, progress, force=force)
+        )
+
+    async def register(
+        self,
+        name: str,
+        up_script: str,
+        down_script: str,
+        description: str = "",
+        *,
+        progress: Progress | None = None,
+    ) -> str:
+        """Record a migration in the database only, pending; returns its id."""
+        made = await self._run(
+            self._engine.register_async,
+            progress,
+            name,
+            up_script,
+            down_script,
+            description,
+        )
+        return str(made["id"])
+
+    async def _run(
+        self,
+        verb: Callable[..., Awaitable[_Result]],
+        progress: Progress | None,
+        *args: object,
+        **options: object,
+    ) -> _Result:
+        stop = _native.StopToken()
+        observe = observer(_in_the_loop(progress))
+        run = asyncio.ensure_future(verb(*args, **options, observer=observe, stop=stop))
+        try:
+            # Shielded, because cancelling the native future would abandon the run between two
+            # awaits, with its lease held.
+            return await asyncio.shield(run)
+        except asyncio.CancelledError:
+            stop.set()
+            await _finished(run)
+            raise
+        except _native.MigrateError as error:
+            give_types(error)
+            raise
+
+
+async def _finished(run: asyncio.Future[Any]) -> None:
+    """Wait for the run, whatever its outcome and however often the waiting is cancelled."""
+    while not run.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({run})
+    if not run.cancelled():
+        run.exception()  # retrieved, so that asyncio does not report it as forgotten
+
+
+def _in_the_loop(progress: Progress | None) -> Progress | None:
+    """The callback, moved from the engine's thread into the running event loop."""
+    if progress is None:
+        return None
+    loop = asyncio.get_running_loop()
+
+    def forward(event: Event) -> None:
+        loop.call_soon_threadsafe(progress, event)
+
+    return forward

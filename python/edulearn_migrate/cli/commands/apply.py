@@ -1,0 +1,38 @@
+"""`apply [ID]`: every pending migration in order, or that one."""
+
+from __future__ import annotations
+
+from edulearn_migrate.cli.errors import NotYetError
+from edulearn_migrate.cli.runs import Words, carry_out
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from edulearn_migrate.cli.context import Context
+
+_WORDS = Words(
+    verb="apply",
+    done="Applied",
+    nothing="No pending migrations to apply",
+    outcomes=("applied", "already_applied"),
+)
+
+
+def run(context: Context) -> int:
+    """Apply, and print what was applied."""
+    args = context.args
+    if args.no_capture:
+        raise NotYetError("apply --no-capture")
+    engine = context.writing(args.migration_id)
+    return carry_out(
+        context,
+        args.migration_id,
+        _WORDS,
+        lambda: engine.apply(
+            args.migration_id,
+            rolled_back=args.rolled_back,
+            strict_order=args.strict_order,
+            lock_timeout=context.lock_timeout,
+            observer=context.observe,
+        ),
+    )

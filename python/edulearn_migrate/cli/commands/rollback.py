@@ -1,0 +1,38 @@
+"""`rollback [ID]`: every applied migration in reverse order of application, or that one."""
+
+from __future__ import annotations
+
+from edulearn_migrate.cli.errors import NotYetError
+from edulearn_migrate.cli.runs import Words, carry_out
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from edulearn_migrate.cli.context import Context
+
+_WORDS = Words(
+    verb="rollback",
+    done="Rolled back",
+    nothing="No applied migrations to rollback",
+    outcomes=("rolled_back",),
+)
+
+
+def run(context: Context) -> int:
+    """Roll back, and print what was rolled back."""
+    args = context.args
+    for option in ("exact", "no_capture"):
+        if getattr(args, option):
+            raise NotYetError(f"rollback --{option.replace('_', '-')}")
+    engine = context.writing(args.migration_id)
+    return carry_out(
+        context,
+        args.migration_id,
+        _WORDS,
+        lambda: engine.rollback(
+            args.migration_id,
+            from_file=args.from_file,
+            lock_timeout=context.lock_timeout,
+            observer=context.observe,
+        ),
+    )

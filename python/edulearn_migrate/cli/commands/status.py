@@ -1,0 +1,94 @@
+"""`status`: what is applied, pending, rolled back and failed. Reads only."""
+
+from __future__ import annotations
+
+from edulearn_migrate.cli import exits
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from edulearn_migrate.cli.context import Context
+    from edulearn_migrate.cli.output import Output
+
+_SYMBOLS = {
+    "applied": "✓",
+    "rolled_back": "✗",
+    "pending": "○",
+    "failed": "!",
+    "applying": "▸",
+    "rolling_back": "◂",
+}
+# The states the old tool did not know, shown where there are any.
+_NEW_COUNTS = (("failed", "Failed"), ("applying", "Applying"), ("rolling_back", "Rolling back"))
+
+
+def run(context: Context) -> int:
+    """Print where every migration stands."""
+    report = context.engine().status(observer=context.observe)
+    context.ignored(report["ignored"])
+    context.document.update(report)
+    context.output.note(f"Target: {context.target()}")
+    show(context.output, report)
+    return exits.DONE
+
+
+def show(output: Output, report: Mapping[str, Any]) -> None:
+    """The lines of a status report."""
+    output.line("Migration Status:")
+    output.line(f"  Total migrations: {report['total']}")
+    output.line(f"  Applied: {report['applied']}")
+    output.line(f"  Pending: {report['pending']}")
+    output.line(f"  Rolled back: {report['rolled_back']}")
+    for key, label in _NEW_COUNTS:
+        if report[key]:
+            output.line(f"  {label}: {report[key]}")
+    output.note("")
+    output.line("Migration History:")
+    for each in report["migrations"]:
+        symbol = _SYMBOLS.get(each["status"], "?")
+        output.line(f"  {symbol} {each['name']} - {each['status']}")
+        for text in notes(each):
+            output.line(f"      {text}")
+    if report["lock"] is not None:
+        output.note("")
+        output.note(_lock(report["lock"]), style="warning")
+    output.table(
+        ["ID", "NAME", "STATE", "APPLIED (UTC)", "ROLLED BACK (UTC)"],
+        [
+            [
+                each["id"],
+                each["name"],
+                each["status"],
+                _moment(each["applied_at"]),
+                _moment(each["rolled_back_at"]),
+            ]
+            for each in report["migrations"]
+        ],
+    )
+
+
+def notes(migration: Mapping[str, Any]) -> list[str]:
+    """What is to be said about a migration beyond its state."""
+    said = [migration["note"]] if migration["note"] else []
+    if migration["changed"] and "changed" not in (migration["note"] or ""):
+        said.append("changed since it was applied")
+    if migration["out_of_order"] and "out of order" not in (migration["note"] or ""):
+        said.append("out of order: it sorts before one that is already applied")
+    if migration["error"]:
+        said.append(f"error: {migration['error']}")
+    return said
+
+
+def _lock(owner: Mapping[str, Any]) -> str:
+    from edulearn_migrate.cli.output import rfc3339
+
+    state = "left behind" if owner["expired"] else "held"
+    since = f" since {rfc3339(owner['since'])}" if owner["since"] else ""
+    return f"Lock: {state} by process {owner['pid']} on {owner['host']}{since}"
+
+
+def _moment(value: Any) -> str:
+    return value.strftime("%Y-%m-%d %H:%M:%S") if value else ""

@@ -1,0 +1,22 @@
+"""`unlock [--force]`: releases the lock of a run that is gone."""
+
+from __future__ import annotations
+
+from edulearn_migrate.cli import exits
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from edulearn_migrate.cli.context import Context
+
+
+def run(context: Context) -> int:
+    """Release the lock and say whose it was. The engine refuses where that run may be alive."""
+    report = context.writing().unlock(force=context.args.force, observer=context.observe)
+    context.document.update(report)
+    owner = report["owner"]
+    if owner is None:
+        context.output.line("No lock to release")
+    else:
+        context.output.line(f"✓ Released the lock of process {owner['pid']} on {owner['host']}")
+    return exits.DONE

@@ -1,0 +1,174 @@
+"""What a command works with: the settings, the engine, and where its events go."""
+
+from __future__ import annotations
+
+import sys
+
+from edulearn_migrate.cli import exits
+from edulearn_migrate.cli.output import one_line, safe
+from edulearn_migrate.cli.settings import resolve
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+    from edulearn_migrate._native import Engine
+    from edulearn_migrate.cli.audit import AuditLog
+    from edulearn_migrate.cli.output import Output
+    from edulearn_migrate.cli.progress import Progress
+
+_OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "log_level")
+_LOCAL_DIR = ".edulearn-local"
+_SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Context:
+    """One command's surroundings. A context manager: leaving it ends progress, audit and server."""
+
+    def __init__(
+        self, command: str, args: Namespace, output: Output, document: dict[str, Any]
+    ) -> None:
+        self.command = command
+        self.args = args
+        self.output = output
+        self.document = document
+        """What the JSON document will say; a command adds its report."""
+        self._local = getattr(args, "local", False)
+        options = {name: getattr(args, name, None) for name in _OPTIONS}
+        if self._local:
+            # MONGO_URI must not name the local server's database. The port is known later.
+            options["uri"] = "mongodb://127.0.0.1"
+        self.settings = resolve(options)
+        self._level = _SEVERITY.get(self.settings.log_level.lower(), 50)
+        self._logger: Any = None
+        self._server: Any = None
+        self._audit: AuditLog | None = None
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.finish()
+        if self._audit is not None:
+            if error is not None:
+                self._audit.note(
+                    "command_failed", f"exit code {exits.code_for(error)}: {error}".strip()
+                )
+            else:
+                self._audit.note("command_finished", f"{self.command} finished")
+            self._audit.close()
+        if error is not None and not isinstance(error, KeyboardInterrupt) and self._level <= 10:
+            from traceback import format_exception
+
+            self.log("debug", "".join(format_exception(error)), whole=True)
+        if self._server is not None:
+            self._server.stop()
+
+    def engine(self) -> Engine:
+        """The engine for the database of the settings; with --local its server is started first."""
+        from edulearn_migrate._native import Engine
+
+        if self._local and self._server is None:
+            from edulearn_migrate.local import LocalServer
+
+            self._configure_logging()
+            server = LocalServer(directory=getattr(self.args, "local_dir", None) or _LOCAL_DIR)
+            self._server = server.start()
+            self.settings.uri = server.uri
+        settings = self.settings
+        return Engine(settings.uri, settings.database, migrations_dir=settings.migrations_dir)
+
+    def writing(self, migration: str | None = None) -> Engine:
+        """The engine for a command that writes: named first, audited, with progress.
+
+        `migration` is the one the command was asked for. Raises `UsageError` where the audit log
+        was named and cannot be written, before anything runs.
+        """
+        from edulearn_migrate.cli.audit import AuditLog
+
+        engine = self.engine()
+        target = self.target()
+        self._audit = AuditLog(self.settings.audit_log, command=self.command, database=target)
+        if self.output.json or self.output.quiet:
+            self.warn(f"Target: {target}")
+        else:
+            self.output.note(f"Target: {target}")
+        self._audit.note("command_started", f"{self.command} started", migration=migration)
+        from edulearn_migrate.cli.output import is_terminal
+
+        hidden = self.output.quiet or getattr(self.args, "no_progress", False)
+        if not hidden and is_terminal(sys.stderr):
+            from edulearn_migrate.cli.progress import Progress
+
+            self._progress = Progress(sys.stderr)
+        return engine
+
+    def audited_without_database(self) -> AuditLog:
+        """The audit log for a command that writes files only."""
+        from edulearn_migrate.cli.audit import AuditLog
+
+        self._audit = AuditLog(self.settings.audit_log, command=self.command, database="")
+        return self._audit
+
+    def target(self) -> str:
+        """Hosts and database, as in `localhost:27017/edulearn`; never a secret."""
+        from edulearn_migrate._native import describe_target
+
+        return describe_target(self.settings.uri, self.settings.database)
+
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds to wait for another run."""
+        from edulearn_migrate.cli.parser import DEFAULT_LOCK_TIMEOUT
+
+        return float(getattr(self.args, "lock_timeout", DEFAULT_LOCK_TIMEOUT))
+
+    def observe(self, event: dict[str, Any]) -> None:
+        """Pass on an event of the engine; called from any thread."""
+        if self._audit is not None:
+            self._audit.event(event)
+        if self._progress is not None:
+            self._progress.event(event)
+        if event["kind"] != "progress" or self._level <= 10:
+            self.log(event["level"], event["message"])
+
+    def log(self, level: str, message: str, *, whole: bool = False) -> None:
+        """To the `edulearn_migrate` logger; the logging module is loaded for the first line."""
+        number = _SEVERITY.get(level, 20)
+        if number >= self._level:
+            self._configure_logging()
+            self._logger.log(number, "%s", safe(message) if whole else one_line(safe(message)))
+
+    def ignored(self, files: list[dict[str, Any]]) -> None:
+        """Name the files in the migrations directory that are none, on stderr."""
+        for each in files:
+            self.warn(f"Ignored: {each['file']}: {each['reason']}")
+
+    def warn(self, text: str) -> None:
+        """A line for people on stderr."""
+        if sys.stderr is not None:
+            print(one_line(safe(text)), file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """Take the progress bar away, before lines are printed."""
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            progress.close()
+
+    def _configure_logging(self) -> None:
+        if self._logger is not None:
+            return
+        import logging
+        import time
+
+        handler = logging.StreamHandler()
+        formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+        self._logger = logging.getLogger("edulearn_migrate")
+        self._logger.addHandler(handler)
+        self._logger.setLevel(self._level)
+        self._logger.propagate = False

@@ -1,0 +1,306 @@
+"""The arguments. Options may stand before or after the command."""
+
+from __future__ import annotations
+
+import argparse
+
+from edulearn_migrate.cli.errors import UsageError
+from edulearn_migrate.cli.output import Output
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn, TypeAlias
+
+    _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+    _Fill: TypeAlias = "Callable[[_Parser], None]"
+
+WRITING = {
+    "apply",
+    "assessment-migrate",
+    "assessment-rollback",
+    "mark",
+    "purge",
+    "restore",
+    "rollback",
+    "undrop",
+}
+"""The commands that take the lock, and so `--lock-timeout`."""
+
+DEFAULT_LOCK_TIMEOUT = 10.0
+
+_PROGRAM = "edulearn-migrate"
+
+_EXAMPLES = """\
+examples:
+  edulearn-migrate status
+  edulearn-migrate apply                      every pending migration, in order
+  edulearn-migrate apply migration_002        one, by id, file stem or name
+  edulearn-migrate rollback migration_002
+  edulearn-migrate create add_user_preferences --description "Add user preferences"
+  edulearn-migrate --uri mongodb://db.example.org:27017 --db edulearn status --json
+  edulearn-migrate --local apply              on a private server of its own, to try things out
+
+settings, where an option does not say it (environment, or .env in the working directory):
+  MONGO_URI  DB_NAME  LOG_LEVEL  EDULEARN_MIGRATIONS_DIR  EDULEARN_BACKUP_DIR  EDULEARN_AUDIT_LOG
+
+exit codes:
+  0 done, 1 failed, 2 wrong usage, 3 `check` found something, 4 another run holds the lock,
+  5 refused, 130 interrupted, 143 terminated
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of ending the program, and writes its help as UTF-8 whatever the locale."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
+
+    def print_help(self, file: Any = None) -> None:
+        Output(stream=file).text(self.format_help())
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments, with `command` None where none was given.
+
+    Raises `UsageError`, or `SystemExit` once `--help` or `--version` has been printed.
+    """
+    # Only a command that is named can be meant, and making the parsers of the others takes longer
+    # than all the rest of parsing.
+    named = [name for name in _COMMANDS if name in argv]
+    if not named or "-h" in argv or "--help" in argv:
+        args = _parser().parse_args(argv)
+    else:
+        try:
+            args = _parser(named).parse_args(argv)
+        except UsageError:
+            args = _parser().parse_args(argv)  # the same error, in view of every command
+    if args.command is not None and args.command not in WRITING and "lock_timeout" in args:
+        raise UsageError(f"The command {args.command} takes no lock, and so no --lock-timeout.")
+    if getattr(args, "local_dir", None) is not None:
+        args.local = True
+    if getattr(args, "local", False) and "uri" in args:
+        raise UsageError("The options --uri and --local exclude each other.")
+    return args
+
+
+def help_text() -> str:
+    """What `--help` prints."""
+    return _parser().format_help()
+
+
+def _parser(names: list[str] | None = None) -> _Parser:
+    """The parser for the commands of these names, or for all."""
+    common, lock = _common(), _lock()
+    parser = _Parser(
+        prog=_PROGRAM,
+        description="Migrations for EDULEARN's MongoDB. A run that was killed goes on where it "
+        "stopped, by the same command.",
+        epilog=_EXAMPLES,
+        formatter_class=_formatter,
+        parents=[common, lock],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", prog=_PROGRAM
+    )
+    for name in names or _COMMANDS:
+        text, fill = _COMMANDS[name]
+        parents = [common, lock] if name in WRITING else [common]
+        _command(commands, name, text, fill, parents)
+    return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # A fixed width: argparse makes a formatter for every argument, and would load shutil and ask
+    # the terminal each time.
+    return argparse.RawDescriptionHelpFormatter(prog, width=96)
+
+
+def _command(
+    commands: _Commands, name: str, text: str, fill: _Fill | None, parents: list[_Parser]
+) -> None:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[:1].upper()}{text[1:]}.",
+        formatter_class=_formatter,
+        parents=parents,
+        allow_abbrev=False,
+    )
+    if fill is not None:
+        fill(parser)
+
+
+def _common() -> _Parser:
+    """The options of every command.
+
+    Without defaults: a command's default would undo the option given before the command.
+    """
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS, formatter_class=_formatter)
+    where = common.add_argument_group("where")
+    where.add_argument("--uri", metavar="URI", help="connection string (MONGO_URI)")
+    where.add_argument("--db", metavar="NAME", help="database (DB_NAME)")
+    where.add_argument("--migrations-dir", metavar="DIR", help="default: migrations")
+    where.add_argument("--backup-dir", metavar="DIR", help="default: backups")
+    where.add_argument(
+        "--local", action="store_true", help="start a private server and work on that"
+    )
+    where.add_argument(
+        "--local-dir", metavar="DIR", help="its data; implies --local (default: .edulearn-local)"
+    )
+    shown = common.add_argument_group("output")
+    shown.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    shown.add_argument(
+        "--quiet", action="store_true", help="no progress, and no lines but the documented ones"
+    )
+    shown.add_argument("--no-progress", action="store_true", help="no progress bar")
+    shown.add_argument(
+        "--log-level", metavar="LEVEL", help="of the log on stderr (LOG_LEVEL; default: warning)"
+    )
+    return common
+
+
+def _lock() -> _Parser:
+    lock = _Parser(add_help=False, argument_default=argparse.SUPPRESS, formatter_class=_formatter)
+    lock.add_argument(
+        "--lock-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long a command that writes waits for another run (default: 10)",
+    )
+    return lock
+
+
+def _apply(parser: _Parser) -> None:
+    parser.add_argument("migration_id", metavar="ID", nargs="?")
+    parser.add_argument(
+        "--rolled-back", action="store_true", help="apply rolled-back migrations again, too"
+    )
+    parser.add_argument(
+        "--strict-order",
+        action="store_true",
+        help="refuse a migration that sorts before one already applied",
+    )
+    parser.add_argument("--no-capture", action="store_true", help="not in this version")
+
+
+def _rollback(parser: _Parser) -> None:
+    parser.add_argument("migration_id", metavar="ID", nargs="?")
+    parser.add_argument(
+        "--from-file",
+        action="store_true",
+        help="run the down script the file has now, not the recorded one",
+    )
+    parser.add_argument("--exact", action="store_true", help="not in this version")
+    parser.add_argument("--no-capture", action="store_true", help="not in this version")
+
+
+def _create(parser: _Parser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--description", metavar="TEXT", default="")
+
+
+def _mark(parser: _Parser) -> None:
+    parser.add_argument("migration_id", metavar="ID")
+    parser.add_argument(
+        "--as", dest="state", required=True, choices=["applied", "pending", "rolled_back"]
+    )
+
+
+def _unlock(parser: _Parser) -> None:
+    parser.add_argument(
+        "--force", action="store_true", help="also of a run that may still be alive"
+    )
+
+
+def _purge(parser: _Parser) -> None:
+    parser.add_argument("migration_id", metavar="ID", nargs="?")
+    parser.add_argument("--older-than", metavar="AGE", help="as in 30d")
+
+
+def _undrop(parser: _Parser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?")
+
+
+def _restore(parser: _Parser) -> None:
+    _backup_name(parser)
+    parser.add_argument("--keep-extra", action="store_true")
+    parser.add_argument("--no-safety-backup", action="store_true")
+    parser.add_argument("--allow-different-db", action="store_true")
+
+
+def _backups(parser: _Parser) -> None:
+    what = parser.add_subparsers(
+        dest="backups_command",
+        metavar="list|verify|prune",
+        required=True,
+        prog=f"{_PROGRAM} backups",
+    )
+    common = _common()
+    _command(what, "list", "list the backups, newest first", None, [common])
+    text = "read a whole backup and compare its checksums"
+    _command(what, "verify", text, _backup_name, [common])
+    _command(what, "prune", "remove old backups", _keep, [common])
+
+
+def _backup_name(parser: _Parser) -> None:
+    parser.add_argument("backup_name", metavar="NAME", help="or `latest`")
+
+
+def _keep(parser: _Parser) -> None:
+    parser.add_argument("--keep", metavar="N", type=_count, required=True)
+
+
+def _assessment_migrate(parser: _Parser) -> None:
+    parser.add_argument("--accept-unmapped", action="store_true")
+
+
+_LATER = "(not in this version)"
+_COMMANDS: dict[str, tuple[str, _Fill | None]] = {
+    "status": ("show what is applied, pending, rolled back and failed", None),
+    "apply": ("apply every pending migration, or one", _apply),
+    "rollback": ("roll back every applied migration, or one", _rollback),
+    "create": ("write a new migration file from a template", _create),
+    "mark": ("set a migration's state by hand, running nothing", _mark),
+    "unlock": ("release the lock of a run that is gone", _unlock),
+    "plan": (f"show what apply would do {_LATER}", None),
+    "check": (f"compare files and records {_LATER}", None),
+    "lint": (f"find what is risky in the files {_LATER}", None),
+    "rehearse": (f"apply and roll back on a private server {_LATER}", None),
+    "backup": (f"write a backup {_LATER}", None),
+    "restore": (f"restore a backup {_LATER}", _restore),
+    "backups": (f"list, verify or prune backups {_LATER}", _backups),
+    "purge": (f"free what was captured {_LATER}", _purge),
+    "undrop": (f"bring back what was dropped {_LATER}", _undrop),
+    "assessment-migrate": (f"unify the assessment model {_LATER}", _assessment_migrate),
+    "assessment-rollback": (f"undo that {_LATER}", None),
+}
+
+
+class _Version(argparse.Action):
+    """Prints the version; the engine that knows it is loaded only then."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        from edulearn_migrate._native import __version__
+
+        Output().text(f"edulearn-migrate {__version__}")
+        raise SystemExit(0)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 or more")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number, 0 or more")
+    return int(text)

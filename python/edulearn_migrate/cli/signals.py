@@ -1,0 +1,46 @@
+"""SIGTERM and SIGHUP end a run like Ctrl-C does: by an exception, which the engine waits out.
+
+The engine looks for signals every 100 ms, ends at its next safe point (the current chunk committed,
+the lease released) and then raises what the handler here raised.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from edulearn_migrate.cli.errors import Terminated
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Handlers:
+    """While entered, the signals that end a program raise. Does nothing outside the main thread."""
+
+    def __init__(self) -> None:
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> Handlers:
+        for number, handler in [
+            *((number, _terminate) for number in _ENDING),
+            (signal.SIGINT, signal.default_int_handler),
+        ]:
+            # What was set to be ignored stays so: nohup does that to SIGHUP.
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                try:
+                    self._previous[number] = signal.signal(number, handler)
+                except ValueError:  # not the main thread
+                    break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise Terminated(signal.Signals(number).name)

@@ -1,0 +1,167 @@
+"""From a database object to the connection string that reaches the same database the same way.
+
+The engine makes its own connections. They must lead to the very database that was passed, with the
+same credentials, TLS, hosts, timeouts and concerns; so the arguments the client was made with are
+carried over one by one (`options`), and whatever cannot be honoured raises `SettingsError` instead
+of being dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_plus
+
+from edulearn_migrate._native import SettingsError
+from edulearn_migrate.options import carried_over, concerns
+from edulearn_migrate.uri import UriError, database_in, for_the_driver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Told apart by type, through the names in the inheritance chain: asking these objects for an
+# attribute proves nothing, since every attribute "exists" on them as a database or a collection,
+# and importing a driver that the application does not use would be slow or impossible.
+_DATABASES = {
+    ("pymongo.database", "Database"),
+    ("pymongo.synchronous.database", "Database"),
+    ("pymongo.asynchronous.database", "AsyncDatabase"),
+}
+_MOTOR_DATABASES = {("motor.core", "AgnosticDatabase")}
+_CLIENTS = {
+    ("pymongo.mongo_client", "MongoClient"),
+    ("pymongo.synchronous.mongo_client", "MongoClient"),
+    ("pymongo.asynchronous.mongo_client", "AsyncMongoClient"),
+    ("motor.core", "AgnosticClient"),
+}
+_COLLECTIONS = {
+    ("pymongo.collection", "Collection"),
+    ("pymongo.synchronous.collection", "Collection"),
+    ("pymongo.asynchronous.collection", "AsyncCollection"),
+    ("motor.core", "AgnosticCollection"),
+}
+
+# Where PyMongo keeps the arguments of a client: 4.5 to 4.8 under the mangled name.
+_ARGUMENTS = ("_init_kwargs", "_MongoClient__init_kwargs", "_AsyncMongoClient__init_kwargs")
+
+
+def target(database: object, name: str | None = None) -> tuple[str, str]:
+    """The connection string and the database name for what a caller passed.
+
+    `database` is a database of PyMongo (sync or async) or Motor, or a connection string; `name`
+    goes with a connection string only, and may be left out where that names a database. Raises
+    `SettingsError` where an option cannot be honoured.
+    """
+    if isinstance(database, str):
+        return _from_uri(database, name)
+    if name is not None:
+        raise SettingsError(
+            "A database name goes with a connection string; a database object has its own."
+        )
+    kinds = {(kind.__module__, kind.__name__) for kind in type(database).__mro__}
+    if kinds & _MOTOR_DATABASES:
+        # Motor wraps a PyMongo database and keeps it here.
+        return _from_database(vars(database)["delegate"])
+    if kinds & _DATABASES:
+        return _from_database(database)
+    if kinds & _CLIENTS:
+        raise SettingsError(
+            'That is a client; pass one of its databases, as in client["edulearn"].'
+        )
+    if kinds & _COLLECTIONS:
+        raise SettingsError("That is a collection; pass its database.")
+    raise SettingsError(
+        f"Expected a database of PyMongo or Motor, or a connection string and a database name, "
+        f"not {type(database).__module__}.{type(database).__qualname__}."
+    )
+
+
+def _from_uri(uri: str, name: str | None) -> tuple[str, str]:
+    try:
+        chosen = name or database_in(uri)
+        cleaned = for_the_driver(uri)
+    except UriError as error:
+        raise SettingsError(str(error)) from None
+    if chosen is None:
+        raise SettingsError("The connection string names no database; pass its name as well.")
+    return cleaned, chosen
+
+
+def _from_database(database: Any) -> tuple[str, str]:
+    client = database.client
+    for attribute in _ARGUMENTS:
+        arguments = vars(client).get(attribute)
+        if arguments is not None:
+            return _uri(arguments, database), database.name
+    raise SettingsError(
+        "This version of PyMongo does not tell how its client was made; "
+        "pass a connection string and a database name instead of the database object."
+    )
+
+
+def _uri(arguments: Mapping[str, Any], database: Any) -> str:
+    """The connection string that says what `MongoClient(**arguments)` does."""
+    rest = dict(arguments)
+    address = _Address(rest.pop("host", None), rest.pop("port", None))
+    # A keyword wins over the same option in the connection string, as in PyMongo.
+    options: dict[str, Any] = {**address.options, **{k.lower(): v for k, v in rest.items()}}
+    # Even None as a keyword: then PyMongo does not authenticate.
+    username = options.pop("username", address.username)
+    password = options.pop("password", address.password)
+
+    pairs = [*carried_over(options), *concerns(database)]
+    credentials = ""
+    if username:
+        credentials = quote(username, safe="")
+        if password is not None:
+            credentials += ":" + quote(password, safe="")
+        credentials += "@"
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
+    path = quote(address.database or "", safe="")
+    return f"{address.scheme}://{credentials}{','.join(address.hosts)}/{path}" + (
+        f"?{query}" if query else ""
+    )
+
+
+class _Address:
+    """What a client's `host` and `port` say: hosts, and one connection string's other parts."""
+
+    def __init__(self, host: str | list[str] | tuple[str, ...] | None, port: int | None) -> None:
+        self.scheme = "mongodb"
+        self.hosts: list[str] = []
+        self.username: str | None = None
+        self.password: str | None = None
+        self.database: str | None = None
+        """The database of the path. It is the default of authSource, so it has to stay."""
+        self.options: dict[str, Any] = {}
+        self._port = 27017 if port is None else port
+        entries = ["localhost"] if host is None else [host] if isinstance(host, str) else list(host)
+        for entry in entries:
+            # The test PyMongo makes: a host name cannot contain a slash.
+            if "/" in entry:
+                self._read_uri(entry)
+            else:
+                self.hosts += [self._with_port(each) for each in entry.split(",")]
+        if self.scheme == "mongodb+srv" and len(self.hosts) > 1:
+            raise SettingsError("A mongodb+srv client cannot have further hosts.")
+
+    def _read_uri(self, uri: str) -> None:
+        self.scheme, _, rest = uri.partition("://")
+        before, _, query = rest.partition("?")
+        userinfo, _, location = before.rpartition("@")
+        hosts, _, path = location.partition("/")
+        if userinfo:
+            name, colon, secret = userinfo.partition(":")
+            self.username = unquote_plus(name)
+            self.password = unquote_plus(secret) if colon else None
+        if path:
+            self.database = unquote_plus(path).split(".", 1)[0]
+        srv = self.scheme == "mongodb+srv"
+        self.hosts += [each if srv else self._with_port(each) for each in hosts.split(",")]
+        separator = ";" if ";" in query and "&" not in query else "&"
+        for pair in filter(None, query.split(separator)):
+            key, _, value = pair.partition("=")
+            self.options[key.lower()] = unquote_plus(value)
+
+    def _with_port(self, host: str) -> str:
+        has_port = ":" in host.rpartition("]")[2]
+        return host if has_port or host.endswith(".sock") else f"{host}:{self._port}"
