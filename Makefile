@@ -1,0 +1,152 @@
+# The interface of the repository; `make` alone lists the targets. CI calls `make lint` and `make test`.
+#
+# One environment, .venv, holds everything; stamp files in it say what stands, so that a target run again
+# does at once what is left to do. One target directory and one profile serve the extension module and the
+# Rust tests: the driver is compiled once.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PYTHON ?= python3
+CARGO ?= cargo
+
+VENV := $(CURDIR)/.venv
+PINS_VENV := $(CURDIR)/.venv-pins
+BENCH_VENV := $(CURDIR)/.venv-bench
+TEST_WHEEL := $(CURDIR)/target/test-wheel
+PY := $(VENV)/bin/python
+STAGE := sh scripts/stage.sh
+CHECK := sh scripts/check_prerequisites.sh "$(PYTHON)"
+
+# EDULEARN's own versions, which the drop-in classes are tested with besides the newest ones.
+PINS := pymongo==4.6.0 motor==3.3.2 pytest pytest-asyncio
+
+RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+PYTHON_FILES := migration_cli.py README.md LICENSE $(shell find python -name '*.py' -o -name '*.pyi')
+LINTED := python migration_cli.py tests/python demo scripts $(wildcard bench)
+
+# What maturin sets for PyO3's build script. Set alike wherever cargo compiles PyO3 without maturin, or each
+# of the two would compile it again after the other.
+PYO3 = PYO3_PYTHON="$(PY)" PYTHON_SYS_EXECUTABLE="$(PY)" PYO3_BUILD_EXTENSION_MODULE=1 \
+	PYO3_ENVIRONMENT_SIGNATURE="$$($(PY) -c 'import sys; print("%s-%d.%d-%dbit" % (sys.implementation.name, *sys.version_info[:2], sys.maxsize.bit_length() + 1))')"
+# An active environment must not lead maturin elsewhere.
+MATURIN := env -u CONDA_PREFIX VIRTUAL_ENV="$(VENV)" "$(VENV)/bin/maturin"
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: prerequisites prerequisites-server prerequisites-lint
+prerequisites:
+	@$(CHECK)
+prerequisites-server:
+	@$(CHECK) server
+prerequisites-lint:
+	@$(CHECK) lint
+
+# -- environment and build
+
+.PHONY: setup
+setup: $(VENV)/.requirements ## make .venv with every development dependency
+
+$(VENV)/.made: | prerequisites
+	@echo "==> .venv from $$($(PYTHON) --version)"
+	@"$(PYTHON)" -m venv --clear "$(VENV)"
+	@touch $@
+
+$(VENV)/.requirements: pyproject.toml scripts/requirements.py $(VENV)/.made
+	@echo "==> dependencies into .venv"
+	@"$(PY)" scripts/requirements.py cli local test dev > "$(VENV)/requirements.txt"
+	@"$(PY)" -m pip install --quiet --disable-pip-version-check -r "$(VENV)/requirements.txt"
+	@touch $@
+
+.PHONY: build
+build: $(VENV)/.built ## compile the extension module into .venv (the Python files are used in place)
+
+$(VENV)/.built: $(RUST) pyproject.toml $(VENV)/.requirements | prerequisites
+	@$(STAGE) "extension module" $(MATURIN) develop
+	@touch $@
+
+# -- using it
+
+.PHONY: demo
+demo: $(VENV)/.built | prerequisites-server ## the main job on realistic data and a local server, every command shown
+	@"$(PY)" demo/run.py
+
+.PHONY: bench
+bench: $(BENCH_VENV)/.made | prerequisites-server ## the figures, measured with the release build
+	@"$(BENCH_VENV)/bin/python" bench/bench.py
+
+$(BENCH_VENV)/.made: dist/.made
+	@"$(PYTHON)" -m venv --clear "$(BENCH_VENV)"
+	@"$(PY)" scripts/requirements.py cli local test > "$(BENCH_VENV)/requirements.txt"
+	@"$(BENCH_VENV)/bin/python" -m pip install --quiet --disable-pip-version-check \
+		-r "$(BENCH_VENV)/requirements.txt" dist/*.whl
+	@touch $@
+
+.PHONY: wheel
+wheel: dist/.made ## a release wheel in dist/
+	@ls dist/*.whl
+
+dist/.made: $(RUST) $(PYTHON_FILES) pyproject.toml $(VENV)/.requirements | prerequisites
+	@rm -rf dist
+	@$(STAGE) "release wheel" $(MATURIN) build --quiet --release --interpreter "$(PY)" --out dist
+	@touch $@
+
+# -- tests
+
+.PHONY: test
+test: test-rust test-python test-pins ## all tests, Rust and Python, against a real mongod
+
+.PHONY: test-rust
+test-rust: $(VENV)/.built | prerequisites-server ## the engine's tests, without Python
+	@$(STAGE) "cargo test" "$(PY)" -m edulearn_migrate.local -- $(CARGO) test
+
+.PHONY: test-python
+test-python: $(TEST_WHEEL)/.made | prerequisites-server ## the Python tests, newest PyMongo and Motor
+	@EDULEARN_TEST_WHEEL="$$(ls "$(TEST_WHEEL)"/*.whl)" $(STAGE) "pytest" "$(PY)" -m pytest
+
+# The server is .venv's; the tests run in the environment that has the pinned versions.
+.PHONY: test-pins
+test-pins: $(PINS_VENV)/.made | prerequisites-server ## the drop-in classes with EDULEARN's PyMongo and Motor
+	@$(STAGE) "pytest, $(wordlist 1, 2, $(PINS))" "$(PY)" -m edulearn_migrate.local -- \
+		"$(PINS_VENV)/bin/python" -m pytest tests/python/test_database_objects.py
+
+# The wheel of what is compiled already: nothing of cargo's work is done twice.
+$(TEST_WHEEL)/.made: $(VENV)/.built $(PYTHON_FILES)
+	@rm -rf "$(TEST_WHEEL)"
+	@$(STAGE) "wheel for the tests" $(MATURIN) build --quiet --interpreter "$(PY)" \
+		--compatibility linux --out "$(TEST_WHEEL)"
+	@touch $@
+
+$(PINS_VENV)/.requirements: Makefile $(VENV)/.made
+	@echo "==> .venv-pins with $(PINS)"
+	@"$(PYTHON)" -m venv --clear "$(PINS_VENV)"
+	@"$(PINS_VENV)/bin/python" -m pip install --quiet --disable-pip-version-check $(PINS)
+	@touch $@
+
+$(PINS_VENV)/.made: $(TEST_WHEEL)/.made $(PINS_VENV)/.requirements
+	@"$(PINS_VENV)/bin/python" -m pip install --quiet --disable-pip-version-check \
+		--no-index --no-deps --force-reinstall "$(TEST_WHEEL)"/*.whl
+	@touch $@
+
+# -- checks
+
+.PHONY: lint
+lint: $(VENV)/.built | prerequisites-lint ## formatters, linters and types, every warning an error
+	@$(STAGE) "cargo fmt" $(CARGO) fmt --check
+	@$(STAGE) "clippy" $(CARGO) clippy --quiet --all-targets -- -D warnings
+	@$(PYO3) $(STAGE) "clippy, feature python" \
+		$(CARGO) clippy --quiet --all-targets --features python -- -D warnings
+	@$(STAGE) "ruff" "$(PY)" -m ruff check $(LINTED)
+	@$(STAGE) "ruff format" "$(PY)" -m ruff format --check $(LINTED)
+	@$(STAGE) "mypy" "$(PY)" -m mypy $(LINTED)
+	@$(STAGE) "stubtest" "$(PY)" -m mypy.stubtest --mypy-config-file pyproject.toml \
+		edulearn_migrate._native
+
+.PHONY: clean
+clean: ## remove everything that was made
+	@rm -rf target dist "$(VENV)" "$(PINS_VENV)" "$(BENCH_VENV)" .mypy_cache .pytest_cache .ruff_cache
+	@rm -f python/edulearn_migrate/_native*.so
+	@find python tests demo scripts -name __pycache__ -type d -prune -exec rm -rf {} +

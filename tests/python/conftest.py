@@ -1,0 +1,161 @@
+"""A real server for the session, a database of its own for each test, and the command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+from pymongo.database import Database
+
+from edulearn_migrate.local import LocalServer
+
+ROOT = Path(__file__).resolve().parents[2]
+# Seconds after which a command has hung.
+TIMEOUT = 120
+
+# What could change the command's behaviour, but for the mongod that --local is to run.
+OURS = re.compile(
+    r"EDULEARN_(?!MONGOD$).*|MONGO_URI|DB_NAME|LOG_LEVEL|NO_COLOR|FORCE_COLOR|COLUMNS",
+    re.IGNORECASE,
+)
+
+
+@pytest.fixture(scope="session")
+def server_uri() -> Iterator[str]:
+    """A replica set: the one that EDULEARN_TEST_URI names, else a private one."""
+    named = os.environ.get("EDULEARN_TEST_URI")
+    if named:
+        yield named
+        return
+    with LocalServer() as server:
+        yield server.uri
+
+
+@pytest.fixture(scope="session")
+def client(server_uri: str) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
+    """A PyMongo client of that server."""
+    with pymongo.MongoClient[dict[str, Any]](server_uri, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture
+def database_name(
+    request: pytest.FixtureRequest, client: pymongo.MongoClient[dict[str, Any]]
+) -> Iterator[str]:
+    """The name of a database that nobody used before and that is dropped afterwards."""
+    words = re.sub(r"\W+", "_", request.node.name)[:40].strip("_")
+    name = f"t_{words}_{secrets.token_hex(4)}"
+    yield name
+    client.drop_database(name)
+
+
+@pytest.fixture
+def db(client: pymongo.MongoClient[dict[str, Any]], database_name: str) -> Database[dict[str, Any]]:
+    """That database, by PyMongo."""
+    return client[database_name]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of standard output."""
+        return self.stdout.splitlines()
+
+
+class Cli:
+    """Runs ``migration_cli.py`` as a process of its own, in an empty working directory.
+
+    The environment is the caller's without any setting of ours, and with MONGO_URI and DB_NAME
+    naming the test's own database. `env` adds to it; a None in it takes a variable away.
+    """
+
+    def __init__(self, directory: Path, uri: str, database: str) -> None:
+        self.directory = directory
+        self.command: tuple[str, ...] = (sys.executable, str(ROOT / "migration_cli.py"))
+        self._settings = {"MONGO_URI": uri, "DB_NAME": database}
+        self._started: list[subprocess.Popen[str]] = []
+
+    def __call__(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str | None] | None = None,
+        command: tuple[str, ...] | None = None,
+    ) -> Result:
+        """Runs the command to its end."""
+        done = subprocess.run(
+            [*(command or self.command), *arguments],
+            cwd=cwd or self.directory,
+            env=self.environment(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=TIMEOUT,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def start(
+        self, *arguments: str, cwd: Path | None = None, env: Mapping[str, str | None] | None = None
+    ) -> subprocess.Popen[str]:
+        """Starts the command and returns its process, which is killed when the test ends."""
+        process = subprocess.Popen(
+            [*self.command, *arguments],
+            cwd=cwd or self.directory,
+            env=self.environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        self._started.append(process)
+        return process
+
+    def environment(self, env: Mapping[str, str | None] | None = None) -> dict[str, str]:
+        """The environment that commands run in."""
+        kept: dict[str, str | None] = {
+            name: value for name, value in os.environ.items() if not OURS.fullmatch(name)
+        }
+        kept.update(self._settings)
+        kept.update(env or {})
+        return {name: value for name, value in kept.items() if value is not None}
+
+    def close(self) -> None:
+        """Kills what still runs."""
+        for process in self._started:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def cli(tmp_path: Path, server_uri: str, database_name: str) -> Iterator[Cli]:
+    """The command line, against the test's own database, in an empty directory."""
+    directory = tmp_path / "work"
+    directory.mkdir()
+    cli = Cli(directory, server_uri, database_name)
+    yield cli
+    cli.close()
+
+
+@pytest.fixture
+def legacy() -> Path:
+    """What the old tool left behind, recorded as canonical Extended JSON."""
+    return ROOT / "tests" / "fixtures" / "legacy"
