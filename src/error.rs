@@ -195,7 +195,7 @@ pub struct Failed<R: std::fmt::Debug> {
     /// What went wrong.
     pub error: Error,
     /// What was done so far.
-    pub report: Option<R>,
+    pub report: Option<Box<R>>,
 }
 
 impl<R: std::fmt::Debug> From<Error> for Failed<R> {

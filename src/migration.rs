@@ -10,7 +10,9 @@ use crate::script::{Script, reader};
 
 /// Longest scripts, up and down together, in bytes. The ledger keeps both in one document, which the
 /// server limits to 16 MiB; the rest is room for the record of progress.
-const MAX_SCRIPTS: usize = 14 * 1024 * 1024;
+const MAX_SCRIPTS: usize = 12 * 1024 * 1024;
+/// Most operations of one script: the record of progress has an entry of some 300 bytes for each.
+const MAX_OPERATIONS: usize = 10_000;
 
 /// A script as text, for the ledger, and as operations, to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +95,10 @@ impl Migration {
                 size / 1_000_000,
                 MAX_SCRIPTS / 1_000_000
             )));
+        }
+        let longest = [Some(&up), down.as_ref()].into_iter().flatten().map(|it| it.script.operations.len()).max();
+        if longest.is_some_and(|operations| operations > MAX_OPERATIONS) {
+            return Err(invalid(format!("a script has more than {MAX_OPERATIONS} operations; split the migration")));
         }
         Ok(Self { id: id.to_owned(), name, description, file: Some(path.to_path_buf()), up, down })
     }

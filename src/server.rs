@@ -177,6 +177,11 @@ impl Server {
         options.server_selection_timeout.get_or_insert(Self::SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(Self::SELECTION_TIMEOUT);
         options.app_name.get_or_insert_with(|| format!("edulearn_migrate {}", env!("CARGO_PKG_VERSION")));
+        // Reading stale data or not waiting for a write would break the ledger's promises: every command says
+        // itself what it needs.
+        options.selection_criteria = None;
+        options.read_concern = None;
+        options.write_concern = None;
         let target = describe_target(uri, database);
         let client = Client::with_options(options)
             .map_err(|e| Error::Settings(format!("The connection string cannot be used: {}.", ServerError::from(e))))?;

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use super::convert::to_python;
 use super::errors::failed;
 use crate::engine::Verb;
-use crate::error::Failed;
+use crate::error::{Error, Failed};
 use crate::observe::{Event, Observer, Silent, Stop};
 
 /// How long a signal may wait to be seen.
@@ -112,8 +112,12 @@ where
     };
     let result = result.map_err(|e| PyRuntimeError::new_err(format!("The engine stopped unexpectedly: {e}")))?;
     match (result, signal) {
-        // The run ended by itself between the signal and its next safe point: the caller must still learn of the signal.
-        (Ok(_), Some(raised)) => Err(raised),
+        // The run ended by itself before its next safe point: the caller must still learn of the signal.
+        (Ok(report), Some(raised)) => {
+            let error = Error::Interrupted("The run had finished before it could be stopped.".to_owned());
+            raised.set_cause(py, Some(failed(py, &Failed { error, report: Some(Box::new(report)) })));
+            Err(raised)
+        }
         (Ok(report), None) => convert(py, report),
         (Err(error), Some(raised)) => {
             raised.set_cause(py, Some(failed(py, &error)));

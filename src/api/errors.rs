@@ -26,8 +26,10 @@ create_exception!(_native, InterruptedRunError, MigrateError, "The run stopped o
 /// The exception for an error that carries a report of what was done so far.
 pub fn failed<R: Serialize + std::fmt::Debug>(py: Python<'_>, failed: &Failed<R>) -> PyErr {
     let exception = exception(py, &failed.error);
-    let attached =
-        failed.report.as_ref().map_or(Ok(()), |report| exception.value(py).setattr("report", to_python(py, report)?));
+    let attached = failed
+        .report
+        .as_ref()
+        .map_or(Ok(()), |report| exception.value(py).setattr("report", to_python(py, report.as_ref())?));
     attached.err().unwrap_or(exception)
 }
 

@@ -97,7 +97,7 @@ async fn run_scripts(
     run.close().await;
     match result {
         Ok(()) => Ok(report),
-        Err(error) => Err(Failed { error, report: Some(report) }),
+        Err(error) => Err(Failed { error, report: Some(Box::new(report)) }),
     }
 }
 
@@ -112,7 +112,7 @@ fn finish_without_steps(plan: Plan, mut report: RunReport) -> Result<RunReport, 
         None => Ok(report),
         Some((id, name, error)) => {
             report.migrations.push(blocked(id, name, report.direction, &error));
-            Err(Failed { error, report: Some(report) })
+            Err(Failed { error, report: Some(Box::new(report)) })
         }
     }
 }

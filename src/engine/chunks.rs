@@ -339,7 +339,7 @@ enum Windows {
     /// By walking the `_id` index.
     Ranges,
     /// By asking once for the `_id`s that match, in order.
-    Listed { cursor: Option<Documents>, ready: VecDeque<RawBson> },
+    Listed { cursor: Option<Box<Documents>>, ready: VecDeque<RawBson> },
 }
 
 impl Windows {
@@ -364,7 +364,7 @@ impl Windows {
             Self::Listed { cursor, ready } => {
                 if cursor.is_none() {
                     ready.clear();
-                    *cursor = Some(list(server, scope, after, upper).await?);
+                    *cursor = Some(Box::new(list(server, scope, after, upper).await?));
                 }
                 if let Some(cursor) = cursor {
                     while ready.len() < documents {

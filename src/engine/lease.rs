@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
 use super::patience::Patience;
+use super::report::UnlockReport;
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level, Reporter, Stop};
 use crate::server::{Server, ServerError, codes};
@@ -392,9 +393,10 @@ pub async fn unlock(
     force: bool,
     reporter: &Reporter,
     stop: &Stop,
-) -> Result<Option<Holder>> {
+) -> Result<UnlockReport> {
+    let nothing = UnlockReport { broken: false, owner: None };
     let Some(lock) = read(server).await? else {
-        return Ok(None);
+        return Ok(nothing);
     };
     let holding = Holder::from_lock(&lock);
     if let Some((holder, owner)) = &holding {
@@ -408,8 +410,8 @@ pub async fn unlock(
                 owner: Box::new(holder.clone()),
             });
         }
-    } else if !force {
-        return Ok(None);
+    } else if !force || !lock.contains_key("owner") {
+        return Ok(nothing);
     }
     let token = lock.get_i64("token").unwrap_or_default() + 1;
     let sessions: Vec<Bson> = holding.iter().filter_map(|(_, owner)| owner.get("session").cloned()).collect();
@@ -433,5 +435,5 @@ pub async fn unlock(
         let _ = server.run_admin(doc! {"killSessions": sessions}).await;
     }
     raise_token(server, token, reporter, stop).await?;
-    Ok(holding.map(|(holder, _)| holder))
+    Ok(UnlockReport { broken: true, owner: holding.map(|(holder, _)| holder) })
 }

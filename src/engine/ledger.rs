@@ -83,7 +83,8 @@ pub struct Record {
 }
 
 impl Record {
-    fn parse(raw: &RawDocumentBuf) -> Self {
+    /// Reads a document of the ledger, whatever somebody made of it.
+    pub fn parse(raw: &RawDocumentBuf) -> Self {
         let text = |name: &str| raw.get_str(name).ok().map(str::to_owned);
         let date = |name: &str| raw.get_datetime(name).ok();
         let mut problem = None;

@@ -453,3 +453,7 @@ fn unreadable(record: &Record, which: &str, what: &str) -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

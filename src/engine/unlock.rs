@@ -1,6 +1,7 @@
 //! `unlock`: breaking the lock of a run that is gone.
 
 use super::identity::Identity;
+use super::lease::Holder;
 use super::report::UnlockReport;
 use super::{Engine, Verb, lease, ledger};
 use crate::error::Result;
@@ -13,11 +14,11 @@ use crate::observe::{Kind, Level};
 pub async fn unlock(engine: &Engine, verb: &Verb, force: bool) -> Result<UnlockReport> {
     let server = engine.server().await?;
     let identity = Identity::current();
-    let broken = lease::unlock(server, &identity, force, &verb.reporter, &verb.stop).await?;
-    if let Some(owner) = &broken {
-        let message = format!("Broke the lock of {}.", owner.describe());
-        ledger::note_unlock(server, &identity, &owner.describe()).await?;
-        verb.reporter.tell(Kind::Unlocked, Level::Warning, message);
+    let report = lease::unlock(server, &identity, force, &verb.reporter, &verb.stop).await?;
+    if report.broken {
+        let owner = report.owner.as_ref().map_or_else(|| "an unreadable owner".to_owned(), Holder::describe);
+        ledger::note_unlock(server, &identity, &owner).await?;
+        verb.reporter.tell(Kind::Unlocked, Level::Warning, format!("Broke the lock of {owner}."));
     }
-    Ok(UnlockReport { broken: broken.is_some(), owner: broken })
+    Ok(report)
 }

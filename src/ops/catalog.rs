@@ -85,7 +85,7 @@ fn normal_options(options: &Document) -> Document {
             ("validationAction", Bson::String(action)) => action == "error",
             ("validator", Bson::Document(validator)) => validator.is_empty(),
             ("changeStreamPreAndPostImages", Bson::Document(images)) => {
-                images.get_bool("enabled").is_ok_and(|it| it == false)
+                images.get_bool("enabled").is_ok_and(|enabled| !enabled)
             }
             ("collation", Bson::Document(collation)) => normal_collation(collation).is_none(),
             ("pipeline", Bson::Array(stages)) => stages.is_empty(),

@@ -83,7 +83,7 @@ fn option_stands(option: &str, asked: &Bson, standing: &Document) -> bool {
         ("validationAction", None) => asked.as_str() == Some("error"),
         ("validator", None) => asked.as_document().is_some_and(Document::is_empty),
         ("changeStreamPreAndPostImages", None) => {
-            asked.as_document().is_some_and(|images| images.get_bool("enabled").is_ok_and(|it| it == false))
+            asked.as_document().is_some_and(|images| images.get_bool("enabled").is_ok_and(|enabled| !enabled))
         }
         ("expireAfterSeconds", None) => asked.as_str() == Some("off"),
         _ => false,

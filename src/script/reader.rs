@@ -63,11 +63,10 @@ fn tuples_as_arrays(text: &str) -> Result<String, SyntaxError> {
     let mut at = 0;
     while at < bytes.len() {
         let byte = bytes[at];
-        if !byte.is_ascii_whitespace() && !matches!(byte, b')' | b']' | b'}' | b',') {
-            if let Some(inner) = open.last_mut() {
-                inner.trailing_comma = None;
-                inner.empty = false;
-            }
+        let begins_a_value = !byte.is_ascii_whitespace() && !matches!(byte, b')' | b']' | b'}' | b',');
+        if let Some(inner) = open.last_mut().filter(|_| begins_a_value) {
+            inner.trailing_comma = None;
+            inner.empty = false;
         }
         match byte {
             b'"' => at = end_of_string(&bytes, at),
@@ -247,7 +246,7 @@ mod tests {
     #[test]
     fn positions_are_the_files_own() {
         let cases = [
-            ("{\n  \"a\": (1, 2],\n}", 2, 14),
+            ("{\n  \"a\": (1, 2],\n}", 2, 13),
             ("{\n \"é\": (1)}", 2, 7),
             ("[(1, 2", 1, 2),
             ("[1, 2)]", 1, 6),
