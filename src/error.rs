@@ -48,7 +48,7 @@ pub enum Error {
         /// The whole sentence.
         message: String,
         /// Who holds it.
-        owner: Box<crate::engine::lease::Holder>,
+        owner: Box<crate::engine::holder::Holder>,
     },
 
     /// This run lost its lease and has stopped.

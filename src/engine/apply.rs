@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::journal::{Journal, Progress};
+use super::history;
+use super::inventory::Inventory;
+use super::journal::Journal;
 use super::ledger;
-use super::plan::{ApplyOptions, Catalog, Plan, Step};
+use super::plan::{ApplyOptions, Plan, Step};
+use super::progress::Progress;
 use super::report::{Direction, MigrationOutcome, MigrationReport, Outcome, RunReport};
 use super::run::Run;
 use super::{Engine, Verb};
@@ -29,10 +32,10 @@ impl Wanted {
         }
     }
 
-    fn plan(&self, catalog: &Catalog) -> Result<Plan> {
+    fn plan(&self, inventory: &Inventory) -> Result<Plan> {
         match self {
-            Self::Apply(options) => catalog.plan_apply(options),
-            Self::Rollback { id, from_file } => catalog.plan_rollback(id.as_deref(), *from_file),
+            Self::Apply(options) => inventory.plan_apply(options),
+            Self::Rollback { id, from_file } => inventory.plan_rollback(id.as_deref(), *from_file),
         }
     }
 }
@@ -103,7 +106,7 @@ async fn run_scripts(
 
 async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
     let records = ledger::read(engine.server().await?).await?;
-    wanted.plan(&Catalog::new(files.migrations.clone(), records))
+    wanted.plan(&Inventory::new(files.migrations.clone(), records))
 }
 
 fn finish_without_steps(plan: Plan, mut report: RunReport) -> Result<RunReport, Failed<RunReport>> {
@@ -175,7 +178,7 @@ async fn take_one(run: &mut Run, step: &Step, direction: Direction, report: &mut
         Err(error) => {
             // After a lost lease nothing more is written, not even this.
             if !matches!(error, Error::LeaseLost(_)) {
-                let _ = ledger::note_interruption(run, &step.id, report, &error.to_string()).await;
+                let _ = history::note_interruption(run, &step.id, report, &error.to_string()).await;
             }
             run.reporter.tell(Kind::MigrationInterrupted, Level::Warning, error.to_string());
         }
@@ -201,7 +204,9 @@ async fn run_operations(
     };
     let message = match finished {
         _ if step.resume.is_none() => format!("{verb} {} ({}): {operations} operations.", step.id, step.name),
-        _ => format!("{verb} {} ({}): carrying on behind {finished} of {operations} operations.", step.id, step.name),
+        _ => {
+            format!("{verb} {} ({}): carrying on; {finished} of {operations} operations are done.", step.id, step.name)
+        }
     };
     run.reporter.tell(Kind::MigrationStarted, Level::Info, message);
     let mut journal = Journal::new(&step.id, progress);
@@ -248,8 +253,7 @@ async fn run_operations(
 fn stopped(error: Error, step: &Step, place: Place, journal: &Journal) -> Error {
     let Error::Interrupted(why) = error else { return error };
     let documents = journal.progress.operations.get(place.index).map_or(0, |operation| operation.counts.documents());
-    let within =
-        if documents > 0 { format!(", {documents} documents of the next one are done") } else { String::new() };
+    let within = if documents > 0 { format!(", {documents} documents of the next one too") } else { String::new() };
     Error::Interrupted(format!(
         "{why} {} ({}): {} of {} operations are done{within}. Run the same command again to carry on, or `rollback {}` to undo it.",
         step.id, step.name, place.index, place.operations, step.id

@@ -9,14 +9,13 @@
 use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, doc};
-use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::holder::Holder;
 use super::identity::Identity;
 use super::patience::Patience;
-use super::report::UnlockReport;
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level, Reporter, Stop};
 use crate::server::{Server, ServerError, codes};
@@ -30,56 +29,6 @@ const RENEWAL: Duration = Duration::from_secs(8);
 const RENEWAL_RETRY: Duration = Duration::from_secs(2);
 /// How often a waiting run looks again.
 const POLL: Duration = Duration::from_millis(200);
-
-/// Who holds the lease, for people.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Holder {
-    /// The run's id.
-    pub run: String,
-    /// What it runs, such as `apply`.
-    pub command: String,
-    /// Its host.
-    pub host: String,
-    /// Its process there.
-    pub pid: i64,
-    /// Who started it.
-    pub user: String,
-    /// When it took the lease.
-    pub since: Option<DateTime>,
-    /// When it last renewed it.
-    pub renewed_at: Option<DateTime>,
-    /// When it ends unless renewed.
-    pub expires_at: Option<DateTime>,
-    /// Whether it has ended, by the server's clock.
-    pub expired: bool,
-}
-
-impl Holder {
-    fn from_lock(lock: &Document) -> Option<(Self, Document)> {
-        let owner = lock.get_document("owner").ok()?;
-        let text = |name: &str| owner.get_str(name).unwrap_or("unknown").to_owned();
-        let date = |name: &str| lock.get_datetime(name).ok().copied();
-        let holder = Self {
-            run: text("run"),
-            command: text("command"),
-            host: text("host"),
-            pid: owner.get_i64("pid").unwrap_or_default(),
-            user: text("user"),
-            since: date("acquired_at"),
-            renewed_at: date("renewed_at"),
-            expires_at: date("expires_at"),
-            expired: lock.get_bool("expired").unwrap_or(false),
-        };
-        Some((holder, owner.clone()))
-    }
-
-    /// The owner in words: what, who, where, since when.
-    pub fn describe(&self) -> String {
-        let since =
-            self.since.and_then(|at| at.try_to_rfc3339_string().ok()).unwrap_or_else(|| "an unknown time".to_owned());
-        format!("`{}` by {} on host {} (process {}), since {since}", self.command, self.user, self.host, self.pid)
-    }
-}
 
 /// The lease of a run. [`release`](Self::release) gives it back; dropped, it runs out.
 #[derive(Debug)]
@@ -121,6 +70,10 @@ impl Lease {
                 reporter.tell(Kind::LockTaken, Level::Debug, format!("Holding the lock (token {token})."));
                 let retired = lock.get_array("retired").cloned().unwrap_or_default();
                 if !retired.is_empty() {
+                    if dead_run.is_empty() {
+                        let message = "Took over the lock of a run whose lease ended without being released.";
+                        reporter.tell(Kind::LockTakenOver, Level::Warning, message);
+                    }
                     fence(server, &run, token, retired, reporter, stop).await?;
                 }
                 return Ok(Self::start(server, run, token));
@@ -280,11 +233,6 @@ async fn fence(
     reporter: &Reporter,
     stop: &Stop,
 ) -> Result<()> {
-    reporter.tell(
-        Kind::LockTakenOver,
-        Level::Warning,
-        "Took over the lock of a run that did not release it; ending its server session.",
-    );
     // Without this, the transaction that a killed run left open blocks its documents for a minute or more.
     if let Err(e) = server.run_admin(doc! {"killSessions": retired}).await {
         reporter.tell(
@@ -309,7 +257,7 @@ async fn fence(
 }
 
 /// Raises the fencing token in the record of every unfinished migration.
-async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
+pub(super) async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
     let mut patience = Patience::new(reporter, stop);
     let command = doc! {
         "update": super::ledger::COLLECTION,
@@ -356,84 +304,4 @@ async fn renew(server: Server, run: String, token: i64, lost: CancellationToken)
             Err(_) => RENEWAL_RETRY,
         };
     }
-}
-
-/// Who holds the lease, if anybody: read only.
-///
-/// # Errors
-/// The server's.
-pub async fn holder(server: &Server) -> Result<Option<Holder>> {
-    Ok(read(server).await?.and_then(|lock| Holder::from_lock(&lock)).map(|(holder, _)| holder))
-}
-
-async fn read(server: &Server) -> Result<Option<Document>> {
-    let command = doc! {
-        "aggregate": COLLECTION,
-        "pipeline": [
-            {"$match": {"_id": "lock"}},
-            {"$addFields": {"expired": {"$lte": ["$expires_at", "$$NOW"]}}},
-        ],
-        "cursor": {},
-    };
-    let found = server.find_all(command).await.map_err(Error::server("Reading the lock"))?;
-    found
-        .first()
-        .map(|raw| Document::try_from(raw.as_ref()))
-        .transpose()
-        .map_err(|e| Error::WrongState(format!("The lock document in {COLLECTION} cannot be read: {e}.")))
-}
-
-/// Breaks the lease: whoever holds it, or only one that is provably dead or has expired.
-///
-/// # Errors
-/// [`Error::LockHeld`] where the holder may be alive and `force` is not set.
-pub async fn unlock(
-    server: &Server,
-    identity: &Identity,
-    force: bool,
-    reporter: &Reporter,
-    stop: &Stop,
-) -> Result<UnlockReport> {
-    let nothing = UnlockReport { broken: false, owner: None };
-    let Some(lock) = read(server).await? else {
-        return Ok(nothing);
-    };
-    let holding = Holder::from_lock(&lock);
-    if let Some((holder, owner)) = &holding {
-        if !force && !holder.expired && !identity.proves_dead(owner) {
-            return Err(Error::LockHeld {
-                message: format!(
-                    "The lock is held and its owner may be alive: {}. `unlock --force` breaks it all the same; \
-                     that run then stops at its next write.",
-                    holder.describe()
-                ),
-                owner: Box::new(holder.clone()),
-            });
-        }
-    } else if !force || !lock.contains_key("owner") {
-        return Ok(nothing);
-    }
-    let token = lock.get_i64("token").unwrap_or_default() + 1;
-    let sessions: Vec<Bson> = holding.iter().filter_map(|(_, owner)| owner.get("session").cloned()).collect();
-    // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
-    server
-        .run(
-            doc! {
-                "update": COLLECTION,
-                "updates": [{
-                    "q": {"_id": "lock"},
-                    "u": {"_id": "lock", "token": token, "expires_at": DateTime::from_millis(0)},
-                }],
-                "writeConcern": {"w": "majority"},
-            },
-            None,
-        )
-        .await
-        .map_err(Error::server("Breaking the lock"))?;
-    if !sessions.is_empty() {
-        // Best effort: the token below stops the run in any case.
-        let _ = server.run_admin(doc! {"killSessions": sessions}).await;
-    }
-    raise_token(server, token, reporter, stop).await?;
-    Ok(UnlockReport { broken: true, owner: holding.map(|(holder, _)| holder) })
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::apply::read_files;
-use super::ledger::{self, Status};
-use super::plan::Catalog;
+use super::inventory::Inventory;
+use super::ledger;
+use super::record::Status;
 use super::report::MarkReport;
 use super::run::Run;
 use super::{Engine, Verb};
@@ -30,8 +31,8 @@ pub async fn mark(engine: &Engine, verb: &Verb, id: &str, state: &str, lock_time
     let server = engine.server().await?;
     let mut run = Run::open(server, "mark", lock_timeout, &verb.reporter, &verb.stop).await?;
     let result = async {
-        let catalog = Catalog::new(files.migrations, ledger::read(server).await?);
-        let entry = catalog.find(id)?;
+        let inventory = Inventory::new(files.migrations, ledger::read(server).await?);
+        let entry = inventory.find(id)?;
         let before = entry.status().as_str().to_owned();
         ledger::mark(&mut run, &entry.step_for_mark(), &before, &status).await?;
         let report = MarkReport {

@@ -5,7 +5,7 @@ use std::path::Path;
 use bson::{DateTime, Document, RawDocumentBuf, doc};
 
 use super::*;
-use crate::engine::journal::{OperationProgress, Position};
+use crate::engine::progress::{OperationProgress, Position};
 use crate::engine::report::Outcome;
 
 const UP: &str =
@@ -35,62 +35,64 @@ fn ids(plan: &Plan) -> Vec<&str> {
     plan.steps.iter().map(|step| step.id.as_str()).collect()
 }
 
-fn apply(catalog: &Catalog) -> Plan {
-    catalog.plan_apply(&ApplyOptions::default()).expect("a plan")
+fn apply(inventory: &Inventory) -> Plan {
+    inventory.plan_apply(&ApplyOptions::default()).expect("a plan")
 }
 
 #[test]
 fn files_come_first_by_number_then_records_by_date() {
     let files = vec![file("2", "b", UP), file("10", "c", UP)];
-    let catalog = Catalog::new(files, vec![record("migration_5", "pending", 5), record("migration_1", "pending", 9)]);
-    assert_eq!(ids(&apply(&catalog)), ["migration_2", "migration_10", "migration_5", "migration_1"]);
+    let inventory =
+        Inventory::new(files, vec![record("migration_5", "pending", 5), record("migration_1", "pending", 9)]);
+    assert_eq!(ids(&apply(&inventory)), ["migration_2", "migration_10", "migration_5", "migration_1"]);
 }
 
 #[test]
 fn what_is_rolled_back_is_not_pending() {
-    let catalog = Catalog::new(vec![file("1", "a", UP)], vec![record("migration_1", "rolled_back", 1)]);
-    assert!(apply(&catalog).steps.is_empty());
+    let inventory = Inventory::new(vec![file("1", "a", UP)], vec![record("migration_1", "rolled_back", 1)]);
+    assert!(apply(&inventory).steps.is_empty());
     let again = ApplyOptions { rolled_back: true, ..ApplyOptions::default() };
-    assert_eq!(ids(&catalog.plan_apply(&again).expect("a plan")), ["migration_1"]);
+    assert_eq!(ids(&inventory.plan_apply(&again).expect("a plan")), ["migration_1"]);
     let one = ApplyOptions { id: Some("a".to_owned()), ..ApplyOptions::default() };
-    assert_eq!(ids(&catalog.plan_apply(&one).expect("a plan")), ["migration_1"]);
+    assert_eq!(ids(&inventory.plan_apply(&one).expect("a plan")), ["migration_1"]);
 }
 
 #[test]
 fn a_changed_file_stops_everything() {
     let changed = r#"{"operations":[]}"#;
-    let catalog =
-        Catalog::new(vec![file("1", "a", changed), file("2", "b", UP)], vec![record("migration_1", "applied", 1)]);
-    assert!(matches!(catalog.plan_apply(&ApplyOptions::default()), Err(Error::ScriptChanged(_))));
-    let unchanged = Catalog::new(vec![file("1", "a", UP)], vec![record("migration_1", "applied", 1)]);
+    let inventory =
+        Inventory::new(vec![file("1", "a", changed), file("2", "b", UP)], vec![record("migration_1", "applied", 1)]);
+    assert!(matches!(inventory.plan_apply(&ApplyOptions::default()), Err(Error::ScriptChanged(_))));
+    let unchanged = Inventory::new(vec![file("1", "a", UP)], vec![record("migration_1", "applied", 1)]);
     assert!(apply(&unchanged).steps.is_empty());
 }
 
 #[test]
 fn late_files_apply_unless_order_is_strict() {
-    let catalog =
-        Catalog::new(vec![file("1", "late", UP), file("2", "b", UP)], vec![record("migration_2", "applied", 1)]);
-    assert!(catalog.entries[0].out_of_order && !catalog.entries[1].out_of_order);
-    assert_eq!(ids(&apply(&catalog)), ["migration_1"]);
+    let inventory =
+        Inventory::new(vec![file("1", "late", UP), file("2", "b", UP)], vec![record("migration_2", "applied", 1)]);
+    assert!(inventory.entries[0].out_of_order && !inventory.entries[1].out_of_order);
+    assert_eq!(ids(&apply(&inventory)), ["migration_1"]);
     let strict = ApplyOptions { strict_order: true, ..ApplyOptions::default() };
-    assert!(matches!(catalog.plan_apply(&strict), Err(Error::OutOfOrder(_))));
+    assert!(matches!(inventory.plan_apply(&strict), Err(Error::OutOfOrder(_))));
 }
 
 #[test]
 fn names_answer_only_where_they_are_unique() {
-    let catalog = Catalog::new(vec![file("1", "twin", UP), file("2", "twin", UP), file("3", "own", UP)], Vec::new());
-    assert_eq!(catalog.find("own").expect("found").id, "migration_3");
-    assert_eq!(catalog.find("migration_2_twin").expect("found").id, "migration_2");
-    let error = catalog.find("twin").expect_err("ambiguous").to_string();
+    let inventory =
+        Inventory::new(vec![file("1", "twin", UP), file("2", "twin", UP), file("3", "own", UP)], Vec::new());
+    assert_eq!(inventory.find("own").expect("found").id, "migration_3");
+    assert_eq!(inventory.find("migration_2_twin").expect("found").id, "migration_2");
+    let error = inventory.find("twin").expect_err("ambiguous").to_string();
     assert!(error.contains("migration_1") && error.contains("migration_2"), "{error}");
-    assert!(catalog.find("none").is_err());
+    assert!(inventory.find("none").is_err());
 }
 
 #[test]
 fn an_unreadable_record_stops_the_run_when_its_turn_comes() {
     let python = altered("migration_9", "pending", 9, doc! {"up_script": "print('hello')"});
-    let catalog = Catalog::new(vec![file("1", "a", UP)], vec![python, record("migration_20", "pending", 20)]);
-    let plan = apply(&catalog);
+    let inventory = Inventory::new(vec![file("1", "a", UP)], vec![python, record("migration_20", "pending", 20)]);
+    let plan = apply(&inventory);
     assert_eq!(ids(&plan), ["migration_1"]);
     let (id, _, error) = plan.blocked.expect("blocked");
     assert_eq!(id, "migration_9");
@@ -105,12 +107,12 @@ fn rollback_goes_by_application_not_by_name() {
         record("migration_2", "applied", 10),
         record("migration_3", "applied", 20),
     ];
-    let catalog = Catalog::new(Vec::new(), records);
+    let inventory = Inventory::new(Vec::new(), records);
     assert_eq!(
-        ids(&catalog.plan_rollback(None, false).expect("a plan")),
+        ids(&inventory.plan_rollback(None, false).expect("a plan")),
         ["migration_1", "migration_3", "migration_2"]
     );
-    let pending = Catalog::new(vec![file("1", "a", UP)], Vec::new());
+    let pending = Inventory::new(vec![file("1", "a", UP)], Vec::new());
     assert!(matches!(pending.plan_rollback(Some("migration_1"), false), Err(Error::WrongState(_))));
 }
 
@@ -129,7 +131,7 @@ fn a_resumed_run_refuses_operations_that_changed_after_they_were_begun() {
     let with = |progress: Document| {
         let half = altered("migration_1", "applying", 1, doc! {"progress": progress});
         assert_eq!(half.problem, None);
-        Catalog::new(vec![file("1", "a", UP)], vec![half])
+        Inventory::new(vec![file("1", "a", UP)], vec![half])
     };
     let plan = apply(&with(progress(Direction::Up, true, &own)));
     let resumed = plan.steps[0].resume.as_ref().expect("resumed");
@@ -140,9 +142,9 @@ fn a_resumed_run_refuses_operations_that_changed_after_they_were_begun() {
     assert_eq!(apply(&with(progress(Direction::Up, false, "another"))).steps.len(), 1);
     // Half rolled back: only a rollback carries on.
     let half = altered("migration_1", "rolling_back", 1, doc! {"progress": progress(Direction::Down, false, "x")});
-    let catalog = Catalog::new(vec![file("1", "a", UP)], vec![half]);
-    assert!(matches!(apply(&catalog).blocked.expect("blocked").2, Error::WrongState(_)));
-    assert_eq!(ids(&catalog.plan_rollback(None, false).expect("a plan")), ["migration_1"]);
+    let inventory = Inventory::new(vec![file("1", "a", UP)], vec![half]);
+    assert!(matches!(apply(&inventory).blocked.expect("blocked").2, Error::WrongState(_)));
+    assert_eq!(ids(&inventory.plan_rollback(None, false).expect("a plan")), ["migration_1"]);
 }
 
 #[test]
@@ -161,8 +163,8 @@ fn records_edited_by_hand_are_problems_not_panics() {
     for edit in edits {
         let record = altered("migration_1", "pending", 1, edit.clone());
         assert!(record.problem.is_some(), "{edit}");
-        let catalog = Catalog::new(Vec::new(), vec![record]);
-        let plan = apply(&catalog);
+        let inventory = Inventory::new(Vec::new(), vec![record]);
+        let plan = apply(&inventory);
         assert!(plan.steps.is_empty() && plan.blocked.is_some(), "{edit}");
     }
 }

@@ -3,10 +3,11 @@
 use bson::{RawDocumentBuf, doc};
 
 use super::apply::read_files;
-use super::ledger::{self, Record, Status};
-use super::plan::{Catalog, Entry};
+use super::inventory::{Entry, Inventory};
+use super::ledger;
+use super::record::{Record, Status};
 use super::report::{ByStatus, Direction, MigrationStatus, StatusReport};
-use super::{Engine, lease};
+use super::{Engine, holder};
 use crate::error::{Error, Result};
 
 /// Where every migration stands.
@@ -16,10 +17,10 @@ use crate::error::{Error, Result};
 pub async fn status(engine: &Engine) -> Result<StatusReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let (records, lock) = tokio::join!(ledger::read(server), lease::holder(server));
-    let catalog = Catalog::new(files.migrations, records?);
+    let (records, lock) = tokio::join!(ledger::read(server), holder::read_holder(server));
+    let inventory = Inventory::new(files.migrations, records?);
     let mut by_status = ByStatus::default();
-    for entry in &catalog.entries {
+    for entry in &inventory.entries {
         match entry.status() {
             Status::Pending => by_status.pending += 1,
             Status::Applying => by_status.applying += 1,
@@ -33,9 +34,9 @@ pub async fn status(engine: &Engine) -> Result<StatusReport> {
     Ok(StatusReport {
         database: server.database().to_owned(),
         transactions: server.transactions(),
-        total: i64::try_from(catalog.entries.len()).unwrap_or(i64::MAX),
+        total: i64::try_from(inventory.entries.len()).unwrap_or(i64::MAX),
         by_status,
-        migrations: catalog.entries.iter().map(describe).collect(),
+        migrations: inventory.entries.iter().map(describe).collect(),
         ignored: files.ignored,
         lock: lock?,
     })
@@ -106,6 +107,9 @@ fn resumption(record: &Record) -> Option<String> {
     let progress = record.progress.as_ref()?;
     let documents =
         progress.operations.last().filter(|last| last.outcome.is_none()).map_or(0, |last| last.counts.documents());
-    let within = if documents > 0 { format!(", {documents} documents into the next") } else { String::new() };
-    Some(format!("`{command}` carries on behind operation {}{within}", progress.finished()))
+    let next = progress.finished() + 1;
+    Some(match documents {
+        0 => format!("`{command}` carries on with operation {next}"),
+        _ => format!("`{command}` carries on in operation {next}, of which {documents} documents are done"),
+    })
 }

@@ -1,11 +1,15 @@
 //! `unlock`: breaking the lock of a run that is gone.
 
+use bson::{Bson, DateTime, doc};
+
+use super::holder::{Holder, read};
 use super::identity::Identity;
-use super::lease::Holder;
+use super::lease::{COLLECTION, raise_token};
 use super::report::UnlockReport;
-use super::{Engine, Verb, lease, ledger};
-use crate::error::Result;
-use crate::observe::{Kind, Level};
+use super::{Engine, Verb, history};
+use crate::error::{Error, Result};
+use crate::observe::{Kind, Level, Reporter, Stop};
+use crate::server::Server;
 
 /// Breaks the lock if its owner is provably gone, or, with `force`, whoever holds it. Needs no lock.
 ///
@@ -14,11 +18,66 @@ use crate::observe::{Kind, Level};
 pub async fn unlock(engine: &Engine, verb: &Verb, force: bool) -> Result<UnlockReport> {
     let server = engine.server().await?;
     let identity = Identity::current();
-    let report = lease::unlock(server, &identity, force, &verb.reporter, &verb.stop).await?;
+    let report = break_lock(server, &identity, force, &verb.reporter, &verb.stop).await?;
     if report.broken {
         let owner = report.owner.as_ref().map_or_else(|| "an unreadable owner".to_owned(), Holder::describe);
-        ledger::note_unlock(server, &identity, &owner).await?;
+        history::note_unlock(server, &identity, &owner).await?;
         verb.reporter.tell(Kind::Unlocked, Level::Warning, format!("Broke the lock of {owner}."));
     }
     Ok(report)
+}
+
+/// Breaks the lease: whoever holds it, or only one that is provably dead or has expired.
+///
+/// # Errors
+/// [`Error::LockHeld`] where the holder may be alive and `force` is not set.
+async fn break_lock(
+    server: &Server,
+    identity: &Identity,
+    force: bool,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<UnlockReport> {
+    let nothing = UnlockReport { broken: false, owner: None };
+    let Some(lock) = read(server).await? else {
+        return Ok(nothing);
+    };
+    let holding = Holder::from_lock(&lock);
+    if let Some((holder, owner)) = &holding {
+        if !force && !holder.expired && !identity.proves_dead(owner) {
+            return Err(Error::LockHeld {
+                message: format!(
+                    "The lock is held and its owner may be alive: {}. `unlock --force` breaks it all the same; \
+                     that run then stops at its next write.",
+                    holder.describe()
+                ),
+                owner: Box::new(holder.clone()),
+            });
+        }
+    } else if !force || !lock.contains_key("owner") {
+        return Ok(nothing);
+    }
+    let token = lock.get_i64("token").unwrap_or_default() + 1;
+    let sessions: Vec<Bson> = holding.iter().filter_map(|(_, owner)| owner.get("session").cloned()).collect();
+    // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
+    server
+        .run(
+            doc! {
+                "update": COLLECTION,
+                "updates": [{
+                    "q": {"_id": "lock"},
+                    "u": {"_id": "lock", "token": token, "expires_at": DateTime::from_millis(0)},
+                }],
+                "writeConcern": {"w": "majority"},
+            },
+            None,
+        )
+        .await
+        .map_err(Error::server("Breaking the lock"))?;
+    if !sessions.is_empty() {
+        // Best effort: the token below stops the run in any case.
+        let _ = server.run_admin(doc! {"killSessions": sessions}).await;
+    }
+    raise_token(server, token, reporter, stop).await?;
+    Ok(UnlockReport { broken: true, owner: holding.map(|(holder, _)| holder) })
 }

@@ -5,11 +5,14 @@ pub mod catalog;
 pub mod collections;
 pub mod documents;
 pub mod indexes;
+pub mod inserts;
+pub mod statements;
 
 use std::time::Instant;
 
-use crate::engine::journal::{Journal, OperationProgress, Position, Refused};
+use crate::engine::journal::{Journal, Refused};
 use crate::engine::patience::Patience;
+use crate::engine::progress::{OperationProgress, Position};
 use crate::engine::report::{OperationReport, Outcome};
 use crate::engine::run::Run;
 use crate::error::Error;
@@ -47,6 +50,12 @@ impl Failure {
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         Self { cause: error.to_string(), code: error.code, remedy: None }
+    }
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }
 
@@ -140,7 +149,7 @@ pub async fn carry_out(
     let started = Instant::now();
     match &operation.action {
         Action::UpdateDocuments(update) => documents::update(run, journal, operation, update, place).await?,
-        Action::InsertDocuments(insert) => documents::insert(run, journal, operation, insert, place).await?,
+        Action::InsertDocuments(insert) => inserts::insert(run, journal, operation, insert, place).await?,
         Action::DeleteDocuments(delete) => documents::delete(run, journal, operation, delete, place).await?,
         _ => schema(run, journal, operation, place).await?,
     }

@@ -1,7 +1,9 @@
 //! Migration scripts: reading them, and the operations they hold. Nothing here talks to a server.
 
 pub mod fields;
+pub mod keys;
 pub mod operation;
+pub mod options;
 pub mod reader;
 
 pub use operation::{Operation, Script};

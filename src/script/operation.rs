@@ -7,6 +7,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::fields::{Fields, type_name};
+use super::keys::{default_index_name, hint, index_keys};
+use super::options::{CREATE_OPTIONS, INDEX_OPTIONS, MODIFY_OPTIONS, TYPES};
 
 /// The operations of one direction, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -100,86 +102,6 @@ pub struct DeleteDocuments {
     pub hint: Option<Bson>,
     pub comment: Option<Bson>,
 }
-
-const TYPES: [&str; 9] = [
-    "create_collection",
-    "drop_collection",
-    "create_index",
-    "drop_index",
-    "update_documents",
-    "insert_documents",
-    "delete_documents",
-    "modify_collection",
-    "rename_collection",
-];
-
-/// Everything `create` takes. Source: MongoDB manual, `create` command, 4.2 to 8.0.
-const CREATE_OPTIONS: &[&str] = &[
-    "capped",
-    "timeseries",
-    "expireAfterSeconds",
-    "clusteredIndex",
-    "changeStreamPreAndPostImages",
-    "autoIndexId",
-    "size",
-    "max",
-    "storageEngine",
-    "validator",
-    "validationLevel",
-    "validationAction",
-    "indexOptionDefaults",
-    "viewOn",
-    "pipeline",
-    "collation",
-    "encryptedFields",
-    "comment",
-];
-
-/// Everything `createIndexes` takes for an index, and two of the command's own.
-/// Source: MongoDB manual, `createIndexes` command, 4.2 to 8.0.
-const INDEX_OPTIONS: &[&str] = &[
-    "name",
-    "unique",
-    "partialFilterExpression",
-    "sparse",
-    "expireAfterSeconds",
-    "hidden",
-    "storageEngine",
-    "weights",
-    "default_language",
-    "language_override",
-    "textIndexVersion",
-    "2dsphereIndexVersion",
-    "bits",
-    "min",
-    "max",
-    "collation",
-    "wildcardProjection",
-    "background",
-    "prepareUnique",
-    "v",
-    "commitQuorum",
-    "comment",
-];
-
-/// Everything `collMod` takes, but for `dryRun`, which would change nothing.
-/// Source: MongoDB manual, `collMod` command, 4.2 to 8.0.
-const MODIFY_OPTIONS: &[&str] = &[
-    "index",
-    "validator",
-    "validationLevel",
-    "validationAction",
-    "viewOn",
-    "pipeline",
-    "cappedSize",
-    "cappedMax",
-    "expireAfterSeconds",
-    "timeseries",
-    "changeStreamPreAndPostImages",
-    "recordPreImages",
-    "timeseriesBucketsMayHaveMixedSchemaData",
-    "comment",
-];
 
 impl Script {
     /// Reads `{"operations": [...]}`.
@@ -421,91 +343,6 @@ impl DeleteDocuments {
             comment: options.take("comment"),
         })
     }
-}
-
-/// A hint is an index's name or its keys, in any of the spellings that `create_index` takes.
-fn hint(options: &mut Fields) -> Result<Option<Bson>, String> {
-    match options.take("hint") {
-        None => Ok(None),
-        Some(Bson::String(name)) => Ok(Some(Bson::String(name))),
-        Some(Bson::Document(keys)) if keys.contains_key("$natural") => Ok(Some(Bson::Document(keys))),
-        Some(keys) => Ok(Some(Bson::Document(index_keys(keys)?))),
-    }
-}
-
-/// An index's keys: pairs, one document, or one name.
-fn index_keys(index: Bson) -> Result<Document, String> {
-    let pairs: Vec<(String, Bson)> = match index {
-        Bson::String(name) => vec![(name, Bson::Int32(1))],
-        Bson::Document(keys) => keys.into_iter().collect(),
-        Bson::Array(items) => items
-            .into_iter()
-            .map(|item| match item {
-                Bson::String(name) => Ok((name, Bson::Int32(1))),
-                Bson::Array(pair) => match <[Bson; 2]>::try_from(pair) {
-                    Ok([Bson::String(name), direction]) => Ok((name, direction)),
-                    _ => Err("each of the index's keys must be a pair of a field and a direction".to_owned()),
-                },
-                other => {
-                    Err(format!("the index's keys must be pairs of a field and a direction, not {}", type_name(&other)))
-                }
-            })
-            .collect::<Result<_, _>>()?,
-        other => {
-            return Err(format!(
-                "\"index\" must be pairs of a field and a direction, one object, or one name, not {}",
-                type_name(&other)
-            ));
-        }
-    };
-    if pairs.is_empty() {
-        return Err("the index has no keys".to_owned());
-    }
-    let mut keys = Document::new();
-    for (field, direction) in pairs {
-        if field.is_empty() {
-            return Err("a key of the index has no field name".to_owned());
-        }
-        let direction = match &direction {
-            Bson::String(kind) if matches!(kind.as_str(), "text" | "hashed" | "2d" | "2dsphere") => direction,
-            _ => match whole_number(&direction) {
-                Some(sign @ (1 | -1)) => Bson::Int32(sign),
-                _ => {
-                    return Err(format!(
-                        "the direction of {field:?} is {}; there are 1, -1, \"text\", \"hashed\", \"2d\", \"2dsphere\"",
-                        crate::server::show(&direction)
-                    ));
-                }
-            },
-        };
-        if keys.insert(field.clone(), direction).is_some() {
-            return Err(format!("the index has the key {field:?} twice"));
-        }
-    }
-    Ok(keys)
-}
-
-/// The number, if the value is a small whole one of any numeric type.
-fn whole_number(value: &Bson) -> Option<i32> {
-    match value {
-        Bson::Int32(n) => Some(*n),
-        Bson::Int64(n) => i32::try_from(*n).ok(),
-        Bson::Double(n) if *n == 1.0 => Some(1),
-        Bson::Double(n) if *n == -1.0 => Some(-1),
-        _ => None,
-    }
-}
-
-/// The name that drivers give an index without one: `user_id_1_created_at_-1`.
-fn default_index_name(keys: &Document) -> String {
-    let parts: Vec<String> = keys
-        .iter()
-        .map(|(field, direction)| match direction {
-            Bson::String(kind) => format!("{field}_{kind}"),
-            other => format!("{field}_{other}"),
-        })
-        .collect();
-    parts.join("_")
 }
 
 /// Refuses the names that the server would, and those that are ours.

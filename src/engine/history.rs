@@ -1,0 +1,76 @@
+//! The history: `migrations_log`, append-only. Who, where, what, when, how long, counts per operation, errors.
+
+use bson::{DateTime, Document, doc};
+
+use super::identity::Identity;
+use super::report::MigrationReport;
+use super::run::Run;
+use super::transaction::with_majority;
+use crate::error::{Error, Result};
+use crate::server::Server;
+
+/// The collection of history.
+pub const COLLECTION: &str = "migrations_log";
+
+/// Notes in the history that a run stopped at a safe point.
+///
+/// # Errors
+/// The server's; the ledger is right without it.
+pub async fn note_interruption(run: &mut Run, id: &str, report: &MigrationReport, why: &str) -> Result<()> {
+    let entry = entry(run, id, "interrupted", Some(report), Some(doc! {"message": why}));
+    let proof = run.lease.proof();
+    run.write_together(proof, vec![entry]).await.map_err(Error::server("Writing the history")).map(drop)
+}
+
+/// Notes something that concerns no single migration.
+///
+/// # Errors
+/// The server's.
+pub async fn note_unlock(server: &Server, identity: &Identity, owner: &str) -> Result<()> {
+    let entry = doc! {
+        "event": "unlocked",
+        "at": DateTime::now(),
+        "host": &identity.host,
+        "user": &identity.user,
+        "version": env!("CARGO_PKG_VERSION"),
+        "owner": owner,
+    };
+    server.run(with_majority(insert(entry)), None).await.map(drop).map_err(Error::server("Writing the history"))
+}
+
+/// The command that notes what a run did to a migration.
+pub fn entry(run: &Run, id: &str, event: &str, report: Option<&MigrationReport>, error: Option<Document>) -> Document {
+    let mut entry = document(run, id, event);
+    if let Some(report) = report {
+        entry.insert("name", &report.name);
+        entry.insert("direction", report.direction.as_str());
+        entry.insert("resumed", report.resumed);
+        entry.insert("duration_ms", milliseconds(report.seconds));
+        if let Ok(operations) = bson::serialize_to_bson(&report.operations) {
+            entry.insert("operations", operations);
+        }
+    }
+    if let Some(error) = error {
+        entry.insert("error", error);
+    }
+    insert(entry)
+}
+
+/// What every note about a migration says.
+pub fn document(run: &Run, id: &str, event: &str) -> Document {
+    let mut entry = run.entry();
+    entry.insert("migration", id);
+    entry.insert("event", event);
+    entry.insert("at", DateTime::now());
+    entry
+}
+
+/// The command that appends a note.
+pub fn insert(entry: Document) -> Document {
+    doc! {"insert": COLLECTION, "documents": [entry]}
+}
+
+/// Whole milliseconds, for the database.
+pub fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1000.0) as i64
+}

@@ -1,0 +1,145 @@
+//! A migration's document in the ledger, read with distrust: what somebody edited by hand becomes a
+//! [`Record::problem`], never a panic and never a guess.
+
+use bson::{Bson, DateTime, RawDocumentBuf};
+
+use super::progress::Progress;
+use super::report::Direction;
+use crate::migration::{Source, checksum};
+use crate::server::show;
+
+/// Where a migration stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Status {
+    Pending,
+    Applying,
+    Applied,
+    RollingBack,
+    RolledBack,
+    Failed,
+    /// Something a person wrote.
+    Other(String),
+}
+
+impl Status {
+    /// The status as the ledger spells it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pending => "pending",
+            Self::Applying => "applying",
+            Self::Applied => "applied",
+            Self::RollingBack => "rolling_back",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Other(text) => text,
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "pending" => Self::Pending,
+            "applying" => Self::Applying,
+            "applied" => Self::Applied,
+            "rolling_back" => Self::RollingBack,
+            "rolled_back" => Self::RolledBack,
+            "failed" => Self::Failed,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// One migration's document.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // the ledger's own fields
+pub struct Record {
+    pub id: String,
+    pub name: String,
+    pub description: String,
+    pub status: Status,
+    pub up_script: Option<String>,
+    pub down_script: Option<String>,
+    pub created_at: Option<DateTime>,
+    pub applied_at: Option<DateTime>,
+    pub rolled_back_at: Option<DateTime>,
+    /// How far a begun script is.
+    pub progress: Option<Progress>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Why the document cannot be relied on.
+    pub problem: Option<String>,
+}
+
+impl Record {
+    /// Reads a document of the ledger, whatever somebody made of it.
+    pub fn parse(raw: &RawDocumentBuf) -> Self {
+        let text = |name: &str| raw.get_str(name).ok().map(str::to_owned);
+        let date = |name: &str| raw.get_datetime(name).ok();
+        let mut problem = None;
+        let id = match raw.get("_id") {
+            Ok(Some(value)) if value.as_str().is_some() => value.as_str().unwrap_or_default().to_owned(),
+            Ok(Some(value)) => {
+                problem = Some("its _id is no text".to_owned());
+                Bson::try_from(value).map_or_else(|_| "unreadable".to_owned(), |value| show(&value))
+            }
+            _ => {
+                problem = Some("its _id cannot be read".to_owned());
+                "unreadable".to_owned()
+            }
+        };
+        let status = text("status").map_or_else(|| Status::Other("without status".to_owned()), |s| Status::parse(&s));
+        if let Status::Other(other) = &status {
+            problem = Some(format!("its status is {other:?}, which means nothing here"));
+        }
+        let unfinished = matches!(status, Status::Applying | Status::RollingBack | Status::Failed);
+        let progress = match raw.get_document("progress") {
+            // Left over from a run that somebody ended by hand: without meaning in any other status.
+            Ok(progress) if unfinished => match Progress::from_raw(progress) {
+                Ok(progress) => Some(progress),
+                Err(e) => {
+                    problem = Some(format!("its record of progress cannot be read ({e})"));
+                    None
+                }
+            },
+            _ => None,
+        };
+        if progress.is_none() && problem.is_none() && matches!(status, Status::Applying | Status::RollingBack) {
+            problem = Some(format!("its status is {:?} but it has no record of progress", status.as_str()));
+        }
+        Self {
+            name: text("name").unwrap_or_else(|| id.clone()),
+            description: text("description").unwrap_or_default(),
+            up_script: text("up_script"),
+            down_script: text("down_script"),
+            created_at: date("created_at"),
+            applied_at: date("applied_at"),
+            rolled_back_at: date("rolled_back_at"),
+            error: raw.get_document("error").ok().and_then(|error| error.get_str("message").ok()).map(str::to_owned),
+            id,
+            status,
+            progress,
+            problem,
+        }
+    }
+
+    /// Which script was running, for a record that is applying, rolling back or failed.
+    pub fn direction(&self) -> Option<Direction> {
+        match (&self.status, &self.progress) {
+            (Status::Applying, _) => Some(Direction::Up),
+            (Status::RollingBack, _) => Some(Direction::Down),
+            (Status::Failed, Some(progress)) => Some(progress.direction),
+            (Status::Failed, None) => Some(Direction::Up),
+            _ => None,
+        }
+    }
+
+    /// The fingerprint of its scripts; `None` for those that cannot be read.
+    pub fn checksum(&self) -> Option<String> {
+        let up = Source::from_text(self.up_script.as_deref()?).ok()?;
+        let down = match self.down_script.as_deref().filter(|text| !text.is_empty()) {
+            Some(text) => Some(Source::from_text(text).ok()?),
+            None => None,
+        };
+        Some(checksum(&up.script, down.as_ref().map(|down| &down.script)))
+    }
+}

@@ -1,0 +1,189 @@
+//! `insert_documents`: in batches, each in one transaction with its journal entry.
+
+use bson::raw::cstr;
+use bson::{RawArrayBuf, RawBson, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
+use mongodb::ClientSession;
+
+use super::documents::{look_up, plain, takes_transactions, weaker};
+use super::statements::{raw, send};
+use super::{Failure, Halt, Place};
+use crate::engine::journal::{Journal, Refused};
+use crate::engine::patience::Patience;
+use crate::engine::progress::{OperationProgress, Position};
+use crate::engine::report::{Counts, Outcome};
+use crate::engine::run::Run;
+use crate::engine::transaction::Body;
+use crate::script::Operation;
+use crate::script::operation::InsertDocuments;
+use crate::server::{Server, ServerError, codes};
+
+/// Documents and bytes of one insert; the server takes 100,000 documents and 48 MB at once.
+const INSERT_DOCUMENTS: usize = 1_000;
+
+const INSERT_BYTES: usize = 8 * 1024 * 1024;
+
+/// `insert_documents`.
+pub async fn insert(
+    run: &mut Run,
+    journal: &mut Journal,
+    operation: &Operation,
+    insert: &InsertDocuments,
+    place: Place,
+) -> Result<(), Halt> {
+    let name = &operation.collection;
+    let standing = look_up(run, name).await?.unwrap_or_else(plain);
+    let atomic = takes_transactions(run, name, &standing);
+    let (mut next, seed, mut progress, mut doubtful) =
+        match (&journal.progress.position, journal.progress.operations.get(place.index)) {
+            // Where there are no transactions, the last insert may be done without its entry.
+            (Some(Position::List { next, seed }), Some(progress)) => (*next, *seed, progress.clone(), !atomic),
+            _ => (0, ObjectId::new(), OperationProgress::new(&operation.fingerprint), false),
+        };
+    if next == 0 && !progress.begun {
+        progress.begun = !atomic;
+        let position = Position::List { next, seed };
+        journal.note(run, place.index, progress.clone(), Some(position)).await?;
+    }
+    let total = i64::try_from(insert.documents.len()).unwrap_or(i64::MAX);
+    let reporter = run.reporter.clone();
+    let stop = run.stop.clone();
+    let mut patience = Patience::new(&reporter, &stop);
+    while next < insert.documents.len() {
+        run.safe_point()?;
+        let mut body = Insert {
+            name,
+            insert,
+            documents: batch(insert, next, seed)?,
+            first: next,
+            doubtful: doubtful && standing.kind != "timeseries",
+        };
+        let end = next + body.documents.len();
+        let entry = |counts: Counts| {
+            let mut operation = progress.clone();
+            operation.begun = true;
+            operation.counts += counts;
+            operation.chunks += 1;
+            (operation, Some(Position::List { next: end, seed }))
+        };
+        match journal.advance(run, place.index, atomic, &mut body, entry).await {
+            Ok(()) => {
+                next = end;
+                doubtful = false;
+                patience = Patience::new(&reporter, &stop);
+                if let Some(operation) = journal.progress.operations.get(place.index) {
+                    progress = operation.clone();
+                }
+                let done = i64::try_from(next).unwrap_or(i64::MAX);
+                reporter.progress(place.index + 1, place.operations, done, Some(total));
+            }
+            Err(Refused::Server(e)) => {
+                if e.is(codes::WRITE_CONFLICT) {
+                    progress.conflicts += 1;
+                }
+                doubtful = !atomic;
+                patience.wait(e).await?.map_err(Halt::from)?;
+            }
+            Err(stopped) => return Err(stopped.into()),
+        }
+    }
+    progress.outcome = Some(Outcome::Done);
+    progress.note = weaker(atomic);
+    Ok(journal.note(run, place.index, progress, None).await?)
+}
+
+/// The documents of one insert from `next` on, each with an `_id`.
+fn batch(insert: &InsertDocuments, next: usize, seed: ObjectId) -> Result<Vec<RawDocumentBuf>, Failure> {
+    let mut documents = Vec::new();
+    let mut bytes = 0;
+    for (at, document) in insert.documents.iter().enumerate().skip(next).take(INSERT_DOCUMENTS) {
+        let document = if document.contains_key("_id") {
+            raw(document)?
+        } else {
+            let mut with_id = doc! {"_id": counted_from(seed, at)};
+            with_id.extend(document.clone());
+            raw(&with_id)?
+        };
+        bytes += document.as_bytes().len();
+        if bytes > INSERT_BYTES && !documents.is_empty() {
+            break;
+        }
+        documents.push(document);
+    }
+    Ok(documents)
+}
+
+/// The `at`-th ObjectId after `seed`: a resumed run gives a document the `_id` that the killed one gave it.
+fn counted_from(seed: ObjectId, at: usize) -> ObjectId {
+    let mut bytes = seed.bytes();
+    let counter = u32::from_be_bytes([0, bytes[9], bytes[10], bytes[11]]);
+    let counted = counter.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX)).to_be_bytes();
+    bytes[9..12].copy_from_slice(&counted[1..]);
+    ObjectId::from_bytes(bytes)
+}
+
+/// One `insert` command.
+struct Insert<'a> {
+    name: &'a str,
+    insert: &'a InsertDocuments,
+    documents: Vec<RawDocumentBuf>,
+    /// Which document of the operation the first one is.
+    first: usize,
+    /// Whether an earlier attempt may have inserted some of them, without a transaction.
+    doubtful: bool,
+}
+
+impl Body for Insert<'_> {
+    type Output = Counts;
+
+    async fn write(
+        &mut self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+    ) -> Result<Option<Counts>, ServerError> {
+        let mut documents = self.documents.clone();
+        if self.doubtful {
+            documents = missing(server, self.name, documents).await?;
+        }
+        let inserted = i64::try_from(self.documents.len()).unwrap_or(i64::MAX);
+        let counts = Counts { inserted, ..Counts::default() };
+        if documents.is_empty() {
+            return Ok(Some(counts));
+        }
+        let mut command = rawdoc! {
+            "insert": self.name,
+            "documents": documents.into_iter().collect::<RawArrayBuf>(),
+            "ordered": self.insert.ordered,
+        };
+        if let Some(comment) = self.insert.comment.clone().and_then(|comment| RawBson::try_from(comment).ok()) {
+            command.append(cstr!("comment"), comment);
+        }
+        if self.insert.bypass_document_validation {
+            command.append(cstr!("bypassDocumentValidation"), true);
+        }
+        match send(server, session, command).await {
+            Ok(_) => Ok(Some(counts)),
+            Err(mut e) => {
+                if let Some(index) = e.index {
+                    e.message.push_str(&format!(" (documents[{}])", self.first + index));
+                }
+                Err(e)
+            }
+        }
+    }
+}
+
+/// Those of `documents` that do not stand in the collection exactly as they are.
+async fn missing(
+    server: &Server,
+    collection: &str,
+    documents: Vec<RawDocumentBuf>,
+) -> Result<Vec<RawDocumentBuf>, ServerError> {
+    let ids: RawArrayBuf =
+        documents.iter().filter_map(|document| document.get("_id").ok().flatten().map(RawBson::from)).collect();
+    let mut found = server.find(rawdoc! {"find": collection, "filter": {"_id": {"$in": ids}}}).await?;
+    let mut standing = Vec::new();
+    while let Some(document) = found.next().await? {
+        standing.push(document);
+    }
+    Ok(documents.into_iter().filter(|document| !standing.contains(document)).collect())
+}
