@@ -178,6 +178,9 @@ pub fn remedy(code: Option<i32>, kind: &str) -> &'static str {
         Some(codes::INDEX_OPTIONS_CONFLICT | codes::INDEX_KEY_SPECS_CONFLICT) => {
             "Drop the standing index first (drop_index), or ask for the one that stands."
         }
+        Some(codes::WRITE_CONFLICT) => {
+            "Another client keeps the document in an open transaction; find it with db.currentOp() and end it, then apply again."
+        }
         Some(codes::NAMESPACE_NOT_FOUND) => "Create the collection first (create_collection).",
         Some(codes::NAMESPACE_EXISTS) => "Drop or rename the one that stands, or choose another name.",
         Some(codes::UNAUTHORIZED) => {

@@ -106,7 +106,7 @@ pub async fn matching(
     after: Option<RawBson>,
 ) -> Result<Matching, ServerError> {
     let rest = Window::Range { after, through: upper.clone() };
-    // What is behind is done, but counting it in lets the filter's own index serve.
+    // From the start, the filter alone says it, so that its own index serves.
     let filter = match &rest {
         Window::Range { after: None, .. } => scope.filter.clone(),
         _ => rest.select(&scope.filter),

@@ -1,5 +1,6 @@
 //! The names that operations and their options have.
 
+/// The types of operations.
 pub const TYPES: [&str; 9] = [
     "create_collection",
     "drop_collection",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ import pymongo
 import pytest
 from pymongo.database import Database
 
+from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +50,16 @@ def client(server_uri: str) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def with_failpoints() -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
+    """A client of a replica set of its own whose failpoints can be set."""
+    with (
+        LocalServer(extra_args=["--setParameter", "enableTestCommands=1"]) as server,
+        pymongo.MongoClient[dict[str, Any]](server.uri, tz_aware=True) as client,
+    ):
+        yield client
+
+
 @pytest.fixture
 def database_name(
     request: pytest.FixtureRequest, client: pymongo.MongoClient[dict[str, Any]]
@@ -63,6 +75,44 @@ def database_name(
 def db(client: pymongo.MongoClient[dict[str, Any]], database_name: str) -> Database[dict[str, Any]]:
     """That database, by PyMongo."""
     return client[database_name]
+
+
+Operation = dict[str, Any]
+
+
+class Migrations:
+    """A directory of migration files. It is made with the first one."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(
+        self,
+        number: int | str,
+        up: list[Operation],
+        down: list[Operation] | None = None,
+        *,
+        name: str | None = None,
+        description: str = "",
+    ) -> str:
+        """Writes the file of a migration, or writes it anew, and returns the migration's id."""
+        name = name or f"step_{number}"
+        document: dict[str, Any] = {
+            "name": name,
+            "description": description,
+            "up": {"operations": up},
+        }
+        if down is not None:
+            document["down"] = {"operations": down}
+        self.raw(f"migration_{number}_{name}.json", json.dumps(document, ensure_ascii=False))
+        return f"migration_{number}"
+
+    def raw(self, file_name: str, text: str | bytes) -> Path:
+        """Writes a file with any content."""
+        self.directory.mkdir(exist_ok=True)
+        path = self.directory / file_name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
 
 
 @dataclass(frozen=True)
@@ -137,6 +187,11 @@ class Cli:
         kept.update(env or {})
         return {name: value for name, value in kept.items() if value is not None}
 
+    def finish(self, process: subprocess.Popen[str]) -> Result:
+        """Waits for a command that `start` started."""
+        stdout, stderr = process.communicate(timeout=TIMEOUT)
+        return Result(process.returncode, stdout, stderr)
+
     def close(self) -> None:
         """Kills what still runs."""
         for process in self._started:
@@ -153,6 +208,19 @@ def cli(tmp_path: Path, server_uri: str, database_name: str) -> Iterator[Cli]:
     cli = Cli(directory, server_uri, database_name)
     yield cli
     cli.close()
+
+
+@pytest.fixture
+def migrations(cli: Cli) -> Migrations:
+    """The directory `migrations` where the command line runs."""
+    return Migrations(cli.directory / "migrations")
+
+
+@pytest.fixture
+def migrator(server_uri: str, database_name: str, migrations: Migrations) -> Migrator:
+    """The engine in this process, on the same database and the same migrations directory."""
+    migrations.directory.mkdir(exist_ok=True)
+    return Migrator(server_uri, database_name, migrations_dir=migrations.directory)
 
 
 @pytest.fixture

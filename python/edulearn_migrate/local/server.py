@@ -27,6 +27,7 @@ _ATTEMPTS = 10
 # mongod's exit codes (src/mongo/util/exit_code.h).
 _EXIT_PORT_TAKEN = 48
 # Server error codes.
+_UNAUTHORIZED = 13
 _ALREADY_INITIALIZED = 23
 _NOT_YET = (94, 109, 11600, 11602, 13435)  # configuration or state is still being settled
 
@@ -215,7 +216,7 @@ class LocalServer:
             try:
                 with wire.Connection(port, timeout=5) as connection:
                     # Who lost the race for a port must not take the winner's server for its own.
-                    ours = ours or _process_id(connection) == self._pid
+                    ours = ours or self._is_ours(connection)
                     if ours and self._is_ready(connection, port):
                         return None
             except (OSError, wire.ProtocolError) as error:
@@ -233,6 +234,16 @@ class LocalServer:
         raise LocalServerError(
             f"The local server was not ready after {_START:.0f} seconds: {problem}."
         )
+
+    def _is_ours(self, connection: wire.Connection) -> bool:
+        try:
+            return _process_id(connection) == self._pid
+        except wire.CommandError as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+        # With --auth it tells a stranger nothing, but its own log says whether it has the port.
+        assert self._directory is not None
+        return "Waiting for connections" in self._directory.log.read_text(errors="replace")
 
     def _is_ready(self, connection: wire.Connection, port: int) -> bool:
         if not self._initiate:
