@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::server::{ServerError, codes};
+use crate::server_error::{ServerError, codes};
 
 /// Result of anything in the engine.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -48,7 +48,7 @@ pub enum Error {
         /// The whole sentence.
         message: String,
         /// Who holds it.
-        owner: Box<crate::engine::holder::Holder>,
+        owner: Box<crate::holder::Holder>,
     },
 
     /// This run lost its lease and has stopped.

@@ -1,17 +1,21 @@
 //! Migrations for MongoDB that resume exactly where they were killed.
 //!
-//! The engine is plain Rust: [`engine`] has one function per verb over [`ops`], [`script`] and
-//! [`migration`]; [`server`] is the only place that talks to MongoDB. The Python binding, in `api`, is
+//! The engine is plain Rust: [`engine`] has one function per verb; it decides, and takes its decisions
+//! through with [`ops`], the operations, over [`run`], which holds the lease, the journal and the chunked
+//! writer. [`server`] is the only place that talks to MongoDB. The Python binding, in `api`, is
 //! compiled only with the feature `python`.
 
 pub mod engine;
 pub mod error;
+pub mod holder;
 pub mod migration;
 pub mod observe;
 pub mod ops;
 pub mod redact;
+pub mod run;
 pub mod script;
 pub mod server;
+pub mod server_error;
 pub mod source;
 
 #[cfg(feature = "python")]

@@ -13,9 +13,9 @@ use super::bridge::{StopToken, run_async, run_sync, verb};
 use super::convert::{documents_to_python, to_python};
 use super::errors::exception;
 use crate::engine::plan::ApplyOptions;
-use crate::engine::report::{MarkReport, RegisterReport, RunReport, StatusReport, UnlockReport};
 use crate::engine::{Engine, Verb, apply, mark, register, status, unlock};
 use crate::error::{Error, Failed};
+use crate::run::report::{MarkReport, RegisterReport, RunReport, StatusReport, UnlockReport};
 
 /// One database and one migrations directory. Connects at first use.
 #[pyclass(frozen, name = "Engine", module = "edulearn_migrate._native")]

@@ -3,18 +3,19 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::history;
 use super::inventory::Inventory;
-use super::journal::Journal;
-use super::ledger;
-use super::plan::{ApplyOptions, Plan, Step};
-use super::progress::Progress;
-use super::report::{Direction, MigrationOutcome, MigrationReport, Outcome, RunReport};
-use super::run::Run;
+use super::plan::{ApplyOptions, Plan};
 use super::{Engine, Verb};
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
 use crate::observe::{Kind, Level};
 use crate::ops::{self, Failure, Halt, Place};
+use crate::run::Run;
+use crate::run::history;
+use crate::run::journal::Journal;
+use crate::run::ledger;
+use crate::run::progress::Progress;
+use crate::run::report::{Direction, MigrationOutcome, MigrationReport, Outcome, RunReport};
+use crate::run::step::Step;
 use crate::script::Operation;
 use crate::source::{self, Directory};
 

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::record::{Record, Status};
-use super::report::Direction;
 use crate::error::{Error, Result};
 use crate::migration::{Migration, compare_numbers, number_of};
+use crate::run::record::{Record, Status};
+use crate::run::report::Direction;
 
 /// Every migration known, in the order they apply: files by number, then what only the database has, by
 /// `created_at`.

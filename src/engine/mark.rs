@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::apply::read_files;
 use super::inventory::Inventory;
-use super::ledger;
-use super::record::Status;
-use super::report::MarkReport;
-use super::run::Run;
 use super::{Engine, Verb};
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level};
+use crate::run::Run;
+use crate::run::ledger;
+use crate::run::record::Status;
+use crate::run::report::MarkReport;
 
 /// Sets the state of migration `id` to `applied`, `pending` or `rolled_back`, running nothing.
 ///

@@ -1,29 +1,15 @@
 //! The engine: one public function per verb, and what they share.
 //!
-//! Deciding is separate from doing: [`plan`] turns files and records into steps, and `apply` takes a plan
-//! through under the [`lease`], entry by entry of the [`journal`], data in [`chunks`].
+//! Deciding is separate from doing: [`plan`] turns files and records into steps, and [`apply`] takes a plan
+//! through, under the lease and entry by entry of the journal.
 
 pub mod apply;
-pub mod chunks;
-pub mod history;
-pub mod holder;
-pub mod identity;
 pub mod inventory;
-pub mod journal;
-pub mod lease;
-pub mod ledger;
 pub mod mark;
-pub mod patience;
 pub mod plan;
-pub mod progress;
-pub mod record;
 pub mod register;
-pub mod report;
-pub mod run;
 pub mod status;
-pub mod transaction;
 pub mod unlock;
-pub mod windows;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -4,31 +4,13 @@
 use bson::DateTime;
 
 use super::inventory::{Entry, Inventory};
-use super::progress::Progress;
-use super::record::{Record, Status};
-use super::report::Direction;
 use crate::error::{Error, Result};
 use crate::migration::{Migration, Source};
+use crate::run::progress::Progress;
+use crate::run::record::{Record, Status};
+use crate::run::report::Direction;
+use crate::run::step::Step;
 use crate::script::Script;
-
-/// A script to run, with everything the ledger is to know.
-#[derive(Debug, Clone)]
-#[allow(missing_docs)]
-pub struct Step {
-    pub id: String,
-    pub name: String,
-    pub description: String,
-    /// What to run.
-    pub script: Script,
-    /// The scripts as the ledger keeps them.
-    pub up_text: String,
-    pub down_text: Option<String>,
-    pub checksum: Option<String>,
-    /// Where the script comes from, for messages.
-    pub origin: String,
-    /// How far an earlier run came.
-    pub resume: Option<Progress>,
-}
 
 /// What `apply` or `rollback` will do.
 #[derive(Debug, Default)]
@@ -201,7 +183,7 @@ impl Entry {
                 origin: file.origin(),
                 resume,
             };
-            return step.unchanged_where_begun();
+            return unchanged_where_begun(step);
         }
         let record = self.record()?;
         let text = record.up_script.as_deref().unwrap_or_default();
@@ -217,7 +199,7 @@ impl Entry {
             origin: format!("{} (registered in the database)", self.id),
             resume,
         };
-        step.unchanged_where_begun()
+        unchanged_where_begun(step)
     }
 
     /// The step that rolls it back, or carries on doing so.
@@ -260,7 +242,7 @@ impl Entry {
             origin,
             resume: self.resume(Direction::Down),
         };
-        step.unchanged_where_begun()
+        unchanged_where_begun(step)
     }
 
     /// Why it could not be applied, were it its turn.
@@ -296,24 +278,22 @@ impl Entry {
     }
 }
 
-impl Step {
-    /// Operations that were begun must not have changed: what stands in the database came from them.
-    fn unchanged_where_begun(self) -> Result<Self> {
-        let Some(progress) = &self.resume else { return Ok(self) };
-        for (at, begun) in progress.operations.iter().enumerate() {
-            let now = self.script.operations.get(at).map(|operation| operation.fingerprint.as_str());
-            if now != Some(begun.hash.as_str()) {
-                return Err(Error::ScriptChanged(format!(
-                    "{}: operation {} changed after an earlier run had begun it, so the run cannot carry on. Put it back as it \
+/// Operations that were begun must not have changed: what stands in the database came from them.
+fn unchanged_where_begun(step: Step) -> Result<Step> {
+    let Some(progress) = &step.resume else { return Ok(step) };
+    for (at, begun) in progress.operations.iter().enumerate() {
+        let now = step.script.operations.get(at).map(|operation| operation.fingerprint.as_str());
+        if now != Some(begun.hash.as_str()) {
+            return Err(Error::ScriptChanged(format!(
+                "{}: operation {} changed after an earlier run had begun it, so the run cannot carry on. Put it back as it \
                      was and run the command again; or `rollback {}` undoes what was done (operations not yet begun may be changed).",
-                    self.origin,
-                    at + 1,
-                    self.id
-                )));
-            }
+                step.origin,
+                at + 1,
+                step.id
+            )));
         }
-        Ok(self)
     }
+    Ok(step)
 }
 
 fn unreadable(record: &Record, which: &str, what: &str) -> Error {

@@ -5,8 +5,8 @@ use std::path::Path;
 use bson::{DateTime, Document, RawDocumentBuf, doc};
 
 use super::*;
-use crate::engine::progress::{OperationProgress, Position};
-use crate::engine::report::Outcome;
+use crate::run::progress::{OperationProgress, Position};
+use crate::run::report::Outcome;
 
 const UP: &str =
     r#"{"operations":[{"type":"drop_collection","collection":"a"},{"type":"drop_collection","collection":"b"}]}"#;

@@ -2,11 +2,12 @@
 
 use bson::DateTime;
 
-use super::report::RegisterReport;
-use super::{Engine, Verb, ledger};
+use super::{Engine, Verb};
 use crate::error::{Error, Result};
 use crate::migration::Source;
 use crate::observe::{Kind, Level};
+use crate::run::ledger;
+use crate::run::report::RegisterReport;
 
 /// Writes a pending record and returns its id: `migration_<unix seconds>`, the next free second where that
 /// is taken.

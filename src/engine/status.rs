@@ -2,13 +2,14 @@
 
 use bson::{RawDocumentBuf, doc};
 
+use super::Engine;
 use super::apply::read_files;
 use super::inventory::{Entry, Inventory};
-use super::ledger;
-use super::record::{Record, Status};
-use super::report::{ByStatus, Direction, MigrationStatus, StatusReport};
-use super::{Engine, holder};
 use crate::error::{Error, Result};
+use crate::run::lease;
+use crate::run::ledger;
+use crate::run::record::{Record, Status};
+use crate::run::report::{ByStatus, Direction, MigrationStatus, StatusReport};
 
 /// Where every migration stands.
 ///
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 pub async fn status(engine: &Engine) -> Result<StatusReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let (records, lock) = tokio::join!(ledger::read(server), holder::read_holder(server));
+    let (records, lock) = tokio::join!(ledger::read(server), lease::read_holder(server));
     let inventory = Inventory::new(files.migrations, records?);
     let mut by_status = ByStatus::default();
     for entry in &inventory.entries {

@@ -2,13 +2,14 @@
 
 use bson::{Bson, DateTime, doc};
 
-use super::holder::{Holder, read};
-use super::identity::Identity;
-use super::lease::{COLLECTION, raise_token};
-use super::report::UnlockReport;
-use super::{Engine, Verb, history};
+use super::{Engine, Verb};
 use crate::error::{Error, Result};
+use crate::holder::Holder;
 use crate::observe::{Kind, Level, Reporter, Stop};
+use crate::run::history;
+use crate::run::identity::Identity;
+use crate::run::lease::{COLLECTION, raise_token, read};
+use crate::run::report::UnlockReport;
 use crate::server::Server;
 
 /// Breaks the lock if its owner is provably gone, or, with `force`, whoever holds it. Needs no lock.

@@ -2,7 +2,8 @@
 
 use bson::{Bson, Document, doc};
 
-use crate::server::{Server, ServerError, codes};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
 
 /// A collection, view or time-series collection as `listCollections` has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +72,7 @@ pub fn same_collation(a: Option<&Document>, b: Option<&Document>) -> bool {
 }
 
 fn shown(value: Option<&Bson>) -> String {
-    value.map_or_else(|| "nothing".to_owned(), crate::server::show)
+    value.map_or_else(|| "nothing".to_owned(), crate::server_error::show)
 }
 
 /// Options without what stands for itself: defaults, comments, and what the server adds.

@@ -4,8 +4,9 @@ use bson::{Bson, Document, doc};
 
 use super::catalog::{self, difference, same};
 use super::{Failure, SchemaError, Settled};
-use crate::engine::transaction::with_majority;
-use crate::server::{Server, codes};
+use crate::run::transaction::with_majority;
+use crate::server::Server;
+use crate::server_error::codes;
 
 /// `create_collection`.
 pub async fn create(server: &Server, name: &str, options: &Document) -> Result<Settled, SchemaError> {

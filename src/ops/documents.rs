@@ -6,17 +6,18 @@ use tokio::time::Instant;
 use super::catalog::{self, Collection, same_collation};
 use super::statements::{Delete, Update, raw};
 use super::{Failure, Halt, Place};
-use crate::engine::chunks::{ChunkBody, Selected, Selection, work_through};
-use crate::engine::journal::{Journal, Refused};
-use crate::engine::patience::Patience;
-use crate::engine::progress::{OperationProgress, Position};
-use crate::engine::report::{Counts, Outcome};
-use crate::engine::run::Run;
-use crate::engine::windows::Scope;
 use crate::observe::{Kind, Level};
+use crate::run::Run;
+use crate::run::chunks::{ChunkBody, Selected, Selection, work_through};
+use crate::run::journal::{Journal, Refused};
+use crate::run::patience::Patience;
+use crate::run::progress::{OperationProgress, Position};
+use crate::run::report::{Counts, Outcome};
+use crate::run::windows::Scope;
 use crate::script::Operation;
 use crate::script::operation::{DeleteDocuments, UpdateDocuments};
-use crate::server::{Server, codes};
+use crate::server::Server;
+use crate::server_error::codes;
 
 /// `update_documents`.
 pub async fn update(

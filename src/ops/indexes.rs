@@ -4,9 +4,10 @@ use bson::{Bson, Document, doc};
 
 use super::catalog::{self, same, same_collation};
 use super::{Failure, SchemaError, Settled};
-use crate::engine::transaction::with_majority;
+use crate::run::transaction::with_majority;
 use crate::script::operation::{CreateIndex, IndexRef};
-use crate::server::{Server, ServerError, codes, show};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes, show};
 
 /// `create_index`. Sent also where an index of that name is listed: the server joins a build that is
 /// under way and answers when it has finished, well or not, so that an index is never taken for standing

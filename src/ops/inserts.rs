@@ -7,15 +7,16 @@ use mongodb::ClientSession;
 use super::documents::{look_up, plain, takes_transactions, weaker};
 use super::statements::{raw, send};
 use super::{Failure, Halt, Place};
-use crate::engine::journal::{Journal, Refused};
-use crate::engine::patience::Patience;
-use crate::engine::progress::{OperationProgress, Position};
-use crate::engine::report::{Counts, Outcome};
-use crate::engine::run::Run;
-use crate::engine::transaction::Body;
+use crate::run::Run;
+use crate::run::journal::{Journal, Refused};
+use crate::run::patience::Patience;
+use crate::run::progress::{OperationProgress, Position};
+use crate::run::report::{Counts, Outcome};
+use crate::run::transaction::Body;
 use crate::script::Operation;
 use crate::script::operation::InsertDocuments;
-use crate::server::{Server, ServerError, codes};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
 
 /// Documents and bytes of one insert; the server takes 100,000 documents and 48 MB at once.
 const INSERT_DOCUMENTS: usize = 1_000;

@@ -10,15 +10,16 @@ pub mod statements;
 
 use std::time::Instant;
 
-use crate::engine::journal::{Journal, Refused};
-use crate::engine::patience::Patience;
-use crate::engine::progress::{OperationProgress, Position};
-use crate::engine::report::{OperationReport, Outcome};
-use crate::engine::run::Run;
 use crate::error::Error;
+use crate::run::Run;
+use crate::run::journal::{Journal, Refused};
+use crate::run::patience::Patience;
+use crate::run::progress::{OperationProgress, Position};
+use crate::run::report::{OperationReport, Outcome};
 use crate::script::Operation;
 use crate::script::operation::Action;
-use crate::server::{Server, ServerError};
+use crate::server::Server;
+use crate::server_error::ServerError;
 
 /// Why an operation did not finish.
 #[derive(Debug)]

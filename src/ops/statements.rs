@@ -5,11 +5,12 @@ use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::Failure;
-use crate::engine::chunks::{ChunkBody, Selection};
-use crate::engine::report::Counts;
-use crate::engine::transaction::written;
+use crate::run::chunks::{ChunkBody, Selection};
+use crate::run::report::Counts;
+use crate::run::transaction::written;
 use crate::script::operation::{DeleteDocuments, UpdateDocuments};
-use crate::server::{Server, ServerError};
+use crate::server::Server;
+use crate::server_error::ServerError;
 
 /// The `update` command of an operation, all but its filter.
 pub struct Update {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bson::{
     Binary, Bson, DateTime, Decimal128, JavaScriptCodeWithScope, Timestamp, doc, oid::ObjectId, spec::BinarySubtype,
 };
-use edulearn_migrate::engine::report::{MigrationOutcome, Outcome};
 use edulearn_migrate::error::Error;
 use edulearn_migrate::observe::{Event, Kind, Observer, Stop};
+use edulearn_migrate::run::report::{MigrationOutcome, Outcome};
 
 use crate::support::{Fixture, with_database};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::doc;
-use edulearn_migrate::engine::run::Run;
 use edulearn_migrate::engine::{Verb, unlock};
 use edulearn_migrate::error::Error;
 use edulearn_migrate::observe::{Event, Kind, Observer, Reporter, Silent, Stop};
+use edulearn_migrate::run::Run;
 use tokio::sync::Notify;
 
 use crate::support::{Fixture, LOCK_TIMEOUT, with_database};

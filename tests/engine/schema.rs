@@ -1,8 +1,8 @@
 //! Schema operations describe end states.
 
 use bson::doc;
-use edulearn_migrate::engine::report::Outcome;
 use edulearn_migrate::error::Error;
+use edulearn_migrate::run::report::Outcome;
 
 use crate::support::{Fixture, with_database};
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
 use edulearn_migrate::engine::plan::ApplyOptions;
-use edulearn_migrate::engine::report::RunReport;
 use edulearn_migrate::engine::{Engine, Verb, apply};
 use edulearn_migrate::error::Failed;
 use edulearn_migrate::observe::{Observer, Silent, Stop};
+use edulearn_migrate::run::report::RunReport;
 use edulearn_migrate::server::Server;
 
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,17 +1,33 @@
-//! A run: everything a writing verb holds from taking the lease to giving it back.
+//! A run: everything a writing verb holds from taking the lease to giving it back, and what runs are made
+//! of: [`lease`], [`ledger`] and [`history`], [`journal`], [`transaction`], [`chunks`].
+
+pub mod chunks;
+pub mod history;
+pub mod identity;
+pub mod journal;
+pub mod lease;
+pub mod ledger;
+pub mod patience;
+pub mod progress;
+pub mod record;
+pub mod report;
+pub mod step;
+pub mod transaction;
+pub mod windows;
 
 use std::time::Duration;
 
 use bson::{Document, doc};
 use mongodb::ClientSession;
 
-use super::identity::Identity;
-use super::lease::Lease;
-use super::patience::Patience;
-use super::transaction::{Body, attempt, with_majority, written};
+use self::identity::Identity;
+use self::lease::Lease;
+use self::patience::Patience;
+use self::transaction::{Body, attempt, with_majority, written};
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level, Reporter, Stop};
-use crate::server::{Server, ServerError};
+use crate::server::Server;
+use crate::server_error::ServerError;
 
 /// A run under the lease. Call [`close`](Self::close) on every path.
 #[derive(Debug)]

@@ -13,14 +13,15 @@ use bson::{RawBson, RawDocumentBuf};
 use mongodb::ClientSession;
 use tokio::time::Instant;
 
+use super::Run;
 use super::journal::{Journal, Refused};
 use super::patience::Patience;
 use super::progress::{OperationProgress, Position};
 use super::report::Counts;
-use super::run::Run;
 use super::transaction::Body;
 use super::windows::{Scope, last_id, matching};
-use crate::server::{Server, ServerError, codes};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
 
 /// How long a chunk should take: short enough for the application not to notice.
 pub const TARGET: Duration = Duration::from_millis(200);

@@ -7,15 +7,16 @@
 use bson::{RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
+use super::Run;
 use super::ledger;
 use super::patience::Patience;
 use super::progress::{OperationProgress, Position, Progress};
 use super::report::Direction;
-use super::run::Run;
 use super::transaction::{Body, attempt, written};
 use crate::error::{Error, Result};
 use crate::observe::Stop;
-use crate::server::{Server, ServerError};
+use crate::server::Server;
+use crate::server_error::ServerError;
 
 /// The journal of the migration under way.
 #[derive(Debug)]

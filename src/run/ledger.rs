@@ -6,16 +6,17 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
+use super::Run;
 use super::history;
-use super::plan::Step;
 use super::progress::Progress;
 use super::record::{Record, Status};
 use super::report::{Direction, MigrationReport};
-use super::run::Run;
+use super::step::Step;
 use super::transaction::with_majority;
 use crate::error::{Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
-use crate::server::{Server, codes};
+use crate::server::Server;
+use crate::server_error::codes;
 
 /// The collection of records.
 pub const COLLECTION: &str = "migrations";

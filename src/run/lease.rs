@@ -13,12 +13,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::holder::Holder;
 use super::identity::Identity;
 use super::patience::Patience;
 use crate::error::{Error, Result};
+use crate::holder::Holder;
 use crate::observe::{Kind, Level, Reporter, Stop};
-use crate::server::{Server, ServerError, codes};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
 
 /// The collection that holds the lease.
 pub const COLLECTION: &str = "migrations_lock";
@@ -62,7 +63,7 @@ impl Lease {
             let Some((holder, holding)) = Holder::from_lock(&lock) else {
                 return Err(Error::WrongState(format!(
                     "The lock document in {COLLECTION} cannot be read: {}. Remove it with `unlock --force`.",
-                    crate::server::show(&Bson::Document(lock))
+                    crate::server_error::show(&Bson::Document(lock))
                 )));
             };
             if holder.run == run {
@@ -257,7 +258,10 @@ async fn fence(
 }
 
 /// Raises the fencing token in the record of every unfinished migration.
-pub(super) async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
+///
+/// # Errors
+/// The server's.
+pub async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
     let mut patience = Patience::new(reporter, stop);
     let command = doc! {
         "update": super::ledger::COLLECTION,
@@ -304,4 +308,33 @@ async fn renew(server: Server, run: String, token: i64, lost: CancellationToken)
             Err(_) => RENEWAL_RETRY,
         };
     }
+}
+
+/// Who holds the lease, if anybody: read only.
+///
+/// # Errors
+/// The server's.
+pub async fn read_holder(server: &Server) -> Result<Option<Holder>> {
+    Ok(read(server).await?.and_then(|lock| Holder::from_lock(&lock)).map(|(holder, _)| holder))
+}
+
+/// The lock document, with `expired` judged by the server's clock.
+///
+/// # Errors
+/// The server's.
+pub async fn read(server: &Server) -> Result<Option<Document>> {
+    let command = doc! {
+        "aggregate": COLLECTION,
+        "pipeline": [
+            {"$match": {"_id": "lock"}},
+            {"$addFields": {"expired": {"$lte": ["$expires_at", "$$NOW"]}}},
+        ],
+        "cursor": {},
+    };
+    let found = server.find_all(command).await.map_err(Error::server("Reading the lock"))?;
+    found
+        .first()
+        .map(|raw| Document::try_from(raw.as_ref()))
+        .transpose()
+        .map_err(|e| Error::WrongState(format!("The lock document in {COLLECTION} cannot be read: {e}.")))
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level, Reporter, Stop};
-use crate::server::ServerError;
+use crate::server_error::ServerError;
 
 /// How long an unreachable primary is awaited, from the first error on. An election takes about twelve
 /// seconds; a restart of the server, a minute.

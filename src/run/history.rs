@@ -2,9 +2,9 @@
 
 use bson::{DateTime, Document, doc};
 
+use super::Run;
 use super::identity::Identity;
 use super::report::MigrationReport;
-use super::run::Run;
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::server::Server;

@@ -6,7 +6,7 @@ use bson::{Bson, DateTime, RawDocumentBuf};
 use super::progress::Progress;
 use super::report::Direction;
 use crate::migration::{Source, checksum};
-use crate::server::show;
+use crate::server_error::show;
 
 /// Where a migration stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use mongodb::ClientSession;
 use mongodb::options::{ReadConcern, WriteConcern};
 use tokio::time::Instant;
 
-use crate::server::{Server, ServerError};
+use crate::server::Server;
+use crate::server_error::ServerError;
 
 /// How long a commit whose result is unknown is asked for again.
 const COMMIT_LIMIT: Duration = Duration::from_secs(120);

@@ -1,11 +1,7 @@
-//! Who holds the lease: reading the lock document, for people and for runs that wait.
+//! Who holds the lease, in words.
 
-use bson::{DateTime, Document, doc};
+use bson::{DateTime, Document};
 use serde::Serialize;
-
-use super::lease::COLLECTION;
-use crate::error::{Error, Result};
-use crate::server::Server;
 
 /// Who holds the lease, for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -56,33 +52,4 @@ impl Holder {
             self.since.and_then(|at| at.try_to_rfc3339_string().ok()).unwrap_or_else(|| "an unknown time".to_owned());
         format!("`{}` by {} on host {} (process {}), since {since}", self.command, self.user, self.host, self.pid)
     }
-}
-
-/// Who holds the lease, if anybody: read only.
-///
-/// # Errors
-/// The server's.
-pub async fn read_holder(server: &Server) -> Result<Option<Holder>> {
-    Ok(read(server).await?.and_then(|lock| Holder::from_lock(&lock)).map(|(holder, _)| holder))
-}
-
-/// The lock document, with `expired` judged by the server's clock.
-///
-/// # Errors
-/// The server's.
-pub async fn read(server: &Server) -> Result<Option<Document>> {
-    let command = doc! {
-        "aggregate": COLLECTION,
-        "pipeline": [
-            {"$match": {"_id": "lock"}},
-            {"$addFields": {"expired": {"$lte": ["$expires_at", "$$NOW"]}}},
-        ],
-        "cursor": {},
-    };
-    let found = server.find_all(command).await.map_err(Error::server("Reading the lock"))?;
-    found
-        .first()
-        .map(|raw| Document::try_from(raw.as_ref()))
-        .transpose()
-        .map_err(|e| Error::WrongState(format!("The lock document in {COLLECTION} cannot be read: {e}.")))
 }

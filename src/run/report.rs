@@ -3,7 +3,7 @@
 use bson::DateTime;
 use serde::{Deserialize, Serialize};
 
-use super::holder::Holder;
+use crate::holder::Holder;
 use crate::source::Ignored;
 
 /// Which script of a migration runs.

@@ -9,7 +9,8 @@ use bson::raw::cstr;
 use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, doc, rawdoc};
 
 use super::transaction::written;
-use crate::server::{Documents, Server, ServerError};
+use crate::server::{Documents, Server};
+use crate::server_error::ServerError;
 
 /// Below one match in so many documents, chunks name their documents instead of a range, so that an index
 /// on the filter saves reading the rest.
