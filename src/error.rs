@@ -82,8 +82,8 @@ impl Error {
     pub fn unavailable(target: &str, error: &ServerError) -> Self {
         let advice = if error.authentication {
             "The server refuses these credentials; check user, password and authSource in MONGO_URI"
-        } else if error.is(codes::UNAUTHORIZED) {
-            "The server wants a login; put user and password into MONGO_URI"
+        } else if wants_login(error) {
+            LOGIN
         } else {
             "Check that the server runs and that MONGO_URI names it, then run the command again"
         };
@@ -98,6 +98,9 @@ impl Error {
                 return Self::Unavailable(format!(
                     "{context}: the server cannot be reached: {error}. Run the same command again when it can; it carries on where it stopped."
                 ));
+            }
+            if wants_login(&error) {
+                return Self::Unavailable(format!("{context}: {error}. {LOGIN}."));
             }
             if error.is(codes::UNAUTHORIZED) {
                 return Self::Unavailable(format!(
@@ -116,6 +119,13 @@ impl Error {
         };
         Self::Invalid { file: file.map(Path::to_path_buf), message }
     }
+}
+
+const LOGIN: &str = "The server wants a login; put user and password into MONGO_URI";
+
+/// Code 13 stands for a right that the user lacks, and for there being no user at all.
+fn wants_login(error: &ServerError) -> bool {
+    error.is(codes::UNAUTHORIZED) && error.message.contains("requires authentication")
 }
 
 /// A failed operation: which, why, what is done so far, and what to do next.

@@ -22,7 +22,7 @@ pub mod codes {
     pub const WRITE_CONFLICT: i32 = 112;
     pub const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
     pub const NO_SUCH_TRANSACTION: i32 = 251;
-    pub const OPERATION_NOT_SUPPORTED_IN_TRANSACTION: i32 = 263;
+    pub const COMMAND_NOT_SUPPORTED_ON_VIEW: i32 = 166;
     pub const DUPLICATE_KEY: i32 = 11000;
     /// The primary changed, or the node is going away: the command was not carried out, or its
     /// result is unknown, and it is worth asking the next primary.
@@ -30,7 +30,6 @@ pub mod codes {
     /// down, exceeded time limit, socket closed, not primary (old form), not primary, interrupted at
     /// shutdown, interrupted by a state change, not primary and no secondary reads, neither.
     pub const PASSING: [i32; 13] = [6, 7, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436];
-    pub const COMMAND_NOT_FOUND: i32 = 59;
 }
 
 /// What the server, or the way to it, answered.
@@ -71,9 +70,14 @@ impl ServerError {
             labels.get_array("errorLabels").is_ok_and(|all| all.iter().any(|label| label.as_str() == Some(name)))
         };
         let mut message = error.get_str("errmsg").unwrap_or_default().to_owned();
-        // Code 121 tells the document only in errInfo.
-        if let Some(id) = error.get_document("errInfo").ok().and_then(|info| info.get("failingDocumentId")) {
-            message.push_str(&format!(" (document _id {})", show(id)));
+        // Code 121 tells the document and the rule only in errInfo.
+        if let Ok(info) = error.get_document("errInfo") {
+            if let Some(id) = info.get("failingDocumentId") {
+                message.push_str(&format!(": document _id {}", show(id)));
+            }
+            if let Some(details) = info.get("details") {
+                message.push_str(&format!(", {}", show(details)));
+            }
         }
         Self {
             code: error.get_i32("code").ok(),

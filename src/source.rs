@@ -98,6 +98,10 @@ fn classify(path: &Path, file_name: &str) -> Result<String, Option<String>> {
     if file_name.starts_with('.') || path.is_dir() {
         return Err(None);
     }
+    // Reading a named pipe would wait for whoever writes to it.
+    if path.exists() && !path.is_file() {
+        return Err(Some("it is no regular file".to_owned()));
+    }
     let Some(stem) = file_name.strip_suffix(".json") else {
         return Err(Some("its name does not end in .json".to_owned()));
     };

@@ -282,6 +282,10 @@ fn describe(
     } else {
         "; of this one, nothing is done".to_owned()
     };
+    let cause = match failure.code {
+        Some(code) if !failure.cause.contains(&format!("code {code}")) => format!("{} (code {code})", failure.cause),
+        _ => failure.cause,
+    };
     OperationFailure {
         migration: step.id.clone(),
         source: step.origin.clone(),
@@ -291,7 +295,7 @@ fn describe(
         kind: operation.kind().to_owned(),
         collection: operation.collection.clone(),
         remedy: failure.remedy.unwrap_or_else(|| remedy(failure.code, operation.kind()).to_owned()),
-        cause: failure.cause,
+        cause,
         code: failure.code,
         done: format!("{before}{own}."),
     }

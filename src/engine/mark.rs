@@ -33,6 +33,7 @@ pub async fn mark(engine: &Engine, verb: &Verb, id: &str, state: &str, lock_time
     let result = async {
         let inventory = Inventory::new(files.migrations, ledger::read(server).await?);
         let entry = inventory.find(id)?;
+        entry.addressable()?;
         let before = entry.status().as_str().to_owned();
         ledger::mark(&mut run, &entry.step_for_mark(), &before, &status).await?;
         let report = MarkReport {

@@ -6,11 +6,12 @@ use bson::DateTime;
 use super::inventory::{Entry, Inventory};
 use crate::error::{Error, Result};
 use crate::migration::{Migration, Source};
-use crate::run::progress::Progress;
+use crate::run::progress::{Position, Progress};
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
 use crate::run::step::Step;
 use crate::script::Script;
+use crate::script::operation::Action;
 
 /// What `apply` or `rollback` will do.
 #[derive(Debug, Default)]
@@ -147,15 +148,27 @@ impl Inventory {
 }
 
 impl Entry {
-    /// Refuses a record that somebody has made unreadable.
-    fn reliable(&self) -> Result<()> {
-        match self.record.as_ref().and_then(|record| record.problem.as_deref()) {
-            None => Ok(()),
-            Some(problem) => Err(Error::WrongState(format!(
-                "The record of {} in the ledger cannot be relied on: {problem}. Find out how far that migration is, then say so: \
-                 `mark {} --as applied`, `--as rolled_back` or `--as pending`.",
+    /// Refuses a record that no command of ours can address.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] with the line that removes it.
+    pub fn addressable(&self) -> Result<()> {
+        match &self.record {
+            Some(record) if record.odd_id => Err(Error::WrongState(format!(
+                "The ledger has a document that is no migration's record: its _id is {}, and ours are texts. If it came there by \
+                 mistake, remove it in the shell: db.migrations.deleteOne({{_id: {}}}).",
                 self.id, self.id
             ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a record that somebody has made unreadable.
+    fn reliable(&self) -> Result<()> {
+        self.addressable()?;
+        match self.record.as_ref().and_then(|record| record.problem.as_deref()) {
+            None => Ok(()),
+            Some(problem) => Err(unreliable(&self.id, problem)),
         }
     }
 
@@ -281,6 +294,9 @@ impl Entry {
 /// Operations that were begun must not have changed: what stands in the database came from them.
 fn unchanged_where_begun(step: Step) -> Result<Step> {
     let Some(progress) = &step.resume else { return Ok(step) };
+    if let Some(problem) = misplaced(&step.script, progress) {
+        return Err(unreliable(&step.id, &problem));
+    }
     for (at, begun) in progress.operations.iter().enumerate() {
         let now = step.script.operations.get(at).map(|operation| operation.fingerprint.as_str());
         if now != Some(begun.hash.as_str()) {
@@ -294,6 +310,29 @@ fn unchanged_where_begun(step: Step) -> Result<Step> {
         }
     }
     Ok(step)
+}
+
+/// Where the position that somebody edited cannot be one of the operation under way.
+fn misplaced(script: &Script, progress: &Progress) -> Option<String> {
+    let index = progress.operations.len().checked_sub(1)?;
+    let under_way = progress.operations.get(index).filter(|last| last.outcome.is_none())?;
+    let operation = script.operations.get(index)?;
+    let fits = match (&operation.action, progress.position.as_ref()?) {
+        (Action::InsertDocuments(insert), Position::List { next, .. }) => *next <= insert.documents.len(),
+        (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Ids { .. }) => true,
+        // One statement without a transaction, which may or may not have been made.
+        (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Whole) => under_way.chunks == 0,
+        (_, Position::Whole) => !operation.writes_documents(),
+        _ => false,
+    };
+    (!fits).then(|| format!("its position is not one of operation {} ({})", index + 1, operation.kind()))
+}
+
+fn unreliable(id: &str, problem: &str) -> Error {
+    Error::WrongState(format!(
+        "The record of {id} in the ledger cannot be relied on: {problem}. Find out how far that migration is, then say so: \
+         `mark {id} --as applied`, `--as rolled_back` or `--as pending`."
+    ))
 }
 
 fn unreadable(record: &Record, which: &str, what: &str) -> Error {

@@ -1,6 +1,6 @@
 //! `unlock`: breaking the lock of a run that is gone.
 
-use bson::{Bson, DateTime, doc};
+use bson::{Bson, DateTime, Document, doc};
 
 use super::{Engine, Verb};
 use crate::error::{Error, Result};
@@ -55,10 +55,11 @@ async fn break_lock(
                 owner: Box::new(holder.clone()),
             });
         }
-    } else if !force || !lock.contains_key("owner") {
+    } else if !force || is_free(&lock) {
         return Ok(nothing);
     }
-    let token = lock.get_i64("token").unwrap_or_default() + 1;
+    // A token that cannot be read may have been any; no counter comes near the clock.
+    let token = lock.get_i64("token").map_or_else(|_| DateTime::now().timestamp_millis(), |token| token + 1);
     let sessions: Vec<Bson> = holding.iter().filter_map(|(_, owner)| owner.get("session").cloned()).collect();
     // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
     server
@@ -81,4 +82,11 @@ async fn break_lock(
     }
     raise_token(server, token, reporter, stop).await?;
     Ok(UnlockReport { broken: true, owner: holding.map(|(holder, _)| holder) })
+}
+
+/// Whether nobody holds the lock, and the next run can take it.
+fn is_free(lock: &Document) -> bool {
+    !lock.contains_key("owner")
+        && lock.get_i64("token").is_ok()
+        && lock.get("retired").is_none_or(|retired| retired.as_array().is_some())
 }

@@ -15,6 +15,15 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// What it is, in words.
+    pub fn noun(&self) -> &'static str {
+        match self.kind.as_str() {
+            "view" => "view",
+            "timeseries" => "time-series collection",
+            _ => "collection",
+        }
+    }
+
     /// Whether it can take part in transactions: capped and time-series collections cannot (263).
     pub fn takes_transactions(&self) -> bool {
         self.kind == "collection" && !self.options.get_bool("capped").unwrap_or(false)

@@ -24,9 +24,9 @@ pub async fn create(server: &Server, name: &str, options: &Document) -> Result<S
         return Err(error.into());
     };
     match difference(options, &standing) {
-        None => Ok(Settled::standing(format!("the {} stands already, as asked", standing.kind))),
+        None => Ok(Settled::standing(format!("the {} stands already, as asked", standing.noun()))),
         Some(what) => Err(Failure {
-            cause: format!("a {} of this name stands already and differs: {what}", standing.kind),
+            cause: format!("a {} of this name stands already and differs: {what}", standing.noun()),
             code: Some(codes::NAMESPACE_EXISTS),
             remedy: Some(
                 "Change what stands with modify_collection, drop or rename it, or ask for the options that stand."

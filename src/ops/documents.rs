@@ -100,6 +100,13 @@ async fn write<B: ChunkBody>(
         progress.note = Some("there is no such collection, so no document matches".to_owned());
         return Ok(journal.note(run, index, progress, None).await?);
     };
+    if standing.kind == "view" {
+        return Err(Halt::Failed(Failure {
+            cause: format!("{name:?} is a view, and documents cannot be written through it"),
+            code: Some(codes::COMMAND_NOT_SUPPORTED_ON_VIEW),
+            remedy: Some("Write to the collection that the view shows.".to_owned()),
+        }));
+    }
     let atomic = takes_transactions(run, name, &standing);
     let foreign_collation = request.collation.is_some()
         && !same_collation(request.collation, standing.options.get_document("collation").ok());

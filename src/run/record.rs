@@ -68,6 +68,8 @@ pub struct Record {
     pub error: Option<String>,
     /// Why the document cannot be relied on.
     pub problem: Option<String>,
+    /// Whether its `_id` is no text, so that no migration can have written it.
+    pub odd_id: bool,
 }
 
 impl Record {
@@ -118,6 +120,7 @@ impl Record {
             id,
             status,
             progress,
+            odd_id: !matches!(raw.get("_id"), Ok(Some(value)) if value.as_str().is_some()),
             problem,
         }
     }

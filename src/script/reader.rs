@@ -35,7 +35,7 @@ pub fn read(text: &str) -> Result<Value, SyntaxError> {
         let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
         SyntaxError {
             line: e.line(),
-            column: column_in_characters(&plain, e.line(), e.column()),
+            column: column_in_characters(&plain, e.line(), e.column()).max(1),
             message: message.to_owned(),
         }
     })?;
@@ -70,6 +70,9 @@ fn tuples_as_arrays(text: &str) -> Result<String, SyntaxError> {
         }
         match byte {
             b'"' => at = end_of_string(&bytes, at),
+            b'(' if !value_may_begin(&bytes[..at]) => {
+                return Err(error_at(text, at, "no tuple can stand here: scripts are JSON and are never run as code"));
+            }
             b'(' | b'[' | b'{' => {
                 open.push(Open { bracket: byte, at, trailing_comma: None, commas: 0, empty: true });
                 if byte == b'(' {
@@ -117,6 +120,15 @@ fn tuples_as_arrays(text: &str) -> Result<String, SyntaxError> {
     }
     // Only ASCII bytes were replaced by ASCII bytes.
     String::from_utf8(bytes).map_err(|_| error_at(text, 0, "not UTF-8"))
+}
+
+/// Whether a value may begin behind `before`; behind a name it would be a call.
+fn value_may_begin(before: &[u8]) -> bool {
+    before
+        .iter()
+        .rev()
+        .find(|byte| !byte.is_ascii_whitespace())
+        .is_none_or(|byte| matches!(byte, b'[' | b'{' | b':' | b','))
 }
 
 /// The index of the quote that ends the string begun at `start`, or the last index.
