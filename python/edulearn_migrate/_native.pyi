@@ -1,8 +1,8 @@
-"""The engine, compiled from Rust. Its users are the modules of this package; yours is `edulearn_migrate`.
+"""The engine, compiled from Rust. Its users are this package's modules; yours is the package.
 
-Every verb exists twice: one blocks with Python's lock released and sees signals every 100 ms, its `_async`
-twin returns an awaitable. Reports are dictionaries with aware UTC datetimes; `edulearn_migrate.reports` has
-them as typed classes. Times in seconds.
+Every verb exists twice: one blocks with Python's lock released and sees signals every 100 ms, its
+`_async` twin returns an awaitable. Reports are dictionaries with aware UTC datetimes, which
+`edulearn_migrate.reports` has as typed classes. Times are in seconds.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ class MigrateError(Exception):
     """Base of every error of this package; `str()` of it is the whole sentence for the user."""
 
     report: Any
-    """What the verb had done so far: a dictionary, or a typed report from the typed classes; else None."""
+    """What the verb had done so far: a dictionary, or the typed report; None without one."""
 
 class SettingsError(MigrateError):
     """A setting or argument that cannot be used."""

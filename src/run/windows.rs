@@ -277,7 +277,8 @@ async fn list(
         "projection": {"_id": 1},
         "sort": {"_id": 1},
         "allowDiskUse": true,
-        "noCursorTimeout": false,
+        // A server reply of 16 MB would hold a million of them.
+        "batchSize": 10_000,
     };
     if let Some(hint) = scope.hint.clone().and_then(|hint| RawBson::try_from(hint).ok()) {
         command.append(cstr!("hint"), hint);

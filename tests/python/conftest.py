@@ -20,6 +20,7 @@ from pymongo.database import Database
 
 from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
+from harness import TEST_COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds after which a command has hung.
@@ -54,10 +55,25 @@ def client(server_uri: str) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
 def with_failpoints() -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
     """A client of a replica set of its own whose failpoints can be set."""
     with (
-        LocalServer(extra_args=["--setParameter", "enableTestCommands=1"]) as server,
+        LocalServer(extra_args=TEST_COMMANDS) as server,
         pymongo.MongoClient[dict[str, Any]](server.uri, tz_aware=True) as client,
     ):
         yield client
+
+
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[LocalServer]:
+    """A standalone server that wants a login. Its user `teacher` may do everything."""
+    with LocalServer(extra_args=["--auth"], replica_set=None) as server:
+        with pymongo.MongoClient[dict[str, Any]](server.uri) as client:
+            # The first user may be made without a login, from this machine.
+            client["admin"].command("createUser", "teacher", pwd="s3cr3t!", roles=["root"])
+        yield server
+
+
+def login(server: LocalServer, user: str, password: str, database: str = "") -> str:
+    """The connection string of a user of the guarded server; the password as a URI has it."""
+    return f"mongodb://{user}:{password}@127.0.0.1:{server.port}/{database}?authSource=admin"
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from types import FrameType
 
-from . import LocalServer, LocalServerError
+from . import LocalServer, LocalServerError, find_mongod
 
 _DESCRIPTION = """\
 Runs a private MongoDB server on 127.0.0.1. With a COMMAND: runs it with EDULEARN_TEST_URI and
-MONGO_URI naming the server, and exits with its code. Without one: prints the server's URI and runs
-until Ctrl-C."""
+MONGO_URI naming the server and EDULEARN_MONGOD its program, and exits with its code. Without one:
+prints the server's URI and runs until Ctrl-C."""
 
 
 def main() -> int:
@@ -58,6 +58,8 @@ def _serve(server: LocalServer) -> int:
 
 def _run(command: list[str], uri: str) -> int:
     environment = {**os.environ, "EDULEARN_TEST_URI": uri, "MONGO_URI": uri}
+    # A command that starts further servers starts the same, also where it is another environment's.
+    environment["EDULEARN_MONGOD"] = str(find_mongod())
     # Ctrl-C reaches the command from the terminal itself; it decides what becomes of it.
     # (A handler, not SIG_IGN, which the command would inherit.)
     signal.signal(signal.SIGINT, lambda *_: None)

@@ -15,8 +15,10 @@ def run(context: Context) -> int:
     report = context.writing().unlock(force=context.args.force, observer=context.observe)
     context.document.update(report)
     owner = report["owner"]
-    if owner is None:
+    if not report["broken"]:
         context.output.line("No lock to release")
+    elif owner is None:  # somebody has edited the lock by hand
+        context.output.line("✓ Released a lock whose owner cannot be read")
     else:
         context.output.line(f"✓ Released the lock of process {owner['pid']} on {owner['host']}")
     return exits.DONE

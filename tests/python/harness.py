@@ -1,0 +1,169 @@
+"""What the tests of kills, fencing, failovers and chunks share: scripts, processes, conditions."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pymongo
+from bson import json_util
+from pymongo.database import Database
+
+Client = pymongo.MongoClient[dict[str, Any]]
+Documents = Database[dict[str, Any]]
+Process = subprocess.Popen[str]
+T = TypeVar("T")
+
+# Of a mongod whose failpoints can be set.
+TEST_COMMANDS = ("--setParameter", "enableTestCommands=1")
+
+
+def until(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
+    """The first true value of `condition`; fails, naming `what`, when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} seconds"
+        time.sleep(0.002)
+
+
+def uri_of(client: Client) -> str:
+    """The connection string of that client's replica set, as a set."""
+    hosts = ",".join(sorted(f"{host}:{port}" for host, port in client.nodes))
+    return f"mongodb://{hosts}/?replicaSet=rs0"
+
+
+def write_migration(
+    directory: Path,
+    number: int,
+    up: Sequence[Mapping[str, Any]],
+    down: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Writes a migration file into `directory`/migrations and returns its id."""
+    folder = directory / "migrations"
+    folder.mkdir(exist_ok=True)
+    text = json_util.dumps(
+        {"name": f"number_{number}", "up": {"operations": up}, "down": {"operations": down}},
+        json_options=json_util.CANONICAL_JSON_OPTIONS,
+    )
+    (folder / f"migration_{number:03}_number_{number}.json").write_text(text, encoding="utf-8")
+    return f"migration_{number:03}"
+
+
+def update(collection: str, filter: Mapping[str, Any], change: Any, **options: Any) -> Any:
+    """An `update_documents` operation."""
+    return {
+        "type": "update_documents",
+        "collection": collection,
+        "filter": filter,
+        "update": change,
+        "options": options,
+    }
+
+
+def delete(collection: str, filter: Mapping[str, Any]) -> Any:
+    """A `delete_documents` operation."""
+    return {"type": "delete_documents", "collection": collection, "filter": filter}
+
+
+def lock_of(db: Documents) -> dict[str, Any]:
+    """The lock document; empty where there is none yet."""
+    return db["migrations_lock"].find_one({"_id": "lock"}) or {}
+
+
+def holds(db: Documents, process: Process) -> bool:
+    """Whether the lease is that process's and has not been released."""
+    owner: dict[str, Any] = lock_of(db).get("owner") or {}
+    return owner.get("pid") == process.pid
+
+
+def record_of(db: Documents, migration: str) -> dict[str, Any]:
+    """A migration's record; empty where there is none yet."""
+    return db["migrations"].find_one({"_id": migration}) or {}
+
+
+def chunks_done(db: Documents, migration: str) -> int:
+    """Chunks that the unfinished migration's operations have committed."""
+    progress = record_of(db, migration).get("progress") or {}
+    return sum(operation["chunks"] for operation in progress.get("operations", ()))
+
+
+def open_transaction(db: Documents) -> bool:
+    """Whether the lock's owner has a transaction open on the server at this moment."""
+    owner = lock_of(db).get("owner")
+    if not owner:
+        return False
+    stages: list[dict[str, Any]] = [
+        {"$currentOp": {"allUsers": True, "idleSessions": True}},
+        {"$match": {"lsid.id": owner["session"]["id"], "transaction": {"$exists": True}}},
+    ]
+    return bool(list(db.client.admin.aggregate(stages)))
+
+
+def start_holding(db: Documents, start: Callable[[], Process]) -> Process:
+    """A process that holds the lease."""
+    process = start()
+    until(lambda: holds(db, process) or process.poll() is not None, "the lease is taken")
+    assert process.poll() is None, f"it ended too soon: {process.communicate()}"
+    return process
+
+
+def stop_in_chunk(db: Documents, process: Process, migration: str, after: int = 1) -> None:
+    """Stops the process (SIGSTOP) with a transaction open and at least `after` chunks committed."""
+    until(lambda: chunks_done(db, migration) >= after, "chunks are committed")
+    for _ in range(2000):
+        process.send_signal(signal.SIGSTOP)
+        # What it had sent is still being worked on: once that is done, this is where it stays.
+        until(lambda: not running(db), "its last command is done")
+        if open_transaction(db):
+            return
+        process.send_signal(signal.SIGCONT)
+        assert process.poll() is None, f"it ended too soon: {process.communicate()}"
+    raise AssertionError("it was never found within a transaction")
+
+
+def running(db: Documents) -> bool:
+    """Whether the server works on a command of the lock owner's session."""
+    owner = lock_of(db).get("owner")
+    stages: list[dict[str, Any]] = [
+        {"$currentOp": {"allUsers": True}},
+        {"$match": {"active": True, "lsid.id": owner["session"]["id"] if owner else None}},
+    ]
+    return bool(list(db.client.admin.aggregate(stages)))
+
+
+def finish(process: Process, seconds: float = 120) -> tuple[int, str, str]:
+    """Waits for a process: its exit code, standard output and standard error."""
+    stdout, stderr = process.communicate(timeout=seconds)
+    return process.returncode, stdout, stderr
+
+
+def state_of(db: Documents) -> dict[str, list[dict[str, Any]]]:
+    """Every document of the database but the lock's, to compare before and after."""
+    names = sorted(set(db.list_collection_names()) - {"migrations_lock"})
+    return {name: list(db[name].find().sort("_id", 1)) for name in names}
+
+
+@contextmanager
+def fail_point(client: Client, name: str, mode: Any, **data: Any) -> Iterator[None]:
+    """Sets a failpoint of a server that runs with enableTestCommands."""
+    client.admin.command({"configureFailPoint": name, "mode": mode, "data": data})
+    try:
+        yield
+    finally:
+        with suppress(pymongo.errors.ConnectionFailure):
+            client.admin.command({"configureFailPoint": name, "mode": "off"})
+
+
+def as_json(text: str) -> dict[str, Any]:
+    """The document of a command run with --json."""
+    document: dict[str, Any] = json.loads(text)
+    return document
