@@ -6,12 +6,11 @@ use bson::DateTime;
 use super::inventory::{Entry, Inventory};
 use crate::error::{Error, Result};
 use crate::migration::{Migration, Source};
-use crate::run::progress::{Position, Progress};
+use crate::run::progress::Progress;
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
 use crate::run::step::Step;
 use crate::script::Script;
-use crate::script::operation::Action;
 
 /// What `apply` or `rollback` will do.
 #[derive(Debug, Default)]
@@ -168,7 +167,11 @@ impl Entry {
         self.addressable()?;
         match self.record.as_ref().and_then(|record| record.problem.as_deref()) {
             None => Ok(()),
-            Some(problem) => Err(unreliable(&self.id, problem)),
+            Some(problem) => Err(Error::WrongState(format!(
+                "The record of {} in the ledger cannot be relied on: {problem}. Find out how far that migration is, then say so: \
+                 `mark {} --as applied`, `--as rolled_back` or `--as pending`.",
+                self.id, self.id
+            ))),
         }
     }
 
@@ -294,9 +297,6 @@ impl Entry {
 /// Operations that were begun must not have changed: what stands in the database came from them.
 fn unchanged_where_begun(step: Step) -> Result<Step> {
     let Some(progress) = &step.resume else { return Ok(step) };
-    if let Some(problem) = misplaced(&step.script, progress) {
-        return Err(unreliable(&step.id, &problem));
-    }
     for (at, begun) in progress.operations.iter().enumerate() {
         let now = step.script.operations.get(at).map(|operation| operation.fingerprint.as_str());
         if now != Some(begun.hash.as_str()) {
@@ -310,29 +310,6 @@ fn unchanged_where_begun(step: Step) -> Result<Step> {
         }
     }
     Ok(step)
-}
-
-/// Where the position that somebody edited cannot be one of the operation under way.
-fn misplaced(script: &Script, progress: &Progress) -> Option<String> {
-    let index = progress.operations.len().checked_sub(1)?;
-    let under_way = progress.operations.get(index).filter(|last| last.outcome.is_none())?;
-    let operation = script.operations.get(index)?;
-    let fits = match (&operation.action, progress.position.as_ref()?) {
-        (Action::InsertDocuments(insert), Position::List { next, .. }) => *next <= insert.documents.len(),
-        (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Ids { .. }) => true,
-        // One statement without a transaction, which may or may not have been made.
-        (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Whole) => under_way.chunks == 0,
-        (_, Position::Whole) => !operation.writes_documents(),
-        _ => false,
-    };
-    (!fits).then(|| format!("its position is not one of operation {} ({})", index + 1, operation.kind()))
-}
-
-fn unreliable(id: &str, problem: &str) -> Error {
-    Error::WrongState(format!(
-        "The record of {id} in the ledger cannot be relied on: {problem}. Find out how far that migration is, then say so: \
-         `mark {id} --as applied`, `--as rolled_back` or `--as pending`."
-    ))
 }
 
 fn unreadable(record: &Record, which: &str, what: &str) -> Error {

@@ -3,9 +3,10 @@
 
 use bson::{Bson, DateTime, RawDocumentBuf};
 
-use super::progress::Progress;
+use super::progress::{Position, Progress};
 use super::report::Direction;
 use crate::migration::{Source, checksum};
+use crate::script::operation::Action;
 use crate::server_error::show;
 
 /// Where a migration stands.
@@ -105,6 +106,9 @@ impl Record {
             },
             _ => None,
         };
+        if let Some(operation) = progress.as_ref().and_then(|progress| misplaced(raw, progress)) {
+            problem = Some(format!("its record of progress has a position that cannot be one of {operation}"));
+        }
         if progress.is_none() && problem.is_none() && matches!(status, Status::Applying | Status::RollingBack) {
             problem = Some(format!("its status is {:?} but it has no record of progress", status.as_str()));
         }
@@ -145,4 +149,23 @@ impl Record {
         };
         Some(checksum(&up.script, down.as_ref().map(|down| &down.script)))
     }
+}
+
+/// The unfinished operation whose position, in the script that the record keeps, cannot be its own.
+fn misplaced(raw: &RawDocumentBuf, progress: &Progress) -> Option<String> {
+    let text = raw.get_str(if progress.direction == Direction::Up { "up_script" } else { "down_script" }).ok()?;
+    let index = progress.operations.len().checked_sub(1)?;
+    let under_way = progress.operations.get(index).filter(|last| last.outcome.is_none() && last.begun)?;
+    let script = Source::from_text(text).ok()?.script;
+    // Another script than the one that ran (`--from-file`) says nothing about it.
+    let operation = script.operations.get(index).filter(|operation| operation.fingerprint == under_way.hash)?;
+    let fits = match (&operation.action, progress.position.as_ref()?) {
+        (Action::InsertDocuments(insert), Position::List { next, .. }) => *next <= insert.documents.len(),
+        (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Ids { .. }) => true,
+        // One statement without a transaction, which may or may not have been made.
+        (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Whole) => under_way.chunks == 0,
+        (_, Position::Whole) => !operation.writes_documents(),
+        _ => false,
+    };
+    (!fits).then(|| format!("operation {} ({})", index + 1, operation.kind()))
 }
