@@ -8,7 +8,7 @@ use crate::holder::Holder;
 use crate::observe::{Kind, Level, Reporter, Stop};
 use crate::run::history;
 use crate::run::identity::Identity;
-use crate::run::lease::{COLLECTION, raise_token, read};
+use crate::run::lease::{COLLECTION, end_sessions, raise_token, read};
 use crate::run::report::UnlockReport;
 use crate::server::Server;
 
@@ -40,7 +40,7 @@ async fn break_lock(
     stop: &Stop,
 ) -> Result<UnlockReport> {
     let nothing = UnlockReport { broken: false, owner: None };
-    let Some(lock) = read(server).await? else {
+    let Some(lock) = read(server).await.map_err(Error::server("Reading the lock"))? else {
         return Ok(nothing);
     };
     let holding = Holder::from_lock(&lock);
@@ -61,6 +61,8 @@ async fn break_lock(
     // A token that cannot be read may have been any; no counter comes near the clock.
     let token = lock.get_i64("token").map_or_else(|_| DateTime::now().timestamp_millis(), |token| token + 1);
     let sessions: Vec<Bson> = holding.iter().filter_map(|(_, owner)| owner.get("session").cloned()).collect();
+    // First, since its open transaction may hold the lock document itself.
+    end_sessions(server, sessions, reporter).await;
     // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
     server
         .run(
@@ -76,10 +78,6 @@ async fn break_lock(
         )
         .await
         .map_err(Error::server("Breaking the lock"))?;
-    if !sessions.is_empty() {
-        // Best effort: the token below stops the run in any case.
-        let _ = server.run_admin(doc! {"killSessions": sessions}).await;
-    }
     raise_token(server, token, reporter, stop).await?;
     Ok(UnlockReport { broken: true, owner: holding.map(|(holder, _)| holder) })
 }

@@ -56,38 +56,27 @@ impl Lease {
     ) -> Result<Self> {
         let run = owner.get_str("run").unwrap_or_default().to_owned();
         let deadline = Instant::now() + timeout;
-        let mut dead_run = String::new();
         let mut told = false;
         loop {
-            let lock = try_take(server, owner, &dead_run, reporter, stop).await?;
-            let Some((holder, holding)) = Holder::from_lock(&lock) else {
-                return Err(Error::WrongState(format!(
-                    "The lock document in {COLLECTION} cannot be read: {}. Remove it with `unlock --force`.",
-                    crate::server_error::show(&Bson::Document(lock))
-                )));
+            let standing = read_patiently(server, reporter, stop).await?;
+            let mut holding = standing.as_ref().and_then(Holder::from_lock);
+            let over = match &holding {
+                None => Some(String::new()),
+                Some((holder, owner)) => give_up_owner(server, identity, holder, owner, reporter).await,
             };
-            if holder.run == run {
-                let token = lock.get_i64("token").unwrap_or_default();
-                reporter.tell(Kind::LockTaken, Level::Debug, format!("Holding the lock (token {token})."));
-                let retired = lock.get_array("retired").cloned().unwrap_or_default();
-                if !retired.is_empty() {
-                    if dead_run.is_empty() {
-                        let message = "Took over the lock of a run whose lease ended without being released.";
-                        reporter.tell(Kind::LockTakenOver, Level::Warning, message);
+            if let Some(dead_run) = over {
+                let lock = try_take(server, owner, &dead_run, reporter, stop).await?;
+                holding = Holder::from_lock(&lock);
+                match &holding {
+                    None => return Err(unreadable(lock)),
+                    Some((holder, _)) if holder.run == run => {
+                        return Self::taken(server, run, &lock, reporter, stop).await;
                     }
-                    fence(server, &run, token, retired, reporter, stop).await?;
+                    // Somebody else was faster.
+                    Some(_) => {}
                 }
-                return Ok(Self::start(server, run, token));
             }
-            if identity.proves_dead(&holding) && dead_run != holder.run {
-                reporter.tell(
-                    Kind::LockTakenOver,
-                    Level::Warning,
-                    format!("Taking over the lock of {}: that process is dead.", holder.describe()),
-                );
-                dead_run = holder.run;
-                continue;
-            }
+            let Some((holder, _)) = holding else { continue };
             let now = Instant::now();
             if now >= deadline {
                 return Err(held(holder, timeout));
@@ -109,10 +98,17 @@ impl Lease {
         }
     }
 
-    fn start(server: &Server, run: String, token: i64) -> Self {
+    /// What is to be done right after taking the lease, before anything else is written.
+    async fn taken(server: &Server, run: String, lock: &Document, reporter: &Reporter, stop: &Stop) -> Result<Self> {
+        let token = lock.get_i64("token").unwrap_or_default();
+        reporter.tell(Kind::LockTaken, Level::Debug, format!("Holding the lock (token {token})."));
+        let retired = lock.get_array("retired").cloned().unwrap_or_default();
+        if !retired.is_empty() {
+            fence(server, &run, token, retired, reporter, stop).await?;
+        }
         let lost = CancellationToken::new();
         let renewal = tokio::spawn(renew(server.clone(), run.clone(), token, lost.clone()));
-        Self { server: server.clone(), run, token, lost, renewal }
+        Ok(Self { server: server.clone(), run, token, lost, renewal })
     }
 
     /// The fencing token of this taking.
@@ -177,6 +173,60 @@ fn held(holder: Holder, timeout: Duration) -> Error {
     }
 }
 
+/// Where the owner is provably dead or its lease has run out: ends its session and returns its run, if dead.
+/// The session goes first: the transaction that a killed run left open may hold the lock document itself.
+async fn give_up_owner(
+    server: &Server,
+    identity: &Identity,
+    holder: &Holder,
+    owner: &Document,
+    reporter: &Reporter,
+) -> Option<String> {
+    let dead = identity.proves_dead(owner);
+    if !dead && !holder.expired {
+        return None;
+    }
+    let why = if dead { "that process is dead" } else { "its lease has run out" };
+    let message = format!("Taking over the lock of {}: {why}.", holder.describe());
+    reporter.tell(Kind::LockTakenOver, Level::Warning, message);
+    end_sessions(server, owner.get("session").cloned().into_iter().collect(), reporter).await;
+    Some(if dead { holder.run.clone() } else { String::new() })
+}
+
+/// Ends server sessions of owners that are gone. Without this, a transaction that a killed run left open
+/// blocks its documents for a minute or more.
+pub async fn end_sessions(server: &Server, sessions: Vec<Bson>, reporter: &Reporter) {
+    let sessions: Vec<Bson> = sessions.into_iter().filter(|session| session.as_document().is_some()).collect();
+    // An empty list means every session there is, to the server.
+    if sessions.is_empty() {
+        return;
+    }
+    if let Err(e) = server.run_admin(doc! {"killSessions": sessions}).await {
+        reporter.tell(
+            Kind::Warning,
+            Level::Warning,
+            format!("The server session of the earlier run could not be ended ({e}); its open transaction, if it has one, ends by itself within a minute."),
+        );
+    }
+}
+
+fn unreadable(lock: Document) -> Error {
+    Error::WrongState(format!(
+        "The lock document in {COLLECTION} cannot be read: {}. Remove it with `unlock --force`.",
+        crate::server_error::show(&Bson::Document(lock))
+    ))
+}
+
+async fn read_patiently(server: &Server, reporter: &Reporter, stop: &Stop) -> Result<Option<Document>> {
+    let mut patience = Patience::new(reporter, stop);
+    loop {
+        match read(server).await {
+            Ok(lock) => return Ok(lock),
+            Err(e) => patience.wait(e).await?.map_err(Error::server("Reading the lock"))?,
+        }
+    }
+}
+
 /// Takes the lease if it is free, expired, or `dead_run`'s, and returns the lock as it then stands.
 async fn try_take(
     server: &Server,
@@ -234,14 +284,7 @@ async fn fence(
     reporter: &Reporter,
     stop: &Stop,
 ) -> Result<()> {
-    // Without this, the transaction that a killed run left open blocks its documents for a minute or more.
-    if let Err(e) = server.run_admin(doc! {"killSessions": retired}).await {
-        reporter.tell(
-            Kind::Warning,
-            Level::Warning,
-            format!("The server session of the earlier run could not be ended ({e}); its open transaction, if it has one, ends by itself within a minute."),
-        );
-    }
+    end_sessions(server, retired, reporter).await;
     raise_token(server, token, reporter, stop).await?;
     let mut patience = Patience::new(reporter, stop);
     let command = doc! {
@@ -315,14 +358,15 @@ async fn renew(server: Server, run: String, token: i64, lost: CancellationToken)
 /// # Errors
 /// The server's.
 pub async fn read_holder(server: &Server) -> Result<Option<Holder>> {
-    Ok(read(server).await?.and_then(|lock| Holder::from_lock(&lock)).map(|(holder, _)| holder))
+    let lock = read(server).await.map_err(Error::server("Reading the lock"))?;
+    Ok(lock.and_then(|lock| Holder::from_lock(&lock)).map(|(holder, _)| holder))
 }
 
 /// The lock document, with `expired` judged by the server's clock.
 ///
 /// # Errors
 /// The server's.
-pub async fn read(server: &Server) -> Result<Option<Document>> {
+pub async fn read(server: &Server) -> Result<Option<Document>, ServerError> {
     let command = doc! {
         "aggregate": COLLECTION,
         "pipeline": [
@@ -331,10 +375,7 @@ pub async fn read(server: &Server) -> Result<Option<Document>> {
         ],
         "cursor": {},
     };
-    let found = server.find_all(command).await.map_err(Error::server("Reading the lock"))?;
-    found
-        .first()
-        .map(|raw| Document::try_from(raw.as_ref()))
-        .transpose()
-        .map_err(|e| Error::WrongState(format!("The lock document in {COLLECTION} cannot be read: {e}.")))
+    let found = server.find_all(command).await?;
+    let lock = found.first().map(|raw| Document::try_from(raw.as_ref())).transpose();
+    Ok(lock.map_err(mongodb::error::Error::from)?)
 }
