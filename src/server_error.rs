@@ -23,7 +23,12 @@ pub mod codes {
     pub const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
     pub const NO_SUCH_TRANSACTION: i32 = 251;
     pub const COMMAND_NOT_SUPPORTED_ON_VIEW: i32 = 166;
+    pub const TRANSACTION_TOO_LARGE: i32 = 257;
+    pub const TRANSACTION_TOO_LARGE_FOR_CACHE: i32 = 388;
     pub const DUPLICATE_KEY: i32 = 11000;
+    pub const INTERRUPTED: i32 = 11601;
+    /// `min` and `max` leave nothing between them.
+    pub const EMPTY_RANGE: i32 = 51175;
     /// The primary changed, or the node is going away: the command was not carried out, or its
     /// result is unknown, and it is worth asking the next primary.
     /// In order: host unreachable, host not found, network timeout, shutdown in progress, primary stepped

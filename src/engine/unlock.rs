@@ -5,12 +5,14 @@ use bson::{Bson, DateTime, Document, doc};
 use super::{Engine, Verb};
 use crate::error::{Error, Result};
 use crate::holder::Holder;
-use crate::observe::{Kind, Level, Reporter, Stop};
+use crate::observe::{Kind, Level, Reporter};
 use crate::run::history;
 use crate::run::identity::Identity;
-use crate::run::lease::{COLLECTION, end_sessions, raise_token, read};
+use crate::run::lease::{COLLECTION, end_sessions, raise_token_command, read};
 use crate::run::report::UnlockReport;
+use crate::run::transaction::with_majority;
 use crate::server::Server;
+use crate::server_error::ServerError;
 
 /// Breaks the lock if its owner is provably gone, or, with `force`, whoever holds it. Needs no lock.
 ///
@@ -19,7 +21,7 @@ use crate::server::Server;
 pub async fn unlock(engine: &Engine, verb: &Verb, force: bool) -> Result<UnlockReport> {
     let server = engine.server().await?;
     let identity = Identity::current();
-    let report = break_lock(server, &identity, force, &verb.reporter, &verb.stop).await?;
+    let report = break_lock(server, &identity, force, &verb.reporter).await?;
     if report.broken {
         let owner = report.owner.as_ref().map_or_else(|| "an unreadable owner".to_owned(), Holder::describe);
         history::note_unlock(server, &identity, &owner).await?;
@@ -32,13 +34,7 @@ pub async fn unlock(engine: &Engine, verb: &Verb, force: bool) -> Result<UnlockR
 ///
 /// # Errors
 /// [`Error::LockHeld`] where the holder may be alive and `force` is not set.
-async fn break_lock(
-    server: &Server,
-    identity: &Identity,
-    force: bool,
-    reporter: &Reporter,
-    stop: &Stop,
-) -> Result<UnlockReport> {
+async fn break_lock(server: &Server, identity: &Identity, force: bool, reporter: &Reporter) -> Result<UnlockReport> {
     let nothing = UnlockReport { broken: false, owner: None };
     let Some(lock) = read(server).await.map_err(Error::server("Reading the lock"))? else {
         return Ok(nothing);
@@ -61,25 +57,29 @@ async fn break_lock(
     // A token that cannot be read may have been any; no counter comes near the clock.
     let token = lock.get_i64("token").map_or_else(|_| DateTime::now().timestamp_millis(), |token| token + 1);
     let sessions: Vec<Bson> = holding.iter().filter_map(|(_, owner)| owner.get("session").cloned()).collect();
-    // First, since its open transaction may hold the lock document itself.
-    end_sessions(server, sessions, reporter).await;
-    // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
-    server
-        .run(
-            doc! {
-                "update": COLLECTION,
-                "updates": [{
-                    "q": {"_id": "lock"},
-                    "u": {"_id": "lock", "token": token, "expires_at": DateTime::from_millis(0)},
-                }],
-                "writeConcern": {"w": "majority"},
-            },
-            None,
-        )
-        .await
-        .map_err(Error::server("Breaking the lock"))?;
-    raise_token(server, token, reporter, stop).await?;
+    // The token first: a run that lives must find its lock broken, not its session. But a transaction that a
+    // dead one left open may hold the very documents that carry token and lock; then its session goes first.
+    if break_and_fence(server, token).await.is_err() {
+        end_sessions(server, sessions, reporter).await;
+        break_and_fence(server, token).await.map_err(Error::server("Breaking the lock"))?;
+    } else {
+        end_sessions(server, sessions, reporter).await;
+    }
     Ok(UnlockReport { broken: true, owner: holding.map(|(holder, _)| holder) })
+}
+
+/// How long writes may wait for a transaction, in milliseconds.
+const BLOCKED: i32 = 2_000;
+
+async fn break_and_fence(server: &Server, token: i64) -> Result<(), ServerError> {
+    // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
+    let free = doc! {"_id": "lock", "token": token, "expires_at": DateTime::from_millis(0)};
+    let mut broken = with_majority(doc! {"update": COLLECTION, "updates": [{"q": {"_id": "lock"}, "u": free}]});
+    broken.insert("maxTimeMS", BLOCKED);
+    let mut raised = with_majority(raise_token_command(token));
+    raised.insert("maxTimeMS", BLOCKED);
+    server.run(broken, None).await?;
+    server.run(raised, None).await.map(drop)
 }
 
 /// Whether nobody holds the lock, and the next run can take it.

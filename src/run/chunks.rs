@@ -9,11 +9,12 @@
 
 use std::time::Duration;
 
-use bson::{RawBson, RawDocumentBuf};
+use bson::RawDocumentBuf;
 use mongodb::ClientSession;
 use tokio::time::Instant;
 
 use super::Run;
+use super::id::Id;
 use super::journal::{Journal, Refused};
 use super::patience::Patience;
 use super::progress::{OperationProgress, Position};
@@ -152,6 +153,7 @@ pub async fn work_through<B: ChunkBody>(
                 }
                 reporter.progress(index + 1, operations, progress.counts.documents(), Some(total));
             }
+            Err(Refused::Server(e)) if is_too_large(&e) && size.documents() > 1 => size.halve(),
             Err(Refused::Server(e)) if is_contention(&e) => {
                 progress.conflicts += 1;
                 size.halve();
@@ -172,21 +174,26 @@ pub async fn work_through<B: ChunkBody>(
     }
 }
 
-/// Another writer, or the transaction ran out of time: a smaller chunk may pass.
+/// Another writer, a session that was ended, or a transaction that ran out of time: a smaller chunk, or just
+/// another attempt, may pass. Whose lease was broken meanwhile is told so by the journal's guard.
 fn is_contention(error: &ServerError) -> bool {
-    error.is(codes::WRITE_CONFLICT)
-        || error.is(codes::NO_SUCH_TRANSACTION)
+    [codes::WRITE_CONFLICT, codes::NO_SUCH_TRANSACTION, codes::INTERRUPTED].iter().any(|code| error.is(*code))
         || (error.transient_transaction && !error.is_passing())
 }
 
-fn after(journal: &Journal) -> Option<RawBson> {
+/// More than the server can hold in one transaction.
+fn is_too_large(error: &ServerError) -> bool {
+    error.is(codes::TRANSACTION_TOO_LARGE) || error.is(codes::TRANSACTION_TOO_LARGE_FOR_CACHE)
+}
+
+fn after(journal: &Journal) -> Option<Id> {
     match &journal.progress.position {
         Some(Position::Ids { after, .. }) => after.clone(),
         _ => None,
     }
 }
 
-fn resume(journal: &Journal, index: usize) -> Option<(RawBson, OperationProgress)> {
+fn resume(journal: &Journal, index: usize) -> Option<(Id, OperationProgress)> {
     let operation = journal.progress.operations.get(index)?;
     match &journal.progress.position {
         Some(Position::Ids { upper, .. }) => Some((upper.clone(), operation.clone())),

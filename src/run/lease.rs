@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
 use super::patience::Patience;
+use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::observe::{Kind, Level, Reporter, Stop};
@@ -301,26 +302,26 @@ async fn fence(
 }
 
 /// Raises the fencing token in the record of every unfinished migration.
-///
-/// # Errors
-/// The server's.
-pub async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
+async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
+    let command = with_majority(raise_token_command(token));
     let mut patience = Patience::new(reporter, stop);
-    let command = doc! {
+    loop {
+        match server.run(command.clone(), None).await {
+            Ok(_) => return Ok(()),
+            Err(e) => patience.wait(e).await?.map_err(Error::server("Fencing the earlier run"))?,
+        }
+    }
+}
+
+/// The command that raises the fencing token in the record of every unfinished migration.
+pub fn raise_token_command(token: i64) -> Document {
+    doc! {
         "update": super::ledger::COLLECTION,
         "updates": [{
             "q": {"status": {"$in": ["applying", "rolling_back", "failed"]}},
             "u": {"$max": {"token": token}},
             "multi": true,
         }],
-        "writeConcern": {"w": "majority"},
-    };
-    loop {
-        match server.run(command.clone(), None).await {
-            Ok(_) => return Ok(()),
-            // The killed run's transaction may hold the record for a moment longer.
-            Err(e) => patience.wait(e).await?.map_err(Error::server("Fencing the earlier run"))?,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod chunks;
 pub mod history;
+pub mod id;
 pub mod identity;
 pub mod journal;
 pub mod lease;

@@ -1,8 +1,9 @@
 //! How far a script is, as its record keeps it.
 
-use bson::{Document, RawBson, RawDocument, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
+use bson::{Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
 use serde::{Deserialize, Serialize};
 
+use super::id::Id;
 use super::report::{Counts, Direction, Outcome};
 
 /// How far one script is.
@@ -44,9 +45,9 @@ pub enum Position {
     /// Working through a collection by `_id`: done up to `after`, to be done up to `upper`.
     Ids {
         /// The last `_id` there was at the start.
-        upper: RawBson,
+        upper: Id,
         /// The last `_id` done.
-        after: Option<RawBson>,
+        after: Option<Id>,
     },
     /// Working through the documents of an insert: `next` comes next.
     List {
@@ -78,9 +79,9 @@ impl Position {
     /// As the record keeps it.
     pub fn to_raw(&self) -> RawDocumentBuf {
         match self {
-            Self::Ids { upper, after: None } => rawdoc! {"kind": "ids", "upper": upper.clone()},
+            Self::Ids { upper, after: None } => rawdoc! {"kind": "ids", "upper": upper.document()},
             Self::Ids { upper, after: Some(after) } => {
-                rawdoc! {"kind": "ids", "upper": upper.clone(), "after": after.clone()}
+                rawdoc! {"kind": "ids", "upper": upper.document(), "after": after.document()}
             }
             Self::List { next, seed } => {
                 rawdoc! {"kind": "list", "next": i64::try_from(*next).unwrap_or(i64::MAX), "seed": *seed}
@@ -94,13 +95,9 @@ impl Position {
     /// # Errors
     /// What is wrong with it.
     pub fn from_raw(raw: &RawDocument) -> Result<Self, String> {
-        let value = |name: &str| -> Result<Option<RawBson>, String> {
-            raw.get(name).map(|found| found.map(RawBson::from)).map_err(|e| e.to_string())
-        };
+        let id = |name: &str| raw.get_document(name).ok().and_then(Id::of);
         match raw.get_str("kind") {
-            Ok("ids") => {
-                Ok(Self::Ids { upper: value("upper")?.ok_or("position.upper is missing")?, after: value("after")? })
-            }
+            Ok("ids") => Ok(Self::Ids { upper: id("upper").ok_or("position.upper is missing")?, after: id("after") }),
             Ok("list") => Ok(Self::List {
                 next: raw
                     .get_i64("next")

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use bson::raw::cstr;
 use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, doc, rawdoc};
 
+use super::id::Id;
 use super::transaction::written;
 use crate::server::{Documents, Server};
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, codes};
 
 /// Below one match in so many documents, chunks name their documents instead of a range, so that an index
 /// on the filter saves reading the rest.
@@ -37,12 +38,12 @@ pub enum Window {
     /// `_id` above `after`, up to and with `through`.
     Range {
         /// Everything up to here is done.
-        after: Option<RawBson>,
+        after: Option<Id>,
         /// The last one.
-        through: RawBson,
+        through: Id,
     },
     /// Exactly these, in ascending order.
-    Ids(Vec<RawBson>),
+    Ids(Vec<Id>),
 }
 
 impl Window {
@@ -50,13 +51,13 @@ impl Window {
     pub fn select(&self, filter: &RawDocumentBuf) -> RawDocumentBuf {
         let bounds = match self {
             Self::Range { after, through } => within(after.as_ref(), through),
-            Self::Ids(ids) => rawdoc! {"_id": {"$in": ids.iter().cloned().collect::<RawArrayBuf>()}},
+            Self::Ids(ids) => rawdoc! {"_id": Id::any_of(ids)},
         };
         rawdoc! {"$and": [bounds, filter.clone()]}
     }
 
     /// Its last `_id`.
-    pub fn through(&self) -> Option<&RawBson> {
+    pub fn through(&self) -> Option<&Id> {
         match self {
             Self::Range { through, .. } => Some(through),
             Self::Ids(ids) => ids.last(),
@@ -65,25 +66,21 @@ impl Window {
 }
 
 /// `after < _id <= through`, across types and by the collection's collation.
-fn within(after: Option<&RawBson>, through: &RawBson) -> RawDocumentBuf {
+fn within(after: Option<&Id>, through: &Id) -> RawDocumentBuf {
     let mut both = RawArrayBuf::new();
     if let Some(after) = after {
-        both.push(rawdoc! {"$gt": ["$_id", {"$literal": after.clone()}]});
+        both.push(rawdoc! {"$gt": ["$_id", after.literal()]});
     }
-    both.push(rawdoc! {"$lte": ["$_id", {"$literal": through.clone()}]});
+    both.push(rawdoc! {"$lte": ["$_id", through.literal()]});
     rawdoc! {"$expr": {"$and": both}}
 }
 
 /// The greatest `_id` of a collection.
-pub async fn last_id(server: &Server, collection: &str) -> Result<Option<RawBson>, ServerError> {
+pub async fn last_id(server: &Server, collection: &str) -> Result<Option<Id>, ServerError> {
     let command = rawdoc! {
         "find": collection, "filter": {}, "projection": {"_id": 1}, "sort": {"_id": -1}, "limit": 1, "singleBatch": true,
     };
-    Ok(server.find(command).await?.next().await?.and_then(|document| id_of(&document)))
-}
-
-fn id_of(document: &RawDocumentBuf) -> Option<RawBson> {
-    document.get("_id").ok().flatten().map(RawBson::from)
+    Ok(server.find(command).await?.next().await?.and_then(|document| Id::of(&document)))
 }
 
 /// What is still to be done, and how to cut it.
@@ -100,12 +97,7 @@ pub struct Matching {
 ///
 /// # Errors
 /// The server's.
-pub async fn matching(
-    server: &Server,
-    scope: &Scope,
-    upper: &RawBson,
-    after: Option<RawBson>,
-) -> Result<Matching, ServerError> {
+pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<Id>) -> Result<Matching, ServerError> {
     let rest = Window::Range { after, through: upper.clone() };
     // From the start, the filter alone says it, so that its own index serves.
     let filter = match &rest {
@@ -171,7 +163,7 @@ pub enum Windows {
         /// Where they come from.
         cursor: Option<Box<Documents>>,
         /// Read and not yet done.
-        ready: VecDeque<RawBson>,
+        ready: VecDeque<Id>,
     },
 }
 
@@ -182,8 +174,8 @@ impl Windows {
         &mut self,
         server: &Server,
         scope: &Scope,
-        after: Option<&RawBson>,
-        upper: &RawBson,
+        after: Option<&Id>,
+        upper: &Id,
         documents: usize,
     ) -> Result<Option<Window>, ServerError> {
         match self {
@@ -202,12 +194,12 @@ impl Windows {
                 if let Some(cursor) = cursor {
                     while ready.len() < documents {
                         match cursor.next().await? {
-                            Some(document) => ready.extend(id_of(&document)),
+                            Some(document) => ready.extend(Id::of(&document)),
                             None => break,
                         }
                     }
                 }
-                let ids: Vec<RawBson> = ready.iter().take(documents).cloned().collect();
+                let ids: Vec<Id> = ready.iter().take(documents).cloned().collect();
                 Ok((!ids.is_empty()).then_some(Window::Ids(ids)))
             }
         }
@@ -232,10 +224,10 @@ impl Windows {
 async fn boundary(
     server: &Server,
     collection: &str,
-    after: Option<&RawBson>,
-    upper: &RawBson,
+    after: Option<&Id>,
+    upper: &Id,
     documents: usize,
-) -> Result<Option<RawBson>, ServerError> {
+) -> Result<Option<Id>, ServerError> {
     // `min` is inclusive, so the walk begins at `after` itself where that document still stands, and behind
     // it where the chunk has deleted it: two keys are read and the right one taken.
     let skip = i64::try_from(documents.saturating_sub(1)).unwrap_or(i64::MAX);
@@ -244,17 +236,20 @@ async fn boundary(
         "filter": {},
         "projection": {"_id": 1},
         "hint": {"_id": 1},
-        "max": {"_id": upper.clone()},
+        "max": upper.document(),
         "skip": skip,
         "limit": if after.is_some() { 2 } else { 1 },
         "singleBatch": true,
     };
     if let Some(after) = after {
-        command.append(cstr!("min"), rawdoc! {"_id": after.clone()});
+        command.append(cstr!("min"), after.document());
     }
-    let mut found = server.find(command).await?;
-    let first = found.next().await?.and_then(|document| id_of(&document));
-    let second = found.next().await?.and_then(|document| id_of(&document));
+    let mut found = match server.find(command).await {
+        Err(e) if e.is(codes::EMPTY_RANGE) => return Ok(None),
+        found => found?,
+    };
+    let first = found.next().await?.and_then(|document| Id::of(&document));
+    let second = found.next().await?.and_then(|document| Id::of(&document));
     Ok(match (first, second) {
         (Some(first), _) if documents == 1 && Some(&first) != after => Some(first),
         (_, Some(second)) => Some(second),
@@ -264,12 +259,7 @@ async fn boundary(
 }
 
 /// A cursor over the `_id`s that match, in ascending order.
-async fn list(
-    server: &Server,
-    scope: &Scope,
-    after: Option<&RawBson>,
-    upper: &RawBson,
-) -> Result<Documents, ServerError> {
+async fn list(server: &Server, scope: &Scope, after: Option<&Id>, upper: &Id) -> Result<Documents, ServerError> {
     let rest = Window::Range { after: after.cloned(), through: upper.clone() };
     let mut command = rawdoc! {
         "find": scope.collection.as_str(),
