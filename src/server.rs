@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 use crate::redact::describe_target;
 use crate::server_error::ServerError;
 
+/// How often a read is tried. Each attempt waits for a primary as long as the connection's settings say.
+const READ_ATTEMPTS: u32 = 5;
+const READ_PAUSE: Duration = Duration::from_millis(200);
+
 /// One database of one deployment.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -105,9 +109,17 @@ impl Server {
     }
 
     /// Runs a command that answers with a cursor; the documents come as the server stores them.
+    /// Asked again where the connection or the primary is lost: reading twice harms nobody.
     pub async fn find(&self, command: RawDocumentBuf) -> Result<Documents, ServerError> {
-        let cursor = self.db.run_raw_cursor_command(command).batch().await?;
-        Ok(Documents { cursor, batch: Vec::new().into_iter() })
+        let mut attempts = 1;
+        loop {
+            match self.db.run_raw_cursor_command(command.clone()).batch().await.map_err(ServerError::from) {
+                Ok(cursor) => return Ok(Documents { cursor, batch: Vec::new().into_iter() }),
+                Err(e) if e.is_passing() && attempts < READ_ATTEMPTS => attempts += 1,
+                Err(e) => return Err(e),
+            }
+            tokio::time::sleep(READ_PAUSE).await;
+        }
     }
 
     /// All documents of a cursor command.

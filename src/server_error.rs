@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bson::Document;
-use mongodb::error::{ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::error::{ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
 
 use crate::redact::redact;
 
@@ -113,6 +113,10 @@ impl From<mongodb::error::Error> for ServerError {
     fn from(error: mongodb::error::Error) -> Self {
         let (code, code_name, message) = match error.kind.as_ref() {
             ErrorKind::Command(command) => (Some(command.code), command.code_name.clone(), command.message.clone()),
+            // A commit that its session's end or a step-down interrupts.
+            ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
+                (Some(concern.code), concern.code_name.clone(), concern.message.clone())
+            }
             other => (None, String::new(), other.to_string()),
         };
         let connection = matches!(

@@ -3,8 +3,8 @@
 //!
 //! - The upper bound is fixed at the start and chunks only move upwards, so no document is met twice,
 //!   however the update changes what its own filter matches.
-//! - Bounds are compared by the server with `$expr`, which crosses BSON types and follows the
-//!   collection's collation; `_id`s travel as raw bytes and are never decoded.
+//! - The server compares the bounds, across BSON types and by the collection's collation; `_id`s travel
+//!   as raw bytes and are never decoded.
 //! - A chunk aims at [`TARGET`]; a conflict with the live application halves it, down to one document.
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::server_error::{ServerError, codes};
 /// How long a chunk should take: short enough for the application not to notice.
 pub const TARGET: Duration = Duration::from_millis(200);
 /// The largest chunk. Beyond it a transaction gains nothing and the server's cache suffers.
-const LARGEST: usize = 10_000;
+const LARGEST: usize = 20_000;
 /// The first chunk, before anything is known.
 const FIRST: usize = 1_000;
 /// A first chunk holds no more than this, by the collection's average document size.
@@ -215,10 +215,10 @@ impl Size {
         self.0
     }
 
-    /// Aims at [`TARGET`], at most doubling or halving at a time: one slow chunk is not the rule.
+    /// Aims at [`TARGET`], by at most four times more or half as many: one slow chunk is not the rule.
     fn took(&mut self, elapsed: Duration) {
         let ratio = TARGET.as_secs_f64() / elapsed.as_secs_f64().max(0.001);
-        let wanted = self.0 as f64 * ratio.clamp(0.5, 2.0);
+        let wanted = self.0 as f64 * ratio.clamp(0.5, 4.0);
         self.0 = (wanted.ceil() as usize).clamp(1, LARGEST);
     }
 

@@ -23,9 +23,23 @@ impl Id {
         self.0.clone()
     }
 
-    /// `{"$literal": …}`: the value in an expression, whatever it is.
-    pub fn literal(&self) -> RawDocumentBuf {
-        document_of(|bytes| self.push(bytes, "$literal"))
+    /// `{name: …}`.
+    pub fn keyed(&self, name: &str) -> RawDocumentBuf {
+        document_of(|bytes| self.push(bytes, name))
+    }
+
+    /// Whether both are of one type of which every value between them is, too: ObjectIds, texts, dates, or
+    /// whole numbers (between which other numbers may lie; numbers compare as one type).
+    pub fn compares_plainly_with(&self, other: &Self) -> bool {
+        const STRING: u8 = 2;
+        const OBJECT_ID: u8 = 7;
+        const DATE: u8 = 9;
+        const INT32: u8 = 16;
+        const INT64: u8 = 18;
+        match (self.0.as_bytes()[TYPE_AT], other.0.as_bytes()[TYPE_AT]) {
+            (INT32 | INT64, INT32 | INT64) => true,
+            (own, others) => own == others && matches!(own, STRING | OBJECT_ID | DATE),
+        }
     }
 
     /// `{"$in": […]}` of all of them.
@@ -81,7 +95,7 @@ mod tests {
         {
             let id = id(value.clone());
             let literal = RawDocumentBuf::try_from(&doc! {"$literal": value.clone()}).expect("encodes");
-            assert_eq!(id.literal(), literal);
+            assert_eq!(id.keyed("$literal"), literal);
             let any = RawDocumentBuf::try_from(&doc! {"$in": [value.clone(), 1]}).expect("encodes");
             assert_eq!(Id::any_of(&[id.clone(), self::id(1)]), any);
             assert_eq!(id, self::id(value));

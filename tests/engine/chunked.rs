@@ -101,9 +101,9 @@ fn one_of_every_type() -> Vec<Bson> {
         Bson::MaxKey,
     ];
     // So many that chunk boundaries fall between types.
-    ids.extend((0..1_500).map(Bson::Int32));
-    ids.extend((0..1_500).map(|i| Bson::String(format!("s{i:05}"))));
-    ids.extend((0..1_500).map(|i| Bson::Document(doc! {"k": i})));
+    ids.extend((0..5_000).map(Bson::Int32));
+    ids.extend((0..5_000).map(|i| Bson::String(format!("s{i:05}"))));
+    ids.extend((0..5_000).map(|i| Bson::Document(doc! {"k": i})));
     ids
 }
 

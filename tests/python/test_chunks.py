@@ -210,7 +210,7 @@ def stands_at(db: Documents, migration: str, identifier: bytes) -> bool:
         {"_id": migration, "progress.position.after": {"$exists": True}},
         {"_id": "$progress.position.after"},
     )
-    return isinstance(found, RawBSONDocument) and bytes(found.raw) == identifier
+    return found is not None and bson.encode(found) == identifier
 
 
 @pytest.mark.parametrize("indexed", [False, True])

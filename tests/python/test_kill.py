@@ -46,8 +46,8 @@ SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(10
 DOCUMENTS = 200_000
 DELETED = 20_000
 NOTES = 3_000
-# Seconds from taking the lease to a kill, at most: the kills are to spread over the whole run. One
-# in four comes at once, where the run begins.
+# Seconds from taking the lease to a kill: one in four comes at once, where the run begins, the
+# others within a time that grows with their number, so that the run gets to its end after enough.
 LONGEST = max(0.5, 8 / KILLS)
 AT_ONCE = 0.03
 
@@ -92,7 +92,7 @@ def operations(number: int) -> tuple[list[Any], list[Any]]:
         {
             "type": "create_index",
             "collection": "documents",
-            "index": [["text", 1], ["_id", 1]],
+            "index": [["text", 1], [f"field_{number}", 1]],
             "options": {"name": f"text_{number}"},
         },
         {
@@ -153,7 +153,8 @@ def kill_until_done(
         # No owner that died on this host is waited for, whatever it was doing.
         until(partial(holding_or_over, db, process), "the lease is taken", seconds=20)
         try:
-            process.wait(dice.uniform(0, AT_ONCE if dice.random() < 0.25 else LONGEST))
+            longest = LONGEST * 4 ** (kills.counted / KILLS)
+            process.wait(dice.uniform(0, AT_ONCE if dice.random() < 0.25 else longest))
         except subprocess.TimeoutExpired:
             process.kill()
         code, stdout, stderr = finish(process)
