@@ -12,11 +12,13 @@ use mongodb::{Client, ClientSession, Database};
 
 use crate::error::{Error, Result};
 use crate::redact::describe_target;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, codes};
 
 /// How often a read is tried. Each attempt waits for a primary as long as the connection's settings say.
 const READ_ATTEMPTS: u32 = 5;
 const READ_PAUSE: Duration = Duration::from_millis(200);
+/// How long a primary may take to make sure that it is one, in milliseconds.
+const CERTAINTY_MILLISECONDS: i32 = 15_000;
 
 /// One database of one deployment.
 #[derive(Clone, Debug)]
@@ -119,6 +121,24 @@ impl Server {
                 Err(e) => return Err(e),
             }
             tokio::time::sleep(READ_PAUSE).await;
+        }
+    }
+
+    /// [`find_all`](Self::find_all) for one document by its `_id`, from a primary that has made sure that it
+    /// still is one: what a deposed primary shows may yet be undone.
+    pub async fn find_certain(&self, mut command: Document) -> Result<Vec<RawDocumentBuf>, ServerError> {
+        if !self.transactions {
+            return self.find_all(command).await;
+        }
+        command.insert("readConcern", doc! {"level": "linearizable"});
+        command.insert("maxTimeMS", CERTAINTY_MILLISECONDS);
+        let mut attempts = 1;
+        loop {
+            match self.find_all(command.clone()).await {
+                // A primary cut off from the others cannot make sure and runs into the time limit.
+                Err(e) if e.is(codes::MAX_TIME_EXPIRED) && attempts < READ_ATTEMPTS => attempts += 1,
+                answer => return answer,
+            }
         }
     }
 

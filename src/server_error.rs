@@ -16,6 +16,7 @@ pub mod codes {
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
     pub const INDEX_NOT_FOUND: i32 = 27;
     pub const NAMESPACE_EXISTS: i32 = 48;
+    pub const MAX_TIME_EXPIRED: i32 = 50;
     pub const CANNOT_CREATE_INDEX: i32 = 67;
     pub const INDEX_OPTIONS_CONFLICT: i32 = 85;
     pub const INDEX_KEY_SPECS_CONFLICT: i32 = 86;

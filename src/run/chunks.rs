@@ -162,8 +162,7 @@ pub async fn work_through<B: ChunkBody>(
                     return Err(Refused::Server(e));
                 }
                 // The other writer needs a moment to finish; longer each time, to leave it the field.
-                let pause = Duration::from_millis(u64::from(progress.conflicts.clamp(1, 50).unsigned_abs() as u32));
-                tokio::time::sleep(pause).await;
+                tokio::time::sleep(Duration::from_millis(progress.conflicts.clamp(1, 50).unsigned_abs())).await;
             }
             Err(Refused::Server(e)) => {
                 patience.wait(e).await?.map_err(Refused::Server)?;

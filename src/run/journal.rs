@@ -125,7 +125,7 @@ impl Journal {
     async fn was_made(&mut self, run: &Run) -> Result<bool> {
         let record = run
             .server
-            .find_all(doc! {
+            .find_certain(doc! {
                 "find": ledger::COLLECTION,
                 "filter": {"_id": &self.id, "token": run.lease.token(), "progress.seq": self.progress.seq + 1},
                 "projection": {"progress": 1},

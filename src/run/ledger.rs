@@ -44,13 +44,13 @@ pub async fn read_raw(server: &Server, sort: Document) -> Result<Vec<RawDocument
         .map_err(Error::server("Reading the ledger"))
 }
 
-/// One record.
+/// One record, as a majority has it.
 ///
 /// # Errors
 /// The server's.
 pub async fn read_one(server: &Server, id: &str) -> Result<Option<Record>> {
     let found = server
-        .find_all(doc! {"find": COLLECTION, "filter": {"_id": id}, "limit": 1})
+        .find_certain(doc! {"find": COLLECTION, "filter": {"_id": id}, "limit": 1})
         .await
         .map_err(Error::server("Reading the ledger"))?;
     Ok(found.first().map(Record::parse))
