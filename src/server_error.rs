@@ -118,6 +118,7 @@ impl From<mongodb::error::Error> for ServerError {
             ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
                 (Some(concern.code), concern.code_name.clone(), concern.message.clone())
             }
+            ErrorKind::ServerSelection { message, .. } => (None, String::new(), selection(message)),
             other => (None, String::new(), other.to_string()),
         };
         let connection = matches!(
@@ -144,11 +145,44 @@ impl From<mongodb::error::Error> for ServerError {
     }
 }
 
+/// The driver's account of a server selection that failed, without the internals it prints along: each
+/// server and why it could not be used.
+fn selection(message: &str) -> String {
+    let servers: Vec<String> = message
+        .split("{ Address: ")
+        .skip(1)
+        .filter_map(|server| {
+            let address = server.split([',', ' ']).next()?;
+            let error = server.split_once("Error: Kind: ")?.1;
+            let error = error.split_once(", labels:").map_or(error, |(error, _)| error);
+            Some(format!("{address}: {}", error.trim_start_matches("I/O error: ")))
+        })
+        .collect();
+    if servers.is_empty() { message.to_owned() } else { format!("no server can be used ({})", servers.join("; ")) }
+}
+
 /// A value as relaxed Extended JSON, short enough for a message.
 pub fn show(value: &bson::Bson) -> String {
     let text = value.clone().into_relaxed_extjson().to_string();
     match text.char_indices().nth(400) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_selection_names_servers_and_reasons_only() {
+        let driver = "Server selection timeout: No available servers. Topology: { Type: Unknown, Servers: [ \
+            { Address: db1:1, Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: {\"X\"}, \
+            source: None, server response: None }, { Address: db2:2, Type: Unknown, Error: Kind: Authentication failed., labels: {} } ] }";
+        assert_eq!(
+            selection(driver),
+            "no server can be used (db1:1: Connection refused (os error 111); db2:2: Authentication failed.)"
+        );
+        assert_eq!(selection("something else"), "something else");
     }
 }
