@@ -137,6 +137,7 @@ impl Server {
             match self.find_all(command.clone()).await {
                 // A primary cut off from the others cannot make sure and runs into the time limit.
                 Err(e) if e.is(codes::MAX_TIME_EXPIRED) && attempts < READ_ATTEMPTS => attempts += 1,
+                Err(e) if e.is(codes::MAX_TIME_EXPIRED) => return Err(ServerError { connection: true, ..e }),
                 answer => return answer,
             }
         }

@@ -60,9 +60,11 @@ pub struct ServerError {
 }
 
 impl ServerError {
-    /// Whether asking again, later, may well work: a lost connection or a changed primary.
+    /// Whether asking again, later, may well work: a lost connection, a changed primary, or a majority that could
+    /// not yet confirm a commit.
     pub fn is_passing(&self) -> bool {
-        !self.authentication && (self.connection || self.code.is_some_and(|code| codes::PASSING.contains(&code)))
+        let code_passes = self.code.is_some_and(|code| codes::PASSING.contains(&code));
+        !self.authentication && (self.connection || self.commit_unknown || code_passes)
     }
 
     /// Whether the code is `code`.

@@ -122,7 +122,7 @@ impl Journal {
     }
 
     /// Whether the record already holds the next entry, made by this very run; takes it over if so.
-    async fn was_made(&mut self, run: &Run) -> Result<bool> {
+    async fn was_made(&mut self, run: &Run) -> Result<bool, Refused> {
         let record = run
             .server
             .find_certain(doc! {
@@ -132,7 +132,7 @@ impl Journal {
                 "limit": 1,
             })
             .await
-            .map_err(Error::server("Reading the ledger"))?;
+            .map_err(Refused::Server)?;
         let Some(progress) = record.first().and_then(|record| record.get_document("progress").ok()) else {
             return Ok(false);
         };

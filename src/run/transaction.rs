@@ -12,7 +12,7 @@ use crate::server::Server;
 use crate::server_error::ServerError;
 
 /// How long a commit whose result is unknown is asked for again.
-const COMMIT_LIMIT: Duration = Duration::from_secs(120);
+const COMMIT_LIMIT: Duration = Duration::from_secs(20);
 const COMMIT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a transaction writes. It may run several times, each time from the start.
@@ -62,6 +62,7 @@ async fn commit(session: &mut ClientSession) -> Result<(), ServerError> {
         };
         // Committing again is safe and tells whether it happened. Source: transactions specification,
         // "commitTransaction", UnknownTransactionCommitResult.
+        // What lasts longer is told to people and tried again as a whole: the journal knows whether it happened.
         if !error.commit_unknown || since.elapsed() > COMMIT_LIMIT {
             return Err(error);
         }

@@ -208,7 +208,7 @@ def stands_at(db: Documents, migration: str, identifier: bytes) -> bool:
     migrations = db.client.get_database(db.name, codec_options=raw)["migrations"]
     found = migrations.find_one(
         {"_id": migration, "progress.position.after": {"$exists": True}},
-        {"_id": "$progress.position.after"},
+        {"_id": "$progress.position.after._id"},
     )
     return found is not None and bson.encode(found) == identifier
 
