@@ -255,7 +255,7 @@ def test_a_killed_run_s_transaction_blocks_nobody(db: Documents, cli: Cli) -> No
     finish(process)
     # It is this that would make the next run wait for a minute.
     assert open_transaction(db)
-    block: int = record_of(db, migration)["progress"]["position"]["after"] + 1
+    block: int = record_of(db, migration)["progress"]["position"]["after"]["_id"] + 1
     touch = {"q": {"_id": block}, "u": {"$set": {"touched": True}}}
     with pytest.raises(ExecutionTimeout):
         db.command({"update": "documents", "updates": [touch], "maxTimeMS": 500})
