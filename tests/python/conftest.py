@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,11 @@ from pymongo.database import Database
 from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
 from harness import TEST_COMMANDS
+
+# A shell without job control starts its background jobs with Ctrl-C ignored, and children inherit
+# that: the tests of Ctrl-C would wait for nothing.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds after which a command has hung.
