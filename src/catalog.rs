@@ -158,6 +158,11 @@ fn same_option(key: &str, asked: Option<&Bson>, standing: Option<&Bson>) -> bool
     }
 }
 
+/// Keys in the same order with the same directions. A text index lists other keys than it was made with.
+pub fn same_keys(a: &Document, b: &Document) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|((ka, va), (kb, vb))| ka == kb && same(va, vb))
+}
+
 /// Same fields in any order.
 pub fn same_fields(a: &Document, b: &Document) -> bool {
     a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))

@@ -5,18 +5,22 @@
 //! writer. [`server`] is the only place that talks to MongoDB. The Python binding, in `api`, is
 //! compiled only with the feature `python`.
 
+pub mod capture;
+pub mod catalog;
 pub mod engine;
 pub mod error;
 pub mod holder;
 pub mod migration;
 pub mod observe;
 pub mod ops;
+pub mod raw;
 pub mod redact;
 pub mod run;
 pub mod script;
 pub mod server;
 pub mod server_error;
 pub mod source;
+pub mod undo;
 
 #[cfg(feature = "python")]
 mod api;

@@ -42,6 +42,8 @@ pub enum Kind {
     Marked,
     Unlocked,
     Registered,
+    Purged,
+    Undropped,
     Retrying,
     Warning,
 }

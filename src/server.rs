@@ -8,6 +8,7 @@ use std::time::Duration;
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::StreamExt;
 use mongodb::options::ClientOptions;
+use mongodb::raw_batch_cursor::RawBatch;
 use mongodb::{Client, ClientSession, Database};
 
 use crate::error::{Error, Result};
@@ -105,6 +106,15 @@ impl Server {
         checked(action.await?)
     }
 
+    /// Renames a collection, which must not meet another of the new name.
+    pub async fn rename_collection(&self, from: &str, to: &str) -> Result<(), ServerError> {
+        let namespace = |name: &str| format!("{}.{name}", self.database());
+        let command = doc! {
+            "renameCollection": namespace(from), "to": namespace(to), "writeConcern": {"w": "majority"},
+        };
+        self.run_admin(command).await.map(drop)
+    }
+
     /// Runs a command on the `admin` database.
     pub async fn run_admin(&self, command: Document) -> Result<Document, ServerError> {
         checked(self.client.database("admin").run_command(command).await?)
@@ -143,6 +153,35 @@ impl Server {
         }
     }
 
+    /// All documents of a cursor command, within a session's transaction if there is one, as the server stores
+    /// them. More than `limit` bytes of them are an error like a transaction's that is too large, unless it is
+    /// a single document.
+    pub async fn read(
+        &self,
+        command: RawDocumentBuf,
+        session: Option<&mut ClientSession>,
+        limit: usize,
+    ) -> Result<Vec<RawDocumentBuf>, ServerError> {
+        let action = self.db.run_raw_cursor_command(command);
+        let mut read = Read { documents: Vec::new(), bytes: 0, limit };
+        match session {
+            None => {
+                let mut batches = action.batch().await?;
+                while let Some(batch) = batches.next().await {
+                    read.take(&batch?)?;
+                }
+            }
+            Some(session) => {
+                let mut cursor = action.session(&mut *session).batch().await?;
+                let mut batches = cursor.stream(session);
+                while let Some(batch) = batches.next().await {
+                    read.take(&batch?)?;
+                }
+            }
+        }
+        Ok(read.documents)
+    }
+
     /// All documents of a cursor command.
     pub async fn find_all(&self, command: Document) -> Result<Vec<RawDocumentBuf>, ServerError> {
         let raw = RawDocumentBuf::try_from(&command).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
@@ -171,15 +210,33 @@ impl Documents {
             let Some(batch) = self.cursor.next().await else {
                 return Ok(None);
             };
-            let mut documents = Vec::new();
-            for slice in batch?.doc_slices()? {
-                let value = slice.map_err(mongodb::error::Error::from)?;
-                if let Some(document) = value.as_document() {
-                    documents.push(document.to_owned());
-                }
-            }
-            self.batch = documents.into_iter();
+            let mut read = Read { documents: Vec::new(), bytes: 0, limit: usize::MAX };
+            read.take(&batch?)?;
+            self.batch = read.documents.into_iter();
         }
+    }
+}
+
+/// Documents read so far.
+struct Read {
+    documents: Vec<RawDocumentBuf>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Read {
+    fn take(&mut self, batch: &RawBatch) -> Result<(), ServerError> {
+        for slice in batch.doc_slices()? {
+            let value = slice.map_err(mongodb::error::Error::from)?;
+            let Some(document) = value.as_document() else { continue };
+            self.bytes += document.as_bytes().len();
+            if self.bytes > self.limit && !self.documents.is_empty() {
+                let message = format!("the documents have more than {} MB together", self.limit / 1_000_000);
+                return Err(ServerError::found(codes::TRANSACTION_TOO_LARGE, message));
+            }
+            self.documents.push(document.to_owned());
+        }
+        Ok(())
     }
 }
 

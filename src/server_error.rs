@@ -13,6 +13,7 @@ pub mod codes {
     #![allow(missing_docs)]
     pub const UNAUTHORIZED: i32 = 13;
     pub const AUTHENTICATION_FAILED: i32 = 18;
+    pub const INVALID_BSON: i32 = 22;
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
     pub const INDEX_NOT_FOUND: i32 = 27;
     pub const NAMESPACE_EXISTS: i32 = 48;
@@ -21,11 +22,13 @@ pub mod codes {
     pub const INDEX_OPTIONS_CONFLICT: i32 = 85;
     pub const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
     pub const WRITE_CONFLICT: i32 = 112;
+    pub const CONFLICTING_OPERATION: i32 = 117;
     pub const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
     pub const NO_SUCH_TRANSACTION: i32 = 251;
     pub const COMMAND_NOT_SUPPORTED_ON_VIEW: i32 = 166;
     pub const TRANSACTION_TOO_LARGE: i32 = 257;
     pub const TRANSACTION_TOO_LARGE_FOR_CACHE: i32 = 388;
+    pub const BSON_OBJECT_TOO_LARGE: i32 = 10334;
     pub const DUPLICATE_KEY: i32 = 11000;
     pub const INTERRUPTED: i32 = 11601;
     /// `min` and `max` leave nothing between them.
@@ -70,6 +73,20 @@ impl ServerError {
     /// Whether the code is `code`.
     pub fn is(&self, code: i32) -> bool {
         self.code == Some(code)
+    }
+
+    /// What the engine found, to be treated like the server's `code`.
+    pub fn found(code: i32, message: impl Into<String>) -> Self {
+        Self {
+            code: Some(code),
+            code_name: String::new(),
+            message: message.into(),
+            index: None,
+            transient_transaction: false,
+            commit_unknown: false,
+            connection: false,
+            authentication: false,
+        }
     }
 
     /// The error inside a reply, with the reply's labels.

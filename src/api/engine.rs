@@ -12,10 +12,13 @@ use serde::Serialize;
 use super::bridge::{StopToken, run_async, run_sync, verb};
 use super::convert::{documents_to_python, to_python};
 use super::errors::exception;
-use crate::engine::plan::ApplyOptions;
-use crate::engine::{Engine, Verb, apply, mark, register, status, unlock};
+use crate::engine::plan::{ApplyOptions, RollbackOptions};
+use crate::engine::reports::{
+    Dropped, MarkReport, PurgeReport, RegisterReport, StatusReport, UndropReport, UnlockReport,
+};
+use crate::engine::{Engine, Verb, apply, mark, purge, register, status, undrop, unlock};
 use crate::error::{Error, Failed};
-use crate::run::report::{MarkReport, RegisterReport, RunReport, StatusReport, UnlockReport};
+use crate::run::report::RunReport;
 
 /// One database and one migrations directory. Connects at first use.
 #[pyclass(frozen, name = "Engine", module = "edulearn_migrate._native")]
@@ -31,11 +34,15 @@ fn records_to_python(py: Python<'_>, records: Vec<RawDocumentBuf>) -> PyResult<P
     documents_to_python(py, &records).map(Bound::unbind)
 }
 
-fn seconds(py: Python<'_>, lock_timeout: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(lock_timeout).map_err(|_| {
-        let message = format!("lock_timeout must be a number of seconds from 0 on, not {lock_timeout}.");
+fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value).map_err(|_| {
+        let message = format!("{name} must be a number of seconds from 0 on, not {value}.");
         exception(py, &Error::Settings(message))
     })
+}
+
+fn optional_seconds(py: Python<'_>, older_than: Option<f64>) -> PyResult<Option<Duration>> {
+    older_than.map(|age| seconds(py, "older_than", age)).transpose()
 }
 
 async fn status(engine: Arc<Engine>) -> Outcome<StatusReport> {
@@ -50,18 +57,36 @@ async fn apply(engine: Arc<Engine>, verb: Verb, options: ApplyOptions, wait: Dur
     apply::apply(&engine, &verb, options, wait).await
 }
 
-async fn rollback(
-    engine: Arc<Engine>,
-    verb: Verb,
-    id: Option<String>,
-    from_file: bool,
-    wait: Duration,
-) -> Outcome<RunReport> {
-    apply::rollback(&engine, &verb, id, from_file, wait).await
+async fn rollback(engine: Arc<Engine>, verb: Verb, options: RollbackOptions, wait: Duration) -> Outcome<RunReport> {
+    apply::rollback(&engine, &verb, options, wait).await
 }
 
 async fn mark(engine: Arc<Engine>, verb: Verb, id: String, state: String, wait: Duration) -> Outcome<MarkReport> {
     Ok(mark::mark(&engine, &verb, &id, &state, wait).await?)
+}
+
+async fn purge(
+    engine: Arc<Engine>,
+    verb: Verb,
+    id: Option<String>,
+    older_than: Option<Duration>,
+    wait: Duration,
+) -> Outcome<PurgeReport> {
+    purge::purge(&engine, &verb, id.as_deref(), older_than, wait).await
+}
+
+async fn dropped(engine: Arc<Engine>) -> Outcome<Vec<Dropped>> {
+    Ok(undrop::dropped(&engine).await?)
+}
+
+async fn undrop(
+    engine: Arc<Engine>,
+    verb: Verb,
+    name: String,
+    to: Option<String>,
+    wait: Duration,
+) -> Outcome<UndropReport> {
+    Ok(undrop::undrop(&engine, &verb, &name, to.as_deref(), wait).await?)
 }
 
 async fn unlock(engine: Arc<Engine>, verb: Verb, force: bool) -> Outcome<UnlockReport> {
@@ -144,71 +169,79 @@ impl PyEngine {
     }
 
     /// Applies every pending migration in order, or the one named.
-    #[pyo3(signature = (id = None, *, rolled_back = false, strict_order = false, lock_timeout = 10.0, observer = None, stop = None))]
+    #[pyo3(signature = (id = None, *, rolled_back = false, strict_order = false, capture = true, lock_timeout = 10.0, observer = None, stop = None))]
     fn apply(
         &self,
         py: Python<'_>,
         id: Option<String>,
         rolled_back: bool,
         strict_order: bool,
+        capture: bool,
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let verb = verb(observer, stop);
-        let options = ApplyOptions { id, rolled_back, strict_order };
-        let wait = seconds(py, lock_timeout)?;
+        let options = ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture };
+        let wait = seconds(py, "lock_timeout", lock_timeout)?;
         blocking(py, &verb, apply(self.0.clone(), verb.clone(), options, wait))
     }
 
     /// `apply` as an awaitable.
-    #[pyo3(signature = (id = None, *, rolled_back = false, strict_order = false, lock_timeout = 10.0, observer = None, stop = None))]
+    #[pyo3(signature = (id = None, *, rolled_back = false, strict_order = false, capture = true, lock_timeout = 10.0, observer = None, stop = None))]
     fn apply_async<'py>(
         &self,
         py: Python<'py>,
         id: Option<String>,
         rolled_back: bool,
         strict_order: bool,
+        capture: bool,
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let verb = verb(observer, stop);
-        let options = ApplyOptions { id, rolled_back, strict_order };
-        let wait = seconds(py, lock_timeout)?;
+        let options = ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture };
+        let wait = seconds(py, "lock_timeout", lock_timeout)?;
         awaitable(py, &verb, apply(self.0.clone(), verb.clone(), options, wait))
     }
 
     /// Rolls every applied migration back in reverse order of application, or the one named.
-    #[pyo3(signature = (id = None, *, from_file = false, lock_timeout = 10.0, observer = None, stop = None))]
+    #[pyo3(signature = (id = None, *, from_file = false, exact = false, capture = true, lock_timeout = 10.0, observer = None, stop = None))]
     fn rollback(
         &self,
         py: Python<'_>,
         id: Option<String>,
         from_file: bool,
+        exact: bool,
+        capture: bool,
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let verb = verb(observer, stop);
-        let wait = seconds(py, lock_timeout)?;
-        blocking(py, &verb, rollback(self.0.clone(), verb.clone(), id, from_file, wait))
+        let options = RollbackOptions { id, from_file, exact, uncaptured: !capture };
+        let wait = seconds(py, "lock_timeout", lock_timeout)?;
+        blocking(py, &verb, rollback(self.0.clone(), verb.clone(), options, wait))
     }
 
     /// `rollback` as an awaitable.
-    #[pyo3(signature = (id = None, *, from_file = false, lock_timeout = 10.0, observer = None, stop = None))]
+    #[pyo3(signature = (id = None, *, from_file = false, exact = false, capture = true, lock_timeout = 10.0, observer = None, stop = None))]
     fn rollback_async<'py>(
         &self,
         py: Python<'py>,
         id: Option<String>,
         from_file: bool,
+        exact: bool,
+        capture: bool,
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let verb = verb(observer, stop);
-        let wait = seconds(py, lock_timeout)?;
-        awaitable(py, &verb, rollback(self.0.clone(), verb.clone(), id, from_file, wait))
+        let options = RollbackOptions { id, from_file, exact, uncaptured: !capture };
+        let wait = seconds(py, "lock_timeout", lock_timeout)?;
+        awaitable(py, &verb, rollback(self.0.clone(), verb.clone(), options, wait))
     }
 
     /// Sets a migration's state by hand: `applied`, `pending` or `rolled_back`. Runs nothing.
@@ -223,7 +256,7 @@ impl PyEngine {
         stop: Token<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let verb = verb(observer, stop);
-        let wait = seconds(py, lock_timeout)?;
+        let wait = seconds(py, "lock_timeout", lock_timeout)?;
         blocking(py, &verb, mark(self.0.clone(), verb.clone(), id, state, wait))
     }
 
@@ -239,8 +272,89 @@ impl PyEngine {
         stop: Token<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let verb = verb(observer, stop);
-        let wait = seconds(py, lock_timeout)?;
+        let wait = seconds(py, "lock_timeout", lock_timeout)?;
         awaitable(py, &verb, mark(self.0.clone(), verb.clone(), id, state, wait))
+    }
+
+    /// Frees what was captured: of one migration or of all, and only what is older than so many seconds.
+    #[pyo3(signature = (id = None, *, older_than = None, lock_timeout = 10.0, observer = None, stop = None))]
+    fn purge(
+        &self,
+        py: Python<'_>,
+        id: Option<String>,
+        older_than: Option<f64>,
+        lock_timeout: f64,
+        observer: Callback,
+        stop: Token<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let verb = verb(observer, stop);
+        let (age, wait) = (optional_seconds(py, older_than)?, seconds(py, "lock_timeout", lock_timeout)?);
+        blocking(py, &verb, purge(self.0.clone(), verb.clone(), id, age, wait))
+    }
+
+    /// `purge` as an awaitable.
+    #[pyo3(signature = (id = None, *, older_than = None, lock_timeout = 10.0, observer = None, stop = None))]
+    fn purge_async<'py>(
+        &self,
+        py: Python<'py>,
+        id: Option<String>,
+        older_than: Option<f64>,
+        lock_timeout: f64,
+        observer: Callback,
+        stop: Token<'_, '_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let verb = verb(observer, stop);
+        let (age, wait) = (optional_seconds(py, older_than)?, seconds(py, "lock_timeout", lock_timeout)?);
+        awaitable(py, &verb, purge(self.0.clone(), verb.clone(), id, age, wait))
+    }
+
+    /// What was set aside and can be brought back. Reads only.
+    #[pyo3(signature = (*, observer = None, stop = None))]
+    fn dropped(&self, py: Python<'_>, observer: Callback, stop: Token<'_, '_>) -> PyResult<Py<PyAny>> {
+        blocking(py, &verb(observer, stop), dropped(self.0.clone()))
+    }
+
+    /// `dropped` as an awaitable.
+    #[pyo3(signature = (*, observer = None, stop = None))]
+    fn dropped_async<'py>(
+        &self,
+        py: Python<'py>,
+        observer: Callback,
+        stop: Token<'_, '_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        awaitable(py, &verb(observer, stop), dropped(self.0.clone()))
+    }
+
+    /// Brings back what `dropped` lists under a name.
+    #[pyo3(signature = (name, *, to = None, lock_timeout = 10.0, observer = None, stop = None))]
+    fn undrop(
+        &self,
+        py: Python<'_>,
+        name: String,
+        to: Option<String>,
+        lock_timeout: f64,
+        observer: Callback,
+        stop: Token<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let verb = verb(observer, stop);
+        let wait = seconds(py, "lock_timeout", lock_timeout)?;
+        blocking(py, &verb, undrop(self.0.clone(), verb.clone(), name, to, wait))
+    }
+
+    /// `undrop` as an awaitable.
+    #[pyo3(signature = (name, *, to = None, lock_timeout = 10.0, observer = None, stop = None))]
+    fn undrop_async<'py>(
+        &self,
+        py: Python<'py>,
+        name: String,
+        to: Option<String>,
+        lock_timeout: f64,
+        observer: Callback,
+        stop: Token<'_, '_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let verb = verb(observer, stop);
+        let wait = seconds(py, "lock_timeout", lock_timeout)?;
+        awaitable(py, &verb, undrop(self.0.clone(), verb.clone(), name, to, wait))
     }
 
     /// Breaks the lock of a run that is gone; with `force`, of any run.

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bson::oid::ObjectId;
+
 use super::inventory::Inventory;
-use super::plan::{ApplyOptions, Plan};
-use super::{Engine, Verb};
+use super::plan::{ApplyOptions, Plan, RollbackOptions};
+use super::{Engine, Verb, beyond, exact};
+use crate::capture::registry;
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
 use crate::observe::{Kind, Level};
 use crate::ops::{self, Failure, Halt, Place};
@@ -15,28 +18,29 @@ use crate::run::journal::Journal;
 use crate::run::ledger;
 use crate::run::progress::Progress;
 use crate::run::report::{Direction, MigrationOutcome, MigrationReport, Outcome, RunReport};
-use crate::run::step::Step;
-use crate::script::Operation;
+use crate::run::slot::Capture;
+use crate::run::step::{Step, Task};
 use crate::source::{self, Directory};
+use crate::undo;
 
 /// Which scripts to run.
 enum Wanted {
     Apply(ApplyOptions),
-    Rollback { id: Option<String>, from_file: bool },
+    Rollback(RollbackOptions),
 }
 
 impl Wanted {
     fn direction(&self) -> Direction {
         match self {
             Self::Apply(_) => Direction::Up,
-            Self::Rollback { .. } => Direction::Down,
+            Self::Rollback(_) => Direction::Down,
         }
     }
 
     fn plan(&self, inventory: &Inventory) -> Result<Plan> {
         match self {
             Self::Apply(options) => inventory.plan_apply(options),
-            Self::Rollback { id, from_file } => inventory.plan_rollback(id.as_deref(), *from_file),
+            Self::Rollback(options) => inventory.plan_rollback(options),
         }
     }
 }
@@ -61,11 +65,10 @@ pub async fn apply(
 pub async fn rollback(
     engine: &Engine,
     verb: &Verb,
-    id: Option<String>,
-    from_file: bool,
+    options: RollbackOptions,
     lock_timeout: Duration,
 ) -> Result<RunReport, Failed<RunReport>> {
-    run_scripts(engine, verb, Wanted::Rollback { id, from_file }, lock_timeout).await
+    run_scripts(engine, verb, Wanted::Rollback(options), lock_timeout).await
 }
 
 async fn run_scripts(
@@ -106,8 +109,11 @@ async fn run_scripts(
 }
 
 async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
-    let records = ledger::read(engine.server().await?).await?;
-    wanted.plan(&Inventory::new(files.migrations.clone(), records))
+    let server = engine.server().await?;
+    let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
+    let mut plan = wanted.plan(&inventory)?;
+    exact::fill(server, &inventory, &mut plan).await?;
+    Ok(plan)
 }
 
 fn finish_without_steps(plan: Plan, mut report: RunReport) -> Result<RunReport, Failed<RunReport>> {
@@ -131,8 +137,11 @@ async fn take_through(run: &mut Run, plan: Plan, direction: Direction, report: &
             direction,
             outcome: MigrationOutcome::Interrupted,
             resumed: step.resume.is_some(),
+            exact: step.exact,
             seconds: 0.0,
             operations: Vec::new(),
+            undone: Vec::new(),
+            beyond: Vec::new(),
             error: None,
         };
         let result = take_one(run, step, direction, &mut migration).await;
@@ -159,7 +168,7 @@ async fn take_one(run: &mut Run, step: &Step, direction: Direction, report: &mut
     let result = run_operations(run, step, direction, report, started).await;
     report.seconds = started.elapsed().as_secs_f64();
     let result = match result {
-        Ok(()) => ledger::finish(run, &step.id, direction, report).await,
+        Ok(()) => ledger::finish(run, step, direction, report).await,
         Err(error) => Err(error),
     };
     match &result {
@@ -195,13 +204,20 @@ async fn run_operations(
     report: &mut MigrationReport,
     started: Instant,
 ) -> Result<()> {
-    ledger::begin(run, step, direction).await?;
-    let progress = step.resume.clone().unwrap_or_else(|| Progress::new(direction));
+    if direction == Direction::Down && !step.exact && step.resume.is_none() {
+        report.beyond = beyond::count(run, step).await?;
+    }
+    let fresh = Progress::new(direction, step.capture.then(|| Capture(ObjectId::new())), step.exact);
+    let header = fresh.capture.filter(|_| step.resume.is_none());
+    let header = header.map(|capture| registry::header(capture, step, direction, run.entry()));
+    ledger::begin(run, step, direction, &fresh, header).await?;
+    let progress = step.resume.clone().unwrap_or(fresh);
     let finished = progress.finished();
-    let operations = step.script.operations.len();
-    let verb = match direction {
-        Direction::Up => "Applying",
-        Direction::Down => "Rolling back",
+    let operations = step.tasks.len();
+    let verb = match (direction, step.exact) {
+        (Direction::Up, _) => "Applying",
+        (Direction::Down, false) => "Rolling back",
+        (Direction::Down, true) => "Undoing",
     };
     let message = match finished {
         _ if step.resume.is_none() => format!("{verb} {} ({}): {operations} operations.", step.id, step.name),
@@ -211,13 +227,13 @@ async fn run_operations(
     };
     run.reporter.tell(Kind::MigrationStarted, Level::Info, message);
     let mut journal = Journal::new(&step.id, progress);
-    for (index, operation) in step.script.operations.iter().enumerate().skip(finished) {
+    for (index, task) in step.tasks.iter().enumerate().skip(finished) {
         let place = Place { index, operations };
         if let Err(error) = run.safe_point() {
             return Err(stopped(error, step, place, &journal));
         }
         let begun = Instant::now();
-        let what = format!("{} on {}", operation.kind(), operation.collection);
+        let what = format!("{} on {}", task.kind(), task.collection());
         let number = index + 1;
         run.reporter.operation(
             Kind::OperationStarted,
@@ -225,27 +241,35 @@ async fn run_operations(
             operations,
             format!("Operation {number} of {operations}: {what}."),
         );
-        match ops::carry_out(run, &mut journal, operation, place).await {
-            Ok(done) => {
+        let carried_out = match task {
+            Task::Operation(operation) => ops::carry_out(run, &mut journal, operation, place).await,
+            Task::Undo(undo) => undo::carry_out(run, &mut journal, undo, place).await,
+        };
+        match carried_out {
+            Ok(()) => {
+                let done = ops::report(&journal, task, place, begun, None);
                 let note = done.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
                 let message = format!("Operation {number} of {operations}: {what} finished{note}.");
                 run.reporter.operation(Kind::OperationFinished, number, operations, message);
                 report.operations.push(done);
             }
             Err(Halt::Failed(failure)) => {
-                report.operations.push(ops::report(&journal, operation, place, begun, Some(Outcome::Failed)));
+                report.operations.push(ops::report(&journal, task, place, begun, Some(Outcome::Failed)));
                 report.seconds = started.elapsed().as_secs_f64();
                 report.outcome = MigrationOutcome::Failed;
-                let failure = describe(step, direction, operation, place, &journal, failure);
+                let failure = describe(step, direction, task, place, &journal, failure);
                 report.error = Some(failure.sentence());
                 ledger::fail(run, &step.id, direction, &failure, report).await?;
                 return Err(Error::Operation(Box::new(failure)));
             }
             Err(Halt::Stopped(error)) => {
-                report.operations.push(ops::report(&journal, operation, place, begun, Some(Outcome::Interrupted)));
+                report.operations.push(ops::report(&journal, task, place, begun, Some(Outcome::Interrupted)));
                 return Err(stopped(error, step, place, &journal));
             }
         }
+    }
+    if step.exact {
+        report.undone = exact::by_collection(step, &journal.progress);
     }
     Ok(())
 }
@@ -265,7 +289,7 @@ fn stopped(error: Error, step: &Step, place: Place, journal: &Journal) -> Error 
 fn describe(
     step: &Step,
     direction: Direction,
-    operation: &Operation,
+    task: &Task,
     place: Place,
     journal: &Journal,
     failure: Failure,
@@ -292,9 +316,9 @@ fn describe(
         direction: direction.as_str().to_owned(),
         index: place.index + 1,
         operations: place.operations,
-        kind: operation.kind().to_owned(),
-        collection: operation.collection.clone(),
-        remedy: failure.remedy.unwrap_or_else(|| remedy(failure.code, operation.kind()).to_owned()),
+        kind: task.kind().to_owned(),
+        collection: task.collection().to_owned(),
+        remedy: failure.remedy.unwrap_or_else(|| remedy(failure.code, task.kind()).to_owned()),
         cause,
         code: failure.code,
         done: format!("{before}{own}."),
@@ -308,8 +332,11 @@ fn already_applied(plan: &Plan) -> Option<MigrationReport> {
         direction: Direction::Up,
         outcome: MigrationOutcome::AlreadyApplied,
         resumed: false,
+        exact: false,
         seconds: 0.0,
         operations: Vec::new(),
+        undone: Vec::new(),
+        beyond: Vec::new(),
         error: None,
     })
 }
@@ -321,8 +348,11 @@ fn blocked(id: String, name: String, direction: Direction, error: &Error) -> Mig
         direction,
         outcome: MigrationOutcome::Failed,
         resumed: false,
+        exact: false,
         seconds: 0.0,
         operations: Vec::new(),
+        undone: Vec::new(),
+        beyond: Vec::new(),
         error: Some(error.to_string()),
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::apply::read_files;
 use super::inventory::Inventory;
 use super::{Engine, Verb};
+use crate::engine::reports::MarkReport;
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level};
 use crate::run::Run;
 use crate::run::ledger;
 use crate::run::record::Status;
-use crate::run::report::MarkReport;
 
 /// Sets the state of migration `id` to `applied`, `pending` or `rolled_back`, running nothing.
 ///

@@ -4,11 +4,17 @@
 //! through, under the lease and entry by entry of the journal.
 
 pub mod apply;
+mod beyond;
+mod exact;
 pub mod inventory;
 pub mod mark;
 pub mod plan;
+pub mod purge;
 pub mod register;
+pub mod reports;
+mod retention;
 pub mod status;
+pub mod undrop;
 pub mod unlock;
 
 use std::path::{Path, PathBuf};

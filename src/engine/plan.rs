@@ -9,8 +9,7 @@ use crate::migration::{Migration, Source};
 use crate::run::progress::Progress;
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
-use crate::run::step::Step;
-use crate::script::Script;
+use crate::run::step::{Step, Task, tasks};
 
 /// What `apply` or `rollback` will do.
 #[derive(Debug, Default)]
@@ -32,6 +31,21 @@ pub struct ApplyOptions {
     pub rolled_back: bool,
     /// Refuse migrations that sort before an applied one.
     pub strict_order: bool,
+    /// Capture nothing.
+    pub uncaptured: bool,
+}
+
+/// What `rollback` was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct RollbackOptions {
+    /// One migration instead of every applied one.
+    pub id: Option<String>,
+    /// Run the file's down script instead of the ledger's.
+    pub from_file: bool,
+    /// Undo what was captured instead of running a down script.
+    pub exact: bool,
+    /// Capture nothing.
+    pub uncaptured: bool,
 }
 
 impl Inventory {
@@ -70,7 +84,7 @@ impl Inventory {
                 continue;
             }
             match entry.step_up() {
-                Ok(step) => plan.steps.push(step),
+                Ok(step) => plan.steps.push(Step { capture: !options.uncaptured, ..step }),
                 Err(error) => {
                     plan.blocked = Some((entry.id.clone(), entry.name().to_owned(), error));
                     break;
@@ -84,11 +98,13 @@ impl Inventory {
     ///
     /// # Errors
     /// [`Error::Unknown`], or [`Error::WrongState`] where the one asked for is not applied.
-    pub fn plan_rollback(&self, id: Option<&str>, from_file: bool) -> Result<Plan> {
-        let chosen = match id {
+    pub fn plan_rollback(&self, options: &RollbackOptions) -> Result<Plan> {
+        let chosen = match &options.id {
             Some(id) => {
                 let entry = self.find(id)?;
-                if matches!(entry.status(), Status::Pending | Status::RolledBack) {
+                // What a script rolled back can still be undone, and its rollback with it.
+                let undoable = options.exact && entry.record.as_ref().is_some_and(|record| !record.captures.is_empty());
+                if matches!(entry.status(), Status::Pending | Status::RolledBack) && !undoable {
                     return Err(Error::WrongState(format!(
                         "{} ({}) is not applied: its status is {}. There is nothing to roll back.",
                         entry.id,
@@ -102,8 +118,10 @@ impl Inventory {
         };
         let mut plan = Plan::default();
         for entry in chosen {
-            match entry.step_down(from_file) {
-                Ok(step) => plan.steps.push(step),
+            let exact = options.exact || entry.undoing();
+            let step = if exact { entry.step_exact() } else { entry.step_down(options.from_file) };
+            match step {
+                Ok(step) => plan.steps.push(Step { capture: !options.uncaptured, ..step }),
                 Err(error) => {
                     plan.blocked = Some((entry.id.clone(), entry.name().to_owned(), error));
                     break;
@@ -180,10 +198,11 @@ impl Entry {
         self.reliable()?;
         if self.direction() == Some(Direction::Down) {
             return Err(Error::WrongState(format!(
-                "{} ({}) is half rolled back. `rollback {}` finishes that; then it can be applied again.",
+                "{} ({}) is half rolled back. `rollback {}{}` finishes that; then it can be applied again.",
                 self.id,
                 self.name(),
-                self.id
+                self.id,
+                if self.undoing() { " --exact" } else { "" }
             )));
         }
         let resume = self.resume(Direction::Up);
@@ -192,7 +211,9 @@ impl Entry {
                 id: self.id.clone(),
                 name: file.name.clone(),
                 description: file.description.clone(),
-                script: file.up.script.clone(),
+                tasks: tasks(&file.up.script),
+                exact: false,
+                capture: true,
                 up_text: file.up.text.clone(),
                 down_text: file.down.as_ref().map(|down| down.text.clone()),
                 checksum: Some(file.checksum()),
@@ -208,7 +229,9 @@ impl Entry {
             id: self.id.clone(),
             name: record.name.clone(),
             description: record.description.clone(),
-            script: up.script,
+            tasks: tasks(&up.script),
+            exact: false,
+            capture: true,
             up_text: text.to_owned(),
             down_text: record.down_script.clone(),
             checksum: record.checksum(),
@@ -251,7 +274,9 @@ impl Entry {
             id: self.id.clone(),
             name: self.name().to_owned(),
             description: record.description.clone(),
-            script,
+            tasks: tasks(&script),
+            exact: false,
+            capture: true,
             up_text: record.up_script.clone().unwrap_or_default(),
             down_text: record.down_script.clone(),
             checksum: None,
@@ -259,6 +284,31 @@ impl Entry {
             resume: self.resume(Direction::Down),
         };
         unchanged_where_begun(step)
+    }
+
+    /// The step that undoes what was captured, or carries on doing so; its tasks are in the database.
+    fn step_exact(&self) -> Result<Step> {
+        self.reliable()?;
+        let record = self.record()?;
+        Ok(Step {
+            id: self.id.clone(),
+            name: self.name().to_owned(),
+            description: record.description.clone(),
+            tasks: Vec::new(),
+            exact: true,
+            capture: true,
+            up_text: record.up_script.clone().unwrap_or_default(),
+            down_text: record.down_script.clone(),
+            checksum: None,
+            origin: format!("{} (what was captured)", self.file_text()),
+            // A script that was rolling it back is not carried on: what it did is undone, too.
+            resume: self.undoing().then(|| self.resume(Direction::Down)).flatten(),
+        })
+    }
+
+    /// Whether an exact rollback of it has begun.
+    fn undoing(&self) -> bool {
+        self.record.as_ref().and_then(|record| record.progress.as_ref()).is_some_and(|progress| progress.exact)
     }
 
     /// Why it could not be applied, were it its turn.
@@ -272,7 +322,9 @@ impl Entry {
             id: self.id.clone(),
             name: self.name().to_owned(),
             description: self.file.as_ref().map(|file| file.description.clone()).unwrap_or_default(),
-            script: Script::default(),
+            tasks: Vec::new(),
+            exact: false,
+            capture: false,
             up_text: self.file.as_ref().map(|file| file.up.text.clone()).unwrap_or_default(),
             down_text: self.file.as_ref().and_then(|file| file.down.as_ref().map(|down| down.text.clone())),
             checksum: self.file.as_ref().map(Migration::checksum),
@@ -295,10 +347,10 @@ impl Entry {
 }
 
 /// Operations that were begun must not have changed: what stands in the database came from them.
-fn unchanged_where_begun(step: Step) -> Result<Step> {
+pub(super) fn unchanged_where_begun(step: Step) -> Result<Step> {
     let Some(progress) = &step.resume else { return Ok(step) };
     for (at, begun) in progress.operations.iter().enumerate() {
-        let now = step.script.operations.get(at).map(|operation| operation.fingerprint.as_str());
+        let now = step.tasks.get(at).map(Task::hash);
         if now != Some(begun.hash.as_str()) {
             return Err(Error::ScriptChanged(format!(
                 "{}: operation {} changed after an earlier run had begun it, so the run cannot carry on. Put it back as it \

@@ -109,11 +109,14 @@ fn rollback_goes_by_application_not_by_name() {
     ];
     let inventory = Inventory::new(Vec::new(), records);
     assert_eq!(
-        ids(&inventory.plan_rollback(None, false).expect("a plan")),
+        ids(&inventory.plan_rollback(&RollbackOptions::default()).expect("a plan")),
         ["migration_1", "migration_3", "migration_2"]
     );
     let pending = Inventory::new(vec![file("1", "a", UP)], Vec::new());
-    assert!(matches!(pending.plan_rollback(Some("migration_1"), false), Err(Error::WrongState(_))));
+    assert!(matches!(
+        pending.plan_rollback(&RollbackOptions { id: Some("migration_1".to_owned()), ..Default::default() }),
+        Err(Error::WrongState(_))
+    ));
 }
 
 fn progress(direction: Direction, begun: bool, hash: &str) -> Document {
@@ -144,7 +147,7 @@ fn a_resumed_run_refuses_operations_that_changed_after_they_were_begun() {
     let half = altered("migration_1", "rolling_back", 1, doc! {"progress": progress(Direction::Down, false, "x")});
     let inventory = Inventory::new(vec![file("1", "a", UP)], vec![half]);
     assert!(matches!(apply(&inventory).blocked.expect("blocked").2, Error::WrongState(_)));
-    assert_eq!(ids(&inventory.plan_rollback(None, false).expect("a plan")), ["migration_1"]);
+    assert_eq!(ids(&inventory.plan_rollback(&RollbackOptions::default()).expect("a plan")), ["migration_1"]);
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use bson::DateTime;
 
 use super::{Engine, Verb};
+use crate::engine::reports::RegisterReport;
 use crate::error::{Error, Result};
 use crate::migration::Source;
 use crate::observe::{Kind, Level};
 use crate::run::ledger;
-use crate::run::report::RegisterReport;
 
 /// Writes a pending record and returns its id: `migration_<unix seconds>`, the next free second where that
 /// is taken.

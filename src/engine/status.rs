@@ -5,11 +5,13 @@ use bson::{RawDocumentBuf, doc};
 use super::Engine;
 use super::apply::read_files;
 use super::inventory::{Entry, Inventory};
+use super::retention;
+use crate::engine::reports::{ByStatus, MigrationStatus, StatusReport};
 use crate::error::{Error, Result};
 use crate::run::lease;
 use crate::run::ledger;
 use crate::run::record::{Record, Status};
-use crate::run::report::{ByStatus, Direction, MigrationStatus, StatusReport};
+use crate::run::report::Direction;
 
 /// Where every migration stands.
 ///
@@ -18,7 +20,8 @@ use crate::run::report::{ByStatus, Direction, MigrationStatus, StatusReport};
 pub async fn status(engine: &Engine) -> Result<StatusReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let (records, lock) = tokio::join!(ledger::read(server), lease::read_holder(server));
+    let (records, lock, retained) =
+        tokio::join!(ledger::read(server), lease::read_holder(server), retention::survey(server));
     let inventory = Inventory::new(files.migrations, records?);
     let mut by_status = ByStatus::default();
     for entry in &inventory.entries {
@@ -40,6 +43,7 @@ pub async fn status(engine: &Engine) -> Result<StatusReport> {
         migrations: inventory.entries.iter().map(describe).collect(),
         ignored: files.ignored,
         lock: lock?,
+        retained: retained.map_err(Error::server("Measuring what was captured"))?,
     })
 }
 

@@ -3,13 +3,13 @@
 use bson::{Bson, DateTime, Document, doc};
 
 use super::{Engine, Verb};
+use crate::engine::reports::UnlockReport;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::observe::{Kind, Level, Reporter};
 use crate::run::history;
 use crate::run::identity::Identity;
 use crate::run::lease::{COLLECTION, end_sessions, raise_token_command, read};
-use crate::run::report::UnlockReport;
 use crate::run::transaction::with_majority;
 use crate::server::Server;
 use crate::server_error::ServerError;

@@ -2,8 +2,8 @@
 
 use bson::{Bson, Document, doc};
 
-use super::catalog::{self, difference, same};
 use super::{Failure, SchemaError, Settled};
+use crate::catalog::{self, difference, same};
 use crate::run::transaction::with_majority;
 use crate::server::Server;
 use crate::server_error::codes;
@@ -135,8 +135,6 @@ pub async fn rename(server: &Server, from: &str, to: &str) -> Result<Settled, Sc
         }
         (Some(_), None) => {}
     }
-    let namespace = |name: &str| format!("{}.{name}", server.database());
-    let command = doc! {"renameCollection": namespace(from), "to": namespace(to)};
-    server.run_admin(with_majority(command)).await?;
+    server.rename_collection(from, to).await?;
     Ok(Settled::done())
 }

@@ -3,14 +3,15 @@
 use bson::{Bson, Document, doc};
 use tokio::time::Instant;
 
-use super::catalog::{self, Collection, same_collation};
+use super::announce::{announce, announce_lost, takes_transactions, weaker};
 use super::statements::{Delete, Update, raw};
 use super::{Failure, Halt, Place};
-use crate::observe::{Kind, Level};
+use crate::capture::documents::{Capturing, Does, Finds};
+use crate::catalog::{self, Collection, same_collation};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selected, Selection, work_through};
 use crate::run::journal::{Journal, Refused};
-use crate::run::patience::Patience;
+use crate::run::patience::{Patience, patiently};
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
 use crate::run::windows::Scope;
@@ -84,15 +85,11 @@ struct Request<'a> {
     place: Place,
 }
 
-async fn write<B: ChunkBody>(
-    run: &mut Run,
-    journal: &mut Journal,
-    request: Request<'_>,
-    body: &mut B,
-) -> Result<(), Halt> {
-    let Place { index, operations } = request.place;
+async fn write<B: Finds>(run: &mut Run, journal: &mut Journal, request: Request<'_>, body: &mut B) -> Result<(), Halt> {
+    let Place { index, .. } = request.place;
     let name = &request.operation.collection;
     let standing = look_up(run, name).await?;
+    let made = standing.is_none();
     let hash = &request.operation.fingerprint;
     let Some(standing) = standing.or_else(|| request.creates.then(plain)) else {
         let mut progress = OperationProgress::new(hash);
@@ -117,15 +114,57 @@ async fn write<B: ChunkBody>(
     } else {
         request.whole_because
     };
-    if let Some(why) = whole_because {
-        return in_one_go(run, journal, hash, body, request.filter, why, atomic, request.place).await;
+    let how = match whole_because {
+        Some(why) => How::InOneGo(why),
+        None => How::InChunks(Box::new(Scope {
+            collection: name.clone(),
+            filter: raw(request.filter)?,
+            hint: request.hint.clone(),
+            variables: request.variables.clone(),
+            atomic,
+            bounds: None,
+            weight: 1,
+            total: None,
+        })),
+    };
+    let timeseries = standing.kind == "timeseries";
+    let slot = super::slot(journal, request.operation, request.place);
+    let undoable = !timeseries || body.does() == Does::Delete;
+    if let Some(slot) = slot.filter(|_| !undoable) {
+        announce_lost(run, journal, request.operation, slot, request.place).await?;
     }
-    let scope = Scope {
-        collection: name.clone(),
-        filter: raw(request.filter)?,
-        hint: request.hint,
-        variables: request.variables,
-        atomic,
+    match slot.filter(|_| undoable) {
+        None => carry_out(run, journal, &request, how, atomic, body).await,
+        Some(slot) => {
+            announce(run, journal, request.operation, slot, made, request.place).await?;
+            let mut capturing = Capturing::new(body, slot, timeseries);
+            carry_out(run, journal, &request, how, atomic, &mut capturing).await
+        }
+    }
+}
+
+/// Whether an operation may be cut into chunks.
+enum How {
+    InChunks(Box<Scope>),
+    /// Not, for this reason.
+    InOneGo(&'static str),
+}
+
+async fn carry_out<B: ChunkBody>(
+    run: &mut Run,
+    journal: &mut Journal,
+    request: &Request<'_>,
+    how: How,
+    atomic: bool,
+    body: &mut B,
+) -> Result<(), Halt> {
+    let Place { index, operations } = request.place;
+    let hash = &request.operation.fingerprint;
+    let scope = match how {
+        How::InChunks(scope) => scope,
+        How::InOneGo(why) => {
+            return in_one_go(run, journal, hash, body, request.filter, why, atomic, request.place).await;
+        }
     };
     work_through(run, journal, index, operations, hash, &scope, body).await?;
     let mut progress = journal.progress.operations.get(index).cloned().unwrap_or_else(|| OperationProgress::new(hash));
@@ -149,7 +188,7 @@ async fn in_one_go<B: ChunkBody>(
     let mut progress = OperationProgress::new(hash);
     progress.begun = !atomic;
     journal.note(run, place.index, progress.clone(), Some(Position::Whole)).await?;
-    let mut whole = Selected { body, selection: Selection { filter: raw(filter)?, along_id: false } };
+    let mut whole = Selected { body, selection: Selection::whole(raw(filter)?) };
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut patience = Patience::new(&reporter, &stop);
@@ -188,6 +227,16 @@ async fn in_one_go<B: ChunkBody>(
                 ),
             }));
         }
+        if error.is(codes::TRANSACTION_TOO_LARGE) {
+            return Err(Halt::Failed(Failure {
+                cause: format!("{why} needs one transaction, with what it captures: {error}"),
+                code: error.code,
+                remedy: Some(
+                    "Narrow the filter and split the operation, or write \"capture\": false into it to go without; then apply again."
+                        .to_owned(),
+                ),
+            }));
+        }
         if error.is(codes::WRITE_CONFLICT) {
             progress.conflicts += 1;
         }
@@ -195,40 +244,18 @@ async fn in_one_go<B: ChunkBody>(
     }
 }
 
-pub(super) async fn look_up(run: &Run, name: &str) -> Result<Option<Collection>, Halt> {
+/// The collection, if there is one.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn look_up(run: &Run, name: &str) -> Result<Option<Collection>, Halt> {
     let mut patience = Patience::new(&run.reporter, &run.stop);
-    loop {
-        match catalog::collection(&run.server, name).await {
-            Ok(found) => return Ok(found),
-            Err(e) => patience.wait(e).await?.map_err(Halt::from)?,
-        }
-    }
+    Ok(patiently!(patience, catalog::collection(&run.server, name))?)
 }
 
 /// A collection that does not stand yet.
 pub(super) fn plain() -> Collection {
     Collection { kind: "collection".to_owned(), options: Document::new() }
-}
-
-/// Whether the operation is exactly-once; says so where it is not.
-pub(super) fn takes_transactions(run: &Run, name: &str, standing: &Collection) -> bool {
-    let why = if !run.server.transactions() {
-        "the server is a standalone one without transactions"
-    } else if !standing.takes_transactions() {
-        "capped and time-series collections take part in no transaction"
-    } else {
-        return true;
-    };
-    run.reporter.tell(
-        Kind::Warning,
-        Level::Warning,
-        format!("On {name:?} writes are at-least-once: {why}. A run that is killed may repeat its last write."),
-    );
-    false
-}
-
-pub(super) fn weaker(atomic: bool) -> Option<String> {
-    (!atomic).then(|| "at-least-once: no transactions here".to_owned())
 }
 
 /// Why a filter cannot be combined with bounds on `_id`.

@@ -2,8 +2,8 @@
 
 use bson::{Bson, Document, doc};
 
-use super::catalog::{self, same, same_collation};
 use super::{Failure, SchemaError, Settled};
+use crate::catalog::{self, same_collation, same_keys};
 use crate::run::transaction::with_majority;
 use crate::script::operation::{CreateIndex, IndexRef};
 use crate::server::Server;
@@ -128,9 +128,4 @@ pub async fn drop_index(server: &Server, collection: &str, index: &IndexRef) -> 
         }
         Err(e) => Err(e.into()),
     }
-}
-
-/// Keys in the same order with the same directions. A text index lists other keys than it was made with.
-fn same_keys(a: &Document, b: &Document) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|((ka, va), (kb, vb))| ka == kb && same(va, vb))
 }

@@ -4,14 +4,18 @@ use bson::raw::cstr;
 use bson::{RawArrayBuf, RawBson, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
 use mongodb::ClientSession;
 
-use super::documents::{look_up, plain, takes_transactions, weaker};
+use super::announce::{announce, announce_lost, takes_transactions, weaker};
+use super::documents::{look_up, plain};
 use super::statements::{raw, send};
 use super::{Failure, Halt, Place};
+use crate::capture::documents::capture_inserted;
 use crate::run::Run;
+use crate::run::chunks::Selection;
 use crate::run::journal::{Journal, Refused};
 use crate::run::patience::Patience;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
+use crate::run::slot::Slot;
 use crate::run::transaction::Body;
 use crate::script::Operation;
 use crate::script::operation::InsertDocuments;
@@ -32,8 +36,19 @@ pub async fn insert(
     place: Place,
 ) -> Result<(), Halt> {
     let name = &operation.collection;
-    let standing = look_up(run, name).await?.unwrap_or_else(plain);
+    let found = look_up(run, name).await?;
+    let made = found.is_none();
+    let standing = found.unwrap_or_else(plain);
     let atomic = takes_transactions(run, name, &standing);
+    let timeseries = standing.kind == "timeseries";
+    let slot = super::slot(journal, operation, place);
+    match slot {
+        // Nothing names one document of a time-series collection.
+        Some(slot) if timeseries => announce_lost(run, journal, operation, slot, place).await?,
+        Some(slot) => announce(run, journal, operation, slot, made, place).await?,
+        None => {}
+    }
+    let slot = slot.filter(|_| !timeseries);
     let (mut next, seed, mut progress, mut doubtful) =
         match (&journal.progress.position, journal.progress.operations.get(place.index)) {
             // Where there are no transactions, the last insert may be done without its entry.
@@ -56,7 +71,9 @@ pub async fn insert(
             insert,
             documents: batch(insert, next, seed)?,
             first: next,
-            doubtful: doubtful && standing.kind != "timeseries",
+            doubtful: doubtful && !timeseries,
+            slot,
+            chunk: Selection { chunk: progress.chunks, ..Selection::whole(RawDocumentBuf::new()) }.number(atomic),
         };
         let end = next + body.documents.len();
         let entry = |counts: Counts| {
@@ -131,6 +148,10 @@ struct Insert<'a> {
     first: usize,
     /// Whether an earlier attempt may have inserted some of them, without a transaction.
     doubtful: bool,
+    /// Where it captures what it inserted.
+    slot: Option<Slot>,
+    /// The capture's number of this insert.
+    chunk: i64,
 }
 
 impl Body for Insert<'_> {
@@ -139,7 +160,7 @@ impl Body for Insert<'_> {
     async fn write(
         &mut self,
         server: &Server,
-        session: Option<&mut ClientSession>,
+        mut session: Option<&mut ClientSession>,
     ) -> Result<Option<Counts>, ServerError> {
         let mut documents = self.documents.clone();
         if self.doubtful {
@@ -161,15 +182,16 @@ impl Body for Insert<'_> {
         if self.insert.bypass_document_validation {
             command.append(cstr!("bypassDocumentValidation"), true);
         }
-        match send(server, session, command).await {
-            Ok(_) => Ok(Some(counts)),
-            Err(mut e) => {
-                if let Some(index) = e.index {
-                    e.message.push_str(&format!(" (documents[{}])", self.first + index));
-                }
-                Err(e)
+        send(server, session.as_deref_mut(), command).await.map_err(|mut e| {
+            if let Some(index) = e.index {
+                e.message.push_str(&format!(" (documents[{}])", self.first + index));
             }
+            e
+        })?;
+        if let Some(slot) = self.slot {
+            capture_inserted(server, session, self.name, &self.documents, slot, self.chunk).await?;
         }
+        Ok(Some(counts))
     }
 }
 

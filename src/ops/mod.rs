@@ -1,11 +1,12 @@
 //! The operations of a script, carried out. One file per group; each follows the journal's protocol, so
 //! that a killed run finds out what stands.
 
-pub mod catalog;
+pub mod announce;
 pub mod collections;
 pub mod documents;
 pub mod indexes;
 pub mod inserts;
+pub mod schema;
 pub mod statements;
 
 use std::time::Instant;
@@ -13,12 +14,12 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::run::Run;
 use crate::run::journal::{Journal, Refused};
-use crate::run::patience::Patience;
-use crate::run::progress::{OperationProgress, Position};
+use crate::run::progress::OperationProgress;
 use crate::run::report::{OperationReport, Outcome};
+use crate::run::slot::Slot;
+use crate::run::step::Task;
 use crate::script::Operation;
 use crate::script::operation::Action;
-use crate::server::Server;
 use crate::server_error::ServerError;
 
 /// Why an operation did not finish.
@@ -141,90 +142,43 @@ pub struct Place {
 ///
 /// # Errors
 /// [`Halt`].
-pub async fn carry_out(
-    run: &mut Run,
-    journal: &mut Journal,
-    operation: &Operation,
-    place: Place,
-) -> Result<OperationReport, Halt> {
-    let started = Instant::now();
+pub async fn carry_out(run: &mut Run, journal: &mut Journal, operation: &Operation, place: Place) -> Result<(), Halt> {
     match &operation.action {
-        Action::UpdateDocuments(update) => documents::update(run, journal, operation, update, place).await?,
-        Action::InsertDocuments(insert) => inserts::insert(run, journal, operation, insert, place).await?,
-        Action::DeleteDocuments(delete) => documents::delete(run, journal, operation, delete, place).await?,
-        _ => schema(run, journal, operation, place).await?,
+        Action::UpdateDocuments(update) => documents::update(run, journal, operation, update, place).await,
+        Action::InsertDocuments(insert) => inserts::insert(run, journal, operation, insert, place).await,
+        Action::DeleteDocuments(delete) => documents::delete(run, journal, operation, delete, place).await,
+        _ => {
+            let slot = slot(journal, operation, place);
+            let change = schema::Change::Operation(operation);
+            schema::change(run, journal, &change, &operation.fingerprint, slot, place).await
+        }
     }
-    Ok(report(journal, operation, place, started, None))
+}
+
+/// Where an operation captures what it does, if it does.
+fn slot(journal: &Journal, operation: &Operation, place: Place) -> Option<Slot> {
+    journal.progress.capture.filter(|_| operation.capture).map(|capture| capture.slot(place.index))
 }
 
 /// What the journal says of an operation, as a report; `ended` where it has not finished.
 pub fn report(
     journal: &Journal,
-    operation: &Operation,
+    task: &Task,
     place: Place,
     started: Instant,
     ended: Option<Outcome>,
 ) -> OperationReport {
-    let progress = journal
-        .progress
-        .operations
-        .get(place.index)
-        .cloned()
-        .unwrap_or_else(|| OperationProgress::new(&operation.fingerprint));
+    let progress =
+        journal.progress.operations.get(place.index).cloned().unwrap_or_else(|| OperationProgress::new(task.hash()));
     OperationReport {
         index: i64::try_from(place.index + 1).unwrap_or(i64::MAX),
-        kind: operation.kind().to_owned(),
-        collection: operation.collection.clone(),
+        kind: task.kind().to_owned(),
+        collection: task.collection().to_owned(),
         outcome: ended.or(progress.outcome).unwrap_or(Outcome::Interrupted),
         counts: progress.counts,
         chunks: progress.chunks,
         conflicts: progress.conflicts,
         seconds: started.elapsed().as_secs_f64(),
         note: progress.note,
-    }
-}
-
-/// A schema operation: noted as begun, which also proves the lease right before the command is sent, then
-/// carried out, then noted as finished. It describes an end state, so carrying it out again after a kill
-/// or a lost connection finds what stands.
-async fn schema(run: &mut Run, journal: &mut Journal, operation: &Operation, place: Place) -> Result<(), Halt> {
-    let reporter = run.reporter.clone();
-    let stop = run.stop.clone();
-    let mut patience = Patience::new(&reporter, &stop);
-    let mut progress = OperationProgress::new(&operation.fingerprint);
-    progress.begun = true;
-    let settled = loop {
-        journal.note(run, place.index, progress.clone(), Some(Position::Whole)).await?;
-        match settle(&run.server, operation).await {
-            Ok(settled) => break settled,
-            Err(SchemaError::Server(e)) if e.is_passing() => patience.wait(e).await?.map_err(Halt::from)?,
-            Err(error) => {
-                // Nothing of it stands, so the file may be mended and the run carried on.
-                progress.begun = false;
-                journal.note(run, place.index, progress, Some(Position::Whole)).await?;
-                return Err(match error {
-                    SchemaError::Server(e) => e.into(),
-                    SchemaError::Found(failure) => Halt::Failed(failure),
-                });
-            }
-        }
-    };
-    progress.outcome = Some(settled.outcome);
-    progress.note = settled.note;
-    Ok(journal.note(run, place.index, progress, None).await?)
-}
-
-async fn settle(server: &Server, operation: &Operation) -> Result<Settled, SchemaError> {
-    let name = operation.collection.as_str();
-    match &operation.action {
-        Action::CreateCollection { options } => collections::create(server, name, options).await,
-        Action::DropCollection => collections::drop_collection(server, name).await,
-        Action::ModifyCollection { options } => collections::modify(server, name, options).await,
-        Action::RenameCollection { to } => collections::rename(server, name, to).await,
-        Action::CreateIndex(index) => indexes::create(server, name, index).await,
-        Action::DropIndex(index) => indexes::drop_index(server, name, index).await,
-        Action::UpdateDocuments(_) | Action::InsertDocuments(_) | Action::DeleteDocuments(_) => {
-            Err(Failure::found("not a schema operation", "Report this as a defect.").into())
-        }
     }
 }

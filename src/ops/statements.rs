@@ -5,23 +5,99 @@ use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::Failure;
+use crate::capture::documents::{Does, Finds};
 use crate::run::chunks::{ChunkBody, Selection};
+use crate::run::id::Id;
 use crate::run::report::Counts;
-use crate::run::transaction::written;
+use crate::run::transaction::{majority, written};
 use crate::script::operation::{DeleteDocuments, UpdateDocuments};
 use crate::server::Server;
 use crate::server_error::ServerError;
 
+type FieldList = Vec<(&'static CStr, RawBson)>;
+
+/// What an `update` and a `delete` command have in common.
+struct Writing {
+    collection: String,
+    /// `collation` and `hint`, of the statement and of a `find` alike.
+    selecting: FieldList,
+    /// `let`, of the command and of a `find` alike.
+    variables: FieldList,
+    /// `comment`.
+    comment: FieldList,
+    hinted: bool,
+}
+
+impl Writing {
+    fn new(
+        collection: &str,
+        collation: Option<&Document>,
+        hint: Option<&Bson>,
+        variables: Option<&Document>,
+        comment: Option<&Bson>,
+    ) -> Result<Self, Failure> {
+        let mut writing = Self {
+            collection: collection.to_owned(),
+            selecting: Vec::new(),
+            variables: Vec::new(),
+            comment: Vec::new(),
+            hinted: hint.is_some(),
+        };
+        push_document(&mut writing.selecting, cstr!("collation"), collation)?;
+        push_value(&mut writing.selecting, cstr!("hint"), hint)?;
+        push_document(&mut writing.variables, cstr!("let"), variables)?;
+        push_value(&mut writing.comment, cstr!("comment"), comment)?;
+        Ok(writing)
+    }
+
+    /// Completes `statement` and sends it in `command`'s array `statements`.
+    async fn send(
+        &self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+        selection: &Selection,
+        verb: (&'static CStr, &'static CStr),
+        mut statement: RawDocumentBuf,
+        others: &FieldList,
+    ) -> Result<Document, ServerError> {
+        append_all(&mut statement, &self.selecting);
+        self.hint_along_id(&mut statement, selection);
+        let mut command = RawDocumentBuf::new();
+        command.append(verb.0, self.collection.as_str());
+        command.append(verb.1, std::iter::once(statement).collect::<RawArrayBuf>());
+        append_all(&mut command, &self.variables);
+        append_all(&mut command, &self.comment);
+        append_all(&mut command, others);
+        send(server, session, command).await
+    }
+
+    fn find(&self, selection: &Selection) -> RawDocumentBuf {
+        let mut command = rawdoc! {"find": self.collection.as_str(), "filter": selection.filter.clone()};
+        append_all(&mut command, &self.selecting);
+        self.hint_along_id(&mut command, selection);
+        append_all(&mut command, &self.variables);
+        command
+    }
+
+    /// Ranges are walked along `_id`, whatever index the planner would rather use; a hint of the operation's
+    /// own wins.
+    fn hint_along_id(&self, statement: &mut RawDocumentBuf, selection: &Selection) {
+        if selection.along_id && !self.hinted {
+            statement.append(cstr!("hint"), rawdoc! {"_id": 1});
+        }
+    }
+}
+
 /// The `update` command of an operation, all but its filter.
 pub struct Update {
-    collection: String,
+    writing: Writing,
     update: RawBson,
     multi: bool,
-    /// `upsert`, `arrayFilters`, `collation`, `hint` of the statement.
-    statement: Vec<(&'static CStr, RawBson)>,
-    /// `let`, `comment`, `bypassDocumentValidation` of the command.
-    command: Vec<(&'static CStr, RawBson)>,
-    hinted: bool,
+    /// `upsert` and `arrayFilters` of the statement.
+    statement: FieldList,
+    /// `bypassDocumentValidation` of the command.
+    command: FieldList,
+    upserted: Option<Id>,
 }
 
 impl Update {
@@ -38,21 +114,23 @@ impl Update {
             let filters = filters.iter().map(raw).collect::<Result<Vec<_>, _>>()?;
             statement.push((cstr!("arrayFilters"), RawBson::Array(filters.into_iter().collect::<RawArrayBuf>())));
         }
-        push_document(&mut statement, cstr!("collation"), update.collation.as_ref())?;
-        push_value(&mut statement, cstr!("hint"), update.hint.as_ref())?;
         let mut command = Vec::new();
-        push_document(&mut command, cstr!("let"), update.variables.as_ref())?;
-        push_value(&mut command, cstr!("comment"), update.comment.as_ref())?;
         if update.bypass_document_validation {
             command.push((cstr!("bypassDocumentValidation"), RawBson::Boolean(true)));
         }
         Ok(Self {
-            collection: collection.to_owned(),
+            writing: Writing::new(
+                collection,
+                update.collation.as_ref(),
+                update.hint.as_ref(),
+                update.variables.as_ref(),
+                update.comment.as_ref(),
+            )?,
             update: raw_value(&update.update)?,
             multi: update.multi,
             statement,
             command,
-            hinted: update.hint.is_some(),
+            upserted: None,
         })
     }
 }
@@ -66,11 +144,11 @@ impl ChunkBody for Update {
     ) -> Result<Counts, ServerError> {
         let mut statement = rawdoc! {"q": selection.filter.clone(), "u": self.update.clone(), "multi": self.multi};
         append_all(&mut statement, &self.statement);
-        hint_along_id(&mut statement, selection, self.hinted);
-        let mut command = rawdoc! {"update": self.collection.as_str(), "updates": [statement]};
-        append_all(&mut command, &self.command);
-        let reply = send(server, session, command).await?;
-        let upserted = reply.get_array("upserted").map_or(0, |all| i64::try_from(all.len()).unwrap_or(i64::MAX));
+        let verb = (cstr!("update"), cstr!("updates"));
+        let reply = self.writing.send(server, session, selection, verb, statement, &self.command).await?;
+        let made = reply.get_array("upserted").ok().and_then(|all| all.first()).and_then(Bson::as_document);
+        self.upserted = made.and_then(|made| made.get("_id")).and_then(id);
+        let upserted = i64::from(made.is_some());
         Ok(Counts {
             matched: written(&reply) - upserted,
             modified: reply.get_i32("nModified").map_or(0, i64::from),
@@ -80,12 +158,35 @@ impl ChunkBody for Update {
     }
 }
 
+impl Finds for Update {
+    fn collection(&self) -> &str {
+        &self.writing.collection
+    }
+
+    fn find(&self, selection: &Selection) -> RawDocumentBuf {
+        let mut find = self.writing.find(selection);
+        if !self.multi {
+            find.append(cstr!("limit"), 1);
+        }
+        find
+    }
+
+    fn does(&self) -> Does {
+        if self.multi { Does::Update } else { Does::UpdateOne }
+    }
+
+    fn upserted(&self) -> Option<Id> {
+        self.upserted.clone()
+    }
+}
+
+fn id(value: &Bson) -> Option<Id> {
+    Id::of(&RawDocumentBuf::try_from(&bson::doc! {"_id": value.clone()}).ok()?)
+}
+
 /// The `delete` command of an operation, all but its filter.
 pub struct Delete {
-    collection: String,
-    statement: Vec<(&'static CStr, RawBson)>,
-    command: Vec<(&'static CStr, RawBson)>,
-    hinted: bool,
+    writing: Writing,
 }
 
 impl Delete {
@@ -94,12 +195,8 @@ impl Delete {
     /// # Errors
     /// Where a value cannot be encoded.
     pub fn new(collection: &str, delete: &DeleteDocuments) -> Result<Self, Failure> {
-        let mut statement = Vec::new();
-        push_document(&mut statement, cstr!("collation"), delete.collation.as_ref())?;
-        push_value(&mut statement, cstr!("hint"), delete.hint.as_ref())?;
-        let mut command = Vec::new();
-        push_value(&mut command, cstr!("comment"), delete.comment.as_ref())?;
-        Ok(Self { collection: collection.to_owned(), statement, command, hinted: delete.hint.is_some() })
+        let (collation, hint, comment) = (delete.collation.as_ref(), delete.hint.as_ref(), delete.comment.as_ref());
+        Ok(Self { writing: Writing::new(collection, collation, hint, None, comment)? })
     }
 }
 
@@ -110,46 +207,45 @@ impl ChunkBody for Delete {
         session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let mut statement = rawdoc! {"q": selection.filter.clone(), "limit": 0};
-        append_all(&mut statement, &self.statement);
-        hint_along_id(&mut statement, selection, self.hinted);
-        let mut command = rawdoc! {"delete": self.collection.as_str(), "deletes": [statement]};
-        append_all(&mut command, &self.command);
-        let reply = send(server, session, command).await?;
+        let statement = rawdoc! {"q": selection.filter.clone(), "limit": 0};
+        let verb = (cstr!("delete"), cstr!("deletes"));
+        let reply = self.writing.send(server, session, selection, verb, statement, &Vec::new()).await?;
         Ok(Counts { deleted: written(&reply), ..Counts::default() })
     }
 }
 
-fn append_all(document: &mut RawDocumentBuf, fields: &[(&'static CStr, RawBson)]) {
+impl Finds for Delete {
+    fn collection(&self) -> &str {
+        &self.writing.collection
+    }
+
+    fn find(&self, selection: &Selection) -> RawDocumentBuf {
+        self.writing.find(selection)
+    }
+
+    fn does(&self) -> Does {
+        Does::Delete
+    }
+
+    fn upserted(&self) -> Option<Id> {
+        None
+    }
+}
+
+fn append_all(document: &mut RawDocumentBuf, fields: &FieldList) {
     for (key, value) in fields {
         document.append(*key, value.clone());
     }
 }
 
-/// Ranges are walked along `_id`, whatever index the planner would rather use; a hint of the operation's
-/// own wins.
-fn hint_along_id(statement: &mut RawDocumentBuf, selection: &Selection, hinted: bool) {
-    if selection.along_id && !hinted {
-        statement.append(cstr!("hint"), rawdoc! {"_id": 1});
-    }
-}
-
-fn push_value(
-    fields: &mut Vec<(&'static CStr, RawBson)>,
-    key: &'static CStr,
-    value: Option<&Bson>,
-) -> Result<(), Failure> {
+fn push_value(fields: &mut FieldList, key: &'static CStr, value: Option<&Bson>) -> Result<(), Failure> {
     if let Some(value) = value {
         fields.push((key, raw_value(value)?));
     }
     Ok(())
 }
 
-fn push_document(
-    fields: &mut Vec<(&'static CStr, RawBson)>,
-    key: &'static CStr,
-    document: Option<&Document>,
-) -> Result<(), Failure> {
+fn push_document(fields: &mut FieldList, key: &'static CStr, document: Option<&Document>) -> Result<(), Failure> {
     if let Some(document) = document {
         fields.push((key, RawBson::Document(raw(document)?)));
     }
@@ -166,7 +262,7 @@ pub async fn send(
     mut command: RawDocumentBuf,
 ) -> Result<Document, ServerError> {
     if session.is_none() {
-        command.append(cstr!("writeConcern"), rawdoc! {"w": "majority"});
+        command.append(cstr!("writeConcern"), majority());
     }
     server.run_raw(command, session).await
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Run;
 use super::id::Id;
 use super::journal::{Journal, Refused};
-use super::patience::Patience;
+use super::patience::{Patience, patiently};
 use super::progress::{OperationProgress, Position};
 use super::report::Counts;
 use super::transaction::Body;
@@ -34,6 +34,7 @@ const FIRST: usize = 1_000;
 const FIRST_BYTES: i64 = 16 * 1024 * 1024;
 /// How long one document may stay contended.
 const CONTENTION_LIMIT: Duration = Duration::from_secs(120);
+
 /// The documents that one write is about.
 #[derive(Debug, Clone)]
 pub struct Selection {
@@ -41,6 +42,24 @@ pub struct Selection {
     pub filter: RawDocumentBuf,
     /// Whether the index on `_id` is the way to them.
     pub along_id: bool,
+    /// The part of the collection that they lie in, where that is a range of `_id`s.
+    pub bounds: Option<RawDocumentBuf>,
+    /// How many documents that part has, about.
+    pub documents: usize,
+    /// How many chunks of the operation came before.
+    pub chunk: i64,
+}
+
+impl Selection {
+    /// Everything that `filter` selects, at once.
+    pub fn whole(filter: RawDocumentBuf) -> Self {
+        Self { filter, along_id: false, bounds: None, documents: usize::MAX, chunk: 0 }
+    }
+
+    /// A number that grows from chunk to chunk of the operation, also where a chunk may run twice.
+    pub fn number(&self, atomic: bool) -> i64 {
+        if atomic { self.chunk } else { bson::DateTime::now().timestamp_millis() }
+    }
 }
 
 /// What is done to the documents of a selection.
@@ -74,18 +93,6 @@ impl<B: ChunkBody> Body for Selected<'_, B> {
     }
 }
 
-/// Reads again while the primary is away.
-macro_rules! patiently {
-    ($patience:expr, $read:expr) => {
-        loop {
-            match $read.await {
-                Ok(value) => break value,
-                Err(e) => $patience.wait(e).await?.map_err(Refused::Server)?,
-            }
-        }
-    };
-}
-
 /// Works through `scope` with `body` as operation `index` (from 0) of `operations`, from where the journal
 /// says, and leaves the operation's last entry to its caller.
 ///
@@ -106,34 +113,54 @@ pub async fn work_through<B: ChunkBody>(
     let (upper, mut progress) = match resume(journal, index) {
         Some((upper, progress)) => (upper, progress),
         None => {
-            let Some(upper) = patiently!(patience, last_id(&run.server, &scope.collection)) else {
-                return Ok(());
+            let upper = match &scope.bounds {
+                Some((_, upper)) => upper.clone(),
+                None => match patiently!(patience, last_id(&run.server, &scope.collection)).map_err(Refused::Server)? {
+                    Some(upper) => upper,
+                    None => return Ok(()),
+                },
             };
             let mut progress = OperationProgress::new(hash);
             // Without transactions a chunk may be done before its entry is made.
             progress.begun = !scope.atomic;
             journal
-                .note(run, index, progress.clone(), Some(Position::Ids { upper: upper.clone(), after: None }))
+                .note(
+                    run,
+                    index,
+                    progress.clone(),
+                    Some(Position::Ids {
+                        upper: upper.clone(),
+                        after: scope.bounds.as_ref().map(|(after, _)| after.clone()),
+                    }),
+                )
                 .await?;
             (upper, progress)
         }
     };
-    let mut matching = patiently!(patience, matching(&run.server, scope, &upper, after(journal)));
+    let mut matching =
+        patiently!(patience, matching(&run.server, scope, &upper, after(journal))).map_err(Refused::Server)?;
     if matching.remaining == 0 {
         return Ok(());
     }
-    let total = progress.counts.documents() + matching.remaining;
-    let mut size = Size::new(matching.average_bytes);
+    let total = scope.total.unwrap_or(progress.counts.documents() + matching.remaining);
+    let mut size = Size::new(matching.average_bytes, scope.weight);
     let mut contended_since: Option<Instant> = None;
     loop {
         run.safe_point()?;
         let at = after(journal);
         let next =
-            patiently!(patience, matching.windows.next(&run.server, scope, at.as_ref(), &upper, size.documents()));
+            patiently!(patience, matching.windows.next(&run.server, scope, at.as_ref(), &upper, size.documents()))
+                .map_err(Refused::Server)?;
         let Some(window) = next else { return Ok(()) };
         let started = Instant::now();
         let position = Position::Ids { upper: upper.clone(), after: window.through().cloned() };
-        let selection = Selection { filter: window.select(&scope.filter), along_id: true };
+        let selection = Selection {
+            filter: window.select(&scope.filter),
+            along_id: true,
+            bounds: window.bounds(),
+            documents: size.documents(),
+            chunk: progress.chunks,
+        };
         let mut selected = Selected { body, selection };
         let entry = |counts: Counts| {
             let mut operation = progress.clone();
@@ -180,9 +207,11 @@ fn is_contention(error: &ServerError) -> bool {
         || (error.transient_transaction && !error.is_passing())
 }
 
-/// More than the server can hold in one transaction.
+/// More than the server can hold in one transaction, or a command's list of `_id`s in one document.
 fn is_too_large(error: &ServerError) -> bool {
-    error.is(codes::TRANSACTION_TOO_LARGE) || error.is(codes::TRANSACTION_TOO_LARGE_FOR_CACHE)
+    [codes::TRANSACTION_TOO_LARGE, codes::TRANSACTION_TOO_LARGE_FOR_CACHE, codes::BSON_OBJECT_TOO_LARGE]
+        .iter()
+        .any(|code| error.is(*code))
 }
 
 fn after(journal: &Journal) -> Option<Id> {
@@ -202,27 +231,30 @@ fn resume(journal: &Journal, index: usize) -> Option<(Id, OperationProgress)> {
 
 /// How many documents the next chunk has.
 #[derive(Debug)]
-struct Size(usize);
+struct Size {
+    documents: usize,
+    largest: usize,
+}
 
 impl Size {
-    fn new(average_bytes: i64) -> Self {
+    fn new(average_bytes: i64, weight: usize) -> Self {
         let fitting = usize::try_from(FIRST_BYTES / average_bytes.max(1)).unwrap_or(FIRST);
-        Self(fitting.clamp(1, FIRST))
+        Self { documents: fitting.clamp(1, (FIRST / weight).max(1)), largest: (LARGEST / weight).max(1) }
     }
 
     fn documents(&self) -> usize {
-        self.0
+        self.documents
     }
 
     /// Aims at [`TARGET`], by at most four times more or half as many: one slow chunk is not the rule.
     fn took(&mut self, elapsed: Duration) {
         let ratio = TARGET.as_secs_f64() / elapsed.as_secs_f64().max(0.001);
-        let wanted = self.0 as f64 * ratio.clamp(0.5, 4.0);
-        self.0 = (wanted.ceil() as usize).clamp(1, LARGEST);
+        let wanted = self.documents as f64 * ratio.clamp(0.5, 4.0);
+        self.documents = (wanted.ceil() as usize).clamp(1, self.largest);
     }
 
     fn halve(&mut self) {
-        self.0 = (self.0 / 2).max(1);
+        self.documents = (self.documents / 2).max(1);
     }
 }
 
@@ -232,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_chunk_finds_its_size() {
-        let mut size = Size::new(350);
+        let mut size = Size::new(350, 1);
         assert_eq!(size.documents(), FIRST);
         for _ in 0..20 {
             size.took(Duration::from_millis(20));
@@ -242,8 +274,8 @@ mod tests {
             size.took(Duration::from_secs(5));
         }
         assert_eq!(size.documents(), 1);
-        assert_eq!(Size::new(16 * 1024 * 1024).documents(), 1);
-        let mut size = Size::new(0);
+        assert_eq!(Size::new(16 * 1024 * 1024, 1).documents(), 1);
+        let mut size = Size::new(0, 1);
         for _ in 0..40 {
             size.halve();
         }

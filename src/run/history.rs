@@ -44,6 +44,7 @@ pub fn entry(run: &Run, id: &str, event: &str, report: Option<&MigrationReport>,
     if let Some(report) = report {
         entry.insert("name", &report.name);
         entry.insert("direction", report.direction.as_str());
+        entry.insert("exact", report.exact);
         entry.insert("resumed", report.resumed);
         entry.insert("duration_ms", milliseconds(report.seconds));
         if let Ok(operations) = bson::serialize_to_bson(&report.operations) {

@@ -3,9 +3,25 @@
 
 use bson::{RawDocument, RawDocumentBuf};
 
+use crate::raw::{Builder, Element, elements, first};
+
 /// An `_id`, kept as the document `{"_id": …}` that the server answered with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Id(RawDocumentBuf);
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Id {}
+
+impl std::hash::Hash for Id {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
 
 /// Length, type byte and the name `_id` with its NUL come before the value. Source: the BSON specification.
 const TYPE_AT: usize = 4;
@@ -18,6 +34,31 @@ impl Id {
         (bytes.get(TYPE_AT + 1..VALUE_AT) == Some(b"_id\0")).then(|| Self(document.to_owned()))
     }
 
+    /// The `_id` of a stored document.
+    pub fn of_stored(document: &RawDocument) -> Option<Self> {
+        // The server stores it in front.
+        Self::from_element(&first(document.as_bytes())?)
+    }
+
+    /// The `_id` of a document that was not stored yet, wherever in it.
+    pub fn of_any(document: &RawDocument) -> Option<Self> {
+        elements(document.as_bytes())?.iter().find_map(Self::from_element)
+    }
+
+    /// The `_id` that an element named so holds.
+    pub fn from_element(element: &Element<'_>) -> Option<Self> {
+        (element.name == b"_id").then(|| {
+            let mut id = Builder::default();
+            id.push_element(element);
+            Self(id.finish())
+        })
+    }
+
+    /// Its bytes, to tell one from another.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// `{"_id": …}`.
     pub fn document(&self) -> RawDocumentBuf {
         self.0.clone()
@@ -25,7 +66,9 @@ impl Id {
 
     /// `{name: …}`.
     pub fn keyed(&self, name: &str) -> RawDocumentBuf {
-        document_of(|bytes| self.push(bytes, name))
+        let mut document = Builder::default();
+        self.push(&mut document, name);
+        document.finish()
     }
 
     /// Whether both are of one type of which every value between them is, too: ObjectIds, texts, dates, or
@@ -43,38 +86,19 @@ impl Id {
     }
 
     /// `{"$in": […]}` of all of them.
-    pub fn any_of(ids: &[Self]) -> RawDocumentBuf {
-        let array = document_of(|bytes| {
-            for (index, id) in ids.iter().enumerate() {
-                id.push(bytes, &index.to_string());
-            }
-        });
-        document_of(|bytes| {
-            // 4 is the type of an array.
-            bytes.push(4);
-            bytes.extend_from_slice(b"$in\0");
-            bytes.extend_from_slice(array.as_bytes());
-        })
+    pub fn any_of<'a>(ids: impl IntoIterator<Item = &'a Self>) -> RawDocumentBuf {
+        const ARRAY: u8 = 4;
+        let mut array = Builder::default();
+        ids.into_iter().enumerate().for_each(|(index, id)| id.push(&mut array, &index.to_string()));
+        let mut document = Builder::default();
+        document.push(ARRAY, b"$in", array.finish().as_bytes());
+        document.finish()
     }
 
-    fn push(&self, bytes: &mut Vec<u8>, name: &str) {
+    fn push(&self, document: &mut Builder, name: &str) {
         let own = self.0.as_bytes();
-        bytes.push(own[TYPE_AT]);
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(&own[VALUE_AT..own.len() - 1]);
+        document.push(own[TYPE_AT], name.as_bytes(), &own[VALUE_AT..own.len() - 1]);
     }
-}
-
-/// A document of the elements that `fill` writes.
-fn document_of(fill: impl FnOnce(&mut Vec<u8>)) -> RawDocumentBuf {
-    let mut bytes = vec![0; 4];
-    fill(&mut bytes);
-    bytes.push(0);
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    bytes[..4].copy_from_slice(&length.to_le_bytes());
-    // Length and closing NUL, all that is checked, are right by construction.
-    RawDocumentBuf::from_bytes(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -97,7 +121,7 @@ mod tests {
             let literal = RawDocumentBuf::try_from(&doc! {"$literal": value.clone()}).expect("encodes");
             assert_eq!(id.keyed("$literal"), literal);
             let any = RawDocumentBuf::try_from(&doc! {"$in": [value.clone(), 1]}).expect("encodes");
-            assert_eq!(Id::any_of(&[id.clone(), self::id(1)]), any);
+            assert_eq!(Id::any_of([&id, &self::id(1)]), any);
             assert_eq!(id, self::id(value));
         }
         assert_eq!(Id::of(&rawdoc! {"other": 1}), None);

@@ -59,13 +59,30 @@ impl Journal {
         operation: OperationProgress,
         position: Option<Position>,
     ) -> Result<()> {
+        self.note_with(run, index, &mut NoWork, operation, position).await
+    }
+
+    /// [`note`](Self::note) together with a small piece of work that may be repeated: in one transaction where
+    /// there are transactions, else right before it.
+    ///
+    /// # Errors
+    /// As [`note`](Self::note).
+    pub async fn note_with<W: Body<Output = ()>>(
+        &mut self,
+        run: &mut Run,
+        index: usize,
+        work: &mut W,
+        operation: OperationProgress,
+        position: Option<Position>,
+    ) -> Result<()> {
+        let atomic = W::WRITES && run.server.transactions();
         // Once the work is done it must be recorded, however long the primary is away.
         let stop = if operation.outcome.is_some() { Stop::new() } else { run.stop.clone() };
         let reporter = run.reporter.clone();
         let mut patience = Patience::new(&reporter, &stop);
         loop {
             let entry = |()| (operation.clone(), position.clone());
-            match self.advance(run, index, false, &mut NoWork, entry).await {
+            match self.advance(run, index, atomic, work, entry).await {
                 Ok(()) => return Ok(()),
                 Err(Refused::Run(e)) => return Err(e),
                 Err(Refused::Server(e)) => patience.wait(e).await?.map_err(Error::server("Writing the ledger"))?,
@@ -146,6 +163,7 @@ struct NoWork;
 
 impl Body for NoWork {
     type Output = ();
+    const WRITES: bool = false;
 
     async fn write(&mut self, _: &Server, _: Option<&mut ClientSession>) -> Result<Option<()>, ServerError> {
         Ok(Some(()))

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
-use super::patience::Patience;
+use super::patience::{Patience, patiently};
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
@@ -220,12 +220,7 @@ fn unreadable(lock: Document) -> Error {
 
 async fn read_patiently(server: &Server, reporter: &Reporter, stop: &Stop) -> Result<Option<Document>> {
     let mut patience = Patience::new(reporter, stop);
-    loop {
-        match read(server).await {
-            Ok(lock) => return Ok(lock),
-            Err(e) => patience.wait(e).await?.map_err(Error::server("Reading the lock"))?,
-        }
-    }
+    patiently!(patience, read(server)).map_err(Error::server("Reading the lock"))
 }
 
 /// Takes the lease if it is free, expired, or `dead_run`'s, and returns the lock as it then stands.
@@ -293,24 +288,14 @@ async fn fence(
         "updates": [{"q": {"_id": "lock", "owner.run": run}, "u": {"$set": {"retired": []}}}],
         "writeConcern": {"w": "majority"},
     };
-    loop {
-        match server.run(command.clone(), None).await {
-            Ok(_) => return Ok(()),
-            Err(e) => patience.wait(e).await?.map_err(Error::server("Taking over the lock"))?,
-        }
-    }
+    patiently!(patience, server.run(command.clone(), None)).map(drop).map_err(Error::server("Taking over the lock"))
 }
 
 /// Raises the fencing token in the record of every unfinished migration.
 async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
     let command = with_majority(raise_token_command(token));
     let mut patience = Patience::new(reporter, stop);
-    loop {
-        match server.run(command.clone(), None).await {
-            Ok(_) => return Ok(()),
-            Err(e) => patience.wait(e).await?.map_err(Error::server("Fencing the earlier run"))?,
-        }
-    }
+    patiently!(patience, server.run(command.clone(), None)).map(drop).map_err(Error::server("Fencing the earlier run"))
 }
 
 /// The command that raises the fencing token in the record of every unfinished migration.

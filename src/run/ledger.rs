@@ -56,12 +56,18 @@ pub async fn read_one(server: &Server, id: &str) -> Result<Option<Record>> {
     Ok(found.first().map(Record::parse))
 }
 
-/// Writes that a migration's script begins, or is carried on, in one transaction with the proof of the
-/// lease.
+/// Writes that a migration's script begins with `fresh` progress, or is carried on, in one transaction with
+/// the proof of the lease and with the `header` of what it captures.
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the server's.
-pub async fn begin(run: &mut Run, step: &Step, direction: Direction) -> Result<()> {
+pub async fn begin(
+    run: &mut Run,
+    step: &Step,
+    direction: Direction,
+    fresh: &Progress,
+    header: Option<Document>,
+) -> Result<()> {
     let status = match direction {
         Direction::Up => Status::Applying,
         Direction::Down => Status::RollingBack,
@@ -71,8 +77,16 @@ pub async fn begin(run: &mut Run, step: &Step, direction: Direction) -> Result<(
         "token": run.lease.token(),
         "run": run.entry(),
     };
+    let mut push = Document::new();
     if step.resume.is_none() {
-        set.insert("progress", Progress::fresh(direction));
+        set.insert("progress", fresh.fresh());
+        // The captures of every run since the migration was last not applied; null for one without.
+        let capture = fresh.capture.map_or(Bson::Null, |capture| Bson::ObjectId(capture.0));
+        match (direction, step.exact) {
+            (Direction::Up, _) => drop(set.insert("captures", [capture])),
+            (Direction::Down, false) => drop(push.insert("captures", capture)),
+            (Direction::Down, true) => {}
+        }
     }
     if direction == Direction::Up {
         set.insert("name", &step.name);
@@ -81,20 +95,25 @@ pub async fn begin(run: &mut Run, step: &Step, direction: Direction) -> Result<(
         set.insert("down_script", &step.down_text);
         set.insert("checksum", &step.checksum);
     }
+    let mut change = doc! {
+        "$set": set,
+        "$unset": {"error": ""},
+        "$setOnInsert": {"created_at": DateTime::now(), "applied_at": null, "rolled_back_at": null},
+    };
+    if !push.is_empty() {
+        change.insert("$push", push);
+    }
     let update = doc! {
         "update": COLLECTION,
         "updates": [{
             "q": {"_id": &step.id},
-            "u": {
-                "$set": set,
-                "$unset": {"error": ""},
-                "$setOnInsert": {"created_at": DateTime::now(), "applied_at": null, "rolled_back_at": null},
-            },
+            "u": change,
             "upsert": true,
         }],
     };
     let proof = run.lease.proof();
-    if run.write_together(proof, vec![update]).await.map_err(Error::server("Writing the ledger"))? {
+    let others = std::iter::once(update).chain(header).collect();
+    if run.write_together(proof, others).await.map_err(Error::server("Writing the ledger"))? {
         Ok(())
     } else {
         Err(run.lease_lost())
@@ -105,7 +124,7 @@ pub async fn begin(run: &mut Run, step: &Step, direction: Direction) -> Result<(
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the server's.
-pub async fn finish(run: &mut Run, id: &str, direction: Direction, report: &MigrationReport) -> Result<()> {
+pub async fn finish(run: &mut Run, step: &Step, direction: Direction, report: &MigrationReport) -> Result<()> {
     let (status, date) = match direction {
         Direction::Up => (Status::Applied, "applied_at"),
         Direction::Down => (Status::RolledBack, "rolled_back_at"),
@@ -114,8 +133,13 @@ pub async fn finish(run: &mut Run, id: &str, direction: Direction, report: &Migr
     if direction == Direction::Up {
         set.insert("rolled_back_at", Bson::Null);
     }
-    let update = doc! {"$set": set, "$unset": {"progress": "", "error": ""}, "$currentDate": {date: true}};
-    close(run, id, direction, update, status.as_str(), report, None).await
+    let mut unset = doc! {"progress": "", "error": ""};
+    if step.exact {
+        // They are undone; what they hold stays until it is purged.
+        unset.insert("captures", "");
+    }
+    let update = doc! {"$set": set, "$unset": unset, "$currentDate": {date: true}};
+    close(run, &step.id, direction, update, status.as_str(), report, None).await
 }
 
 /// Writes that a migration's script failed, in one transaction with its history.

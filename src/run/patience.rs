@@ -15,6 +15,26 @@ const LIMIT: Duration = Duration::from_secs(120);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Makes an attempt again and again while `$patience` says so; the answer is its last result. Returns from the
+/// surrounding function when asked to stop meanwhile.
+///
+/// A macro, for what an attempt borrows: an asynchronous closure could not be sent to another thread.
+macro_rules! patiently {
+    ($patience:expr, $attempt:expr) => {
+        loop {
+            match $attempt.await {
+                Ok(value) => break Ok(value),
+                Err(error) => {
+                    if let Err(error) = $patience.wait(error).await? {
+                        break Err(error);
+                    }
+                }
+            }
+        }
+    };
+}
+pub(crate) use patiently;
+
 /// Patience for one command: call [`wait`](Self::wait) with each error and try again while it says so.
 pub struct Patience<'a> {
     reporter: &'a Reporter,

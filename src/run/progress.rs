@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Id;
 use super::report::{Counts, Direction, Outcome};
+use super::slot::Capture;
 
 /// How far one script is.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,10 @@ pub struct Progress {
     pub operations: Vec<OperationProgress>,
     /// Where the unfinished operation is.
     pub position: Option<Position>,
+    /// Where it captures what it does, if it does.
+    pub capture: Option<Capture>,
+    /// Whether it undoes captures instead of running the script.
+    pub exact: bool,
 }
 
 /// How far one operation is.
@@ -114,8 +119,8 @@ impl Position {
 
 impl Progress {
     /// Nothing done yet.
-    pub fn new(direction: Direction) -> Self {
-        Self { direction, seq: 0, operations: Vec::new(), position: None }
+    pub fn new(direction: Direction, capture: Option<Capture>, exact: bool) -> Self {
+        Self { direction, seq: 0, operations: Vec::new(), position: None, capture, exact }
     }
 
     /// Operations finished.
@@ -133,8 +138,14 @@ impl Progress {
     }
 
     /// As a ledger record that begins has it.
-    pub fn fresh(direction: Direction) -> Document {
-        doc! {"direction": direction.as_str(), "seq": 0_i64, "operations": []}
+    pub fn fresh(&self) -> Document {
+        doc! {
+            "direction": self.direction.as_str(),
+            "seq": 0_i64,
+            "operations": [],
+            "capture": self.capture.map(|capture| capture.0),
+            "exact": self.exact,
+        }
     }
 
     /// Reads what [`fresh`](Self::fresh) and [`Journal::advance`](super::journal::Journal::advance) write.
@@ -164,6 +175,8 @@ impl Progress {
             seq: raw.get_i64("seq").map_err(|_| "progress.seq is no 64-bit number")?,
             operations,
             position,
+            capture: raw.get_object_id("capture").ok().map(Capture),
+            exact: raw.get_bool("exact").unwrap_or(false),
         };
         let unfinished = progress.operations.len() - progress.finished();
         let last_open = progress.operations.last().is_some_and(|last| last.outcome.is_none());

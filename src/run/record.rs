@@ -5,6 +5,7 @@ use bson::{Bson, DateTime, RawDocumentBuf};
 
 use super::progress::{Position, Progress};
 use super::report::Direction;
+use super::slot::Capture;
 use crate::migration::{Source, checksum};
 use crate::script::operation::Action;
 use crate::server_error::show;
@@ -69,6 +70,8 @@ pub struct Record {
     pub error: Option<String>,
     /// Why the document cannot be relied on.
     pub problem: Option<String>,
+    /// What its runs captured since it was last not applied, oldest first; `None` for a run without.
+    pub captures: Vec<Option<Capture>>,
     /// Whether its `_id` is no text, so that no migration can have written it.
     pub odd_id: bool,
 }
@@ -124,6 +127,10 @@ impl Record {
             id,
             status,
             progress,
+            captures: raw
+                .get_array("captures")
+                .map(|all| all.into_iter().map(|item| item.ok()?.as_object_id().map(Capture)).collect())
+                .unwrap_or_default(),
             odd_id: !matches!(raw.get("_id"), Ok(Some(value)) if value.as_str().is_some()),
             problem,
         }
@@ -153,6 +160,9 @@ impl Record {
 
 /// The unfinished operation whose position, in the script that the record keeps, cannot be its own.
 fn misplaced(raw: &RawDocumentBuf, progress: &Progress) -> Option<String> {
+    if progress.exact {
+        return None;
+    }
     let text = raw.get_str(if progress.direction == Direction::Up { "up_script" } else { "down_script" }).ok()?;
     let index = progress.operations.len().checked_sub(1)?;
     let under_way = progress.operations.get(index).filter(|last| last.outcome.is_none() && last.begun)?;

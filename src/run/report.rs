@@ -1,9 +1,7 @@
 //! What a verb did, for people and programs.
 
-use bson::DateTime;
 use serde::{Deserialize, Serialize};
 
-use crate::holder::Holder;
 use crate::source::Ignored;
 
 /// Which script of a migration runs.
@@ -36,12 +34,52 @@ pub struct Counts {
     pub inserted: i64,
     pub deleted: i64,
     pub upserted: i64,
+    /// Of an exact rollback.
+    #[serde(skip_serializing_if = "Undone::is_nothing")]
+    pub undone: Undone,
+}
+
+/// Documents an exact rollback dealt with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Undone {
+    /// As they were before the migration.
+    pub restored: i64,
+    /// As they were before, with what was changed in other fields since.
+    pub restored_with_edits: i64,
+    /// Removed by somebody since; they stay so.
+    pub gone: i64,
+    /// Made by somebody since, in a collection that the migration had made; they stay.
+    pub made_since: i64,
+    /// With a field, or as a whole, changed since in what the migration had changed; that stays.
+    pub conflicts: i64,
+}
+
+impl Undone {
+    /// Whether there is nothing to tell.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn documents(&self) -> i64 {
+        self.restored + self.restored_with_edits + self.gone + self.conflicts
+    }
+}
+
+impl std::ops::AddAssign for Undone {
+    fn add_assign(&mut self, other: Self) {
+        self.restored += other.restored;
+        self.restored_with_edits += other.restored_with_edits;
+        self.gone += other.gone;
+        self.made_since += other.made_since;
+        self.conflicts += other.conflicts;
+    }
 }
 
 impl Counts {
     /// Documents written or found as they should be: how far the operation is.
     pub fn documents(&self) -> i64 {
-        self.matched + self.inserted + self.deleted
+        self.matched + self.inserted + self.deleted + self.undone.documents()
     }
 }
 
@@ -52,6 +90,7 @@ impl std::ops::AddAssign for Counts {
         self.inserted += other.inserted;
         self.deleted += other.deleted;
         self.upserted += other.upserted;
+        self.undone += other.undone;
     }
 }
 
@@ -123,10 +162,37 @@ pub struct MigrationReport {
     pub resumed: bool,
     /// How long this run worked on it.
     pub seconds: f64,
+    /// Whether captures were undone instead of running the script.
+    pub exact: bool,
     /// The operations this run reached.
     pub operations: Vec<OperationReport>,
+    /// Of an exact rollback: what became of the documents, collection by collection.
+    pub undone: Vec<CollectionUndone>,
+    /// Of a rollback by script: documents that the down script was to change and the up script had not touched.
+    pub beyond: Vec<Beyond>,
     /// Why it failed.
     pub error: Option<String>,
+}
+
+/// What an exact rollback did in one collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CollectionUndone {
+    /// The collection.
+    pub collection: String,
+    /// Its documents.
+    #[serde(flatten)]
+    pub documents: Undone,
+}
+
+/// Documents that an operation of a down script was to change although the up script had not touched them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Beyond {
+    /// The operation's number, from 1.
+    pub index: i64,
+    /// The collection.
+    pub collection: String,
+    /// How many; `None` where nothing was captured that would tell.
+    pub documents: Option<i64>,
 }
 
 /// What `apply` or `rollback` did.
@@ -140,94 +206,4 @@ pub struct RunReport {
     pub migrations: Vec<MigrationReport>,
     /// Files in the migrations directory that are none.
     pub ignored: Vec<Ignored>,
-}
-
-/// One migration in `status`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MigrationStatus {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
-    /// Its status, as the ledger has it; `pending` where the ledger has none.
-    pub status: String,
-    /// The file it comes from.
-    pub file: Option<String>,
-    /// When the ledger's record was made.
-    pub created_at: Option<DateTime>,
-    /// When it was applied last.
-    pub applied_at: Option<DateTime>,
-    /// When it was rolled back last.
-    pub rolled_back_at: Option<DateTime>,
-    /// Whether it is pending although one that sorts after it is applied.
-    pub out_of_order: bool,
-    /// Whether its file says something else than what was applied.
-    pub changed: bool,
-    /// What else there is to say.
-    pub note: Option<String>,
-    /// Why it failed.
-    pub error: Option<String>,
-}
-
-/// What `status` tells.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StatusReport {
-    /// The database.
-    pub database: String,
-    /// Whether the server has transactions; without them large operations are at-least-once.
-    pub transactions: bool,
-    /// All migrations, whatever their state.
-    pub total: i64,
-    /// How many are in each state.
-    #[serde(flatten)]
-    pub by_status: ByStatus,
-    /// The migrations in the order they apply.
-    pub migrations: Vec<MigrationStatus>,
-    /// Files in the migrations directory that are none.
-    pub ignored: Vec<Ignored>,
-    /// Who holds the lock.
-    pub lock: Option<Holder>,
-}
-
-/// Numbers of migrations in each state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
-pub struct ByStatus {
-    pub applied: i64,
-    pub pending: i64,
-    pub rolled_back: i64,
-    pub failed: i64,
-    pub applying: i64,
-    pub rolling_back: i64,
-}
-
-/// What `mark` did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MarkReport {
-    /// The migration's id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Its status before.
-    pub before: String,
-    /// Its status now.
-    pub after: String,
-}
-
-/// What `unlock` did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct UnlockReport {
-    /// Whether there was a lock to break.
-    pub broken: bool,
-    /// Who held it.
-    pub owner: Option<Holder>,
-}
-
-/// What `register` did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RegisterReport {
-    /// The new migration's id.
-    pub id: String,
 }

@@ -1,17 +1,24 @@
-//! A script to run.
+//! A script to run, or captures to undo: a list of tasks, taken through one after the other.
+
+use bson::Document;
 
 use super::progress::Progress;
-use crate::script::Script;
+use super::slot::Slot;
+use crate::script::{Operation, Script};
 
-/// A script to run, with everything the ledger is to know.
+/// What to run, with everything the ledger is to know.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct Step {
     pub id: String,
     pub name: String,
     pub description: String,
-    /// What to run.
-    pub script: Script,
+    /// What to do, in order.
+    pub tasks: Vec<Task>,
+    /// Whether the tasks undo captures.
+    pub exact: bool,
+    /// Whether what it does is captured, where it has not begun yet.
+    pub capture: bool,
     /// The scripts as the ledger keeps them.
     pub up_text: String,
     pub down_text: Option<String>,
@@ -20,4 +27,85 @@ pub struct Step {
     pub origin: String,
     /// How far an earlier run came.
     pub resume: Option<Progress>,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// An operation of a script.
+    Operation(Box<Operation>),
+    /// Undoing what one operation did.
+    Undo(Undo),
+}
+
+/// Undoing what one operation did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undo {
+    /// Where it was captured.
+    pub slot: Slot,
+    /// The operation's type.
+    pub done: String,
+    /// `undo` and the operation's type.
+    pub kind: String,
+    /// The collection.
+    pub collection: String,
+    /// Its entry in the registry.
+    pub entry: Document,
+    /// What a resumed run compares.
+    pub hash: String,
+}
+
+impl Undo {
+    /// Undoing what the entry of `slot` tells of.
+    pub fn new(slot: Slot, entry: Document) -> Self {
+        let text = |name: &str| entry.get_str(name).unwrap_or_default().to_owned();
+        let done = text("type");
+        Self {
+            slot,
+            kind: format!("undo {done}"),
+            collection: text("collection"),
+            done,
+            hash: format!("undo {}", slot.aside()),
+            entry,
+        }
+    }
+}
+
+impl Task {
+    /// Its type.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Operation(operation) => operation.kind(),
+            Self::Undo(undo) => &undo.kind,
+        }
+    }
+
+    /// The collection it works on.
+    pub fn collection(&self) -> &str {
+        match self {
+            Self::Operation(operation) => &operation.collection,
+            Self::Undo(undo) => &undo.collection,
+        }
+    }
+
+    /// What a resumed run compares.
+    pub fn hash(&self) -> &str {
+        match self {
+            Self::Operation(operation) => &operation.fingerprint,
+            Self::Undo(undo) => &undo.hash,
+        }
+    }
+
+    /// Whether what it does is to be captured.
+    pub fn captures(&self) -> bool {
+        match self {
+            Self::Operation(operation) => operation.capture,
+            Self::Undo(_) => true,
+        }
+    }
+}
+
+/// A script's operations as tasks.
+pub fn tasks(script: &Script) -> Vec<Task> {
+    script.operations.iter().map(|operation| Task::Operation(Box::new(operation.clone()))).collect()
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use bson::{Document, doc};
+use bson::{Document, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 use mongodb::options::{ReadConcern, WriteConcern};
 use tokio::time::Instant;
@@ -19,6 +19,8 @@ const COMMIT_PAUSE: Duration = Duration::from_millis(100);
 pub trait Body: Send {
     /// What it finds out.
     type Output: Send;
+    /// Whether it writes anything at all.
+    const WRITES: bool = true;
 
     /// Writes, through `session` where there is a transaction. `Ok(None)` means that a guard did not hold
     /// and nothing must be kept.
@@ -79,4 +81,9 @@ pub fn written(reply: &Document) -> i64 {
 pub fn with_majority(mut command: Document) -> Document {
     command.insert("writeConcern", doc! {"w": "majority"});
     command
+}
+
+/// That write concern, for a command built as bytes.
+pub fn majority() -> RawDocumentBuf {
+    rawdoc! {"w": "majority"}
 }

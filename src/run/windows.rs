@@ -9,7 +9,7 @@ use bson::raw::cstr;
 use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, doc, rawdoc};
 
 use super::id::Id;
-use super::transaction::written;
+use super::query::{Query, raw};
 use crate::server::{Documents, Server};
 use crate::server_error::{ServerError, codes};
 
@@ -30,6 +30,12 @@ pub struct Scope {
     pub variables: Option<Document>,
     /// Whether the collection can take part in transactions.
     pub atomic: bool,
+    /// Only what lies above the first and not above the second.
+    pub bounds: Option<(Id, Id)>,
+    /// How many documents each of these stands for, for the size of chunks.
+    pub weight: usize,
+    /// How many documents there are to be dealt with, where that is not the number that match.
+    pub total: Option<i64>,
 }
 
 /// A part of the scope.
@@ -54,6 +60,14 @@ impl Window {
             Self::Ids(ids) => rawdoc! {"_id": Id::any_of(ids)},
         };
         rawdoc! {"$and": [bounds, filter.clone()]}
+    }
+
+    /// The filter that selects everything within a range.
+    pub fn bounds(&self) -> Option<RawDocumentBuf> {
+        match self {
+            Self::Range { after, through } => Some(within(after.as_ref(), through)),
+            Self::Ids(_) => None,
+        }
     }
 
     /// Its last `_id`.
@@ -109,7 +123,13 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
         Window::Range { after: None, .. } => scope.filter.clone(),
         _ => rest.select(&scope.filter),
     };
-    let remaining = count(server, scope, filter).await?;
+    let query = Query {
+        collection: &scope.collection,
+        hint: scope.hint.as_ref(),
+        collation: None,
+        variables: scope.variables.as_ref(),
+    };
+    let remaining = query.count(server, filter).await?;
     let size = server
         .find_all(
             doc! {"aggregate": &scope.collection, "pipeline": [{"$collStats": {"storageStats": {}}}], "cursor": {}},
@@ -130,33 +150,6 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
         Windows::Ranges
     };
     Ok(Matching { remaining, average_bytes: stat("avgObjSize").unwrap_or(1), windows })
-}
-
-async fn count(server: &Server, scope: &Scope, filter: RawDocumentBuf) -> Result<i64, ServerError> {
-    // `count` takes filters that a pipeline refuses ($where); only a pipeline takes variables.
-    let mut command = match &scope.variables {
-        None => rawdoc! {"count": scope.collection.as_str(), "query": filter},
-        Some(variables) => {
-            let mut command = rawdoc! {
-                "aggregate": scope.collection.as_str(), "pipeline": [{"$match": filter}, {"$count": "n"}], "cursor": {},
-            };
-            command.append(cstr!("let"), raw(variables)?);
-            command
-        }
-    };
-    if let Some(hint) = scope.hint.clone().and_then(|hint| RawBson::try_from(hint).ok()) {
-        command.append(cstr!("hint"), hint);
-    }
-    if scope.variables.is_none() {
-        let reply = server.run_raw(command, None).await?;
-        return Ok(written(&reply));
-    }
-    let counted = server.find(command).await?.next().await?;
-    Ok(counted.and_then(|document| document.get_i32("n").ok()).map_or(0, i64::from))
-}
-
-fn raw(document: &Document) -> Result<RawDocumentBuf, ServerError> {
-    RawDocumentBuf::try_from(document).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))
 }
 
 /// How the scope is cut.

@@ -24,6 +24,8 @@ pub struct Operation {
     pub collection: String,
     /// What it does there.
     pub action: Action,
+    /// Whether what it overwrites, removes or drops is captured.
+    pub capture: bool,
     /// SHA-256 of the operation as written, as hexadecimal text: the same operation has the same
     /// fingerprint however the file is laid out.
     pub fingerprint: String,
@@ -156,14 +158,14 @@ impl Operation {
             None => return Err("the field \"type\" is missing".to_owned()),
         };
         let allowed: &'static [&'static str] = match kind.as_str() {
-            "create_collection" | "modify_collection" => &["type", "collection", "options"],
-            "drop_collection" => &["type", "collection"],
-            "create_index" => &["type", "collection", "index", "options"],
-            "drop_index" => &["type", "collection", "index"],
-            "update_documents" => &["type", "collection", "filter", "update", "options"],
-            "insert_documents" => &["type", "collection", "documents", "options"],
-            "delete_documents" => &["type", "collection", "filter", "options"],
-            "rename_collection" => &["type", "collection", "to"],
+            "create_collection" | "modify_collection" => &["type", "collection", "options", "capture"],
+            "drop_collection" => &["type", "collection", "capture"],
+            "create_index" => &["type", "collection", "index", "options", "capture"],
+            "drop_index" => &["type", "collection", "index", "capture"],
+            "update_documents" => &["type", "collection", "filter", "update", "options", "capture"],
+            "insert_documents" => &["type", "collection", "documents", "options", "capture"],
+            "delete_documents" => &["type", "collection", "filter", "options", "capture"],
+            "rename_collection" => &["type", "collection", "to", "capture"],
             _ => {
                 return Err(format!("unknown type {kind:?}; there are {}", TYPES.join(", ")));
             }
@@ -171,6 +173,7 @@ impl Operation {
         let mut fields = Fields::new(document, "field", allowed)?;
         let collection = collection_name("collection", fields.text("collection")?)?;
         let options = fields.optional_document("options")?.unwrap_or_default();
+        let capture = fields.boolean("capture", true)?;
         let action = match kind.as_str() {
             "create_collection" => create_collection(options)?,
             "drop_collection" => Action::DropCollection,
@@ -188,7 +191,7 @@ impl Operation {
                 Action::RenameCollection { to }
             }
         };
-        Ok(Self { collection, action, fingerprint })
+        Ok(Self { collection, action, capture, fingerprint })
     }
 
     /// The operation's type, as files write it.
@@ -346,7 +349,7 @@ impl DeleteDocuments {
 }
 
 /// Refuses the names that the server would, and those that are ours.
-fn collection_name(field: &str, name: String) -> Result<String, String> {
+pub fn collection_name(field: &str, name: String) -> Result<String, String> {
     let refused = if name.is_empty() {
         "is empty"
     } else if name.contains('\0') {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
-use edulearn_migrate::engine::plan::ApplyOptions;
+use edulearn_migrate::engine::plan::{ApplyOptions, RollbackOptions};
 use edulearn_migrate::engine::{Engine, Verb, apply};
 use edulearn_migrate::error::Failed;
 use edulearn_migrate::observe::{Observer, Silent, Stop};
@@ -48,7 +48,7 @@ impl Fixture {
 
     pub async fn rollback(&self) -> Result<RunReport, Failed<RunReport>> {
         let verb = Verb::new(Arc::new(Silent), Stop::new());
-        apply::rollback(&self.engine(), &verb, None, false, LOCK_TIMEOUT).await
+        apply::rollback(&self.engine(), &verb, RollbackOptions::default(), LOCK_TIMEOUT).await
     }
 
     pub async fn insert(&self, collection: &str, documents: Vec<Document>) {

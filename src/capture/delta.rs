@@ -1,0 +1,283 @@
+//! What an update changed in one document, and taking that back by the three-way rule.
+//!
+//! A delta names the fields that differ, with their values before and after; inside embedded documents key
+//! by key, arrays and everything else as one value. Taking it back compares each field of the document as it
+//! is now with what the migration wrote: equal, it goes back to what it was; else somebody changed it since,
+//! and it stays.
+//!
+//! As a document: `c` holds the changes by name, `{b: before, a: after}` with either absent where the field
+//! was, `{b, h}` with a fingerprint in place of a long `a`, or `{d: delta}`; `o` has the names before in
+//! their order, where taking the changes back one by one would not restore it.
+
+use bson::{RawDocument, RawDocumentBuf};
+
+use crate::raw::{Builder, DOCUMENT, Element, elements, fingerprint, repeats};
+
+/// Longer values after the change are kept as their fingerprint: they are only ever compared.
+const LONGEST_AFTER: usize = 32;
+/// A delta beyond this keeps the document whole instead: many fit into one pack.
+const LARGEST: usize = 4 * 1024 * 1024;
+const BINARY: u8 = 0x05;
+const NULL: u8 = 0x0A;
+/// Length and subtype come before a binary value's bytes.
+const BINARY_HEAD: [u8; 5] = [16, 0, 0, 0, 0];
+
+/// What an update did to a document.
+#[derive(Debug, PartialEq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// These fields changed.
+    Fields(RawDocumentBuf),
+    /// Fields cannot be told apart by name (duplicate, dotted, `$`), or too much changed.
+    Whole,
+}
+
+/// Compares a document before and after.
+pub fn difference(before: &RawDocument, after: &RawDocument) -> Change {
+    if before.as_bytes() == after.as_bytes() {
+        return Change::None;
+    }
+    match level(before.as_bytes(), after.as_bytes()) {
+        Some(delta) if delta.as_bytes().len() <= LARGEST => Change::Fields(delta),
+        _ => Change::Whole,
+    }
+}
+
+/// The delta of one level; `None` where fields cannot be told apart.
+fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
+    let old = addressable(before)?;
+    let new = addressable(after)?;
+    let mut changes = Builder::default();
+    let mut in_order = true;
+    let mut last_place = None;
+    for (at, field) in old.iter().enumerate() {
+        let Some(place) = find(&new, field.name, at) else {
+            in_order = false;
+            changes.push_document(field.name, &change(Some(field), None));
+            continue;
+        };
+        in_order = in_order && last_place.is_none_or(|last| last < place);
+        last_place = Some(place);
+        let now = &new[place];
+        if field.same_value(now) {
+            continue;
+        }
+        if field.kind == DOCUMENT && now.kind == DOCUMENT {
+            let mut nested = Builder::default();
+            nested.push_document(b"d", &level(field.value, now.value)?);
+            changes.push_document(field.name, &nested.finish());
+        } else {
+            changes.push_document(field.name, &change(Some(field), Some(now)));
+        }
+    }
+    for (at, field) in new.iter().enumerate() {
+        if find(&old, field.name, at).is_none() {
+            changes.push_document(field.name, &change(None, Some(field)));
+        }
+    }
+    let mut delta = Builder::default();
+    delta.push_document(b"c", &changes.finish());
+    if !in_order {
+        let mut order = Builder::default();
+        old.iter().for_each(|field| order.push(NULL, field.name, b""));
+        delta.push_document(b"o", &order.finish());
+    }
+    Some(delta.finish())
+}
+
+fn change(before: Option<&Element<'_>>, after: Option<&Element<'_>>) -> RawDocumentBuf {
+    let mut change = Builder::default();
+    if let Some(before) = before {
+        change.push(before.kind, b"b", before.value);
+    }
+    match after {
+        Some(after) if after.value.len() > LONGEST_AFTER => change.push(BINARY, b"h", &hashed(after)),
+        Some(after) => change.push(after.kind, b"a", after.value),
+        None => {}
+    }
+    change.finish()
+}
+
+/// The fingerprint of a value with its type, as a binary value.
+fn hashed(element: &Element<'_>) -> Vec<u8> {
+    let typed = [&[element.kind], element.value].concat();
+    [&BINARY_HEAD[..], &fingerprint(&typed)].concat()
+}
+
+/// The fields of a document, if each has a name of its own that a path can name.
+fn addressable(document: &[u8]) -> Option<Vec<Element<'_>>> {
+    let fields = elements(document)?;
+    let odd = |name: &[u8]| name.is_empty() || name[0] == b'$' || name.contains(&b'.');
+    (!fields.iter().any(|field| odd(field.name)) && !repeats(&fields)).then_some(fields)
+}
+
+/// Where a name stands; most often where it stood on the other side.
+fn find(fields: &[Element<'_>], name: &[u8], likely: usize) -> Option<usize> {
+    if fields.get(likely).is_some_and(|field| field.name == name) {
+        return Some(likely);
+    }
+    fields.iter().position(|field| field.name == name)
+}
+
+/// A document after taking a delta back.
+#[derive(Debug, Default, PartialEq)]
+pub struct Merged {
+    /// The document as it should be; `None` where it is so already.
+    pub document: Option<RawDocumentBuf>,
+    /// The same as update operators, where these do exactly that.
+    pub operators: Option<RawDocumentBuf>,
+    /// Fields that somebody changed since and that stay.
+    pub conflicts: i64,
+}
+
+/// Takes `delta` back in the document as it is now. `None` where the delta or the document cannot be read.
+pub fn take_back(delta: &RawDocument, current: &RawDocument) -> Option<Merged> {
+    let mut back = Back { conflicts: 0, plain: true, set: Builder::default(), unset: Builder::default() };
+    let merged = back.level(delta.as_bytes(), current.as_bytes(), &mut Vec::new())?;
+    if merged.as_bytes() == current.as_bytes() {
+        return Some(Merged { conflicts: back.conflicts, ..Merged::default() });
+    }
+    let operators = back.plain.then(|| {
+        let mut operators = Builder::default();
+        if !back.set.is_empty() {
+            operators.push_document(b"$set", &back.set.finish());
+        }
+        if !back.unset.is_empty() {
+            operators.push_document(b"$unset", &back.unset.finish());
+        }
+        operators.finish()
+    });
+    Some(Merged { document: Some(merged), operators, conflicts: back.conflicts })
+}
+
+struct Back {
+    conflicts: i64,
+    /// Whether operators alone do it: nothing to put back between other fields.
+    plain: bool,
+    set: Builder,
+    unset: Builder,
+}
+
+impl Back {
+    fn level(&mut self, delta: &[u8], current: &[u8], path: &mut Vec<u8>) -> Option<RawDocumentBuf> {
+        let parts = elements(delta)?;
+        let changes = elements(part(&parts, b"c")?.value)?;
+        let order = match part(&parts, b"o") {
+            Some(order) => Some(elements(order.value)?),
+            None => None,
+        };
+        let now = elements(current)?;
+        // A name twice: somebody wrote the document anew since, and a field cannot be told from its twin.
+        if repeats(&now) {
+            self.conflicts += i64::try_from(changes.len()).unwrap_or(i64::MAX);
+            return RawDocumentBuf::from_bytes(current.to_vec()).ok();
+        }
+        // What each field becomes: by name, in the order of the document as it is now.
+        let mut fields: Vec<(&[u8], Becomes<'_>)> =
+            now.iter().map(|field| (field.name, Becomes::Stays(field))).collect();
+        for (at, change) in changes.iter().enumerate() {
+            let standing = find(&now, change.name, at).map(|place| (place, &now[place]));
+            let parts = elements(change.value)?;
+            if let Some(nested) = part(&parts, b"d") {
+                match standing {
+                    Some((place, field)) if field.kind == DOCUMENT => {
+                        let length = path.len();
+                        push_name(path, change.name);
+                        let document = self.level(nested.value, field.value, path)?;
+                        path.truncate(length);
+                        fields[place].1 = Becomes::Document(document);
+                    }
+                    _ => self.conflicts += 1,
+                }
+                continue;
+            }
+            let before = part(&parts, b"b");
+            let same_as_before = match (before, standing) {
+                (Some(before), Some((_, field))) => before.same_value(field),
+                (None, None) => true,
+                _ => false,
+            };
+            if same_as_before {
+                continue;
+            }
+            if !still_as_written(&parts, standing.map(|(_, field)| field)) {
+                self.conflicts += 1;
+                continue;
+            }
+            match (before, standing) {
+                (Some(before), Some((place, _))) => {
+                    self.push_path(path, change.name, Some(before));
+                    fields[place].1 = Becomes::Value(*before);
+                }
+                (Some(before), None) => {
+                    self.plain = false;
+                    fields.push((change.name, Becomes::Value(*before)));
+                }
+                (None, Some((place, _))) => {
+                    self.push_path(path, change.name, None);
+                    fields[place].1 = Becomes::Gone;
+                }
+                (None, None) => {}
+            }
+        }
+        fields.retain(|(_, becomes)| !matches!(becomes, Becomes::Gone));
+        if let Some(order) = order {
+            self.plain = false;
+            // Fields that were not there before come last, in the order that they have now.
+            fields.sort_by_key(|(name, _)| find(&order, name, 0).unwrap_or(usize::MAX));
+        }
+        let mut merged = Builder::default();
+        for (name, becomes) in &fields {
+            match becomes {
+                Becomes::Stays(field) => merged.push_element(field),
+                Becomes::Value(value) => merged.push(value.kind, name, value.value),
+                Becomes::Document(document) => merged.push_document(name, document),
+                Becomes::Gone => {}
+            }
+        }
+        Some(merged.finish())
+    }
+
+    /// Notes the operator for the field `name` under `path`.
+    fn push_path(&mut self, path: &[u8], name: &[u8], value: Option<&Element<'_>>) {
+        let mut full = path.to_vec();
+        push_name(&mut full, name);
+        match value {
+            Some(value) => self.set.push(value.kind, &full, value.value),
+            None => self.unset.push(NULL, &full, b""),
+        }
+    }
+}
+
+enum Becomes<'a> {
+    Stays(&'a Element<'a>),
+    Value(Element<'a>),
+    Document(RawDocumentBuf),
+    Gone,
+}
+
+/// Whether a field is as the migration left it.
+fn still_as_written(change: &[Element<'_>], standing: Option<&Element<'_>>) -> bool {
+    match (part(change, b"a"), part(change, b"h"), standing) {
+        (Some(after), _, Some(field)) => after.same_value(field),
+        (None, Some(hash), Some(field)) => hash.value == hashed(field),
+        (None, None, None) => true,
+        _ => false,
+    }
+}
+
+fn part<'a, 'b>(parts: &'b [Element<'a>], name: &[u8]) -> Option<&'b Element<'a>> {
+    parts.iter().find(|part| part.name == name)
+}
+
+fn push_name(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'.');
+    }
+    path.extend_from_slice(name);
+}
+
+#[cfg(test)]
+#[path = "delta_tests.rs"]
+mod tests;

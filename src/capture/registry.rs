@@ -1,0 +1,184 @@
+//! The registry of captures: a header for each run, an entry for each of its operations.
+//!
+//! An entry says what stood before the operation (`before`, `made`) and is written, in one transaction with
+//! the journal's, before the operation is carried out; a run that carries on with it after a kill keeps it.
+//! What stands afterwards (`after`) is added when the operation has finished.
+
+use bson::{Document, RawDocumentBuf, doc};
+use mongodb::ClientSession;
+
+use crate::run::report::Direction;
+use crate::run::slot::{Capture, REGISTRY, Slot};
+use crate::run::step::Step;
+use crate::run::transaction::{Body, with_majority};
+use crate::server::Server;
+use crate::server_error::ServerError;
+
+/// The header's place among the entries.
+const HEADER: i32 = -1;
+
+/// What a run's header says.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// The run's captures.
+    pub capture: Capture,
+    /// The migration.
+    pub migration: String,
+    /// Which script it ran.
+    pub direction: Direction,
+    /// Whether it undid captures instead of running a script.
+    pub exact: bool,
+    /// Operations, from 1, that were not to be captured.
+    pub uncaptured: Vec<i32>,
+    /// The migration's name.
+    pub name: String,
+    /// Whether freeing it has begun: it is no longer whole.
+    pub purging: bool,
+    /// When it began, by the server's clock.
+    pub at: Option<bson::DateTime>,
+}
+
+/// The command that writes a run's header, to be sent with the ledger's.
+pub fn header(capture: Capture, step: &Step, direction: Direction, run: Document) -> Document {
+    let uncaptured: Vec<i32> = (1..).zip(&step.tasks).filter(|(_, task)| !task.captures()).map(|(at, _)| at).collect();
+    doc! {
+        "update": REGISTRY,
+        "updates": [{
+            "q": {"_id": id(Slot { capture, operation: HEADER })},
+            "u": {
+                "$set": {
+                    "migration": &step.id, "name": &step.name, "direction": direction.as_str(), "exact": step.exact,
+                    "uncaptured": uncaptured, "run": run,
+                },
+                "$currentDate": {"at": true},
+            },
+            "upsert": true,
+        }],
+    }
+}
+
+fn id(slot: Slot) -> Document {
+    doc! {"run": slot.capture.0, "op": slot.operation}
+}
+
+/// An operation's entry, or an addition to it, as the body of the journal's transaction.
+pub struct Entry {
+    update: Option<Document>,
+}
+
+impl Entry {
+    /// Makes the entry, in place of one of an attempt that did nothing.
+    pub fn first(slot: Slot, kind: &str, collection: &str, what: Document) -> Self {
+        let mut fields = doc! {"type": kind, "collection": collection};
+        fields.extend(what);
+        Self { update: Some(update(slot, fields, true)) }
+    }
+
+    /// Adds to the entry.
+    pub fn more(slot: Slot, what: Document) -> Self {
+        let nothing = what.is_empty();
+        Self { update: (!nothing).then(|| update(slot, doc! {"$set": what}, false)) }
+    }
+
+    /// Nothing to write: the operation is not captured.
+    pub fn none() -> Self {
+        Self { update: None }
+    }
+}
+
+fn update(slot: Slot, change: Document, upsert: bool) -> Document {
+    doc! {"update": REGISTRY, "updates": [{"q": {"_id": id(slot)}, "u": change, "upsert": upsert}]}
+}
+
+impl Body for Entry {
+    type Output = ();
+
+    async fn write(&mut self, server: &Server, session: Option<&mut ClientSession>) -> Result<Option<()>, ServerError> {
+        if let Some(update) = &self.update {
+            let command = if session.is_some() { update.clone() } else { with_majority(update.clone()) };
+            server.run(command, session).await?;
+        }
+        Ok(Some(()))
+    }
+}
+
+/// Adds to an entry outside a run of scripts.
+///
+/// # Errors
+/// The server's.
+pub async fn amend(server: &Server, slot: Slot, what: Document) -> Result<(), ServerError> {
+    server.run(with_majority(update(slot, doc! {"$set": what}, false)), None).await.map(drop)
+}
+
+/// An operation's entry.
+///
+/// # Errors
+/// The server's.
+pub async fn load(server: &Server, slot: Slot) -> Result<Option<Document>, ServerError> {
+    let found = server.find_all(doc! {"find": REGISTRY, "filter": {"_id": id(slot)}, "limit": 1}).await?;
+    found.first().map(decode).transpose()
+}
+
+/// The entries of a run by operation, without its header.
+///
+/// # Errors
+/// The server's.
+pub async fn entries(server: &Server, capture: Capture) -> Result<Vec<(Slot, Document)>, ServerError> {
+    let filter = doc! {"_id": {"$gt": {"run": capture.0, "op": HEADER}, "$lte": {"run": capture.0, "op": i32::MAX}}};
+    let found = server.find_all(doc! {"find": REGISTRY, "filter": filter, "sort": {"_id": 1}}).await?;
+    let mut entries = Vec::new();
+    for raw in &found {
+        let entry = decode(raw)?;
+        if let Some(operation) = entry.get_document("_id").ok().and_then(|id| id.get_i32("op").ok()) {
+            entries.push((Slot { capture, operation }, entry));
+        }
+    }
+    Ok(entries)
+}
+
+/// The header of every run, oldest first.
+///
+/// # Errors
+/// The server's.
+pub async fn headers(server: &Server) -> Result<Vec<Header>, ServerError> {
+    let command = doc! {"find": REGISTRY, "filter": {"_id.op": HEADER}, "sort": {"at": 1, "_id": 1}};
+    Ok(server.find_all(command).await?.iter().filter_map(read_header).collect())
+}
+
+fn read_header(raw: &RawDocumentBuf) -> Option<Header> {
+    Some(Header {
+        capture: Capture(raw.get_document("_id").ok()?.get_object_id("run").ok()?),
+        migration: raw.get_str("migration").ok()?.to_owned(),
+        direction: if raw.get_str("direction").ok()? == "up" { Direction::Up } else { Direction::Down },
+        exact: raw.get_bool("exact").unwrap_or(false),
+        name: raw.get_str("name").unwrap_or_default().to_owned(),
+        purging: raw.get_bool("purging").unwrap_or(false),
+        uncaptured: raw
+            .get_array("uncaptured")
+            .map(|all| all.into_iter().filter_map(|item| item.ok()?.as_i32()).collect())
+            .unwrap_or_default(),
+        at: raw.get_datetime("at").ok(),
+    })
+}
+
+/// Notes that a run's captures are about to be freed: from now on nothing relies on them.
+///
+/// # Errors
+/// The server's.
+pub async fn begin_removal(server: &Server, capture: Capture) -> Result<(), ServerError> {
+    amend(server, Slot { capture, operation: HEADER }, doc! {"purging": true}).await
+}
+
+/// Removes a run's header and entries.
+///
+/// # Errors
+/// The server's.
+pub async fn remove(server: &Server, capture: Capture) -> Result<(), ServerError> {
+    let range = doc! {"$gte": {"run": capture.0, "op": HEADER}, "$lte": {"run": capture.0, "op": i32::MAX}};
+    let command = doc! {"delete": REGISTRY, "deletes": [{"q": {"_id": range}, "limit": 0}]};
+    server.run(with_majority(command), None).await.map(drop)
+}
+
+fn decode(raw: &RawDocumentBuf) -> Result<Document, ServerError> {
+    Ok(Document::try_from(raw.as_ref()).map_err(mongodb::error::Error::from)?)
+}

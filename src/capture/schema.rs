@@ -1,0 +1,86 @@
+//! What schema operations overwrite or remove: what stood before them, for the registry.
+
+use bson::{Bson, Document, doc};
+
+use crate::catalog;
+use crate::run::slot::Slot;
+use crate::script::Operation;
+use crate::script::operation::{Action, IndexRef};
+use crate::server::Server;
+use crate::server_error::ServerError;
+
+/// What stands before an operation.
+///
+/// # Errors
+/// The server's.
+pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Result<Document, ServerError> {
+    let name = operation.collection.as_str();
+    Ok(match &operation.action {
+        Action::CreateCollection { .. } => doc! {"before": standing(server, name).await?},
+        Action::DropCollection => {
+            let before = standing(server, name).await?;
+            let kind = before.as_document().and_then(|before| before.get_str("type").ok());
+            match kind {
+                None | Some("view") => doc! {"before": before},
+                Some(_) => doc! {"before": before, "aside": slot.aside()},
+            }
+        }
+        Action::CreateIndex(index) => {
+            let made = catalog::collection(server, name).await?.is_none();
+            doc! {"index": &index.name, "before": named(server, name, &index.name).await?, "made": made}
+        }
+        Action::DropIndex(IndexRef::Name(index)) => doc! {"before": [named(server, name, index).await?]},
+        Action::DropIndex(IndexRef::Keys(keys)) => {
+            let listed = catalog::indexes(server, name).await?;
+            let same: Vec<Document> = listed
+                .into_iter()
+                .filter(|index| index.get_document("key").is_ok_and(|own| catalog::same_keys(own, keys)))
+                .collect();
+            doc! {"before": same}
+        }
+        Action::ModifyCollection { options } => {
+            doc! {"before": standing(server, name).await?, "modified": options.clone()}
+        }
+        Action::RenameCollection { to } => {
+            let from = catalog::collection(server, name).await?.is_some();
+            let target = catalog::collection(server, to).await?.is_some();
+            doc! {"to": to, "renames": from && !target}
+        }
+        Action::UpdateDocuments(_) | Action::InsertDocuments(_) | Action::DeleteDocuments(_) => {
+            doc! {"made": catalog::collection(server, name).await?.is_none()}
+        }
+    })
+}
+
+/// What stands after an operation that has finished, where that is to be compared later.
+///
+/// # Errors
+/// The server's.
+pub async fn after(server: &Server, operation: &Operation) -> Result<Document, ServerError> {
+    let name = operation.collection.as_str();
+    Ok(match &operation.action {
+        Action::CreateCollection { .. } | Action::ModifyCollection { .. } => {
+            doc! {"after": standing(server, name).await?}
+        }
+        Action::CreateIndex(index) => doc! {"after": named(server, name, &index.name).await?},
+        _ => Document::new(),
+    })
+}
+
+/// A collection or view with its options and indexes, or null.
+///
+/// # Errors
+/// The server's.
+pub async fn standing(server: &Server, name: &str) -> Result<Bson, ServerError> {
+    let Some(found) = catalog::collection(server, name).await? else { return Ok(Bson::Null) };
+    let indexes = if found.kind == "view" { Vec::new() } else { catalog::indexes(server, name).await? };
+    Ok(Bson::Document(doc! {"type": found.kind, "options": found.options, "indexes": indexes}))
+}
+
+async fn named(server: &Server, collection: &str, index: &str) -> Result<Bson, ServerError> {
+    Ok(catalog::indexes(server, collection)
+        .await?
+        .into_iter()
+        .find(|listed| listed.get_str("name").is_ok_and(|name| name == index))
+        .map_or(Bson::Null, Bson::Document))
+}

@@ -1,0 +1,91 @@
+//! What is retained: every run's captures and their sizes.
+
+use std::collections::HashMap;
+
+use bson::{Document, RawDocumentBuf, doc};
+
+use crate::capture::registry::{self, Header};
+use crate::engine::reports::{Retained, RetainedRun};
+use crate::run::slot::{KEPT, REGISTRY};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// A retention beyond one part in so many of the data is pointed out.
+const LARGE: i64 = 5;
+
+/// Measures what is retained.
+///
+/// # Errors
+/// The server's.
+pub async fn survey(server: &Server) -> Result<Retained, ServerError> {
+    let headers = registry::headers(server).await?;
+    if headers.is_empty() {
+        return Ok(Retained::default());
+    }
+    let sizes = sizes(server).await?;
+    let runs: Vec<RetainedRun> = headers.iter().map(|header| describe(header, &sizes)).collect();
+    let bytes: i64 = sizes.values().map(|size| size.bytes).sum();
+    let stats = server.run(doc! {"dbStats": 1}, None).await?;
+    let data_bytes = (number(stats.get("dataSize")) - bytes).max(0);
+    Ok(Retained { bytes, data_bytes, large: bytes * LARGE > data_bytes, runs })
+}
+
+/// A run's captures with their size.
+pub fn describe(header: &Header, sizes: &HashMap<String, Size>) -> RetainedRun {
+    let own = sizes.iter().filter(|(name, _)| header.capture.owns(name));
+    RetainedRun {
+        migration: header.migration.clone(),
+        name: header.name.clone(),
+        direction: header.direction,
+        exact: header.exact,
+        at: header.at,
+        bytes: own.map(|(_, size)| size.bytes).sum(),
+    }
+}
+
+/// A collection's size.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Size {
+    /// In bytes, before the server's compression.
+    pub bytes: i64,
+    /// In documents.
+    pub documents: i64,
+}
+
+/// The sizes of the collections of captures, by name.
+///
+/// # Errors
+/// The server's.
+pub async fn sizes(server: &Server) -> Result<HashMap<String, Size>, ServerError> {
+    let pattern = format!("^({REGISTRY}$|{REGISTRY}_|{KEPT})");
+    let command = doc! {"listCollections": 1, "nameOnly": true, "filter": {"name": {"$regex": pattern}}, "cursor": {}};
+    let mut sizes = HashMap::new();
+    for listed in server.find_all(command).await? {
+        let Ok(name) = listed.get_str("name") else { continue };
+        let pipeline = [doc! {"$collStats": {"storageStats": {}}}];
+        let command = doc! {"aggregate": name, "pipeline": pipeline.to_vec(), "cursor": {}};
+        let size = match server.find_all(command).await {
+            // Purged meanwhile.
+            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => continue,
+            found => found?.first().map(size).unwrap_or_default(),
+        };
+        sizes.insert(name.to_owned(), size);
+    }
+    Ok(sizes)
+}
+
+fn size(stats: &RawDocumentBuf) -> Size {
+    let stats = Document::try_from(stats.as_ref()).unwrap_or_default();
+    let storage = stats.get_document("storageStats").cloned().unwrap_or_default();
+    let stat = |name: &str| number(storage.get(name));
+    Size { bytes: stat("size"), documents: stat("count") }
+}
+
+fn number(value: Option<&bson::Bson>) -> i64 {
+    match value {
+        Some(bson::Bson::Int32(n)) => i64::from(*n),
+        Some(bson::Bson::Int64(n)) => *n,
+        Some(bson::Bson::Double(n)) => *n as i64,
+        _ => 0,
+    }
+}

@@ -1,0 +1,205 @@
+//! `undrop`: what was set aside, and bringing it back.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bson::{Bson, Document, RawDocumentBuf, rawdoc};
+
+use super::retention::{Size, sizes};
+use super::{Engine, Verb};
+use crate::capture::aside;
+use crate::capture::documents::{insert, read_by_id};
+use crate::capture::registry::{self, Header};
+use crate::catalog;
+use crate::engine::reports::{Dropped, UndropReport};
+use crate::error::{Error, Result};
+use crate::observe::{Kind, Level};
+use crate::run::Run;
+use crate::run::history;
+use crate::run::id::Id;
+use crate::run::slot::Slot;
+use crate::server::Server;
+use crate::server_error::ServerError;
+use crate::undo::schema::index_again;
+
+/// Bytes of documents brought back at once.
+const BATCH: usize = 16 * 1024 * 1024;
+
+/// Lists what was set aside: dropped collections and views, dropped indexes, deleted documents. Reads only.
+///
+/// # Errors
+/// The server's.
+pub async fn dropped(engine: &Engine) -> Result<Vec<Dropped>> {
+    let found = find_all(engine.server().await?).await.map_err(Error::server("Reading what was captured"))?;
+    Ok(found.into_iter().map(|found| found.entry).collect())
+}
+
+/// Something set aside, and where.
+struct Found {
+    entry: Dropped,
+    slot: Slot,
+    registered: Document,
+}
+
+async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
+    let mut all = Vec::new();
+    let headers = registry::headers(server).await?;
+    if headers.is_empty() {
+        return Ok(all);
+    }
+    let sizes = sizes(server).await?;
+    for header in headers.iter().filter(|header| !header.purging) {
+        for (slot, registered) in registry::entries(server, header.capture).await? {
+            if let Some(entry) = describe(header, slot, &registered, &sizes) {
+                all.push(Found { entry, slot, registered });
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn describe(header: &Header, slot: Slot, registered: &Document, sizes: &HashMap<String, Size>) -> Option<Dropped> {
+    let text = |name: &str| registered.get_str(name).unwrap_or_default();
+    let before = registered.get_document("before").ok();
+    let mut index = None;
+    let (kind, size) = match text("type") {
+        "drop_collection" => {
+            let before = before?;
+            match (registered.get_str("aside"), before.get_str("type")) {
+                (Err(_), _) => ("view", None),
+                (Ok(aside), Ok("timeseries")) => ("time-series collection", Some(*sizes.get(aside)?)),
+                (Ok(aside), _) => ("collection", Some(*sizes.get(aside)?)),
+            }
+        }
+        "drop_index" => match registered.get_array("before").ok()?.as_slice() {
+            [Bson::Document(before)] => {
+                index = before.get_str("name").ok().map(str::to_owned);
+                ("index", None)
+            }
+            _ => return None,
+        },
+        "delete_documents" | "undo insert_documents" | "undo update_documents" => {
+            ("documents", Some(*sizes.get(&slot.whole())?))
+        }
+        _ => return None,
+    };
+    Some(Dropped {
+        name: slot.name(),
+        migration: header.migration.clone(),
+        direction: header.direction,
+        kind: kind.to_owned(),
+        collection: text("collection").to_owned(),
+        index,
+        documents: size.filter(|_| kind != "time-series collection").map(|size| size.documents),
+        bytes: size.map(|size| size.bytes),
+        at: header.at,
+    })
+}
+
+/// Brings back what is listed under `name`, a collection or view as `to` if that is given.
+///
+/// # Errors
+/// [`Error::Unknown`], [`Error::WrongState`] where something stands in its place, [`Error::LockHeld`], or the
+/// server's. Run again, it carries on.
+pub async fn undrop(
+    engine: &Engine,
+    verb: &Verb,
+    name: &str,
+    to: Option<&str>,
+    lock_timeout: Duration,
+) -> Result<UndropReport> {
+    let server = engine.server().await?;
+    if let Some(to) = to {
+        crate::script::operation::collection_name("new", to.to_owned())
+            .map_err(|e| Error::Settings(format!("{e}.")))?;
+    }
+    let mut run = Run::open(server, "undrop", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let result = bring_back(&mut run, name, to).await;
+    run.close().await;
+    result
+}
+
+async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<UndropReport> {
+    let failed = || Error::server(format!("Bringing back {name}"));
+    let all = find_all(&run.server).await.map_err(Error::server("Reading what was captured"))?;
+    let Some(found) = all.into_iter().find(|found| found.entry.name == name) else {
+        return Err(Error::Unknown(format!("Nothing is set aside under the name {name:?}. `undrop` lists what is.")));
+    };
+    let target = to.unwrap_or(&found.entry.collection).to_owned();
+    let before = found.registered.get_document("before").cloned().unwrap_or_default();
+    let mut report = UndropReport { entry: found.entry.clone(), to: target.clone(), documents: None, standing: None };
+    match found.entry.kind.as_str() {
+        "documents" => {
+            let (documents, standing) = documents_back(run, &found, &target).await?;
+            report.documents = Some(documents);
+            report.standing = Some(standing);
+        }
+        "index" => {
+            let Some(Bson::Document(index)) = found.registered.get_array("before").ok().and_then(|all| all.first())
+            else {
+                return Err(Error::Unknown(format!("{name} has no index.")));
+            };
+            let stands = catalog::collection(&run.server, &target).await.map_err(failed())?;
+            let stands = stands
+                .ok_or_else(|| Error::WrongState(format!("There is no collection {target:?} to make the index in.")))?;
+            let index = index_again(index, &stands);
+            let made = crate::ops::indexes::create(&run.server, &target, &index).await;
+            made.map_err(|error| match error {
+                crate::ops::SchemaError::Server(error) => failed()(error),
+                crate::ops::SchemaError::Found(failure) => Error::WrongState(format!("{name}: {}.", failure.cause)),
+            })?;
+        }
+        kind => {
+            if catalog::collection(&run.server, &target).await.map_err(failed())?.is_some() {
+                return Err(Error::WrongState(format!(
+                    "{target:?} stands, and nothing is overwritten. `undrop {name} --to NEW_NAME` brings the {kind} back under another name."
+                )));
+            }
+            run.safe_point()?;
+            match found.registered.get_str("aside") {
+                Ok(aside) => aside::bring_back(&run.server, aside, &target, &before).await,
+                Err(_) => aside::make_again(&run.server, &target, &before).await,
+            }
+            .map_err(failed())?;
+        }
+    }
+    let mut entry = history::document(run, &found.entry.migration, "undropped");
+    entry.insert("entry", name);
+    entry.insert("collection", &target);
+    let proof = run.lease.proof();
+    run.write_together(proof, vec![history::insert(entry)]).await.map_err(Error::server("Writing the history"))?;
+    let message = format!("Brought back {} of {} as {target}.", found.entry.kind, found.entry.collection);
+    run.reporter.for_migration(&found.entry.migration).tell(Kind::Undropped, Level::Info, message);
+    Ok(report)
+}
+
+/// Inserts the documents that nothing stands in the place of; how many, and how many others.
+async fn documents_back(run: &mut Run, found: &Found, target: &str) -> Result<(i64, i64)> {
+    let failed = || Error::server(format!("Bringing documents back into {target:?}"));
+    let mut kept = run.server.find(rawdoc! {"find": found.slot.whole()}).await.map_err(failed())?;
+    let (mut inserted, mut standing) = (0, 0);
+    let mut batch: Vec<RawDocumentBuf> = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let next = kept.next().await.map_err(failed())?;
+        bytes += next.as_ref().map_or(0, |document| document.as_bytes().len());
+        let last = next.is_none();
+        batch.extend(next);
+        if !last && bytes < BATCH {
+            continue;
+        }
+        run.safe_point()?;
+        let ids: Vec<Id> = batch.iter().filter_map(|document| Id::of_stored(document)).collect();
+        let there = read_by_id(&run.server, None, target, &ids, usize::MAX).await.map_err(failed())?;
+        let there: Vec<Id> = there.iter().filter_map(|document| Id::of_stored(document)).collect();
+        let (missing, others): (Vec<_>, Vec<_>) =
+            batch.drain(..).partition(|document| Id::of_stored(document).is_some_and(|id| !there.contains(&id)));
+        insert(&run.server, None, target, missing.iter(), false).await.map_err(failed())?;
+        inserted += i64::try_from(missing.len()).unwrap_or(i64::MAX);
+        standing += i64::try_from(others.len()).unwrap_or(i64::MAX);
+        bytes = 0;
+        if last {
+            return Ok((inserted, standing));
+        }
+    }
+}

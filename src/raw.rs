@@ -1,0 +1,207 @@
+//! Documents as bytes: walking their elements and building documents of them, without decoding a value.
+//!
+//! The server stores what no decoded document can hold: names and texts that are no UTF-8, one name twice.
+//! What is captured, compared and given back must be those very bytes.
+//! Source: the BSON specification, <https://bsonspec.org/spec.html>.
+
+use bson::{RawDocument, RawDocumentBuf};
+use sha2::{Digest, Sha256};
+
+/// The type byte of an embedded document.
+pub const DOCUMENT: u8 = 0x03;
+/// The type byte of a timestamp.
+pub const TIMESTAMP: u8 = 0x11;
+
+/// One element of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Element<'a> {
+    /// The type byte.
+    pub kind: u8,
+    /// The name, without its NUL.
+    pub name: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+}
+
+impl Element<'_> {
+    /// Whether both have the same type and the same bytes.
+    pub fn same_value(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.value == other.value
+    }
+}
+
+/// The elements of a document; `None` for bytes that are no document.
+pub fn elements(document: &[u8]) -> Option<Vec<Element<'_>>> {
+    let length = length_at(document, 0)?;
+    let mut rest = document.get(4..length.checked_sub(1)?)?;
+    if document.len() != length || document.last() != Some(&0) {
+        return None;
+    }
+    let mut found = Vec::with_capacity(16);
+    while !rest.is_empty() {
+        let (next, after) = element(rest)?;
+        found.push(next);
+        rest = after;
+    }
+    Some(found)
+}
+
+/// The first element of a document, which is `_id` in every stored one.
+pub fn first(document: &[u8]) -> Option<Element<'_>> {
+    element(document.get(4..document.len().checked_sub(1)?)?).map(|(element, _)| element)
+}
+
+/// The element at the start of `bytes`, and what follows it.
+fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let (&kind, after) = bytes.split_first()?;
+    let end = after.iter().position(|byte| *byte == 0)?;
+    let (name, value) = (&after[..end], &after[end + 1..]);
+    let size = value_size(kind, value)?;
+    Some((Element { kind, name, value: value.get(..size)? }, &value[size..]))
+}
+
+fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
+    let four: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+    usize::try_from(i32::from_le_bytes(four)).ok()
+}
+
+/// How many bytes the value at the start of `bytes` has.
+fn value_size(kind: u8, bytes: &[u8]) -> Option<usize> {
+    let c_string = |from: usize| bytes.get(from..)?.iter().position(|byte| *byte == 0).map(|end| from + end + 1);
+    match kind {
+        // Undefined, null, MinKey, MaxKey.
+        0x06 | 0x0A | 0xFF | 0x7F => Some(0),
+        0x08 => Some(1),
+        0x10 => Some(4),
+        // Double, date, timestamp, 64-bit integer.
+        0x01 | 0x09 | 0x11 | 0x12 => Some(8),
+        0x07 => Some(12),
+        0x13 => Some(16),
+        // Text, code, symbol.
+        0x02 | 0x0D | 0x0E => length_at(bytes, 0)?.checked_add(4),
+        // Document, array, code with scope.
+        0x03 | 0x04 | 0x0F => length_at(bytes, 0),
+        0x05 => length_at(bytes, 0)?.checked_add(5),
+        // A regular expression is two C strings; a DBPointer a text and an ObjectId.
+        0x0B => c_string(c_string(0)?),
+        0x0C => length_at(bytes, 0)?.checked_add(16),
+        _ => None,
+    }
+}
+
+/// Builds a document element by element.
+#[derive(Debug)]
+pub struct Builder(Vec<u8>);
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self(vec![0; 4])
+    }
+}
+
+impl Builder {
+    /// Appends an element.
+    pub fn push(&mut self, kind: u8, name: &[u8], value: &[u8]) {
+        self.0.push(kind);
+        self.0.extend_from_slice(name);
+        self.0.push(0);
+        self.0.extend_from_slice(value);
+    }
+
+    /// Appends an element under its own name.
+    pub fn push_element(&mut self, element: &Element<'_>) {
+        self.push(element.kind, element.name, element.value);
+    }
+
+    /// Appends an embedded document.
+    pub fn push_document(&mut self, name: &[u8], document: &RawDocument) {
+        self.push(DOCUMENT, name, document.as_bytes());
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.0.len() == 4
+    }
+
+    /// Its size so far, in bytes.
+    pub fn size(&self) -> usize {
+        self.0.len() + 1
+    }
+
+    /// The document.
+    pub fn finish(self) -> RawDocumentBuf {
+        let mut bytes = self.0;
+        bytes.push(0);
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        // Length and closing NUL, all that is checked, are right by construction.
+        RawDocumentBuf::from_bytes(bytes).unwrap_or_default()
+    }
+}
+
+/// Whether any document inside, at any depth, has one name twice. Such documents must not be sent through an
+/// update pipeline: MongoDB 6.0 ends itself on `$replaceWith` with one.
+pub fn has_duplicates(document: &[u8]) -> bool {
+    let Some(elements) = elements(document) else { return true };
+    repeats(&elements)
+        || elements.iter().any(|element| matches!(element.kind, 0x03 | 0x04) && has_duplicates(element.value))
+}
+
+/// Whether a name stands twice among them.
+pub fn repeats(elements: &[Element<'_>]) -> bool {
+    if elements.len() < 24 {
+        return elements.iter().enumerate().any(|(at, one)| elements[..at].iter().any(|other| other.name == one.name));
+    }
+    let mut names = std::collections::HashSet::with_capacity(elements.len());
+    elements.iter().any(|element| !names.insert(element.name))
+}
+
+/// The first 16 bytes of a SHA-256: enough to tell whether bytes have changed.
+pub fn fingerprint(bytes: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::spec::BinarySubtype;
+    use bson::{Binary, Bson, DateTime, Regex, Timestamp, doc, oid::ObjectId};
+
+    use super::*;
+
+    #[test]
+    fn every_type_is_walked_and_built_again_byte_for_byte() {
+        let document = doc! {
+            "_id": ObjectId::new(), "double": 1.5, "text": "é", "document": {"a": {"b": 1}}, "array": [1, "two", {"c": 3}],
+            "binary": Binary { subtype: BinarySubtype::BinaryOld, bytes: vec![1, 2, 3] }, "undefined": Bson::Undefined, "flag": true,
+            "date": DateTime::from_millis(5), "null": Bson::Null, "regex": Regex { pattern: "a.b".try_into().expect("no NUL"), options: "i".try_into().expect("no NUL") },
+            "code": Bson::JavaScriptCode("x".into()), "symbol": Bson::Symbol("s".into()),
+            "scope": Bson::JavaScriptCodeWithScope(bson::JavaScriptCodeWithScope { code: "y".into(), scope: doc! {"z": 1} }),
+            "int": 7_i32, "timestamp": Timestamp { time: 1, increment: 2 }, "long": 8_i64,
+            "decimal": Bson::Decimal128("1.10".parse().expect("a decimal")), "min": Bson::MinKey, "max": Bson::MaxKey, "": 1,
+        };
+        let raw = RawDocumentBuf::try_from(&document).expect("encodes");
+        let found = elements(raw.as_bytes()).expect("walks");
+        assert_eq!(found.len(), document.len());
+        let mut builder = Builder::default();
+        found.iter().for_each(|element| builder.push_element(element));
+        assert_eq!(builder.finish().as_bytes(), raw.as_bytes());
+        assert!(!has_duplicates(raw.as_bytes()));
+        for cut in 0..raw.as_bytes().len() {
+            assert!(elements(&raw.as_bytes()[..cut]).is_none(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn names_that_stand_twice_are_found_at_any_depth() {
+        let mut inner = Builder::default();
+        inner.push(0x0A, b"x", b"");
+        inner.push(0x0A, b"x", b"");
+        let mut outer = Builder::default();
+        outer.push_document(b"inner", &inner.finish());
+        let outer = outer.finish();
+        assert!(has_duplicates(outer.as_bytes()));
+        assert!(!repeats(&elements(outer.as_bytes()).expect("walks")));
+    }
+}

@@ -1,0 +1,60 @@
+//! Where a run keeps what it captures: the names of its collections.
+
+use bson::oid::ObjectId;
+
+/// The collection of captures' headers and entries; the names of the others begin with it.
+pub const REGISTRY: &str = "migrations_undo";
+/// What the names of collections set aside begin with.
+pub const KEPT: &str = "migrations_kept_";
+
+/// What one run of a script captured, or captures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Capture(pub ObjectId);
+
+/// What one operation of a run captures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// The run's captures.
+    pub capture: Capture,
+    /// The operation, from 0.
+    pub operation: i32,
+}
+
+impl Capture {
+    /// The collection of its packs; the names of its other collections begin with it.
+    pub fn packs(self) -> String {
+        format!("{REGISTRY}_{}", self.0.to_hex())
+    }
+
+    /// What the names of the collections that it set aside begin with.
+    pub fn kept(self) -> String {
+        format!("{KEPT}{}_", self.0.to_hex())
+    }
+
+    /// Whether the collection named `name` is one of its own.
+    pub fn owns(self, name: &str) -> bool {
+        name.starts_with(&self.packs()) || name.starts_with(&self.kept())
+    }
+
+    /// What its operation `index`, from 0, captures.
+    pub fn slot(self, index: usize) -> Slot {
+        Slot { capture: self, operation: i32::try_from(index).unwrap_or(i32::MAX) }
+    }
+}
+
+impl Slot {
+    /// The collection of documents kept whole.
+    pub fn whole(self) -> String {
+        format!("{}_{}", self.capture.packs(), self.operation + 1)
+    }
+
+    /// The name under which a dropped collection is set aside.
+    pub fn aside(self) -> String {
+        format!("{}{}", self.capture.kept(), self.operation + 1)
+    }
+
+    /// The name under which people ask for it: the run's last eight digits and the operation's number.
+    pub fn name(self) -> String {
+        format!("{}-{}", &self.capture.0.to_hex()[16..], self.operation + 1)
+    }
+}

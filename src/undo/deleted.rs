@@ -1,0 +1,174 @@
+//! Undoing deletes: documents that were kept whole return, unless somebody has made others in their place.
+
+use std::collections::{HashMap, HashSet};
+
+use bson::raw::cstr;
+use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
+use mongodb::ClientSession;
+
+use super::documents::has_zero_timestamp;
+use super::{again, taken};
+use crate::capture::documents::{insert, read_by_id};
+use crate::capture::pack::Packer;
+use crate::ops::announce::takes_transactions;
+use crate::ops::documents::look_up;
+use crate::ops::{Halt, Place};
+use crate::raw::{first, has_duplicates};
+use crate::run::Run;
+use crate::run::chunks::{ChunkBody, Selection, work_through};
+use crate::run::id::Id;
+use crate::run::journal::Journal;
+use crate::run::report::{Counts, Undone};
+use crate::run::slot::Slot;
+use crate::run::step::Undo;
+use crate::run::transaction::majority;
+use crate::run::windows::Scope;
+use crate::server::Server;
+use crate::server_error::ServerError;
+
+/// Bytes of documents that one transaction brings back.
+const BYTES: usize = 32 * 1024 * 1024;
+
+/// Undoes a delete; what it makes is captured in `own`.
+pub async fn undo(
+    run: &mut Run,
+    journal: &mut Journal,
+    undo: &Undo,
+    own: Option<Slot>,
+    place: Place,
+) -> Result<(), Halt> {
+    let standing = look_up(run, &undo.collection).await?;
+    let atomic = match &standing {
+        Some(standing) => takes_transactions(run, &undo.collection, standing),
+        None => run.server.transactions(),
+    };
+    let scope = Scope {
+        collection: undo.slot.whole(),
+        filter: RawDocumentBuf::new(),
+        hint: None,
+        variables: None,
+        atomic,
+        bounds: None,
+        weight: 1,
+        total: None,
+    };
+    let mut body = Kept {
+        collection: &undo.collection,
+        kind: standing.map(|standing| standing.kind),
+        kept: undo.slot.whole(),
+        own,
+        left: HashSet::new(),
+    };
+    Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
+}
+
+/// The documents of a window, brought back.
+struct Kept<'a> {
+    collection: &'a str,
+    kind: Option<String>,
+    kept: String,
+    own: Option<Slot>,
+    /// Documents that a unique index bars: somebody else has their values now.
+    left: HashSet<Vec<u8>>,
+}
+
+impl ChunkBody for Kept<'_> {
+    async fn write(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        selection: &Selection,
+    ) -> Result<Counts, ServerError> {
+        let find = rawdoc! {"find": self.kept.as_str(), "filter": selection.filter.clone(), "hint": {"_id": 1}};
+        let documents = server.read(find, session.as_deref_mut(), BYTES).await?;
+        let mut counts = Undone::default();
+        let all = i64::try_from(documents.len()).unwrap_or(i64::MAX);
+        match self.kind.as_deref() {
+            // With its collection, what was in it is gone.
+            None => counts.gone = all,
+            Some("timeseries") => {
+                let unwrapped: Vec<RawDocumentBuf> =
+                    documents.iter().filter_map(|kept| kept.get_document("d").ok().map(ToOwned::to_owned)).collect();
+                insert(server, session, self.collection, unwrapped.iter(), false).await?;
+                counts.restored = all;
+            }
+            Some(_) => self.bring_back(server, session, selection, documents, &mut counts).await?,
+        }
+        Ok(Counts { undone: counts, ..Counts::default() })
+    }
+}
+
+impl Kept<'_> {
+    async fn bring_back(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        selection: &Selection,
+        documents: Vec<RawDocumentBuf>,
+        counts: &mut Undone,
+    ) -> Result<(), ServerError> {
+        let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
+        let standing = read_by_id(server, session.as_deref_mut(), self.collection, &ids, usize::MAX).await?;
+        let standing: HashMap<Id, RawDocumentBuf> =
+            standing.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect();
+        let mut missing = Vec::new();
+        for (id, document) in ids.into_iter().zip(documents) {
+            match standing.get(&id) {
+                Some(other) if *other == document => counts.restored += 1,
+                Some(_) => counts.conflicts += 1,
+                None if self.left.contains(id.as_bytes()) => counts.conflicts += 1,
+                None => missing.push((id, document)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut command = rawdoc! {
+            "insert": self.collection,
+            "documents": missing.iter().map(|(_, document)| document.clone()).collect::<RawArrayBuf>(),
+            "bypassDocumentValidation": true,
+        };
+        if session.is_none() {
+            command.append(cstr!("writeConcern"), majority());
+        }
+        if let Err(error) = server.run_raw(command, session.as_deref_mut()).await {
+            let barred = error.index.and_then(|at| missing.get(at)).filter(|_| taken(&error));
+            let Some((id, _)) = barred else { return Err(error) };
+            self.left.insert(id.as_bytes().to_vec());
+            return Err(again(&error));
+        }
+        for (id, document) in &missing {
+            self.keep_timestamps(server, session.as_deref_mut(), id, document).await?;
+        }
+        counts.restored += i64::try_from(missing.len()).unwrap_or(i64::MAX);
+        let Some(own) = self.own else { return Ok(()) };
+        let mut packer = Packer::new(own, selection.number(session.is_some()));
+        for (_, document) in &missing {
+            if let Some(id) = first(document.as_bytes()) {
+                packer.inserted(&id, document);
+            }
+        }
+        insert(server, session, &own.capture.packs(), packer.finish().iter(), false).await
+    }
+
+    /// An insert puts the time into a zero timestamp at the top; this puts the zero back.
+    async fn keep_timestamps(
+        &self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+        id: &Id,
+        document: &RawDocumentBuf,
+    ) -> Result<(), ServerError> {
+        if !has_zero_timestamp(document) || has_duplicates(document.as_bytes()) {
+            return Ok(());
+        }
+        let statement = rawdoc! {
+            "q": {"_id": id.keyed("$eq")}, "u": [{"$replaceWith": {"$literal": document.clone()}}],
+        };
+        let mut command = rawdoc! {"update": self.collection, "updates": [statement], "bypassDocumentValidation": true};
+        if session.is_none() {
+            command.append(cstr!("writeConcern"), majority());
+        }
+        server.run_raw(command, session).await.map(drop)
+    }
+}

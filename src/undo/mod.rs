@@ -1,0 +1,174 @@
+//! Undoing what was captured, by the three-way rule: what is still as the migration left it goes back to what
+//! it was; what somebody has changed, made or removed since stays, and is counted.
+//!
+//! An undo runs like an operation: under the lease, journalled, in chunks of one transaction each, and what it
+//! takes away is captured in turn. Operations are undone in reverse order, each document of one in reverse
+//! order too, so that every step meets a state that has been before: unique indexes are met on the way back
+//! as they were on the way there.
+
+mod deleted;
+mod documents;
+pub mod schema;
+mod writes;
+
+use bson::{Document, doc, rawdoc};
+
+use crate::capture::aside::discard_if_empty;
+use crate::capture::registry::Entry;
+use crate::catalog;
+use crate::ops::{Halt, Place, SchemaError};
+use crate::run::Run;
+use crate::run::journal::Journal;
+use crate::run::patience::{Patience, patiently};
+use crate::run::progress::{OperationProgress, Position};
+use crate::run::report::{Counts, Outcome, Undone};
+use crate::run::slot::Slot;
+use crate::run::step::Undo;
+use crate::run::transaction::written;
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// Undoes one operation, from where the journal says.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn carry_out(run: &mut Run, journal: &mut Journal, undo: &Undo, place: Place) -> Result<(), Halt> {
+    let own = journal.progress.capture.map(|capture| capture.slot(place.index));
+    if let Some(own) = own {
+        announce(run, journal, undo, own, place).await?;
+    }
+    if undo.entry.get_bool("lost").unwrap_or(false) {
+        let counts = Undone { conflicts: 1, ..Undone::default() };
+        let note = "it was not captured: nothing names one document of a time-series collection";
+        return finish(run, journal, undo, place, counts, Some(note.to_owned())).await;
+    }
+    match undo.done.as_str() {
+        "update_documents" | "insert_documents" => documents::undo(run, journal, undo, own, place).await?,
+        "delete_documents" => deleted::undo(run, journal, undo, own, place).await?,
+        _ => return schema::undo(run, journal, undo, own, place).await,
+    }
+    let mut counts = Undone::default();
+    let mut note = None;
+    if undo.entry.get_bool("made").unwrap_or(false) {
+        let mut patience = Patience::new(&run.reporter, &run.stop);
+        (counts, note) = patiently!(patience, remove_made(&run.server, undo, &plain()))?;
+    }
+    finish(run, journal, undo, place, counts, note).await
+}
+
+/// Makes the undo's own entry in the registry of captures, unless it was begun before.
+async fn announce(run: &mut Run, journal: &mut Journal, undo: &Undo, own: Slot, place: Place) -> Result<(), Halt> {
+    let writes = matches!(undo.done.as_str(), "update_documents" | "insert_documents" | "delete_documents");
+    if !writes || journal.progress.operations.get(place.index).is_some_and(|standing| standing.begun) {
+        return Ok(());
+    }
+    let mut entry = Entry::first(own, &undo.kind, &undo.collection, Document::new());
+    let progress = OperationProgress::new(&undo.hash);
+    Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
+}
+
+/// Makes the journal's last entry of an undo.
+async fn finish(
+    run: &mut Run,
+    journal: &mut Journal,
+    undo: &Undo,
+    place: Place,
+    counts: Undone,
+    note: Option<String>,
+) -> Result<(), Halt> {
+    let standing = journal.progress.operations.get(place.index).cloned();
+    let mut progress = standing.unwrap_or_else(|| OperationProgress::new(&undo.hash));
+    progress.outcome = Some(Outcome::Done);
+    progress.counts += Counts { undone: counts, ..Counts::default() };
+    progress.note = note;
+    Ok(journal.note(run, place.index, progress, None).await?)
+}
+
+/// A collection as the server makes one at the first insert.
+fn plain() -> Document {
+    doc! {"type": "collection", "options": {}, "indexes": [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]}
+}
+
+/// Drops a collection that the migration made, if it is as it was made and nobody has put anything into it.
+/// Otherwise it stays, and its documents are counted as made since.
+async fn remove_made(server: &Server, undo: &Undo, made: &Document) -> Result<(Undone, Option<String>), ServerError> {
+    let name = undo.collection.as_str();
+    let aside = undo.slot.aside();
+    let Some(standing) = standing(server, name).await? else {
+        // A killed attempt may have got as far as this.
+        if catalog::collection(server, &aside).await?.is_some() {
+            drop_aside(server, name, &aside).await?;
+        }
+        return Ok((Undone::default(), Some("gone".to_owned())));
+    };
+    let documents = written(&server.run_raw(rawdoc! {"count": name, "query": {}}, None).await?);
+    if documents > 0 {
+        let note = format!("{name:?} stays: it holds {documents} documents made since");
+        return Ok((Undone { made_since: documents, ..Undone::default() }, Some(note)));
+    }
+    if !same_standing(&standing, made) {
+        let note = format!("{name:?} stays, empty: its options or indexes were changed since");
+        return Ok((Undone { conflicts: 1, ..Undone::default() }, Some(note)));
+    }
+    server.rename_collection(name, &aside).await?;
+    let dropped = drop_aside(server, name, &aside).await?;
+    Ok((
+        Undone::default(),
+        Some(format!("{name:?} {}", if dropped { "is dropped: the migration had made it" } else { "stays" })),
+    ))
+}
+
+/// Drops what was renamed aside unless somebody was faster and has put something into it.
+async fn drop_aside(server: &Server, name: &str, aside: &str) -> Result<bool, ServerError> {
+    let dropped = discard_if_empty(server, aside).await?;
+    if !dropped {
+        server.rename_collection(aside, name).await?;
+    }
+    Ok(dropped)
+}
+
+async fn standing(server: &Server, name: &str) -> Result<Option<Document>, ServerError> {
+    Ok(crate::capture::schema::standing(server, name).await?.as_document().cloned())
+}
+
+/// Whether a collection's kind, options and indexes mean the same.
+fn same_standing(a: &Document, b: &Document) -> bool {
+    let options = |of: &Document| catalog::Collection {
+        kind: of.get_str("type").unwrap_or_default().to_owned(),
+        options: of.get_document("options").cloned().unwrap_or_default(),
+    };
+    let (one, other) = (options(a), options(b));
+    let indexes = |of: &Document| {
+        let mut listed: Vec<Document> =
+            of.get_array("indexes").into_iter().flatten().filter_map(|index| index.as_document().cloned()).collect();
+        listed.sort_by_key(|index| index.get_str("name").unwrap_or_default().to_owned());
+        listed
+    };
+    one.kind == other.kind && catalog::difference(&one.options, &other).is_none() && indexes(a) == indexes(b)
+}
+
+impl From<SchemaError> for Halt {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::Server(error) => error.into(),
+            SchemaError::Found(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// A unique value that somebody else has taken since: the next attempt goes without it.
+fn taken(error: &ServerError) -> bool {
+    error.is(codes::DUPLICATE_KEY)
+}
+
+/// Tells the chunked writer to try again, with what was learned.
+fn again(error: &ServerError) -> ServerError {
+    ServerError::found(codes::WRITE_CONFLICT, error.message.clone())
+}
+
+/// Where packs of one operation lie among a run's.
+fn bounds(slot: Slot) -> Option<(crate::run::id::Id, crate::run::id::Id)> {
+    use crate::run::id::Id;
+    let id = |place: i64| Id::of(&rawdoc! {"_id": {"o": slot.operation, "s": place}});
+    Some((id(i64::MIN)?, id(i64::MAX)?))
+}

@@ -1,0 +1,176 @@
+//! The writes of one transaction of an undo, in order, in as few commands as they need.
+
+use std::collections::HashMap;
+
+use bson::raw::cstr;
+use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
+use mongodb::ClientSession;
+
+use super::documents::has_zero_timestamp;
+use crate::raw::{elements, has_duplicates};
+use crate::run::id::Id;
+use crate::run::transaction::{majority, written};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// Statements of one command, and bytes: the server takes 100,000 and 48 MB.
+const STATEMENTS: usize = 5_000;
+const BYTES: usize = 16 * 1024 * 1024;
+
+/// What is written of one document.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// These update operators, which make it `document`.
+    Operators {
+        /// `$set` and `$unset`.
+        operators: RawDocumentBuf,
+        /// The result.
+        document: RawDocumentBuf,
+    },
+    /// It is replaced.
+    Replace(RawDocumentBuf),
+    /// It is deleted.
+    Delete,
+}
+
+impl Write {
+    /// The replacement by a document whose fields cannot be told apart by name; `None` where no command leaves
+    /// it as it is: a zero timestamp at the top together with a name that stands twice.
+    pub fn replacing(document: RawDocumentBuf) -> Option<Self> {
+        let pipeline = needs_pipeline(&document);
+        (!pipeline || !has_duplicates(document.as_bytes())).then_some(Self::Replace(document))
+    }
+
+    /// The document as it will be; `None` for one that is deleted.
+    pub fn document(&self) -> Option<&RawDocumentBuf> {
+        match self {
+            Self::Operators { document, .. } | Self::Replace(document) => Some(document),
+            Self::Delete => None,
+        }
+    }
+}
+
+/// A plain replacement puts the time into a zero timestamp at the top, and takes a name with `$` for an
+/// operator.
+fn needs_pipeline(document: &RawDocumentBuf) -> bool {
+    has_zero_timestamp(document)
+        || elements(document.as_bytes()).unwrap_or_default().iter().any(|field| field.name.starts_with(b"$"))
+}
+
+/// Writes, as they were asked for.
+pub struct Writes<'a> {
+    collection: &'a str,
+    one_by_one: bool,
+    statements: Vec<Statement>,
+    /// Where the statement of documents that get the same operators is.
+    groups: HashMap<Vec<u8>, usize>,
+}
+
+struct Statement {
+    ids: Vec<Id>,
+    write: Write,
+}
+
+impl<'a> Writes<'a> {
+    /// Documents that get the same values share a statement, unless each is to be written `one_by_one`.
+    pub fn new(collection: &'a str, one_by_one: bool) -> Self {
+        Self { collection, one_by_one, statements: Vec::new(), groups: HashMap::new() }
+    }
+
+    /// Adds one document's.
+    pub fn add(&mut self, id: Id, write: Write) {
+        let key = match &write {
+            _ if self.one_by_one => None,
+            Write::Operators { operators, .. } => Some(operators.as_bytes().to_vec()),
+            Write::Delete => Some(Vec::new()),
+            Write::Replace(_) => None,
+        };
+        if let Some(at) = key.as_ref().and_then(|key| self.groups.get(key)) {
+            self.statements[*at].ids.push(id);
+            return;
+        }
+        if let Some(key) = key {
+            self.groups.insert(key, self.statements.len());
+        }
+        self.statements.push(Statement { ids: vec![id], write });
+    }
+
+    /// Sends them.
+    ///
+    /// # Errors
+    /// The server's, with the document that it is about where it is about one.
+    pub async fn send(
+        &self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+    ) -> Result<(), (ServerError, Option<Id>)> {
+        let mut batch: Vec<(&Statement, RawDocumentBuf)> = Vec::new();
+        let mut bytes = 0;
+        for statement in &self.statements {
+            let built = statement.build();
+            let size = built.as_bytes().len();
+            let other_kind = batch.first().is_some_and(|(first, _)| first.deletes() != statement.deletes());
+            if other_kind || batch.len() >= STATEMENTS || (bytes + size > BYTES && !batch.is_empty()) {
+                self.send_batch(server, session.as_deref_mut(), std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+            bytes += size;
+            batch.push((statement, built));
+        }
+        self.send_batch(server, session, batch).await
+    }
+
+    async fn send_batch(
+        &self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+        batch: Vec<(&Statement, RawDocumentBuf)>,
+    ) -> Result<(), (ServerError, Option<Id>)> {
+        let Some((head, _)) = batch.first() else { return Ok(()) };
+        let owners: Vec<&Statement> = batch.iter().map(|(statement, _)| *statement).collect();
+        let deletes = head.deletes();
+        let statements: RawArrayBuf = batch.into_iter().map(|(_, built)| built).collect();
+        let mut command = if deletes {
+            rawdoc! {"delete": self.collection, "deletes": statements}
+        } else {
+            rawdoc! {"update": self.collection, "updates": statements, "bypassDocumentValidation": true}
+        };
+        if session.is_none() {
+            command.append(cstr!("writeConcern"), majority());
+        }
+        let reply = server.run_raw(command, session).await.map_err(|error| {
+            let owner = error.index.and_then(|at| owners.get(at));
+            let id = owner.and_then(|statement| statement.ids.first().cloned());
+            (error, id)
+        })?;
+        let expected: usize = owners.iter().map(|statement| statement.ids.len()).sum();
+        if usize::try_from(written(&reply)) == Ok(expected) {
+            return Ok(());
+        }
+        let message = "documents were removed between reading and writing them";
+        Err((ServerError::found(codes::WRITE_CONFLICT, message), None))
+    }
+}
+
+impl Statement {
+    fn deletes(&self) -> bool {
+        matches!(self.write, Write::Delete)
+    }
+
+    fn build(&self) -> RawDocumentBuf {
+        let filter = match self.ids.as_slice() {
+            [id] => rawdoc! {"_id": id.keyed("$eq")},
+            ids => rawdoc! {"_id": Id::any_of(ids)},
+        };
+        match &self.write {
+            Write::Delete => rawdoc! {"q": filter, "limit": 0},
+            Write::Operators { operators, .. } => {
+                rawdoc! {"q": filter, "u": operators.clone(), "multi": self.ids.len() > 1}
+            }
+            Write::Replace(document) if needs_pipeline(document) => {
+                rawdoc! {"q": filter, "u": [{"$replaceWith": {"$literal": document.clone()}}]}
+            }
+            Write::Replace(document) => rawdoc! {"q": filter, "u": document.clone()},
+        }
+    }
+}
