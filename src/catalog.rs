@@ -12,6 +12,8 @@ pub struct Collection {
     pub kind: String,
     /// Its options.
     pub options: Document,
+    /// What it is the same by, however it is renamed; a view has none.
+    pub uuid: Option<Vec<u8>>,
 }
 
 impl Collection {
@@ -38,10 +40,28 @@ pub async fn collection(server: &Server, name: &str) -> Result<Option<Collection
     let found = server.find_all(doc! {"listCollections": 1, "filter": {"name": name}, "cursor": {}}).await?;
     let Some(raw) = found.first() else { return Ok(None) };
     let entry = Document::try_from(raw.as_ref()).map_err(mongodb::error::Error::from)?;
+    let uuid = match entry.get_document("info").ok().and_then(|info| info.get("uuid")) {
+        Some(Bson::Binary(uuid)) => Some(uuid.bytes.clone()),
+        _ => None,
+    };
     Ok(Some(Collection {
         kind: entry.get_str("type").unwrap_or("collection").to_owned(),
         options: entry.get_document("options").cloned().unwrap_or_default(),
+        uuid,
     }))
+}
+
+/// The UUID of a collection, or of the buckets of a time-series collection.
+///
+/// # Errors
+/// The server's.
+pub async fn uuid(server: &Server, name: &str) -> Result<Option<Vec<u8>>, ServerError> {
+    match collection(server, name).await? {
+        Some(found) if found.kind == "timeseries" => {
+            Ok(collection(server, &format!("system.buckets.{name}")).await?.and_then(|buckets| buckets.uuid))
+        }
+        found => Ok(found.and_then(|found| found.uuid)),
+    }
 }
 
 /// The indexes of a collection; none where there is no such collection.
@@ -200,7 +220,7 @@ mod tests {
     use super::*;
 
     fn stands(options: Document) -> Collection {
-        Collection { kind: "collection".to_owned(), options }
+        Collection { kind: "collection".to_owned(), options, uuid: None }
     }
 
     #[test]

@@ -147,6 +147,13 @@ pub fn has_duplicates(document: &[u8]) -> bool {
         || elements.iter().any(|element| matches!(element.kind, 0x03 | 0x04) && has_duplicates(element.value))
 }
 
+/// Whether the server would change a document that it is sent whole: it puts the time into a zero timestamp at
+/// the top.
+pub fn has_zero_timestamp(document: &[u8]) -> bool {
+    let zero = |field: &Element<'_>| field.kind == TIMESTAMP && field.value == [0; 8] && field.name != b"_id";
+    elements(document).unwrap_or_default().iter().any(zero)
+}
+
 /// Whether a name stands twice among them.
 pub fn repeats(elements: &[Element<'_>]) -> bool {
     if elements.len() < 24 {

@@ -11,6 +11,8 @@ use crate::redact::redact;
 /// Source: `src/mongo/base/error_codes.yml` of the MongoDB server.
 pub mod codes {
     #![allow(missing_docs)]
+    /// None of the server's: an attempt that learned something and is to be made again at once.
+    pub const TRY_AGAIN: i32 = -1;
     pub const UNAUTHORIZED: i32 = 13;
     pub const AUTHENTICATION_FAILED: i32 = 18;
     pub const INVALID_BSON: i32 = 22;

@@ -29,11 +29,12 @@ pub async fn set_aside(server: &Server, name: &str, aside: &str, before: &Docume
         return copy_and_drop(server, name, aside).await;
     }
     suspend(server, name, before).await?;
-    let renamed = server.rename_collection(name, aside).await;
-    if renamed.is_err() {
-        resume_expiry(server, name, before).await?;
+    let Err(error) = server.rename_collection(name, aside).await else { return Ok(()) };
+    if is_gone(server, name, aside).await? {
+        return Ok(());
     }
-    renamed
+    resume_expiry(server, name, before).await?;
+    Err(error)
 }
 
 /// Brings `aside` back as `name`, which must not stand.
@@ -86,6 +87,12 @@ pub async fn discard_if_empty(server: &Server, aside: &str) -> Result<bool, Serv
         server.run(with_majority(doc! {"drop": aside}), None).await?;
     }
     Ok(found.is_empty())
+}
+
+/// Whether it was done although the answer was an error.
+async fn is_gone(server: &Server, name: &str, aside: &str) -> Result<bool, ServerError> {
+    let gone = catalog::collection(server, name).await?.is_none();
+    Ok(gone && catalog::collection(server, aside).await?.is_some())
 }
 
 fn indexes(before: &Document) -> impl Iterator<Item = &Document> {
@@ -146,8 +153,8 @@ async fn copy_and_drop(server: &Server, name: &str, aside: &str) -> Result<(), S
             other => drop(other?),
         }
         if hash(server, &source).await? == hash(server, aside).await? {
-            server.run(with_majority(doc! {"drop": name}), None).await?;
-            return Ok(());
+            let Err(error) = server.run(with_majority(doc! {"drop": name}), None).await else { return Ok(()) };
+            return if is_gone(server, name, aside).await? { Ok(()) } else { Err(error) };
         }
     }
     Err(ServerError::found(

@@ -15,8 +15,8 @@ use crate::raw::{Builder, DOCUMENT, Element, elements, fingerprint, repeats};
 
 /// Longer values after the change are kept as their fingerprint: they are only ever compared.
 const LONGEST_AFTER: usize = 32;
-/// A delta beyond this keeps the document whole instead: many fit into one pack.
-const LARGEST: usize = 4 * 1024 * 1024;
+/// A delta beyond this would fit into no pack, and keeps the document whole instead.
+const LARGEST: usize = 15 * 1024 * 1024;
 const BINARY: u8 = 0x05;
 const NULL: u8 = 0x0A;
 /// Length and subtype come before a binary value's bytes.
@@ -129,14 +129,24 @@ pub struct Merged {
     pub operators: Option<RawDocumentBuf>,
     /// Fields that somebody changed since and that stay.
     pub conflicts: i64,
+    /// The paths of all fields that are not as the change left them.
+    pub edited: Vec<Vec<u8>>,
 }
 
-/// Takes `delta` back in the document as it is now. `None` where the delta or the document cannot be read.
-pub fn take_back(delta: &RawDocument, current: &RawDocument) -> Option<Merged> {
-    let mut back = Back { conflicts: 0, plain: true, set: Builder::default(), unset: Builder::default() };
+/// Takes `delta` back in the document as it is now, but for the fields that `barred` says were edited. `None`
+/// where the delta or the document cannot be read.
+pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u8]) -> bool) -> Option<Merged> {
+    let mut back = Back {
+        barred,
+        conflicts: 0,
+        edited: Vec::new(),
+        plain: true,
+        set: Builder::default(),
+        unset: Builder::default(),
+    };
     let merged = back.level(delta.as_bytes(), current.as_bytes(), &mut Vec::new())?;
     if merged.as_bytes() == current.as_bytes() {
-        return Some(Merged { conflicts: back.conflicts, ..Merged::default() });
+        return Some(Merged { conflicts: back.conflicts, edited: back.edited, ..Merged::default() });
     }
     let operators = back.plain.then(|| {
         let mut operators = Builder::default();
@@ -148,18 +158,20 @@ pub fn take_back(delta: &RawDocument, current: &RawDocument) -> Option<Merged> {
         }
         operators.finish()
     });
-    Some(Merged { document: Some(merged), operators, conflicts: back.conflicts })
+    Some(Merged { document: Some(merged), operators, conflicts: back.conflicts, edited: back.edited })
 }
 
-struct Back {
+struct Back<'b> {
+    barred: &'b dyn Fn(&[u8]) -> bool,
     conflicts: i64,
+    edited: Vec<Vec<u8>>,
     /// Whether operators alone do it: nothing to put back between other fields.
     plain: bool,
     set: Builder,
     unset: Builder,
 }
 
-impl Back {
+impl Back<'_> {
     fn level(&mut self, delta: &[u8], current: &[u8], path: &mut Vec<u8>) -> Option<RawDocumentBuf> {
         let parts = elements(delta)?;
         let changes = elements(part(&parts, b"c")?.value)?;
@@ -170,7 +182,9 @@ impl Back {
         let now = elements(current)?;
         // A name twice: somebody wrote the document anew since, and a field cannot be told from its twin.
         if repeats(&now) {
-            self.conflicts += i64::try_from(changes.len()).unwrap_or(i64::MAX);
+            for change in &changes {
+                self.edited(path, change.name, true);
+            }
             return RawDocumentBuf::from_bytes(current.to_vec()).ok();
         }
         // What each field becomes: by name, in the order of the document as it is now.
@@ -188,8 +202,12 @@ impl Back {
                         path.truncate(length);
                         fields[place].1 = Becomes::Document(document);
                     }
-                    _ => self.conflicts += 1,
+                    _ => self.edited(path, change.name, true),
                 }
+                continue;
+            }
+            if (self.barred)(&joined(path, change.name)) {
+                self.conflicts += 1;
                 continue;
             }
             let before = part(&parts, b"b");
@@ -198,11 +216,9 @@ impl Back {
                 (None, None) => true,
                 _ => false,
             };
-            if same_as_before {
-                continue;
-            }
             if !still_as_written(&parts, standing.map(|(_, field)| field)) {
-                self.conflicts += 1;
+                // Put back by somebody, it is as it should be.
+                self.edited(path, change.name, !same_as_before);
                 continue;
             }
             match (before, standing) {
@@ -239,10 +255,15 @@ impl Back {
         Some(merged.finish())
     }
 
+    /// Notes that somebody changed the field `name` under `path`.
+    fn edited(&mut self, path: &[u8], name: &[u8], conflict: bool) {
+        self.edited.push(joined(path, name));
+        self.conflicts += i64::from(conflict);
+    }
+
     /// Notes the operator for the field `name` under `path`.
     fn push_path(&mut self, path: &[u8], name: &[u8], value: Option<&Element<'_>>) {
-        let mut full = path.to_vec();
-        push_name(&mut full, name);
+        let full = joined(path, name);
         match value {
             Some(value) => self.set.push(value.kind, &full, value.value),
             None => self.unset.push(NULL, &full, b""),
@@ -269,6 +290,12 @@ fn still_as_written(change: &[Element<'_>], standing: Option<&Element<'_>>) -> b
 
 fn part<'a, 'b>(parts: &'b [Element<'a>], name: &[u8]) -> Option<&'b Element<'a>> {
     parts.iter().find(|part| part.name == name)
+}
+
+fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut full = path.to_vec();
+    push_name(&mut full, name);
+    full
 }
 
 fn push_name(path: &mut Vec<u8>, name: &[u8]) {

@@ -9,7 +9,7 @@ use mongodb::ClientSession;
 
 use super::delta::{Change, difference};
 use super::pack::Packer;
-use crate::raw::first;
+use crate::raw::{Builder, DOCUMENT, elements, first, has_zero_timestamp};
 use crate::run::chunks::{ChunkBody, Selection};
 use crate::run::id::Id;
 use crate::run::report::Counts;
@@ -22,6 +22,8 @@ use crate::server_error::{ServerError, codes};
 const CHUNK_BYTES: usize = 32 * 1024 * 1024;
 /// The same for an operation that must be one transaction.
 const WHOLE_BYTES: usize = 256 * 1024 * 1024;
+/// A larger document leaves no room for a wrapper.
+const WRAPPABLE: usize = 15 * 1024 * 1024;
 /// Bytes of one insert command; the server takes 48 MB.
 const INSERT_BYTES: usize = 24 * 1024 * 1024;
 
@@ -33,6 +35,8 @@ pub trait Finds: ChunkBody + Sync {
     fn find(&self, selection: &Selection) -> RawDocumentBuf;
     /// What is done with them.
     fn does(&self) -> Does;
+    /// Whether it has a collation of its own.
+    fn collated(&self) -> bool;
     /// The `_id` of the document that the last write made because none matched.
     fn upserted(&self) -> Option<Id>;
 }
@@ -102,7 +106,8 @@ impl<B: Finds> ChunkBody for Capturing<'_, B> {
             changed += 1;
         }
         // Under a collation of its own, one document may be meant by the `_id` of another.
-        let another = self.body.does() == Does::UpdateOne && changed == 0 && counts.modified > 0;
+        let another =
+            self.body.collated() && self.body.does() == Does::UpdateOne && changed == 0 && counts.modified > 0;
         checked(counts, atomic && another)?;
         if let Some(id) = self.body.upserted() {
             let made = read_by_id(server, session.as_deref_mut(), self.body.collection(), [&id], limit).await?;
@@ -161,8 +166,48 @@ impl<B: Finds> Capturing<'_, B> {
             let wrapped: Vec<RawDocumentBuf> = documents.map(|document| rawdoc! {"d": document.clone()}).collect();
             return insert(server, session, &collection, wrapped.iter(), again).await;
         }
-        insert(server, session, &collection, documents, again).await
+        insert_whole(server, session, &collection, documents, again).await
     }
+}
+
+/// The field of a document that is kept wrapped.
+const WRAPPED: &[u8] = b"migrations_whole";
+
+/// Keeps documents whole, under their own `_id`s. One that the server would change on insert is wrapped.
+///
+/// # Errors
+/// The server's.
+pub async fn insert_whole<'d>(
+    server: &Server,
+    session: Option<&mut ClientSession>,
+    collection: &str,
+    documents: impl Iterator<Item = &'d RawDocumentBuf> + Send,
+    again: bool,
+) -> Result<(), ServerError> {
+    let kept: Vec<RawDocumentBuf> = documents.map(wrapped).collect();
+    insert(server, session, collection, kept.iter(), again).await
+}
+
+fn wrapped(document: &RawDocumentBuf) -> RawDocumentBuf {
+    let id = first(document.as_bytes()).filter(|_| has_zero_timestamp(document.as_bytes()));
+    match id {
+        Some(id) if document.as_bytes().len() < WRAPPABLE => {
+            let mut wrapper = Builder::default();
+            wrapper.push_element(&id);
+            wrapper.push_document(WRAPPED, document);
+            wrapper.finish()
+        }
+        _ => document.clone(),
+    }
+}
+
+/// A document that [`insert_whole`] kept.
+pub fn unwrapped(kept: RawDocumentBuf) -> RawDocumentBuf {
+    let inner = match elements(kept.as_bytes()).as_deref() {
+        Some([_, only]) if only.name == WRAPPED && only.kind == DOCUMENT => only.value.to_vec(),
+        _ => return kept,
+    };
+    RawDocumentBuf::from_bytes(inner).unwrap_or(kept)
 }
 
 /// Each document before with itself after.

@@ -8,14 +8,11 @@ use bson::{Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
 use crate::run::report::Direction;
-use crate::run::slot::{Capture, REGISTRY, Slot};
+use crate::run::slot::{Capture, HEADER, REGISTRY, Slot};
 use crate::run::step::Step;
 use crate::run::transaction::{Body, with_majority};
 use crate::server::Server;
 use crate::server_error::ServerError;
-
-/// The header's place among the entries.
-const HEADER: i32 = -1;
 
 /// What a run's header says.
 #[derive(Debug, Clone)]
@@ -28,10 +25,10 @@ pub struct Header {
     pub direction: Direction,
     /// Whether it undid captures instead of running a script.
     pub exact: bool,
-    /// Operations, from 1, that were not to be captured.
-    pub uncaptured: Vec<i32>,
     /// The migration's name.
     pub name: String,
+    /// Whether an exact rollback has undone it.
+    pub undone: bool,
     /// Whether freeing it has begun: it is no longer whole.
     pub purging: bool,
     /// When it began, by the server's clock.
@@ -40,7 +37,6 @@ pub struct Header {
 
 /// The command that writes a run's header, to be sent with the ledger's.
 pub fn header(capture: Capture, step: &Step, direction: Direction, run: Document) -> Document {
-    let uncaptured: Vec<i32> = (1..).zip(&step.tasks).filter(|(_, task)| !task.captures()).map(|(at, _)| at).collect();
     doc! {
         "update": REGISTRY,
         "updates": [{
@@ -48,7 +44,7 @@ pub fn header(capture: Capture, step: &Step, direction: Direction, run: Document
             "u": {
                 "$set": {
                     "migration": &step.id, "name": &step.name, "direction": direction.as_str(), "exact": step.exact,
-                    "uncaptured": uncaptured, "run": run,
+                    "run": run,
                 },
                 "$currentDate": {"at": true},
             },
@@ -152,11 +148,8 @@ fn read_header(raw: &RawDocumentBuf) -> Option<Header> {
         direction: if raw.get_str("direction").ok()? == "up" { Direction::Up } else { Direction::Down },
         exact: raw.get_bool("exact").unwrap_or(false),
         name: raw.get_str("name").unwrap_or_default().to_owned(),
+        undone: raw.get_bool("undone").unwrap_or(false),
         purging: raw.get_bool("purging").unwrap_or(false),
-        uncaptured: raw
-            .get_array("uncaptured")
-            .map(|all| all.into_iter().filter_map(|item| item.ok()?.as_i32()).collect())
-            .unwrap_or_default(),
         at: raw.get_datetime("at").ok(),
     })
 }

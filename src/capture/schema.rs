@@ -1,6 +1,7 @@
 //! What schema operations overwrite or remove: what stood before them, for the registry.
 
-use bson::{Bson, Document, doc};
+use bson::spec::BinarySubtype;
+use bson::{Binary, Bson, Document, doc};
 
 use crate::catalog;
 use crate::run::slot::Slot;
@@ -22,7 +23,9 @@ pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Resul
             let kind = before.as_document().and_then(|before| before.get_str("type").ok());
             match kind {
                 None | Some("view") => doc! {"before": before},
-                Some(_) => doc! {"before": before, "aside": slot.aside()},
+                Some(_) => {
+                    doc! {"before": before, "aside": slot.aside(), "uuid": uuid(server, name).await?}
+                }
             }
         }
         Action::CreateIndex(index) => {
@@ -65,6 +68,15 @@ pub async fn after(server: &Server, operation: &Operation) -> Result<Document, S
         Action::CreateIndex(index) => doc! {"after": named(server, name, &index.name).await?},
         _ => Document::new(),
     })
+}
+
+/// What tells a collection from another of its name.
+///
+/// # Errors
+/// The server's.
+pub async fn uuid(server: &Server, name: &str) -> Result<Bson, ServerError> {
+    let bytes = catalog::uuid(server, name).await?;
+    Ok(bytes.map_or(Bson::Null, |bytes| Bson::Binary(Binary { subtype: BinarySubtype::Uuid, bytes })))
 }
 
 /// A collection or view with its options and indexes, or null.

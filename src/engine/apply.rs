@@ -243,7 +243,7 @@ async fn run_operations(
         );
         let carried_out = match task {
             Task::Operation(operation) => ops::carry_out(run, &mut journal, operation, place).await,
-            Task::Undo(undo) => undo::carry_out(run, &mut journal, undo, place).await,
+            Task::Undo(undo) => undo::carry_out(run, &mut journal, undo, &step.tasks, place).await,
         };
         match carried_out {
             Ok(()) => {

@@ -31,28 +31,31 @@ const AT_ONCE: usize = 5_000;
 pub async fn count(run: &Run, step: &Step) -> Result<Vec<Beyond>> {
     let reading = || Error::server("Comparing the down script with what the up script changed");
     let record = ledger::read_one(&run.server, &step.id).await?;
-    let captures: Option<Vec<Capture>> = record.map(|record| record.captures).unwrap_or_default().into_iter().collect();
-    let captures = captures.filter(|captures| !captures.is_empty());
-    let headers = registry::headers(&run.server).await.map_err(reading())?;
-    let known = captures.filter(|all| {
-        all.iter().all(|one| headers.iter().any(|header| header.capture == *one && header.uncaptured.is_empty()))
-    });
+    let captures = record.map(|record| record.captures).unwrap_or_default();
+    let touched = Touched::read(&run.server, &captures).await.map_err(reading())?;
     let mut found = Vec::new();
     for (index, task) in (1..).zip(&step.tasks) {
         let Task::Operation(operation) = task else { continue };
-        let Some(selects) = Selects::of(&run.server, operation).await.map_err(reading())? else { continue };
-        let documents = match &known {
-            None => None,
-            Some(captures) => match untouched(&run.server, captures, operation, &selects).await {
-                Ok(0) => continue,
-                Ok(documents) => Some(documents),
-                Err(e) => return Err(reading()(e)),
+        // What an earlier operation of the down script will rename has its old name still.
+        let collection = named_now(step, index - 1, &operation.collection);
+        let documents = match Selects::of(&run.server, operation, collection).await {
+            Ok(None) => continue,
+            Ok(Some(selects)) => match &touched {
+                Some(touched) => touched.others(&run.server, &selects).await.map(Some),
+                None => selects.count(&run.server).await.map(|count| (count == 0).then_some(0)),
             },
+            Err(e) => Err(e),
         };
-        if documents.is_none() && selects.count(&run.server).await.map_err(reading())? == 0 {
-            continue;
+        let documents = match documents {
+            Ok(documents) => documents,
+            Err(e) if e.is_passing() => return Err(reading()(e)),
+            // A filter that works only within its script, such as $text before its index is built.
+            Err(_) => None,
+        };
+        if documents != Some(0) {
+            let index = i64::try_from(index).unwrap_or(i64::MAX);
+            found.push(Beyond { index, collection: operation.collection.clone(), documents });
         }
-        found.push(Beyond { index, collection: operation.collection.clone(), documents });
     }
     warn(run, step, &found);
     Ok(found)
@@ -63,10 +66,14 @@ fn warn(run: &Run, step: &Step, found: &[Beyond]) {
     for beyond in found {
         let place = format!("operation {} of the down script ({})", beyond.index, beyond.collection);
         if let Some(documents) = beyond.documents {
+            let undo = if step.capture && step.tasks.iter().all(Task::captures) {
+                format!(" `rollback {} --exact` undoes only what it did, also after this rollback.", step.id)
+            } else {
+                String::new()
+            };
             tell(format!(
-                "{}: {place} reaches {documents} documents that the up script had not touched. \
-                 `rollback {} --exact` undoes only what it did, also after this rollback.",
-                step.id, step.id
+                "{}: {place} reaches {documents} documents that the up script had not touched.{undo}",
+                step.id
             ));
         }
     }
@@ -79,6 +86,20 @@ fn warn(run: &Run, step: &Step, found: &[Beyond]) {
     }
 }
 
+/// The name that a collection has before the down script, of which operation `at` (from 0) calls it `name`.
+fn named_now<'a>(step: &'a Step, at: usize, name: &'a str) -> &'a str {
+    let mut name = name;
+    for task in step.tasks[..at].iter().rev() {
+        if let Task::Operation(operation) = task
+            && let Action::RenameCollection { to } = &operation.action
+            && to == name
+        {
+            name = &operation.collection;
+        }
+    }
+    name
+}
+
 /// The documents that an operation of a down script is about.
 struct Selects<'a> {
     query: Query<'a>,
@@ -89,7 +110,7 @@ struct Selects<'a> {
 
 impl<'a> Selects<'a> {
     /// `None` for an operation that takes nothing away, and where there is no such collection.
-    async fn of(server: &Server, operation: &'a Operation) -> Result<Option<Self>, ServerError> {
+    async fn of(server: &Server, operation: &'a Operation, collection: &'a str) -> Result<Option<Self>, ServerError> {
         let everything = Document::new();
         let (filter, collation, variables, first_only) = match &operation.action {
             Action::UpdateDocuments(update) => {
@@ -99,11 +120,11 @@ impl<'a> Selects<'a> {
             Action::DropCollection => (&everything, None, None, false),
             _ => return Ok(None),
         };
-        let stands = catalog::collection(server, &operation.collection).await?;
+        let stands = catalog::collection(server, collection).await?;
         if stands.is_none_or(|found| found.kind != "collection") {
             return Ok(None);
         }
-        let query = Query { collection: &operation.collection, hint: None, collation, variables };
+        let query = Query { collection, hint: None, collation, variables };
         let filter = RawDocumentBuf::try_from(filter).map_err(mongodb::error::Error::from)?;
         Ok(Some(Self { query, filter, first_only }))
     }
@@ -117,46 +138,65 @@ impl<'a> Selects<'a> {
     }
 }
 
-/// How many documents it is about that no captured operation on the collection touched.
-async fn untouched(
-    server: &Server,
-    captures: &[Capture],
-    operation: &Operation,
-    selects: &Selects<'_>,
-) -> Result<i64, ServerError> {
-    let all = selects.count(server).await?;
-    if all == 0 {
-        return Ok(0);
-    }
-    let mut touched = 0;
-    let mut seen = HashSet::new();
-    let mut batch = Vec::new();
-    let mut slots = Vec::new();
-    for capture in captures {
-        for (slot, entry) in registry::entries(server, *capture).await? {
-            if entry.get_str("collection").is_ok_and(|own| own == operation.collection) {
-                slots.push(slot);
+/// Where what the captured operations touched is kept, by the name that its collection has now.
+struct Touched(Vec<(String, Slot)>);
+
+impl Touched {
+    /// `None` where not all of it was captured.
+    async fn read(server: &Server, captures: &[Option<Capture>]) -> Result<Option<Self>, ServerError> {
+        let headers = registry::headers(server).await?;
+        let mut slots: Vec<(String, Slot)> = Vec::new();
+        for capture in captures {
+            let Some(capture) =
+                capture.filter(|own| headers.iter().any(|header| header.capture == *own && !header.purging))
+            else {
+                return Ok(None);
+            };
+            for (slot, entry) in registry::entries(server, capture).await? {
+                if ["uncaptured", "lost"].iter().any(|name| entry.get_bool(name).unwrap_or(false)) {
+                    return Ok(None);
+                }
+                let text = |name: &str| entry.get_str(name).unwrap_or_default();
+                if text("type") == "rename_collection" {
+                    let renamed = slots.iter_mut().filter(|(name, _)| name == text("collection"));
+                    renamed.for_each(|(name, _)| text("to").clone_into(name));
+                }
+                slots.push((text("collection").to_owned(), slot));
             }
         }
+        Ok((!captures.is_empty()).then_some(Self(slots)))
     }
-    for slot in &slots {
-        let mut packs = packs_of(server, *slot).await?;
-        while let Some(pack) = packs.next().await? {
-            for entry in pack::entries(&pack).unwrap_or_default() {
-                // A document may have been touched by several operations.
-                if slots.len() == 1 || seen.insert(entry.id.clone()) {
-                    batch.push(entry.id);
+
+    /// How many documents are selected that none of the operations touched.
+    async fn others(&self, server: &Server, selects: &Selects<'_>) -> Result<i64, ServerError> {
+        let all = selects.count(server).await?;
+        if all == 0 {
+            return Ok(0);
+        }
+        let slots: Vec<Slot> =
+            self.0.iter().filter(|(name, _)| name == selects.query.collection).map(|(_, slot)| *slot).collect();
+        let mut touched = 0;
+        let mut seen = HashSet::new();
+        let mut batch = Vec::new();
+        for slot in &slots {
+            let mut packs = packs_of(server, *slot).await?;
+            while let Some(pack) = packs.next().await? {
+                for entry in pack::entries(&pack).unwrap_or_default() {
+                    // A document may have been touched by several operations.
+                    if slots.len() == 1 || seen.insert(entry.id.clone()) {
+                        batch.push(entry.id);
+                    }
+                }
+                if batch.len() >= AT_ONCE {
+                    touched += selects.count_of(server, &batch).await?;
+                    batch.clear();
                 }
             }
-            if batch.len() >= AT_ONCE {
-                touched += selects.count_of(server, &batch).await?;
-                batch.clear();
-            }
         }
+        touched += selects.count_of(server, &batch).await?;
+        let untouched = all - touched;
+        Ok(if selects.first_only { untouched.min(i64::from(touched == 0)) } else { untouched })
     }
-    touched += selects.count_of(server, &batch).await?;
-    let untouched = all - touched;
-    Ok(if selects.first_only { untouched.min(i64::from(touched == 0)) } else { untouched })
 }
 
 async fn packs_of(server: &Server, slot: Slot) -> Result<Documents, ServerError> {

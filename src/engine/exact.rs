@@ -6,8 +6,9 @@ use super::plan::{Plan, unchanged_where_begun};
 use crate::capture::registry::{self, Header};
 use crate::error::{Error, Result};
 use crate::run::progress::Progress;
+use crate::run::record::Record;
 use crate::run::report::{CollectionUndone, Undone};
-use crate::run::slot::Capture;
+use crate::run::slot::{Capture, Slot};
 use crate::run::step::{Step, Task, Undo};
 use crate::server::Server;
 
@@ -24,19 +25,36 @@ pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan) -> Re
         let record = inventory.find(&step.id)?.record.as_ref();
         let captures = record.map(|record| record.captures.as_slice()).unwrap_or_default();
         if let Some(why) = missing(captures, &headers) {
-            return Err(Error::WrongState(format!(
-                "{} ({}) cannot be rolled back exactly: {why}. Nothing was done. `rollback {}` runs its down script.",
-                step.id, step.name, step.id
-            )));
+            return Err(refused(step, &why));
         }
         for capture in captures.iter().rev().flatten() {
             let entries = registry::entries(server, *capture).await;
             let entries = entries.map_err(Error::server("Reading what was captured"))?;
-            step.tasks.extend(entries.into_iter().rev().map(|(slot, entry)| Task::Undo(Undo::new(slot, entry))));
+            for (slot, entry) in entries.into_iter().rev().filter(|(slot, _)| begun(record, *slot)) {
+                if entry.get_bool("uncaptured").unwrap_or(false) {
+                    let why = format!("its operation {} was not captured (\"capture\": false)", slot.operation + 1);
+                    return Err(refused(step, &why));
+                }
+                step.tasks.push(Task::Undo(Undo::new(slot, entry)));
+            }
         }
         *step = unchanged_where_begun(step.clone())?;
     }
     Ok(())
+}
+
+fn refused(step: &Step, why: &str) -> Error {
+    Error::WrongState(format!(
+        "{} ({}) cannot be rolled back exactly: {why}. Nothing was done. `rollback {}` runs its down script.",
+        step.id, step.name, step.id
+    ))
+}
+
+/// Whether the operation may have done anything: the last one of an unfinished script may have been announced only.
+fn begun(record: Option<&Record>, slot: Slot) -> bool {
+    let progress = record.and_then(|record| record.progress.as_ref()).filter(|own| own.capture == Some(slot.capture));
+    let own = progress.and_then(|progress| progress.operations.get(usize::try_from(slot.operation).ok()?));
+    own.is_none_or(|own| own.begun || own.outcome.is_some())
 }
 
 /// Why not all that was done is captured.
@@ -51,12 +69,6 @@ fn missing(captures: &[Option<Capture>], headers: &[Header]) -> Option<String> {
         };
         if header.purging {
             return Some("what was captured is being purged".to_owned());
-        }
-        if let Some(operation) = header.uncaptured.first() {
-            return Some(format!(
-                "operation {operation} of its {} script was not captured (\"capture\": false)",
-                header.direction.as_str()
-            ));
         }
     }
     None

@@ -99,6 +99,9 @@ impl Inventory {
     /// # Errors
     /// [`Error::Unknown`], or [`Error::WrongState`] where the one asked for is not applied.
     pub fn plan_rollback(&self, options: &RollbackOptions) -> Result<Plan> {
+        if options.exact && options.from_file {
+            return Err(Error::Settings("An exact rollback runs no script, and so none from a file.".to_owned()));
+        }
         let chosen = match &options.id {
             Some(id) => {
                 let entry = self.find(id)?;

@@ -8,7 +8,7 @@ use bson::{Bson, Document, RawDocumentBuf, rawdoc};
 use super::retention::{Size, sizes};
 use super::{Engine, Verb};
 use crate::capture::aside;
-use crate::capture::documents::{insert, read_by_id};
+use crate::capture::documents::{insert, read_by_id, unwrapped};
 use crate::capture::registry::{self, Header};
 use crate::catalog;
 use crate::engine::reports::{Dropped, UndropReport};
@@ -50,7 +50,10 @@ async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
     let sizes = sizes(server).await?;
     for header in headers.iter().filter(|header| !header.purging) {
         for (slot, registered) in registry::entries(server, header.capture).await? {
-            if let Some(entry) = describe(header, slot, &registered, &sizes) {
+            // What an exact rollback has undone is back, but for collections that another barred.
+            let listed = describe(header, slot, &registered, &sizes)
+                .filter(|entry| !header.undone || entry.kind.ends_with("collection"));
+            if let Some(entry) = listed {
                 all.push(Found { entry, slot, registered });
             }
         }
@@ -180,8 +183,10 @@ async fn documents_back(run: &mut Run, found: &Found, target: &str) -> Result<(i
     let (mut inserted, mut standing) = (0, 0);
     let mut batch: Vec<RawDocumentBuf> = Vec::new();
     let mut bytes = 0;
+    let stands = catalog::collection(&run.server, target).await.map_err(failed())?;
+    let timeseries = stands.is_some_and(|found| found.kind == "timeseries");
     loop {
-        let next = kept.next().await.map_err(failed())?;
+        let next = kept.next().await.map_err(failed())?.map(unwrapped);
         bytes += next.as_ref().map_or(0, |document| document.as_bytes().len());
         let last = next.is_none();
         batch.extend(next);
@@ -189,6 +194,18 @@ async fn documents_back(run: &mut Run, found: &Found, target: &str) -> Result<(i
             continue;
         }
         run.safe_point()?;
+        if timeseries {
+            // Kept wrapped, and nothing there tells one from another.
+            let documents: Vec<RawDocumentBuf> =
+                batch.drain(..).filter_map(|kept| kept.get_document("d").ok().map(ToOwned::to_owned)).collect();
+            insert(&run.server, None, target, documents.iter(), false).await.map_err(failed())?;
+            inserted += i64::try_from(documents.len()).unwrap_or(i64::MAX);
+            bytes = 0;
+            if last {
+                return Ok((inserted, standing));
+            }
+            continue;
+        }
         let ids: Vec<Id> = batch.iter().filter_map(|document| Id::of_stored(document)).collect();
         let there = read_by_id(&run.server, None, target, &ids, usize::MAX).await.map_err(failed())?;
         let there: Vec<Id> = there.iter().filter_map(|document| Id::of_stored(document)).collect();

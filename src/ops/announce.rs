@@ -69,6 +69,25 @@ async fn enter(
     Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
 }
 
+/// Makes the entry of an operation that is not captured, unless it was begun before.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn announce_uncaptured(
+    run: &mut Run,
+    journal: &mut Journal,
+    operation: &Operation,
+    place: Place,
+) -> Result<(), Halt> {
+    let begun = journal.progress.operations.get(place.index).is_some_and(|own| own.begun);
+    if begun || operation.capture || journal.progress.capture.is_none() {
+        return Ok(());
+    }
+    let mut entry = super::uncaptured(journal, operation, place);
+    let progress = OperationProgress::new(&operation.fingerprint);
+    Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
+}
+
 /// Notes that an operation on a time-series collection cannot be captured, and says so.
 ///
 /// # Errors

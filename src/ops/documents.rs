@@ -3,7 +3,7 @@
 use bson::{Bson, Document, doc};
 use tokio::time::Instant;
 
-use super::announce::{announce, announce_lost, takes_transactions, weaker};
+use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
 use super::statements::{Delete, Update, raw};
 use super::{Failure, Halt, Place};
 use crate::capture::documents::{Capturing, Does, Finds};
@@ -133,6 +133,7 @@ async fn write<B: Finds>(run: &mut Run, journal: &mut Journal, request: Request<
     if let Some(slot) = slot.filter(|_| !undoable) {
         announce_lost(run, journal, request.operation, slot, request.place).await?;
     }
+    announce_uncaptured(run, journal, request.operation, request.place).await?;
     match slot.filter(|_| undoable) {
         None => carry_out(run, journal, &request, how, atomic, body).await,
         Some(slot) => {
@@ -255,7 +256,7 @@ pub async fn look_up(run: &Run, name: &str) -> Result<Option<Collection>, Halt> 
 
 /// A collection that does not stand yet.
 pub(super) fn plain() -> Collection {
-    Collection { kind: "collection".to_owned(), options: Document::new() }
+    Collection { kind: "collection".to_owned(), options: Document::new(), uuid: None }
 }
 
 /// Why a filter cannot be combined with bounds on `_id`.

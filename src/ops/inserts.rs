@@ -4,7 +4,7 @@ use bson::raw::cstr;
 use bson::{RawArrayBuf, RawBson, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
 use mongodb::ClientSession;
 
-use super::announce::{announce, announce_lost, takes_transactions, weaker};
+use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
 use super::documents::{look_up, plain};
 use super::statements::{raw, send};
 use super::{Failure, Halt, Place};
@@ -46,7 +46,7 @@ pub async fn insert(
         // Nothing names one document of a time-series collection.
         Some(slot) if timeseries => announce_lost(run, journal, operation, slot, place).await?,
         Some(slot) => announce(run, journal, operation, slot, made, place).await?,
-        None => {}
+        None => announce_uncaptured(run, journal, operation, place).await?,
     }
     let slot = slot.filter(|_| !timeseries);
     let (mut next, seed, mut progress, mut doubtful) =
@@ -169,7 +169,7 @@ impl Body for Insert<'_> {
         let inserted = i64::try_from(self.documents.len()).unwrap_or(i64::MAX);
         let counts = Counts { inserted, ..Counts::default() };
         if documents.is_empty() {
-            return Ok(Some(counts));
+            return self.capture(server, session, counts).await;
         }
         let mut command = rawdoc! {
             "insert": self.name,
@@ -188,6 +188,17 @@ impl Body for Insert<'_> {
             }
             e
         })?;
+        self.capture(server, session, counts).await
+    }
+}
+
+impl Insert<'_> {
+    async fn capture(
+        &self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+        counts: Counts,
+    ) -> Result<Option<Counts>, ServerError> {
         if let Some(slot) = self.slot {
             capture_inserted(server, session, self.name, &self.documents, slot, self.chunk).await?;
         }

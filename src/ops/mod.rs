@@ -11,6 +11,9 @@ pub mod statements;
 
 use std::time::Instant;
 
+use bson::doc;
+
+use crate::capture::registry::Entry;
 use crate::error::Error;
 use crate::run::Run;
 use crate::run::journal::{Journal, Refused};
@@ -158,6 +161,17 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, operation: &Operati
 /// Where an operation captures what it does, if it does.
 fn slot(journal: &Journal, operation: &Operation, place: Place) -> Option<Slot> {
     journal.progress.capture.filter(|_| operation.capture).map(|capture| capture.slot(place.index))
+}
+
+/// The entry of an operation that is not captured within a run that is: it says so.
+fn uncaptured(journal: &Journal, operation: &Operation, place: Place) -> Entry {
+    match journal.progress.capture.filter(|_| !operation.capture) {
+        Some(capture) => {
+            let slot = capture.slot(place.index);
+            Entry::first(slot, operation.kind(), &operation.collection, doc! {"uncaptured": true})
+        }
+        None => Entry::none(),
+    }
 }
 
 /// What the journal says of an operation, as a report; `ended` where it has not finished.

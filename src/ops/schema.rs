@@ -4,7 +4,7 @@
 //! A change describes an end state, so carrying it out again after a kill or a lost connection finds what
 //! stands. What it removes or overwrites is captured in the transaction of the first note.
 
-use bson::Document;
+use bson::{Bson, Document};
 
 use super::{Failure, Halt, Place, SchemaError, Settled, collections, indexes};
 use crate::capture::registry::{self, Entry};
@@ -15,7 +15,7 @@ use crate::run::patience::Patience;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::slot::Slot;
 use crate::script::Operation;
-use crate::script::operation::Action;
+use crate::script::operation::{Action, IndexRef};
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -23,6 +23,13 @@ use crate::server_error::{ServerError, codes};
 pub enum Change<'a> {
     /// As an operation says.
     Operation(&'a Operation),
+    /// An index is dropped and built as `listIndexes` had it.
+    Rebuild {
+        /// Its collection.
+        collection: &'a str,
+        /// How it was.
+        index: &'a Document,
+    },
     /// A collection that was set aside returns.
     Return {
         /// Its name.
@@ -105,6 +112,7 @@ async fn attempt(
             let before = captured::before(&run.server, operation, slot).await?;
             Entry::first(slot, operation.kind(), &operation.collection, before)
         }
+        (None, Change::Operation(operation)) if !begun => super::uncaptured(journal, operation, place),
         _ => Entry::none(),
     };
     let begins = progress.clone();
@@ -121,6 +129,15 @@ async fn attempt(
 async fn settle(server: &Server, change: &Change<'_>, slot: Option<Slot>) -> Result<Settled, SchemaError> {
     let operation = match change {
         Change::Operation(operation) => operation,
+        Change::Rebuild { collection, index } => {
+            let name = index.get_str("name").unwrap_or_default().to_owned();
+            let standing = crate::catalog::indexes(server, collection).await?;
+            if !standing.contains(index) {
+                indexes::drop_index(server, collection, &IndexRef::Name(name)).await?;
+                aside::create_index(server, collection, (*index).clone()).await?;
+            }
+            return Ok(Settled::done());
+        }
         Change::Return { name, aside, before } => {
             match aside {
                 Some(aside) => aside::bring_back(server, aside, name, before).await?,
@@ -154,22 +171,22 @@ async fn drop_captured(server: &Server, name: &str, slot: Slot) -> Result<Settle
     let Ok(aside) = entry.get_str("aside") else {
         return collections::drop_collection(server, name).await;
     };
-    let stands = crate::catalog::collection(server, name).await?.is_some();
+    let now = captured::uuid(server, name).await?;
     let kept = crate::catalog::collection(server, aside).await?.is_some();
     let copied = before.get_str("type").is_ok_and(|kind| kind == "timeseries");
-    match (stands, kept) {
-        (true, true) if !copied => Err(Failure {
+    if now != Bson::Null && entry.get("uuid") == Some(&now) {
+        aside::set_aside(server, name, aside, before).await.map_err(|e| explain(e, copied))?;
+        return Ok(kept_as(aside));
+    }
+    match (crate::catalog::collection(server, name).await?.is_some(), kept) {
+        (true, _) => Err(Failure {
             cause: format!(
-                "{name:?} was set aside as {aside:?} before this run was interrupted, and somebody has made a new {name:?} since"
+                "while this run was interrupted after {name:?} had been set aside or dropped, somebody has made a new {name:?}"
             ),
             code: Some(codes::NAMESPACE_EXISTS),
             remedy: Some("Rename or drop the new one, then run the same command again.".to_owned()),
         }
         .into()),
-        (true, _) => {
-            aside::set_aside(server, name, aside, before).await.map_err(|e| explain(e, copied))?;
-            Ok(kept_as(aside))
-        }
         (false, true) => Ok(kept_as(aside)),
         (false, false) => Ok(Settled::absent("somebody has dropped it meanwhile")),
     }

@@ -26,6 +26,7 @@ struct Writing {
     /// `comment`.
     comment: FieldList,
     hinted: bool,
+    collated: bool,
 }
 
 impl Writing {
@@ -42,6 +43,7 @@ impl Writing {
             variables: Vec::new(),
             comment: Vec::new(),
             hinted: hint.is_some(),
+            collated: collation.is_some(),
         };
         push_document(&mut writing.selecting, cstr!("collation"), collation)?;
         push_value(&mut writing.selecting, cstr!("hint"), hint)?;
@@ -175,6 +177,10 @@ impl Finds for Update {
         if self.multi { Does::Update } else { Does::UpdateOne }
     }
 
+    fn collated(&self) -> bool {
+        self.writing.collated
+    }
+
     fn upserted(&self) -> Option<Id> {
         self.upserted.clone()
     }
@@ -225,6 +231,10 @@ impl Finds for Delete {
 
     fn does(&self) -> Does {
         Does::Delete
+    }
+
+    fn collated(&self) -> bool {
+        self.writing.collated
     }
 
     fn upserted(&self) -> Option<Id> {

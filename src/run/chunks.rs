@@ -180,7 +180,9 @@ pub async fn work_through<B: ChunkBody>(
                 }
                 reporter.progress(index + 1, operations, progress.counts.documents(), Some(total));
             }
-            Err(Refused::Server(e)) if is_too_large(&e) && size.documents() > 1 => size.halve(),
+            Err(Refused::Server(e)) if e.is(codes::TRY_AGAIN) || (is_too_large(&e) && size.documents() > 1) => {
+                size.halve()
+            }
             Err(Refused::Server(e)) if is_contention(&e) => {
                 progress.conflicts += 1;
                 size.halve();

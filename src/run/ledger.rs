@@ -4,14 +4,15 @@
 //! Records are read with distrust: what somebody edited by hand becomes a [`Record::problem`], never a
 //! panic and never a guess.
 
-use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::Run;
 use super::history;
 use super::progress::Progress;
 use super::record::{Record, Status};
 use super::report::{Direction, MigrationReport};
-use super::step::Step;
+use super::slot::{HEADER, REGISTRY};
+use super::step::{Step, Task};
 use super::transaction::with_majority;
 use crate::error::{Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
@@ -112,7 +113,8 @@ pub async fn begin(
         }],
     };
     let proof = run.lease.proof();
-    let others = std::iter::once(update).chain(header).collect();
+    // The header first: where there are no transactions, a record must not name captures without one.
+    let others = header.into_iter().chain(std::iter::once(update)).collect();
     if run.write_together(proof, others).await.map_err(Error::server("Writing the ledger"))? {
         Ok(())
     } else {
@@ -139,7 +141,8 @@ pub async fn finish(run: &mut Run, step: &Step, direction: Direction, report: &M
         unset.insert("captures", "");
     }
     let update = doc! {"$set": set, "$unset": unset, "$currentDate": {date: true}};
-    close(run, &step.id, direction, update, status.as_str(), report, None).await
+    let undone = if step.exact { undone(step) } else { None };
+    close(run, &step.id, direction, update, status.as_str(), report, None, undone).await
 }
 
 /// Writes that a migration's script failed, in one transaction with its history.
@@ -160,9 +163,28 @@ pub async fn fail(
         "at": DateTime::now(),
     };
     let update = doc! {"$set": {"status": "failed", "error": error.clone()}};
-    close(run, id, direction, update, "failed", report, Some(error)).await
+    close(run, id, direction, update, "failed", report, Some(error), None).await
 }
 
+/// Notes in the registry of captures which of them an exact rollback has undone.
+fn undone(step: &Step) -> Option<Document> {
+    let mut runs: Vec<ObjectId> = step
+        .tasks
+        .iter()
+        .filter_map(|task| match task {
+            Task::Undo(undo) => Some(undo.slot.capture.0),
+            Task::Operation(_) => None,
+        })
+        .collect();
+    runs.dedup();
+    let headers: Vec<Document> = runs.into_iter().map(|run| doc! {"run": run, "op": HEADER}).collect();
+    (!headers.is_empty()).then(|| {
+        let mark = doc! {"q": {"_id": {"$in": headers}}, "u": {"$set": {"undone": true}}, "multi": true};
+        doc! {"update": REGISTRY, "updates": [mark]}
+    })
+}
+
+#[allow(clippy::too_many_arguments)]
 async fn close(
     run: &mut Run,
     id: &str,
@@ -171,6 +193,7 @@ async fn close(
     event: &str,
     report: &MigrationReport,
     error: Option<Document>,
+    other: Option<Document>,
 ) -> Result<()> {
     let begun = match direction {
         Direction::Up => "applying",
@@ -181,7 +204,10 @@ async fn close(
         "updates": [{"q": {"_id": id, "token": run.lease.token(), "status": begun}, "u": update}],
     };
     let entry = history::entry(run, id, event, Some(report), error);
-    let written = run.write_together(guard, vec![entry]).await.map_err(Error::server("Writing the ledger"))?;
+    let written = run
+        .write_together(guard, std::iter::once(entry).chain(other).collect())
+        .await
+        .map_err(Error::server("Writing the ledger"))?;
     if written {
         return Ok(());
     }

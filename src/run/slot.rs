@@ -4,11 +4,13 @@ use bson::oid::ObjectId;
 
 /// The collection of captures' headers and entries; the names of the others begin with it.
 pub const REGISTRY: &str = "migrations_undo";
+/// A header's place among the entries of its run.
+pub const HEADER: i32 = -1;
 /// What the names of collections set aside begin with.
 pub const KEPT: &str = "migrations_kept_";
 
 /// What one run of a script captured, or captures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Capture(pub ObjectId);
 
 /// What one operation of a run captures.

@@ -6,20 +6,21 @@ use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use super::documents::has_zero_timestamp;
+use super::edits::Edits;
 use super::{again, taken};
-use crate::capture::documents::{insert, read_by_id};
+use crate::capture::documents::{insert, read_by_id, unwrapped};
 use crate::capture::pack::Packer;
 use crate::ops::announce::takes_transactions;
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
-use crate::raw::{first, has_duplicates};
+use crate::raw::{first, has_duplicates, has_zero_timestamp};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::Id;
 use crate::run::journal::Journal;
+use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Undone};
-use crate::run::slot::Slot;
+use crate::run::slot::{Capture, Slot};
 use crate::run::step::Undo;
 use crate::run::transaction::majority;
 use crate::run::windows::Scope;
@@ -29,12 +30,13 @@ use crate::server_error::ServerError;
 /// Bytes of documents that one transaction brings back.
 const BYTES: usize = 32 * 1024 * 1024;
 
-/// Undoes a delete; what it makes is captured in `own`.
+/// Undoes a delete; what it makes is captured in `own`, and edits that it meets are kept with the `oldest` captures.
 pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
     undo: &Undo,
     own: Option<Slot>,
+    oldest: Capture,
     place: Place,
 ) -> Result<(), Halt> {
     let standing = look_up(run, &undo.collection).await?;
@@ -52,9 +54,13 @@ pub async fn undo(
         weight: 1,
         total: None,
     };
+    let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
+    let mut patience = Patience::new(&run.reporter, &run.stop);
+    let edits = patiently!(patience, Edits::open(&run.server, oldest, uuid))?;
     let mut body = Kept {
         collection: &undo.collection,
-        kind: standing.map(|standing| standing.kind),
+        edits,
+        kind: standing.map(|standing| standing.kind).filter(|kind| kind != "view"),
         kept: undo.slot.whole(),
         own,
         left: HashSet::new(),
@@ -65,11 +71,13 @@ pub async fn undo(
 /// The documents of a window, brought back.
 struct Kept<'a> {
     collection: &'a str,
+    /// `None` where nothing stands that could hold documents.
     kind: Option<String>,
+    edits: Edits,
     kept: String,
     own: Option<Slot>,
     /// Documents that a unique index bars: somebody else has their values now.
-    left: HashSet<Vec<u8>>,
+    left: HashSet<Id>,
 }
 
 impl ChunkBody for Kept<'_> {
@@ -81,6 +89,7 @@ impl ChunkBody for Kept<'_> {
     ) -> Result<Counts, ServerError> {
         let find = rawdoc! {"find": self.kept.as_str(), "filter": selection.filter.clone(), "hint": {"_id": 1}};
         let documents = server.read(find, session.as_deref_mut(), BYTES).await?;
+        let documents: Vec<RawDocumentBuf> = documents.into_iter().map(unwrapped).collect();
         let mut counts = Undone::default();
         let all = i64::try_from(documents.len()).unwrap_or(i64::MAX);
         match self.kind.as_deref() {
@@ -111,15 +120,26 @@ impl Kept<'_> {
         let standing = read_by_id(server, session.as_deref_mut(), self.collection, &ids, usize::MAX).await?;
         let standing: HashMap<Id, RawDocumentBuf> =
             standing.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect();
+        let edited = if self.edits.any() {
+            self.edits.read(server, session.as_deref_mut(), &ids).await?
+        } else {
+            HashMap::new()
+        };
         let mut missing = Vec::new();
+        let mut found = Vec::new();
         for (id, document) in ids.into_iter().zip(documents) {
             match standing.get(&id) {
                 Some(other) if *other == document => counts.restored += 1,
-                Some(_) => counts.conflicts += 1,
-                None if self.left.contains(id.as_bytes()) => counts.conflicts += 1,
-                None => missing.push((id, document)),
+                None if edited.contains_key(&id) => counts.gone += 1,
+                None if !self.left.contains(&id) => {
+                    missing.push((id, document));
+                    continue;
+                }
+                _ => counts.conflicts += 1,
             }
+            found.push((id, vec![Vec::new()]));
         }
+        self.edits.write(server, session.as_deref_mut(), &found).await?;
         if missing.is_empty() {
             return Ok(());
         }
@@ -134,7 +154,7 @@ impl Kept<'_> {
         if let Err(error) = server.run_raw(command, session.as_deref_mut()).await {
             let barred = error.index.and_then(|at| missing.get(at)).filter(|_| taken(&error));
             let Some((id, _)) = barred else { return Err(error) };
-            self.left.insert(id.as_bytes().to_vec());
+            self.left.insert(id.clone());
             return Err(again(&error));
         }
         for (id, document) in &missing {
@@ -159,7 +179,7 @@ impl Kept<'_> {
         id: &Id,
         document: &RawDocumentBuf,
     ) -> Result<(), ServerError> {
-        if !has_zero_timestamp(document) || has_duplicates(document.as_bytes()) {
+        if !has_zero_timestamp(document.as_bytes()) || has_duplicates(document.as_bytes()) {
             return Ok(());
         }
         let statement = rawdoc! {

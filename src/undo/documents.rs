@@ -5,22 +5,23 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
+use super::edits::{Edits, Paths, bars};
 use super::writes::{Write, Writes};
 use super::{again, bounds, taken};
 use crate::capture::delta::{Change, difference, take_back};
-use crate::capture::documents::{insert, read_by_id};
+use crate::capture::documents::{insert, insert_whole, read_by_id, unwrapped};
 use crate::capture::pack::{self, Entry, Packer, What, entries};
 use crate::ops::announce::takes_transactions;
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
-use crate::raw::{elements, fingerprint, first};
+use crate::raw::{fingerprint, first};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::Id;
 use crate::run::journal::Journal;
 use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Undone};
-use crate::run::slot::Slot;
+use crate::run::slot::{Capture, Slot};
 use crate::run::step::Undo;
 use crate::run::windows::Scope;
 use crate::server::Server;
@@ -28,13 +29,17 @@ use crate::server_error::{ServerError, codes};
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 48 * 1024 * 1024;
+/// Documents read at once where more do not fit, of 16 MiB at most.
+const FEW: usize = 4;
 
-/// Undoes an update or an insert; what it takes away is captured in `own`.
+/// Undoes an update or an insert; what it takes away is captured in `own`, and edits that it meets are kept with
+/// the `oldest` captures.
 pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
     undo: &Undo,
     own: Option<Slot>,
+    oldest: Capture,
     place: Place,
 ) -> Result<(), Halt> {
     let Some(bounds) = bounds(undo.slot) else { return Ok(()) };
@@ -56,13 +61,17 @@ pub async fn undo(
         weight: pack::DOCUMENTS,
         total: Some(total),
     };
+    let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
+    let edits = patiently!(patience, Edits::open(&run.server, oldest, uuid))?;
     let mut body = Packs {
         collection: &undo.collection,
-        stands: standing.is_some(),
+        stands: standing.is_some_and(|standing| standing.kind != "view"),
         slot: undo.slot,
         own,
+        edits,
         left: HashSet::new(),
         one_by_one: false,
+        at_once: usize::MAX,
     };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
@@ -85,10 +94,13 @@ struct Packs<'a> {
     stands: bool,
     slot: Slot,
     own: Option<Slot>,
+    edits: Edits,
     /// Documents whose old values somebody else's now bar.
-    left: HashSet<Vec<u8>>,
+    left: HashSet<Id>,
     /// Whether each document is written by a statement of its own, in exact reverse order.
     one_by_one: bool,
+    /// How many documents are read at once: fewer where they have grown so large that a pack's do not fit.
+    at_once: usize,
 }
 
 impl ChunkBody for Packs<'_> {
@@ -103,17 +115,45 @@ impl ChunkBody for Packs<'_> {
             "find": packs.as_str(), "filter": selection.filter.clone(), "sort": {"_id": 1}, "hint": {"_id": 1},
         };
         let mut captured = Vec::new();
-        for pack in server.read(find, session.as_deref_mut(), BYTES).await? {
+        let window = server.read(find, session.as_deref_mut(), BYTES).await?;
+        for pack in &window {
             let unreadable = || ServerError::found(codes::INVALID_BSON, format!("a document of {packs} is no pack"));
-            captured.extend(entries(&pack).ok_or_else(unreadable)?.into_iter().rev());
+            captured.extend(entries(pack).ok_or_else(unreadable)?.into_iter().rev());
         }
         let mut counts = Undone::default();
         if !self.stands {
             counts.gone = i64::try_from(captured.len()).unwrap_or(i64::MAX);
             return Ok(Counts { undone: counts, ..Counts::default() });
         }
-        let ids: Vec<&Id> = captured.iter().map(|entry| &entry.id).collect();
-        let current = by_id(read_by_id(server, session.as_deref_mut(), self.collection, ids, BYTES).await?);
+        let mut record = Record::new(self.own, selection.number(session.is_some()));
+        for part in captured.chunks(self.at_once) {
+            match self.take_back(server, session.as_deref_mut(), part, &mut record).await {
+                Ok(part) => counts += part,
+                // A window of one pack cannot be made smaller.
+                Err(e) if e.is(codes::TRANSACTION_TOO_LARGE) && window.len() == 1 && self.at_once > FEW => {
+                    self.at_once = FEW;
+                    return Err(again(&e));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        record.write(server, session).await?;
+        Ok(Counts { undone: counts, ..Counts::default() })
+    }
+}
+
+impl Packs<'_> {
+    /// Takes these entries back, whose documents fit into memory.
+    async fn take_back(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        captured: &[Entry],
+        record: &mut Record,
+    ) -> Result<Undone, ServerError> {
+        let ids = || captured.iter().map(|entry| &entry.id);
+        let limit = if captured.len() <= FEW { usize::MAX } else { BYTES };
+        let mut current = by_id(read_by_id(server, session.as_deref_mut(), self.collection, ids(), limit).await?);
         let replaced: Vec<&Id> = captured
             .iter()
             .filter(|entry| matches!(entry.what, What::Replaced { .. }))
@@ -122,55 +162,87 @@ impl ChunkBody for Packs<'_> {
         let whole = if replaced.is_empty() {
             HashMap::new()
         } else {
-            by_id(read_by_id(server, session.as_deref_mut(), &self.slot.whole(), replaced, BYTES).await?)
+            let kept = read_by_id(server, session.as_deref_mut(), &self.slot.whole(), replaced, limit).await?;
+            by_id(kept.into_iter().map(unwrapped).collect())
         };
+        let edited = if self.edits.any() {
+            self.edits.read(server, session.as_deref_mut(), ids()).await?
+        } else {
+            HashMap::new()
+        };
+        let mut counts = Undone::default();
+        let mut found = Vec::new();
         let mut writes = Writes::new(self.collection, self.one_by_one);
-        let mut record = Record::new(self.own, selection.number(session.is_some()));
-        for entry in &captured {
-            let Some(document) = current.get(entry.id.as_bytes()) else {
+        for entry in captured {
+            let Some(document) = current.get(&entry.id) else {
                 counts.gone += 1;
+                found.push((entry.id.clone(), vec![Vec::new()]));
                 continue;
             };
-            if self.left.contains(entry.id.as_bytes()) {
+            if self.left.contains(&entry.id) {
                 counts.conflicts += 1;
+                found.push((entry.id.clone(), vec![Vec::new()]));
                 continue;
             }
-            if let Some(write) = decide(entry, document, &whole, &mut counts) {
+            let (write, edits) = decide(entry, document, &whole, edited.get(&entry.id), &mut counts);
+            if !edits.is_empty() {
+                found.push((entry.id.clone(), edits));
+            }
+            if let Some(write) = write {
                 record.add(document, &write);
+                // Without transactions a chunk may have been captured twice: the next entry meets this result.
+                match write.document() {
+                    Some(result) => drop(current.insert(entry.id.clone(), result.clone())),
+                    None => drop(current.remove(&entry.id)),
+                }
                 writes.add(entry.id.clone(), write);
             }
         }
         if let Err((error, id)) = writes.send(server, session.as_deref_mut()).await {
             let Some(id) = id.filter(|_| taken(&error)) else { return Err(error) };
             if self.one_by_one {
-                self.left.insert(id.as_bytes().to_vec());
+                self.left.insert(id);
             }
             self.one_by_one = true;
             return Err(again(&error));
         }
-        record.write(server, session).await?;
-        Ok(Counts { undone: counts, ..Counts::default() })
+        self.edits.write(server, session, &found).await?;
+        Ok(counts)
     }
 }
 
-fn by_id(documents: Vec<RawDocumentBuf>) -> HashMap<Vec<u8>, RawDocumentBuf> {
-    let id = |document: &RawDocumentBuf| Id::of_stored(document).map(|id| id.as_bytes().to_vec());
-    documents.into_iter().filter_map(|document| Some((id(&document)?, document))).collect()
+fn by_id(documents: Vec<RawDocumentBuf>) -> HashMap<Id, RawDocumentBuf> {
+    documents.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect()
 }
 
-/// What is to be written of one document, by the three-way rule.
+/// What is to be written of one document, by the three-way rule, and which of its fields somebody edited.
 fn decide(
     entry: &Entry,
     current: &RawDocumentBuf,
-    whole: &HashMap<Vec<u8>, RawDocumentBuf>,
+    whole: &HashMap<Id, RawDocumentBuf>,
+    edited: Option<&Paths>,
     counts: &mut Undone,
-) -> Option<Write> {
+) -> (Option<Write>, Vec<Vec<u8>>) {
     let now = fingerprint(current.as_bytes());
+    // The whole document, as the path that names no field.
+    let all = || vec![Vec::new()];
     match &entry.what {
         What::Changed { delta, after } => {
-            let Some(merged) = take_back(delta, current) else {
+            let barred = |path: &[u8]| edited.is_some_and(|edited| bars(edited, path));
+            let Some(merged) = take_back(delta, current, &barred) else {
                 counts.conflicts += 1;
-                return None;
+                return (None, all());
+            };
+            let write = match (merged.document, merged.operators) {
+                (None, _) => None,
+                (Some(document), Some(operators)) => Some(Write::Operators { operators, document }),
+                (Some(document), None) => match Write::replacing(document) {
+                    None => {
+                        counts.conflicts += 1;
+                        return (None, all());
+                    }
+                    write => write,
+                },
             };
             if merged.conflicts > 0 {
                 counts.conflicts += 1;
@@ -179,30 +251,30 @@ fn decide(
             } else {
                 counts.restored_with_edits += 1;
             }
-            let document = merged.document?;
-            Some(match merged.operators {
-                Some(operators) => Write::Operators { operators, document },
-                None => Write::Replace(document),
-            })
+            (write, merged.edited)
         }
         What::Replaced { after } => {
-            let before = whole.get(entry.id.as_bytes()).filter(|_| now == *after);
-            let write = before.and_then(|before| Write::replacing(before.clone()));
+            let before = whole.get(&entry.id);
             // Somebody may have put it back already.
-            if write.is_some() || whole.get(entry.id.as_bytes()) == Some(current) {
+            if before == Some(current) {
                 counts.restored += 1;
-            } else {
-                counts.conflicts += 1;
+                return (None, all());
             }
-            write
+            let write = before.filter(|_| now == *after && edited.is_none()).cloned().and_then(Write::replacing);
+            if write.is_some() {
+                counts.restored += 1;
+                return (write, Vec::new());
+            }
+            counts.conflicts += 1;
+            (None, all())
         }
-        What::Inserted { after } if now == *after => {
+        What::Inserted { after } if now == *after && edited.is_none() => {
             counts.restored += 1;
-            Some(Write::Delete)
+            (Some(Write::Delete), Vec::new())
         }
         What::Inserted { .. } => {
             counts.conflicts += 1;
-            None
+            (None, all())
         }
     }
 }
@@ -239,15 +311,7 @@ impl Record {
     async fn write(self, server: &Server, mut session: Option<&mut ClientSession>) -> Result<(), ServerError> {
         let (Some(slot), Some(packer)) = (self.slot, self.packer) else { return Ok(()) };
         let again = session.is_none();
-        insert(server, session.as_deref_mut(), &slot.whole(), self.whole.iter(), again).await?;
+        insert_whole(server, session.as_deref_mut(), &slot.whole(), self.whole.iter(), again).await?;
         insert(server, session, &slot.capture.packs(), packer.finish().iter(), false).await
     }
-}
-
-/// Whether the server would change a document that it is sent whole: a zero timestamp at the top.
-pub fn has_zero_timestamp(document: &RawDocumentBuf) -> bool {
-    elements(document.as_bytes())
-        .unwrap_or_default()
-        .iter()
-        .any(|field| field.kind == crate::raw::TIMESTAMP && field.value == [0; 8])
 }

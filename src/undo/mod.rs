@@ -8,6 +8,7 @@
 
 mod deleted;
 mod documents;
+mod edits;
 pub mod schema;
 mod writes;
 
@@ -22,8 +23,8 @@ use crate::run::journal::Journal;
 use crate::run::patience::{Patience, patiently};
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome, Undone};
-use crate::run::slot::Slot;
-use crate::run::step::Undo;
+use crate::run::slot::{Capture, Slot};
+use crate::run::step::{Task, Undo};
 use crate::run::transaction::written;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
@@ -32,7 +33,14 @@ use crate::server_error::{ServerError, codes};
 ///
 /// # Errors
 /// [`Halt`].
-pub async fn carry_out(run: &mut Run, journal: &mut Journal, undo: &Undo, place: Place) -> Result<(), Halt> {
+pub async fn carry_out(
+    run: &mut Run,
+    journal: &mut Journal,
+    undo: &Undo,
+    tasks: &[Task],
+    place: Place,
+) -> Result<(), Halt> {
+    let undone_before = &tasks[..place.index.min(tasks.len())];
     let own = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(own) = own {
         announce(run, journal, undo, own, place).await?;
@@ -42,18 +50,63 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, undo: &Undo, place:
         let note = "it was not captured: nothing names one document of a time-series collection";
         return finish(run, journal, undo, place, counts, Some(note.to_owned())).await;
     }
+    let mut patience = Patience::new(&run.reporter, &run.stop);
+    if let Some(why) = patiently!(patience, replaced(&run.server, undone_before, undo))? {
+        let counts = Undone { conflicts: 1, ..Undone::default() };
+        return finish(run, journal, undo, place, counts, Some(why)).await;
+    }
+    let oldest = tasks.last().map_or(undo.slot, undo_slot).capture;
     match undo.done.as_str() {
-        "update_documents" | "insert_documents" => documents::undo(run, journal, undo, own, place).await?,
-        "delete_documents" => deleted::undo(run, journal, undo, own, place).await?,
-        _ => return schema::undo(run, journal, undo, own, place).await,
+        "update_documents" | "insert_documents" => documents::undo(run, journal, undo, own, oldest, place).await?,
+        "delete_documents" => deleted::undo(run, journal, undo, own, oldest, place).await?,
+        _ => {
+            let conflicts = conflicts_in(journal, tasks, &undo.collection);
+            return schema::undo(run, journal, undo, own, conflicts, place).await;
+        }
     }
     let mut counts = Undone::default();
     let mut note = None;
     if undo.entry.get_bool("made").unwrap_or(false) {
+        let conflicts = conflicts_in(journal, tasks, &undo.collection);
         let mut patience = Patience::new(&run.reporter, &run.stop);
-        (counts, note) = patiently!(patience, remove_made(&run.server, undo, &plain()))?;
+        (counts, note) = patiently!(patience, remove_made(&run.server, undo, &plain(), conflicts))?;
     }
     finish(run, journal, undo, place, counts, note).await
+}
+
+/// Why what stands under the collection's name is another one: the migration dropped or renamed the one that it
+/// worked on, and that could not be taken back.
+async fn replaced(server: &Server, undone_before: &[Task], undo: &Undo) -> Result<Option<String>, ServerError> {
+    for task in undone_before {
+        let Task::Undo(other) = task else { continue };
+        if other.collection != undo.collection {
+            continue;
+        }
+        let left = match other.done.as_str() {
+            "drop_collection" => other.entry.get_str("aside").ok(),
+            "rename_collection" if other.entry.get_bool("renames").unwrap_or(false) => other.entry.get_str("to").ok(),
+            _ => None,
+        };
+        if let Some(left) = left
+            && catalog::collection(server, left).await?.is_some()
+        {
+            return Ok(Some(format!("the collection that it worked on is {left:?} and could not be taken back")));
+        }
+    }
+    Ok(None)
+}
+
+fn undo_slot(task: &Task) -> Slot {
+    match task {
+        Task::Undo(undo) => undo.slot,
+        Task::Operation(_) => Capture::default().slot(0),
+    }
+}
+
+/// Documents of a collection that were left as somebody had changed them.
+fn conflicts_in(journal: &Journal, tasks: &[Task], collection: &str) -> i64 {
+    let own = journal.progress.operations.iter().zip(tasks).filter(|(_, task)| task.collection() == collection);
+    own.map(|(done, _)| done.counts.undone.conflicts).sum()
 }
 
 /// Makes the undo's own entry in the registry of captures, unless it was begun before.
@@ -90,8 +143,13 @@ fn plain() -> Document {
 }
 
 /// Drops a collection that the migration made, if it is as it was made and nobody has put anything into it.
-/// Otherwise it stays, and its documents are counted as made since.
-async fn remove_made(server: &Server, undo: &Undo, made: &Document) -> Result<(Undone, Option<String>), ServerError> {
+/// Otherwise it stays, and its documents are counted as made since, but for `conflicts` that were counted as such.
+async fn remove_made(
+    server: &Server,
+    undo: &Undo,
+    made: &Document,
+    conflicts: i64,
+) -> Result<(Undone, Option<String>), ServerError> {
     let name = undo.collection.as_str();
     let aside = undo.slot.aside();
     let Some(standing) = standing(server, name).await? else {
@@ -101,10 +159,17 @@ async fn remove_made(server: &Server, undo: &Undo, made: &Document) -> Result<(U
         }
         return Ok((Undone::default(), Some("gone".to_owned())));
     };
+    if standing.get_str("type").is_ok_and(|kind| kind == "view") {
+        return Ok((
+            Undone { conflicts: 1, ..Undone::default() },
+            Some(format!("a view {name:?} stands now, and stays")),
+        ));
+    }
     let documents = written(&server.run_raw(rawdoc! {"count": name, "query": {}}, None).await?);
     if documents > 0 {
-        let note = format!("{name:?} stays: it holds {documents} documents made since");
-        return Ok((Undone { made_since: documents, ..Undone::default() }, Some(note)));
+        let made_since = (documents - conflicts).max(0);
+        let note = format!("{name:?} stays: it holds {documents} documents, {made_since} of them made since");
+        return Ok((Undone { made_since, ..Undone::default() }, Some(note)));
     }
     if !same_standing(&standing, made) {
         let note = format!("{name:?} stays, empty: its options or indexes were changed since");
@@ -136,6 +201,7 @@ fn same_standing(a: &Document, b: &Document) -> bool {
     let options = |of: &Document| catalog::Collection {
         kind: of.get_str("type").unwrap_or_default().to_owned(),
         options: of.get_document("options").cloned().unwrap_or_default(),
+        uuid: None,
     };
     let (one, other) = (options(a), options(b));
     let indexes = |of: &Document| {
@@ -161,9 +227,9 @@ fn taken(error: &ServerError) -> bool {
     error.is(codes::DUPLICATE_KEY)
 }
 
-/// Tells the chunked writer to try again, with what was learned.
+/// Tells the chunked writer to try a smaller chunk again, with what was learned.
 fn again(error: &ServerError) -> ServerError {
-    ServerError::found(codes::WRITE_CONFLICT, error.message.clone())
+    ServerError::found(codes::TRY_AGAIN, error.message.clone())
 }
 
 /// Where packs of one operation lie among a run's.

@@ -13,6 +13,7 @@ use crate::run::patience::{Patience, patiently};
 use crate::run::report::Undone;
 use crate::run::slot::Slot;
 use crate::run::step::Undo;
+use crate::run::transaction::written;
 use crate::script::Operation;
 use crate::script::operation::{Action, CreateIndex, IndexRef};
 use crate::server::Server;
@@ -20,8 +21,10 @@ use crate::server_error::ServerError;
 
 /// How an operation is taken back.
 enum Way {
-    /// By another.
-    Operation(Box<Operation>),
+    /// By another, with what is to be told beside it.
+    Operation(Box<Operation>, Option<(Undone, String)>),
+    /// An index is dropped and built as it was: `collMod` cannot make it so.
+    Rebuild { index: Document },
     /// A collection set aside returns.
     Return {
         /// `None` where it stands under its name.
@@ -35,6 +38,10 @@ enum Way {
 }
 
 impl Way {
+    fn by(undo: &Undo, action: Action) -> Self {
+        Self::Operation(operation(undo, action), None)
+    }
+
     fn nothing(why: impl Into<String>) -> Self {
         Self::Not { conflict: false, why: why.into() }
     }
@@ -44,25 +51,34 @@ impl Way {
     }
 }
 
-/// Undoes a schema operation; what that removes is captured in `own`.
+/// Undoes a schema operation; what that removes is captured in `own`. `conflicts` were left in the collection.
 pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
     undo: &Undo,
     own: Option<Slot>,
+    conflicts: i64,
     place: Place,
 ) -> Result<(), Halt> {
     // How a killed attempt began it is how it goes on: it may have removed what would be looked for.
     let mut patience = Patience::new(&run.reporter, &run.stop);
     let way = patiently!(patience, way(&run.server, undo))?;
     match way {
-        Way::Operation(operation) => change(run, journal, &Change::Operation(&operation), &undo.hash, own, place).await,
+        Way::Operation(operation, remark) => {
+            change(run, journal, &Change::Operation(&operation), &undo.hash, own, place).await?;
+            let Some((counts, why)) = remark else { return Ok(()) };
+            finish(run, journal, undo, place, counts, Some(why)).await
+        }
+        Way::Rebuild { index } => {
+            let rebuild = Change::Rebuild { collection: &undo.collection, index: &index };
+            change(run, journal, &rebuild, &undo.hash, own, place).await
+        }
         Way::Return { aside, before } => {
             let back = Change::Return { name: &undo.collection, aside: aside.as_deref(), before: &before };
             change(run, journal, &back, &undo.hash, own, place).await
         }
         Way::Remove { made } => {
-            let (counts, note) = patiently!(patience, remove_made(&run.server, undo, &made))?;
+            let (counts, note) = patiently!(patience, remove_made(&run.server, undo, &made, conflicts))?;
             finish(run, journal, undo, place, counts, note).await
         }
         Way::Not { conflict, why } => {
@@ -95,7 +111,7 @@ async fn created(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
     let made = undo.entry.get_document("after").cloned().unwrap_or_else(|_| now.clone());
     if now.get_str("type").is_ok_and(|kind| kind == "view") {
         return Ok(if same_standing(&now, &made) {
-            Way::Operation(operation(undo, Action::DropCollection))
+            Way::by(undo, Action::DropCollection)
         } else {
             Way::conflict("the view was changed since and stays")
         });
@@ -110,7 +126,7 @@ async fn created(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
 async fn timeseries_made(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
     let found = server.find_all(doc! {"find": &undo.collection, "filter": {}, "limit": 1}).await?;
     Ok(if found.is_empty() {
-        Way::Operation(operation(undo, Action::DropCollection))
+        Way::by(undo, Action::DropCollection)
     } else {
         Way::conflict("the time-series collection holds documents and stays")
     })
@@ -124,7 +140,7 @@ async fn dropped(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
     let Ok(aside) = undo.entry.get_str("aside") else {
         let options = before.get_document("options").cloned().unwrap_or_default();
         return Ok(match now {
-            None => Way::Operation(operation(undo, Action::CreateCollection { options })),
+            None => Way::by(undo, Action::CreateCollection { options }),
             Some(now) if same_standing(&now, before) => Way::nothing("the view stands"),
             Some(_) => Way::conflict("something else stands under the view's name"),
         });
@@ -139,7 +155,7 @@ async fn dropped(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
             Way::Return { aside: Some(aside.to_owned()), before: before.clone() }
         }
         (Some(_), true) => Way::conflict(format!(
-            "a collection of this name was made since and stays; `undrop {}` brings the old one back under another name",
+            "a collection of this name was made since and stays; `undrop {} --to NEW_NAME` brings the old one back beside it",
             undo.slot.name()
         )),
     })
@@ -151,7 +167,8 @@ fn half_returned(now: &Document, before: &Document) -> bool {
 }
 
 async fn index_made(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
-    if undo.entry.get_bool("made").unwrap_or(false) && unused(server, undo).await? {
+    let made = undo.entry.get_bool("made").unwrap_or(false);
+    if made && unused(server, undo).await? {
         return Ok(Way::Remove { made: with_index(undo) });
     }
     let name = undo.entry.get_str("index").unwrap_or_default();
@@ -161,8 +178,19 @@ async fn index_made(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
     let Some(now) = index(server, &undo.collection, name).await? else { return Ok(Way::nothing("the index is gone")) };
     Ok(match undo.entry.get_document("after") {
         Ok(after) if *after != now => Way::conflict(format!("the index {name:?} was changed since and stays")),
-        _ => Way::Operation(operation(undo, Action::DropIndex(IndexRef::Name(name.to_owned())))),
+        _ => {
+            let remark = if made { Some(used(server, undo).await?) } else { None };
+            Way::Operation(operation(undo, Action::DropIndex(IndexRef::Name(name.to_owned()))), remark)
+        }
     })
+}
+
+/// What stays in a collection that the index was the first thing of.
+async fn used(server: &Server, undo: &Undo) -> Result<(Undone, String), ServerError> {
+    let reply = server.run(doc! {"count": &undo.collection, "query": {}}, None).await?;
+    let made_since = written(&reply);
+    let note = format!("{:?} stays: it holds {made_since} documents made since", undo.collection);
+    Ok((Undone { made_since, ..Undone::default() }, note))
 }
 
 /// Whether a collection that the index was the first thing of holds nothing else.
@@ -194,7 +222,7 @@ async fn index_dropped(server: &Server, undo: &Undo) -> Result<Way, ServerError>
     Ok(match index(server, &undo.collection, name).await? {
         Some(now) if now == *before => Way::nothing("the index stands"),
         Some(_) => Way::conflict(format!("another index {name:?} was made since and stays")),
-        None => Way::Operation(operation(undo, Action::CreateIndex(index_again(before, &collection)))),
+        None => Way::by(undo, Action::CreateIndex(index_again(before, &collection))),
     })
 }
 
@@ -239,6 +267,10 @@ async fn modified(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
             edited.push(name.to_owned());
             continue;
         }
+        if name == "timeseries" {
+            edited.push("the granularity, which the server lets grow only".to_owned());
+            continue;
+        }
         back.insert(asked_name(name), old.get(name).cloned().unwrap_or_else(|| default_of(name)));
     }
     if view && !back.is_empty() {
@@ -246,16 +278,24 @@ async fn modified(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
     }
     match index_back(before, after, &now, asked) {
         IndexBack::Collmod(index) => drop(back.insert("index", index)),
+        IndexBack::Rebuild(index) if back.is_empty() && edited.is_empty() => return Ok(Way::Rebuild { index }),
+        IndexBack::Rebuild(index) => edited.push(format!(
+            "the index {:?}, which only building it anew would make as it was",
+            index.get_str("name").unwrap_or_default()
+        )),
         IndexBack::Edited(name) => edited.push(format!("the index {name:?}")),
         IndexBack::Nothing => {}
     }
-    if !edited.is_empty() {
-        return Ok(Way::conflict(format!("changed since, and left as it is: {}", edited.join(", "))));
-    }
-    if back.is_empty() {
-        return Ok(Way::nothing("the options stand as before"));
-    }
-    Ok(Way::Operation(operation(undo, Action::ModifyCollection { options: back })))
+    let left = (!edited.is_empty())
+        .then(|| format!("left as it is, changed since or not to be changed back: {}", edited.join(", ")));
+    Ok(match left {
+        left if !back.is_empty() => {
+            let remark = left.map(|why| (Undone { conflicts: 1, ..Undone::default() }, why));
+            Way::Operation(operation(undo, Action::ModifyCollection { options: back }), remark)
+        }
+        Some(left) => Way::conflict(left),
+        None => Way::nothing("the options stand as before"),
+    })
 }
 
 /// `collMod`'s words for what `listCollections` calls otherwise.
@@ -293,6 +333,7 @@ fn default_of(name: &str) -> Bson {
 enum IndexBack {
     Nothing,
     Collmod(Document),
+    Rebuild(Document),
     Edited(String),
 }
 
@@ -326,9 +367,13 @@ fn index_back(before: &Document, after: &Document, now: &Document, asked: &Docum
         before if before == current.get("expireAfterSeconds") => {}
         Some(before) => drop(back.insert("expireAfterSeconds", before.clone())),
         // collMod cannot make an index one that does not expire.
-        None => return IndexBack::Edited(name),
+        None => return IndexBack::Rebuild(old),
     }
-    if back.len() > 1 { IndexBack::Collmod(back) } else { IndexBack::Edited(name) }
+    let modified = |key: &str| matches!(key, "hidden" | "expireAfterSeconds");
+    let others = |of: &Document| -> Document {
+        of.iter().filter(|(key, _)| !modified(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    if others(&old) == others(&current) { IndexBack::Collmod(back) } else { IndexBack::Rebuild(old) }
 }
 
 async fn renamed(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
@@ -342,7 +387,7 @@ async fn renamed(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
         (false, true) => {
             let mut back = operation(undo, Action::RenameCollection { to: undo.collection.clone() });
             back.collection = to.to_owned();
-            Way::Operation(back)
+            Way::Operation(back, None)
         }
         (true, true) => Way::conflict(format!("both {:?} and {to:?} stand; both stay", undo.collection)),
         (true, false) => Way::nothing("it has its name"),

@@ -6,8 +6,7 @@ use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use super::documents::has_zero_timestamp;
-use crate::raw::{elements, has_duplicates};
+use crate::raw::{elements, has_duplicates, has_zero_timestamp};
 use crate::run::id::Id;
 use crate::run::transaction::{majority, written};
 use crate::server::Server;
@@ -53,7 +52,7 @@ impl Write {
 /// A plain replacement puts the time into a zero timestamp at the top, and takes a name with `$` for an
 /// operator.
 fn needs_pipeline(document: &RawDocumentBuf) -> bool {
-    has_zero_timestamp(document)
+    has_zero_timestamp(document.as_bytes())
         || elements(document.as_bytes()).unwrap_or_default().iter().any(|field| field.name.starts_with(b"$"))
 }
 
