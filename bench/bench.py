@@ -10,14 +10,10 @@ left out. Figures, no tests: it exits with 0 whatever they are, with 1 where the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +21,11 @@ import pymongo
 
 import edulearn_migrate
 from edulearn_migrate.local import LocalServer, LocalServerError
+from figures import ratio, row
 from ground import DATABASE, HERE, Ground, connect
+from updates import large, updates
 
-FILTER = {"schema_version": 1}
-CHANGE = {"$set": {"schema_version": 2, "notifications": "daily"}}
-MIGRATION = [
-    {"type": "update_documents", "collection": "users", "filter": FILTER, "update": CHANGE}
-]
 LEDGER = 30  # migrations that `status` tells of
-OLD_BATCH = 1_000
 
 
 def main() -> int:
@@ -98,123 +90,6 @@ def status(ground: Ground, rounds: int) -> None:
     row("edulearn-migrate status", ours)
     row("PyMongo script", theirs)
     ratio("status / PyMongo script", ours, theirs, 0.3)
-
-
-def updates(ground: Ground, total: int, rounds: int, old: int) -> None:
-    """The migration as a whole process, one bare `updateMany`, and the old way on a part."""
-    size = ground.generate(total)
-    ours: list[float] = []
-    engine: list[float] = []
-    bare: list[float] = []
-    slow: list[float] = []
-    memory: list[float] = []
-    for at in range(rounds):
-        # In turn, and each first as often as the other.
-        for contender in (migrate, update_many) if at % 2 == 0 else (update_many, migrate):
-            contender(ground, total, *((ours, engine, memory) if contender is migrate else (bare,)))
-    for _ in range(min(2, rounds)):
-        ground.fresh()
-        slow.append(old_way(ground, old) * total / old)
-    print(f"\n$set on {total:,} documents of {size} bytes on average, {rounds} rounds in turn")
-    row("apply, the whole process", ours)
-    row("apply, as it reports itself", engine)
-    row("bare updateMany, the command alone", bare)
-    ratio("apply, the whole process / updateMany", ours, bare, 1.0)
-    ratio("apply, as it reports itself / updateMany", engine, bare, None)
-    print(f"\nthe old way: batches of {OLD_BATCH:,}, one update_one each, from PyMongo")
-    print(f"  measured on {old:,} documents, {len(slow)} times, and scaled by {total / old:.0f}")
-    row("the old way, scaled", slow)
-    ratio("the old way / apply, the whole process", slow, ours, 20, at_least=True)
-    peak("peak memory of apply", total, memory)
-
-
-def migrate(
-    ground: Ground, total: int, ours: list[float], engine: list[float], memory: list[float]
-) -> None:
-    """Our own contender: chunked, in transactions, journalled."""
-    ground.clear()
-    ground.write_migration(1, MIGRATION)
-    ground.fresh()
-    done = ground.ours("apply", "--json")
-    ground.check(total)
-    report = report_of(done.stdout)
-    ours.append(done.seconds)
-    engine.append(report["seconds"])
-    memory.append(done.megabytes)
-
-
-def report_of(text: str) -> dict[str, Any]:
-    """The one migration's report in the output of `apply --json`."""
-    report: dict[str, Any] = json.loads(text)["migrations"][0]
-    return report
-
-
-def update_many(ground: Ground, total: int, bare: list[float]) -> None:
-    """The bar: one command, over a connection that stands."""
-    ground.fresh()
-    began = time.perf_counter()
-    ground.db["users"].update_many(FILTER, CHANGE)
-    bare.append(time.perf_counter() - began)
-    ground.check(total)
-
-
-def old_way(ground: Ground, total: int) -> float:
-    """What the tool did before: seconds for `total` of the documents."""
-    users = ground.db["users"]
-    began = time.perf_counter()
-    for document in users.find(FILTER).limit(total).batch_size(OLD_BATCH):
-        users.update_one({"_id": document["_id"]}, CHANGE)
-    seconds = time.perf_counter() - began
-    ground.check(total)
-    return seconds
-
-
-def large(ground: Ground, total: int) -> None:
-    """Peak memory must not grow with the collection."""
-    ground.db.drop_collection("users")
-    ground.generate(total)
-    # Renamed, not copied: nothing else is measured on it.
-    ground.db["source"].rename("users")
-    ground.clear()
-    ground.write_migration(1, MIGRATION)
-    done = ground.ours("apply")
-    ground.check(total)
-    peak("peak memory of apply", total, [done.megabytes])
-    print(f"  it took {done.seconds:.1f} s, {total / done.seconds:,.0f} documents a second")
-
-
-def row(name: str, seconds: Sequence[float]) -> None:
-    middle = statistics.median(seconds)
-    print(f"  {name:<42} {middle:8.3f} s   ({min(seconds):.3f} to {max(seconds):.3f})")
-
-
-def ratio(
-    name: str,
-    one: Sequence[float],
-    other: Sequence[float],
-    target: float | None,
-    *,
-    at_least: bool = False,
-) -> None:
-    middle = statistics.median(one) / statistics.median(other)
-    pairs = [first / second for first, second in zip(one, other, strict=False)]
-    verdict = ""
-    if target is not None:
-        met = middle >= target if at_least else middle <= target
-        noisy = min(pairs) < target < max(pairs)
-        bound = f"at {'least' if at_least else 'most'} {target:g}"
-        verdict = f"   {bound}: {'met' if met else 'NOT MET'}"
-        verdict += ", but single rounds fall on both sides" if noisy else ""
-    spread = f"({min(pairs):.2f} to {max(pairs):.2f})"
-    print(f"  {'ratio of medians, ' + name:<62} {middle:6.2f}   {spread}{verdict}")
-
-
-def peak(name: str, total: int, megabytes: Sequence[float]) -> None:
-    most = max(megabytes)
-    print(f"\n{name} on {total:,} documents")
-    verdict = "met" if most < 120 else "NOT MET"
-    runs = f"the most of {len(megabytes)} run{'s' if len(megabytes) > 1 else ''}"
-    print(f"  {runs:<42} {most:8.1f} MB   under 120: {verdict}")
 
 
 if __name__ == "__main__":

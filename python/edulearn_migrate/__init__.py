@@ -1,4 +1,4 @@
-"""Migrations for MongoDB that resume exactly where they were killed.
+"""Migrations for MongoDB that resume exactly where they were killed, and can be undone exactly.
 
     from edulearn_migrate import Migrator
 
@@ -41,22 +41,33 @@ if TYPE_CHECKING:
     from edulearn_migrate.manager import MigrationManager
     from edulearn_migrate.migrator import Migrator
     from edulearn_migrate.reports import (
+        Beyond,
+        CollectionUndone,
         CreatedMigration,
+        DroppedEntry,
         IgnoredFile,
         LockOwner,
         MarkReport,
         MigrationRun,
         MigrationState,
         OperationRun,
+        PurgeReport,
+        Retained,
+        RetainedRun,
         RunReport,
         StatusReport,
+        Undone,
+        UndropReport,
         UnlockReport,
     )
 
 __all__ = [
     "AssessmentModelMigration",
     "AsyncMigrator",
+    "Beyond",
+    "CollectionUndone",
     "CreatedMigration",
+    "DroppedEntry",
     "Event",
     "IgnoredFile",
     "InterruptedRunError",
@@ -73,12 +84,17 @@ __all__ = [
     "OperationFailedError",
     "OperationRun",
     "OutOfOrderError",
+    "PurgeReport",
+    "Retained",
+    "RetainedRun",
     "RunReport",
     "ScriptChangedError",
     "ServerUnavailableError",
     "SettingsError",
     "StatusReport",
     "StopToken",
+    "Undone",
+    "UndropReport",
     "UnknownMigrationError",
     "UnlockReport",
     "WrongStateError",
@@ -90,7 +106,10 @@ __all__ = [
 _ELSEWHERE = {
     "AssessmentModelMigration": "assessment",
     "AsyncMigrator": "aio",
+    "Beyond": "reports",
+    "CollectionUndone": "reports",
     "CreatedMigration": "reports",
+    "DroppedEntry": "reports",
     "Event": "events",
     "IgnoredFile": "reports",
     "LockOwner": "reports",
@@ -100,8 +119,13 @@ _ELSEWHERE = {
     "MigrationState": "reports",
     "Migrator": "migrator",
     "OperationRun": "reports",
+    "PurgeReport": "reports",
+    "Retained": "reports",
+    "RetainedRun": "reports",
     "RunReport": "reports",
     "StatusReport": "reports",
+    "Undone": "reports",
+    "UndropReport": "reports",
     "UnlockReport": "reports",
 }
 

@@ -118,6 +118,7 @@ class Engine:
         *,
         rolled_back: bool = False,
         strict_order: bool = False,
+        capture: bool = True,
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
@@ -128,6 +129,7 @@ class Engine:
         *,
         rolled_back: bool = False,
         strict_order: bool = False,
+        capture: bool = True,
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
@@ -137,6 +139,8 @@ class Engine:
         id: str | None = None,
         *,
         from_file: bool = False,
+        exact: bool = False,
+        capture: bool = True,
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
@@ -146,6 +150,8 @@ class Engine:
         id: str | None = None,
         *,
         from_file: bool = False,
+        exact: bool = False,
+        capture: bool = True,
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
@@ -164,6 +170,48 @@ class Engine:
         id: str,
         state: str,
         *,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def purge(
+        self,
+        id: str | None = None,
+        *,
+        older_than: float | None = None,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def purge_async(
+        self,
+        id: str | None = None,
+        *,
+        older_than: float | None = None,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def dropped(
+        self, *, observer: _Observer | None = None, stop: StopToken | None = None
+    ) -> list[_Report]: ...
+    def dropped_async(
+        self, *, observer: _Observer | None = None, stop: StopToken | None = None
+    ) -> Awaitable[list[_Report]]: ...
+    def undrop(
+        self,
+        name: str,
+        *,
+        to: str | None = None,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def undrop_async(
+        self,
+        name: str,
+        *,
+        to: str | None = None,
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edulearn_migrate import _native
 from edulearn_migrate.events import Event, observer
-from edulearn_migrate.migrator import BaseMigrator, MarkState, give_types
-from edulearn_migrate.reports import MarkReport, RunReport, StatusReport, UnlockReport
+from edulearn_migrate.migrator import BaseMigrator, MarkState, entries, give_types, in_seconds
+from edulearn_migrate.reports import (
+    DroppedEntry,
+    MarkReport,
+    PurgeReport,
+    RunReport,
+    StatusReport,
+    UndropReport,
+    UnlockReport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import timedelta
 
     from edulearn_migrate.migrator import Progress
 
@@ -29,7 +38,7 @@ class AsyncMigrator(BaseMigrator):
     """
 
     async def status(self, *, progress: Progress | None = None) -> StatusReport:
-        """Where every migration stands. Reads only."""
+        """Where every migration stands, and what is retained for undo. Reads only."""
         return StatusReport.from_dict(await self._run(self._engine.status_async, progress))
 
     async def records(self, *, progress: Progress | None = None) -> list[dict[str, Any]]:
@@ -42,6 +51,7 @@ class AsyncMigrator(BaseMigrator):
         *,
         rolled_back: bool = False,
         strict_order: bool = False,
+        capture: bool = True,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
     ) -> RunReport:
@@ -52,6 +62,7 @@ class AsyncMigrator(BaseMigrator):
             id,
             rolled_back=rolled_back,
             strict_order=strict_order,
+            capture=capture,
             lock_timeout=lock_timeout,
         )
         return RunReport.from_dict(report)
@@ -61,6 +72,8 @@ class AsyncMigrator(BaseMigrator):
         id: str | None = None,
         *,
         from_file: bool = False,
+        exact: bool = False,
+        capture: bool = True,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
     ) -> RunReport:
@@ -70,6 +83,8 @@ class AsyncMigrator(BaseMigrator):
             progress,
             id,
             from_file=from_file,
+            exact=exact,
+            capture=capture,
             lock_timeout=lock_timeout,
         )
         return RunReport.from_dict(report)
@@ -87,6 +102,42 @@ class AsyncMigrator(BaseMigrator):
             self._engine.mark_async, progress, id, state, lock_timeout=lock_timeout
         )
         return MarkReport.from_dict(report)
+
+    async def purge(
+        self,
+        id: str | None = None,
+        *,
+        older_than: timedelta | None = None,
+        lock_timeout: float = 10.0,
+        progress: Progress | None = None,
+    ) -> PurgeReport:
+        """Free what was captured: all of it, or of one migration, or what is `older_than` this."""
+        report = await self._run(
+            self._engine.purge_async,
+            progress,
+            id,
+            older_than=in_seconds(older_than),
+            lock_timeout=lock_timeout,
+        )
+        return PurgeReport.from_dict(report)
+
+    async def dropped(self, *, progress: Progress | None = None) -> list[DroppedEntry]:
+        """What `undrop` can bring back, the oldest run's first. Reads only."""
+        return entries(await self._run(self._engine.dropped_async, progress))
+
+    async def undrop(
+        self,
+        name: str,
+        *,
+        to: str | None = None,
+        lock_timeout: float = 10.0,
+        progress: Progress | None = None,
+    ) -> UndropReport:
+        """Bring back what `dropped` lists as `name`, under its old collection's name or as `to`."""
+        report = await self._run(
+            self._engine.undrop_async, progress, name, to=to, lock_timeout=lock_timeout
+        )
+        return UndropReport.from_dict(report)
 
     async def unlock(
         self, *, force: bool = False, progress: Progress | None = None

@@ -28,9 +28,10 @@ class Event:
 
     `kind` is one of lock_waiting, lock_taken, lock_taken_over, lock_released, migration_started,
     operation_started, progress, operation_finished, migration_applied, migration_rolled_back,
-    migration_failed, migration_interrupted, marked, unlocked, registered, retrying, warning; a
-    later version may add kinds. `at` is in UTC. A `progress` event says how many `documents` of
-    `total` (None while unknown) operation `index` (from 1) of `operations` has done.
+    migration_failed, migration_interrupted, marked, unlocked, registered, purged, undropped,
+    retrying, warning; a later version may add kinds. `at` is in UTC. A `progress` event says how
+    many `documents` of `total` (None while unknown) operation `index` (from 1) of `operations` has
+    done.
     """
 
     kind: str

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edulearn_migrate import _native
 from edulearn_migrate.connection import target
 from edulearn_migrate.events import Event, observer
 from edulearn_migrate.reports import (
     CreatedMigration,
+    DroppedEntry,
     MarkReport,
+    PurgeReport,
     RunReport,
     StatusReport,
+    UndropReport,
     UnlockReport,
 )
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from datetime import timedelta
 
     Progress = Callable[[Event], None]
 
 MarkState = Literal["applied", "pending", "rolled_back"]
 
+_Answer = TypeVar("_Answer")
+
 
 def give_types(error: _native.MigrateError) -> None:
-    """Make the exception's `report` a `RunReport`, where it carries a run's."""
+    """Make the exception's `report` a typed one, where it carries the dict of a run or a purge."""
     report: Any = error.report
-    if isinstance(report, dict) and "direction" in report:
-        error.report = RunReport.from_dict(report)
+    if isinstance(report, dict):
+        if "direction" in report:
+            error.report = RunReport.from_dict(report)
+        elif "purged" in report:
+            error.report = PurgeReport.from_dict(report)
+
+
+def in_seconds(age: timedelta | None) -> float | None:
+    """As the engine takes it."""
+    return None if age is None else age.total_seconds()
+
+
+def entries(dropped: list[dict[str, Any]]) -> list[DroppedEntry]:
+    """The typed form of what `dropped` lists."""
+    return [DroppedEntry.from_dict(each) for each in dropped]
 
 
 class BaseMigrator:
@@ -86,14 +105,14 @@ class Migrator(BaseMigrator):
     def status(
         self, *, progress: Progress | None = None, stop: _native.StopToken | None = None
     ) -> StatusReport:
-        """Where every migration stands. Reads only."""
-        return StatusReport.from_dict(self._engine.status(observer=observer(progress), stop=stop))
+        """Where every migration stands, and what is retained for undo. Reads only."""
+        return StatusReport.from_dict(self._run(self._engine.status, progress, stop))
 
     def records(
         self, *, progress: Progress | None = None, stop: _native.StopToken | None = None
     ) -> list[dict[str, Any]]:
         """The documents of the `migrations` collection as they are, by `applied_at`."""
-        return self._engine.records(observer=observer(progress), stop=stop)
+        return self._run(self._engine.records, progress, stop)
 
     def apply(
         self,
@@ -101,6 +120,7 @@ class Migrator(BaseMigrator):
         *,
         rolled_back: bool = False,
         strict_order: bool = False,
+        capture: bool = True,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
         stop: _native.StopToken | None = None,
@@ -108,20 +128,19 @@ class Migrator(BaseMigrator):
         """Apply every pending migration in order, or the one named by id, file stem or name.
 
         `rolled_back` applies rolled-back ones too; `strict_order` refuses a file that sorts before
-        one already applied (`OutOfOrderError`).
+        one already applied (`OutOfOrderError`). Without `capture` nothing is kept of what the
+        scripts overwrite, remove or drop, and no exact rollback is possible.
         """
-        try:
-            report = self._engine.apply(
-                id,
-                rolled_back=rolled_back,
-                strict_order=strict_order,
-                lock_timeout=lock_timeout,
-                observer=observer(progress),
-                stop=stop,
-            )
-        except _native.MigrateError as error:
-            give_types(error)
-            raise
+        report = self._run(
+            self._engine.apply,
+            progress,
+            stop,
+            id,
+            rolled_back=rolled_back,
+            strict_order=strict_order,
+            capture=capture,
+            lock_timeout=lock_timeout,
+        )
         return RunReport.from_dict(report)
 
     def rollback(
@@ -129,6 +148,8 @@ class Migrator(BaseMigrator):
         id: str | None = None,
         *,
         from_file: bool = False,
+        exact: bool = False,
+        capture: bool = True,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
         stop: _native.StopToken | None = None,
@@ -136,19 +157,21 @@ class Migrator(BaseMigrator):
         """Roll back every applied migration in reverse order of application, or the one named.
 
         Runs the down script as it was recorded when the migration was applied; `from_file` the one
-        its file has now.
+        its file has now. `exact` runs none: what was captured goes back, except what somebody
+        changed since; a migration that a script rolled back is taken as well, its rollback undone
+        first. Raises `WrongStateError`, having done nothing, where not all was captured or it has
+        been purged. Without `capture` nothing is kept of what the rollback itself takes away.
         """
-        try:
-            report = self._engine.rollback(
-                id,
-                from_file=from_file,
-                lock_timeout=lock_timeout,
-                observer=observer(progress),
-                stop=stop,
-            )
-        except _native.MigrateError as error:
-            give_types(error)
-            raise
+        report = self._run(
+            self._engine.rollback,
+            progress,
+            stop,
+            id,
+            from_file=from_file,
+            exact=exact,
+            capture=capture,
+            lock_timeout=lock_timeout,
+        )
         return RunReport.from_dict(report)
 
     def mark(
@@ -161,10 +184,58 @@ class Migrator(BaseMigrator):
         stop: _native.StopToken | None = None,
     ) -> MarkReport:
         """Set a migration's state by hand, running nothing. Recorded in the history."""
-        report = self._engine.mark(
-            id, state, lock_timeout=lock_timeout, observer=observer(progress), stop=stop
-        )
+        report = self._run(self._engine.mark, progress, stop, id, state, lock_timeout=lock_timeout)
         return MarkReport.from_dict(report)
+
+    def purge(
+        self,
+        id: str | None = None,
+        *,
+        older_than: timedelta | None = None,
+        lock_timeout: float = 10.0,
+        progress: Progress | None = None,
+        stop: _native.StopToken | None = None,
+    ) -> PurgeReport:
+        """Free what was captured: all of it, or of one migration, or what is `older_than` this.
+
+        Age is judged by the server's clock. What a half applied or half rolled back migration may
+        need is kept. Of what is freed there is no exact rollback and no `undrop` any more.
+        """
+        report = self._run(
+            self._engine.purge,
+            progress,
+            stop,
+            id,
+            older_than=in_seconds(older_than),
+            lock_timeout=lock_timeout,
+        )
+        return PurgeReport.from_dict(report)
+
+    def dropped(
+        self, *, progress: Progress | None = None, stop: _native.StopToken | None = None
+    ) -> list[DroppedEntry]:
+        """What `undrop` can bring back, the oldest run's first. Reads only."""
+        return entries(self._run(self._engine.dropped, progress, stop))
+
+    def undrop(
+        self,
+        name: str,
+        *,
+        to: str | None = None,
+        lock_timeout: float = 10.0,
+        progress: Progress | None = None,
+        stop: _native.StopToken | None = None,
+    ) -> UndropReport:
+        """Bring back what `dropped` lists as `name`, under its old collection's name or as `to`.
+
+        Overwrites nothing: a collection or view of that name raises `WrongStateError`, and a
+        document whose `_id` is taken is passed over. Raises `UnknownMigrationError` where nothing
+        is set aside under `name`.
+        """
+        report = self._run(
+            self._engine.undrop, progress, stop, name, to=to, lock_timeout=lock_timeout
+        )
+        return UndropReport.from_dict(report)
 
     def unlock(
         self,
@@ -174,7 +245,7 @@ class Migrator(BaseMigrator):
         stop: _native.StopToken | None = None,
     ) -> UnlockReport:
         """Release the lock of a run that is gone; with `force` of one that may still be alive."""
-        report = self._engine.unlock(force=force, observer=observer(progress), stop=stop)
+        report = self._run(self._engine.unlock, progress, stop, force=force)
         return UnlockReport.from_dict(report)
 
     def register(
@@ -192,12 +263,21 @@ class Migrator(BaseMigrator):
         The scripts are JSON text, as the `up` and `down` of a migration file. The id is
         `migration_<unix seconds>`, the next free second.
         """
-        made = self._engine.register(
-            name,
-            up_script,
-            down_script,
-            description,
-            observer=observer(progress),
-            stop=stop,
+        made = self._run(
+            self._engine.register, progress, stop, name, up_script, down_script, description
         )
         return str(made["id"])
+
+    def _run(
+        self,
+        verb: Callable[..., _Answer],
+        progress: Progress | None,
+        stop: _native.StopToken | None,
+        *args: object,
+        **options: object,
+    ) -> _Answer:
+        try:
+            return verb(*args, **options, observer=observer(progress), stop=stop)
+        except _native.MigrateError as error:
+            give_types(error)
+            raise

@@ -116,14 +116,23 @@ def start_holding(db: Documents, start: Callable[[], Process]) -> Process:
     return process
 
 
-def stop_in_chunk(db: Documents, process: Process, migration: str, after: int = 1) -> None:
-    """Stops the process (SIGSTOP) with a transaction open and at least `after` chunks committed."""
+def stop_in_chunk(
+    db: Documents,
+    process: Process,
+    migration: str,
+    after: int = 1,
+    also: Callable[[], bool] = lambda: True,
+) -> None:
+    """Stops the process (SIGSTOP) with a transaction open and at least `after` chunks committed.
+
+    And where `also` holds: a chunk's transaction begins by reading what it captures.
+    """
     until(lambda: chunks_done(db, migration) >= after, "chunks are committed")
     for _ in range(2000):
         process.send_signal(signal.SIGSTOP)
         # What it had sent is still being worked on: once that is done, this is where it stays.
         until(lambda: not running(db), "its last command is done")
-        if open_transaction(db):
+        if open_transaction(db) and also():
             return
         process.send_signal(signal.SIGCONT)
         assert process.poll() is None, f"it ended too soon: {process.communicate()}"

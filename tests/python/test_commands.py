@@ -132,10 +132,6 @@ def test_the_documented_command_lines(shell: Callable[[str], Result], db: Db) ->
         "backups list",
         "plan",
         "check",
-        "purge --older-than 30d",
-        "undrop",
-        "rollback --exact",
-        "apply --no-capture",
     ],
 )
 def test_what_has_not_landed_says_so(

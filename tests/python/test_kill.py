@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from pymongo.errors import ExecutionTimeout
+from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from conftest import Cli
 from harness import (
@@ -50,6 +50,9 @@ NOTES = 3_000
 # others within a time that grows with their number, so that the run gets to its end after enough.
 LONGEST = max(0.5, 8 / KILLS)
 AT_ONCE = 0.03
+
+# The server's code where another transaction has written the document.
+WRITE_CONFLICT = 112
 
 
 @dataclass
@@ -250,13 +253,30 @@ def test_a_killed_run_s_transaction_blocks_nobody(db: Documents, cli: Cli) -> No
     db["documents"].insert_many({"_id": at, "n": 0, "text": "x" * 300} for at in range(100_000))
     migration = write_migration(cli.directory, 1, [update("documents", {}, {"$inc": {"n": 1}})])
     process = start_holding(db, lambda: cli.start("apply"))
-    stop_in_chunk(db, process, migration)
+
+    def next_document() -> int:
+        block: int = record_of(db, migration)["progress"]["position"]["after"]["_id"] + 1
+        return block
+
+    def holds_it() -> bool:
+        """Whether a transaction has written it: asked by another, which is taken back."""
+        with db.client.start_session() as session:
+            session.start_transaction()
+            try:
+                touched = {"$set": {"touched": True}}
+                db["documents"].update_one({"_id": next_document()}, touched, session=session)
+            except OperationFailure as error:
+                return error.code == WRITE_CONFLICT
+            finally:
+                session.abort_transaction()
+        return False
+
+    stop_in_chunk(db, process, migration, also=holds_it)
     process.kill()
     finish(process)
     # It is this that would make the next run wait for a minute.
     assert open_transaction(db)
-    block: int = record_of(db, migration)["progress"]["position"]["after"]["_id"] + 1
-    touch = {"q": {"_id": block}, "u": {"$set": {"touched": True}}}
+    touch = {"q": {"_id": next_document()}, "u": {"$set": {"touched": True}}}
     with pytest.raises(ExecutionTimeout):
         db.command({"update": "documents", "updates": [touch], "maxTimeMS": 500})
     began = time.monotonic()

@@ -59,11 +59,14 @@ def migration(name: str, state: str, **more: Any) -> dict[str, Any]:
 
 def status_report(*migrations: dict[str, Any], **counts: int) -> dict[str, Any]:
     names = ("total", "applied", "pending", "rolled_back", "failed", "applying", "rolling_back")
-    return {**dict.fromkeys(names, 0), **counts, "migrations": migrations, "lock": None}
+    retained = {"bytes": 0, "data_bytes": 0, "large": False, "runs": []}
+    more = {"migrations": migrations, "lock": None, "retained": retained}
+    return {**dict.fromkeys(names, 0), **counts, **more}
 
 
 def run_report(*outcomes: tuple[str, str]) -> dict[str, Any]:
-    return {"migrations": [{"id": i, "outcome": o, "operations": []} for i, o in outcomes]}
+    nothing: dict[str, list[Any]] = {"operations": [], "undone": [], "beyond": []}
+    return {"migrations": [{"id": i, "outcome": o, **nothing} for i, o in outcomes]}
 
 
 def test_status_lines() -> None:

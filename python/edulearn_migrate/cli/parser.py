@@ -6,6 +6,7 @@ import argparse
 
 from edulearn_migrate.cli.errors import UsageError
 from edulearn_migrate.cli.output import Output
+from edulearn_migrate.cli.values import age, count, seconds
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -38,6 +39,7 @@ examples:
   edulearn-migrate apply                      every pending migration, in order
   edulearn-migrate apply migration_002        one, by id, file stem or name
   edulearn-migrate rollback migration_002
+  edulearn-migrate rollback migration_002 --exact      exactly what it did, and no more
   edulearn-migrate create add_user_preferences --description "Add user preferences"
   edulearn-migrate --uri mongodb://db.example.org:27017 --db edulearn status --json
   edulearn-migrate --local apply              on a private server of its own, to try things out
@@ -168,7 +170,7 @@ def _lock() -> _Parser:
     lock.add_argument(
         "--lock-timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         help="how long a command that writes waits for another run (default: 10)",
     )
     return lock
@@ -184,18 +186,27 @@ def _apply(parser: _Parser) -> None:
         action="store_true",
         help="refuse a migration that sorts before one already applied",
     )
-    parser.add_argument("--no-capture", action="store_true", help="not in this version")
+    _no_capture(parser, "keep nothing of what is overwritten: there is no exact rollback then")
 
 
 def _rollback(parser: _Parser) -> None:
     parser.add_argument("migration_id", metavar="ID", nargs="?")
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--from-file",
         action="store_true",
         help="run the down script the file has now, not the recorded one",
     )
-    parser.add_argument("--exact", action="store_true", help="not in this version")
-    parser.add_argument("--no-capture", action="store_true", help="not in this version")
+    which.add_argument(
+        "--exact",
+        action="store_true",
+        help="run no script: undo what was captured, but for what was changed since",
+    )
+    _no_capture(parser, "keep nothing of what the rollback takes away")
+
+
+def _no_capture(parser: _Parser, text: str) -> None:
+    parser.add_argument("--no-capture", action="store_true", help=text)
 
 
 def _create(parser: _Parser) -> None:
@@ -218,11 +229,19 @@ def _unlock(parser: _Parser) -> None:
 
 def _purge(parser: _Parser) -> None:
     parser.add_argument("migration_id", metavar="ID", nargs="?")
-    parser.add_argument("--older-than", metavar="AGE", help="as in 30d")
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        type=age,
+        help="only what is older, as in 30d (units: s, m, h, d, w)",
+    )
 
 
 def _undrop(parser: _Parser) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="as listed; without it, list what is set aside"
+    )
+    parser.add_argument("--to", metavar="NEW", help="bring it back as this collection, or into it")
 
 
 def _restore(parser: _Parser) -> None:
@@ -251,7 +270,7 @@ def _backup_name(parser: _Parser) -> None:
 
 
 def _keep(parser: _Parser) -> None:
-    parser.add_argument("--keep", metavar="N", type=_count, required=True)
+    parser.add_argument("--keep", metavar="N", type=count, required=True)
 
 
 def _assessment_migrate(parser: _Parser) -> None:
@@ -273,8 +292,8 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "backup": (f"write a backup {_LATER}", None),
     "restore": (f"restore a backup {_LATER}", _restore),
     "backups": (f"list, verify or prune backups {_LATER}", _backups),
-    "purge": (f"free what was captured {_LATER}", _purge),
-    "undrop": (f"bring back what was dropped {_LATER}", _undrop),
+    "purge": ("free what was captured for undo", _purge),
+    "undrop": ("list what was dropped or deleted, or bring it back", _undrop),
     "assessment-migrate": (f"unify the assessment model {_LATER}", _assessment_migrate),
     "assessment-rollback": (f"undo that {_LATER}", None),
 }
@@ -288,19 +307,3 @@ class _Version(argparse.Action):
 
         Output().text(f"edulearn-migrate {__version__}")
         raise SystemExit(0)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 or more")
-    return seconds
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number, 0 or more")
-    return int(text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from edulearn_migrate.cli import exits
+from edulearn_migrate.cli.errors import report_of
+from edulearn_migrate.cli.retained import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -14,6 +16,18 @@ if TYPE_CHECKING:
     from edulearn_migrate.cli.output import Output
 
     Report = Mapping[str, Any]
+
+_UNDONE = (
+    ("restored", "restored as it was", "restored as they were"),
+    (
+        "restored_with_edits",
+        "restored with later edits kept",
+        "restored with later edits kept",
+    ),
+    ("gone", "gone since", "gone since"),
+    ("made_since", "made since and kept", "made since and kept"),
+    ("conflicts", "conflict (left as it is)", "conflicts (left as they are)"),
+)
 
 
 class Words:
@@ -32,59 +46,116 @@ def carry_out(context: Context, asked: str | None, words: Words, verb: Callable[
 
     `asked` is the migration the command named. Whatever ended the run is raised again.
     """
+    captured = not context.args.no_capture
     try:
         report = verb()
     except BaseException as error:  # also what a signal handler raised
         context.finish()
-        found = _report_of(error)
+        found = report_of(error, "migrations", "direction")
         if found is not None:
             context.ignored(found["ignored"])
             context.document.update(found)
-        failed(context.output, words, asked, found, error)
+        failed(context.output, words, asked, found, error, captured=captured)
         raise
     context.finish()
     context.ignored(report["ignored"])
     context.document.update(report)
-    succeeded(context.output, words, asked, report)
+    succeeded(context.output, words, asked, report, captured=captured)
     return exits.DONE
 
 
-def succeeded(output: Output, words: Words, asked: str | None, report: Report) -> None:
-    """The lines of a run that did all it should."""
+def succeeded(
+    output: Output, words: Words, asked: str | None, report: Report, *, captured: bool = True
+) -> None:
+    """The lines of a run that did all it should. `captured` is whether it can be undone."""
     if asked is None:
-        ids = _ids(report, words.outcomes[:1])
-        _list(output, words, ids)
-        if not ids:
+        _list(output, words, report, captured=captured)
+        if not _those(report, words.outcomes[:1]):
             output.line(words.nothing)
     else:
-        for each in _ids(report, words.outcomes) or [asked]:
-            output.line(f"✓ {words.done} migration: {each}")
+        done = _those(report, words.outcomes)
+        for each in done:
+            output.line(f"✓ {words.done} migration: {each['id']}")
+            _reach(output, each, captured=captured)
+        if not done:
+            output.line(f"✓ {words.done} migration: {asked}")
     _details(output, report)
 
 
 def failed(
-    output: Output, words: Words, asked: str | None, report: Report | None, error: BaseException
+    output: Output,
+    words: Words,
+    asked: str | None,
+    report: Report | None,
+    error: BaseException,
+    *,
+    captured: bool = True,
 ) -> None:
     """The lines of a run that stopped: what was done, and where it stopped."""
     if report is not None and asked is None:
-        _list(output, words, _ids(report, words.outcomes[:1]))
-    stopped = _ids(report, ("failed", "interrupted")) if report is not None else []
-    stopped = stopped or [getattr(error, "migration_id", None) or asked]
-    if stopped[0] is not None:
-        output.line(f"✗ Failed to {words.verb} migration: {stopped[0]}")
+        _list(output, words, report, captured=captured)
+    stopped = _those(report, ("failed", "interrupted")) if report is not None else []
+    named = stopped[0]["id"] if stopped else getattr(error, "migration_id", None) or asked
+    if named is not None:
+        output.line(f"✗ Failed to {words.verb} migration: {named}")
+    if stopped:
+        _reach(output, stopped[0], captured=captured)
     if report is not None:
         _details(output, report)
 
 
-def _list(output: Output, words: Words, ids: list[str]) -> None:
-    if ids:
-        output.line(f"✓ {words.done} {len(ids)} migrations:")
-        for each in ids:
-            output.line(f"  - {each}")
+def _list(output: Output, words: Words, report: Report, *, captured: bool) -> None:
+    """What this run did."""
+    done = _those(report, words.outcomes[:1])
+    if done:
+        output.line(f"✓ {words.done} {len(done)} migrations:")
+        for each in done:
+            output.line(f"  - {each['id']}")
+        # Not between the lines of the list, which scripts read as one.
+        for each in done:
+            _reach(output, each, f"{each['id']}: ", captured=captured)
 
 
-def _ids(report: Report, outcomes: tuple[str, ...]) -> list[Any]:
-    return [each["id"] for each in report["migrations"] if each["outcome"] in outcomes]
+def _those(report: Report, outcomes: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    return [each for each in report["migrations"] if each["outcome"] in outcomes]
+
+
+def _reach(
+    output: Output, migration: Mapping[str, Any], whose: str = "", *, captured: bool
+) -> None:
+    """What an exact rollback did with documents, and what a plain one reached beyond its own.
+
+    `whose` begins each line, where the one above does not say which migration it is about.
+    """
+    for each in migration["undone"]:
+        counts = _undone(each) or "no documents to restore"
+        output.note(f"    {whose}{each['collection']}: {counts}")
+    types = {step["index"]: step["type"] for step in migration["operations"]}
+    for each in migration["beyond"]:
+        updated = types.get(each["index"]) in (None, "update_documents")
+        did = "changed" if updated else "removed"
+        place = f"operation {each['index']} of the down script ({each['collection']})"
+        if each["documents"] is None:
+            text = (
+                f"whether {place} {did} documents that the up script had not touched cannot be "
+                "told: what that one changed was not captured, or has been purged"
+            )
+        else:
+            number = counted(each["documents"], "document")
+            text = f"{place} {did} up to {number} that the up script had not touched"
+            if captured:
+                them = "it" if each["documents"] == 1 else "them"
+                text += f"; `rollback {migration['id']} --exact` brings {them} back"
+        output.note(f"    {whose}{text}", style="warning")
+
+
+def _undone(counts: Mapping[str, int]) -> str:
+    """As in `1,234 restored as they were, 4 conflicts (left as they are)`; empty for nothing."""
+    return ", ".join(
+        f"{counts[kind]:,} {one if counts[kind] == 1 else many}"
+        for kind, one, many in _UNDONE
+        if counts[kind]
+    )
 
 
 def _details(output: Output, report: Report) -> None:
@@ -109,16 +180,9 @@ def _details(output: Output, report: Report) -> None:
 
 
 def _counts(step: Mapping[str, Any]) -> str:
+    if "undone" in step:
+        return _undone(step["undone"])
     kinds = ["matched", "modified", "inserted", "deleted", "upserted"]
     if step["matched"] == step["modified"]:
         kinds.remove("matched")
     return ", ".join(f"{step[kind]:,} {kind}" for kind in kinds if step[kind])
-
-
-def _report_of(error: BaseException) -> Report | None:
-    """The run so far: of the failure, or of what the engine gives as a signal's cause."""
-    for each in (error, error.__cause__):
-        report: Report | None = getattr(each, "report", None)
-        if report is not None and "migrations" in report and "direction" in report:
-            return report
-    return None

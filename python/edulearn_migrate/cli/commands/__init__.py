@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from edulearn_migrate.cli.context import Context
 
-_HERE = ("apply", "create", "mark", "rollback", "status", "unlock")
+_HERE = ("apply", "create", "mark", "purge", "rollback", "status", "undrop", "unlock")
 
 
 def find(name: str) -> Callable[[Context], int] | None:

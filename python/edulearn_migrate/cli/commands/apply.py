@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edulearn_migrate.cli.errors import NotYetError
 from edulearn_migrate.cli.runs import Words, carry_out
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
@@ -21,8 +20,6 @@ _WORDS = Words(
 def run(context: Context) -> int:
     """Apply, and print what was applied."""
     args = context.args
-    if args.no_capture:
-        raise NotYetError("apply --no-capture")
     engine = context.writing(args.migration_id)
     return carry_out(
         context,
@@ -32,6 +29,7 @@ def run(context: Context) -> int:
             args.migration_id,
             rolled_back=args.rolled_back,
             strict_order=args.strict_order,
+            capture=not args.no_capture,
             lock_timeout=context.lock_timeout,
             observer=context.observe,
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edulearn_migrate.cli.errors import NotYetError
 from edulearn_migrate.cli.runs import Words, carry_out
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
@@ -21,9 +20,6 @@ _WORDS = Words(
 def run(context: Context) -> int:
     """Roll back, and print what was rolled back."""
     args = context.args
-    for option in ("exact", "no_capture"):
-        if getattr(args, option):
-            raise NotYetError(f"rollback --{option.replace('_', '-')}")
     engine = context.writing(args.migration_id)
     return carry_out(
         context,
@@ -32,6 +28,8 @@ def run(context: Context) -> int:
         lambda: engine.rollback(
             args.migration_id,
             from_file=args.from_file,
+            exact=args.exact,
+            capture=not args.no_capture,
             lock_timeout=context.lock_timeout,
             observer=context.observe,
         ),

@@ -52,6 +52,9 @@ def show(output: Output, report: Mapping[str, Any]) -> None:
         output.line(f"  {symbol} {each['name']} - {each['status']}")
         for text in notes(each):
             output.line(f"      {text}")
+    if report["retained"]["runs"]:
+        output.note("")
+        _retained(output, report["retained"])
     if report["lock"] is not None:
         output.note("")
         output.note(_lock(report["lock"]), style="warning")
@@ -80,6 +83,31 @@ def notes(migration: Mapping[str, Any]) -> list[str]:
     if migration["error"]:
         said.append(f"error: {migration['error']}")
     return said
+
+
+def _retained(output: Output, retained: Mapping[str, Any]) -> None:
+    """What is kept for undo, and a word where that is much."""
+    from edulearn_migrate.cli.retained import by_migration, counted, size
+
+    runs = retained["runs"]
+    share = _share(retained["bytes"], retained["data_bytes"])
+    text = f"Retained for undo: {size(retained['bytes'])} in {counted(len(runs), 'run')}{share}"
+    output.note(text)
+    for each in by_migration(runs):
+        output.note(f"  - {each}")
+    if retained["large"]:
+        output.note(
+            "  That is more than a fifth of the data. `purge --older-than 30d` frees what was "
+            "captured more than 30 days ago; what is purged can no longer be undone.",
+            style="warning",
+        )
+
+
+def _share(part: int, whole: int) -> str:
+    if whole <= 0:
+        return ""
+    percent = round(100 * part / whole)
+    return f" ({percent:,}% of the data)" if percent else " (under 1% of the data)"
 
 
 def _lock(owner: Mapping[str, Any]) -> str:

@@ -1,0 +1,137 @@
+"""The answer of `apply` and `rollback`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from edulearn_migrate.reports.base import Direction, IgnoredFile, read, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RunOutcome = Literal["applied", "already_applied", "rolled_back", "failed", "interrupted"]
+OperationOutcome = Literal["done", "standing", "absent", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an exact rollback did with documents.
+
+    `restored` are as they were before the migration; `restored_with_edits` too, but for what
+    somebody changed in other fields since. `gone` were deleted since and stay deleted; `made_since`
+    stand in a collection that the migration made, and stay. Of `conflicts`, something that the
+    migration had changed was changed again since, and that stays.
+    """
+
+    restored: int
+    restored_with_edits: int
+    gone: int
+    made_since: int
+    conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionUndone(Undone):
+    """What an exact rollback did in one collection."""
+
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Documents that a down script was to change although its up script had not touched them.
+
+    `index` is the number of the down script's operation, from 1. `documents` is None where nothing
+    was captured that would tell how many there are.
+    """
+
+    index: int
+    collection: str
+    documents: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRun:
+    """What one operation did. Counts are documents; `index` counts from 1.
+
+    `undone` is None except in an exact rollback that dealt with documents.
+    """
+
+    index: int
+    type: str
+    collection: str
+    outcome: OperationOutcome
+    matched: int
+    modified: int
+    inserted: int
+    deleted: int
+    upserted: int
+    undone: Undone | None
+    chunks: int
+    conflicts: int
+    seconds: float
+    note: str | None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> OperationRun:
+        """The typed form of what the engine says about an operation."""
+        undone = data.get("undone")
+        return read(cls, data, undone=None if undone is None else read(Undone, undone))
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationRun:
+    """What one migration did. `resumed` when it went on from where an earlier run had stopped.
+
+    `exact` when what was captured was undone instead of running the down script; `undone` then says
+    collection by collection what became of the documents. Of a rollback by script, `beyond` lists
+    what the down script reached that the up script had not touched.
+    """
+
+    id: str
+    name: str
+    direction: Direction
+    outcome: RunOutcome
+    resumed: bool
+    seconds: float
+    exact: bool
+    operations: tuple[OperationRun, ...]
+    undone: tuple[CollectionUndone, ...]
+    beyond: tuple[Beyond, ...]
+    error: str | None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MigrationRun:
+        """The typed form of what the engine says about a migration."""
+        return read(
+            cls,
+            data,
+            operations=tuple(map(OperationRun.from_dict, data["operations"])),
+            undone=read_all(CollectionUndone, data["undone"]),
+            beyond=read_all(Beyond, data["beyond"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The answer of `apply` and `rollback`, and the `report` of an exception they raise."""
+
+    database: str
+    direction: Direction
+    migrations: tuple[MigrationRun, ...]
+    ignored: tuple[IgnoredFile, ...]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunReport:
+        """The typed form of the engine's answer."""
+        return read(
+            cls,
+            data,
+            migrations=tuple(map(MigrationRun.from_dict, data["migrations"])),
+            ignored=read_all(IgnoredFile, data["ignored"]),
+        )
+
+    def ids(self, *outcomes: RunOutcome) -> list[str]:
+        """The ids of the migrations that ended in one of `outcomes`, in the order they ran."""
+        return [each.id for each in self.migrations if each.outcome in outcomes]

@@ -1,0 +1,105 @@
+"""What is retained for undo: what `status` and `dropped` tell, what `purge` and `undrop` did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from edulearn_migrate.reports.base import Direction, read, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+DroppedKind = Literal["collection", "time-series collection", "view", "index", "documents"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetainedRun:
+    """What one run of a script captured, or one exact rollback. `at` is when it began."""
+
+    migration: str
+    name: str
+    direction: Direction
+    exact: bool
+    at: datetime | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """All that was captured and not purged, its runs oldest first.
+
+    `large` when `bytes` is more than a fifth of `data_bytes`, the database's other data.
+    """
+
+    bytes: int
+    data_bytes: int
+    large: bool
+    runs: tuple[RetainedRun, ...]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Retained:
+        """The typed form of what `status` says of it."""
+        return read(cls, data, runs=read_all(RetainedRun, data["runs"]))
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeReport:
+    """The answer of `purge`, and the `report` of an exception it raises.
+
+    `kept` is what half applied and half rolled back migrations may need. `bytes` were freed.
+    """
+
+    purged: tuple[RetainedRun, ...]
+    kept: tuple[RetainedRun, ...]
+    bytes: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PurgeReport:
+        """The typed form of the engine's answer."""
+        purged, kept = (read_all(RetainedRun, data[which]) for which in ("purged", "kept"))
+        return read(cls, data, purged=purged, kept=kept)
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedEntry:
+    """Something that a migration took away and `undrop(name)` brings back.
+
+    `collection` is what was dropped, or where it was taken from; `index` the name of a dropped
+    index. `documents` and `bytes` are None where the kind has none.
+    """
+
+    name: str
+    migration: str
+    direction: Direction
+    kind: DroppedKind
+    collection: str
+    index: str | None
+    documents: int | None
+    bytes: int | None
+    at: datetime | None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DroppedEntry:
+        """The typed form of what the engine says about it."""
+        return read(cls, data)
+
+
+@dataclass(frozen=True, slots=True)
+class UndropReport:
+    """The answer of `undrop`: what was brought back, and as which collection or into which.
+
+    Of deleted documents: how many returned, and how many were passed over because others stand in
+    their place; else both None.
+    """
+
+    entry: DroppedEntry
+    to: str
+    documents: int | None
+    standing: int | None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> UndropReport:
+        """The typed form of the engine's answer."""
+        return read(cls, data, entry=DroppedEntry.from_dict(data["entry"]))
