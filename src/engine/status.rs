@@ -5,6 +5,7 @@ use bson::{RawDocumentBuf, doc};
 use super::Engine;
 use super::apply::read_files;
 use super::inventory::{Entry, Inventory};
+use crate::backup::restore::journal;
 use crate::error::{Error, Result};
 use crate::run::lease;
 use crate::run::ledger;
@@ -18,7 +19,8 @@ use crate::run::report::{ByStatus, Direction, MigrationStatus, StatusReport};
 pub async fn status(engine: &Engine) -> Result<StatusReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let (records, lock) = tokio::join!(ledger::read(server), lease::read_holder(server));
+    let (records, lock, unfinished_restore) =
+        tokio::join!(ledger::read(server), lease::read_holder(server), journal::unfinished(server));
     let inventory = Inventory::new(files.migrations, records?);
     let mut by_status = ByStatus::default();
     for entry in &inventory.entries {
@@ -40,6 +42,7 @@ pub async fn status(engine: &Engine) -> Result<StatusReport> {
         migrations: inventory.entries.iter().map(describe).collect(),
         ignored: files.ignored,
         lock: lock?,
+        unfinished_restore: unfinished_restore?,
     })
 }
 

@@ -3,6 +3,7 @@
 use bson::DateTime;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::report::UnfinishedRestore;
 use crate::holder::Holder;
 use crate::source::Ignored;
 
@@ -189,6 +190,8 @@ pub struct StatusReport {
     pub ignored: Vec<Ignored>,
     /// Who holds the lock.
     pub lock: Option<Holder>,
+    /// A restore that was begun and has not ended.
+    pub unfinished_restore: Option<UnfinishedRestore>,
 }
 
 /// Numbers of migrations in each state.
