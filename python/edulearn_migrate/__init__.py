@@ -18,16 +18,22 @@ TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
     from edulearn_migrate._native import (
+        BackupCorruptError,
+        BackupError,
+        BackupNotFoundError,
+        DiskFullError,
         InterruptedRunError,
         InvalidMigrationError,
         LeaseLostError,
         LockHeldError,
         MigrateError,
         OperationFailedError,
+        OtherDatabaseError,
         OutOfOrderError,
         ScriptChangedError,
         ServerUnavailableError,
         SettingsError,
+        SnapshotLostError,
         StopToken,
         UnknownMigrationError,
         WrongStateError,
@@ -37,6 +43,16 @@ if TYPE_CHECKING:
     )
     from edulearn_migrate.aio import AsyncMigrator
     from edulearn_migrate.assessment import AssessmentModelMigration
+    from edulearn_migrate.backup_reports import (
+        BackupList,
+        BackupReport,
+        BackupSummary,
+        ClusterTime,
+        PruneReport,
+        RestoreReport,
+        UnfinishedRestore,
+        VerifyReport,
+    )
     from edulearn_migrate.events import Event
     from edulearn_migrate.manager import MigrationManager
     from edulearn_migrate.migrator import Migrator
@@ -56,7 +72,15 @@ if TYPE_CHECKING:
 __all__ = [
     "AssessmentModelMigration",
     "AsyncMigrator",
+    "BackupCorruptError",
+    "BackupError",
+    "BackupList",
+    "BackupNotFoundError",
+    "BackupReport",
+    "BackupSummary",
+    "ClusterTime",
     "CreatedMigration",
+    "DiskFullError",
     "Event",
     "IgnoredFile",
     "InterruptedRunError",
@@ -72,15 +96,21 @@ __all__ = [
     "Migrator",
     "OperationFailedError",
     "OperationRun",
+    "OtherDatabaseError",
     "OutOfOrderError",
+    "PruneReport",
+    "RestoreReport",
     "RunReport",
     "ScriptChangedError",
     "ServerUnavailableError",
     "SettingsError",
+    "SnapshotLostError",
     "StatusReport",
     "StopToken",
+    "UnfinishedRestore",
     "UnknownMigrationError",
     "UnlockReport",
+    "VerifyReport",
     "WrongStateError",
     "__version__",
     "describe_target",
@@ -90,6 +120,10 @@ __all__ = [
 _ELSEWHERE = {
     "AssessmentModelMigration": "assessment",
     "AsyncMigrator": "aio",
+    "BackupList": "backup_reports",
+    "BackupReport": "backup_reports",
+    "BackupSummary": "backup_reports",
+    "ClusterTime": "backup_reports",
     "CreatedMigration": "reports",
     "Event": "events",
     "IgnoredFile": "reports",
@@ -100,9 +134,13 @@ _ELSEWHERE = {
     "MigrationState": "reports",
     "Migrator": "migrator",
     "OperationRun": "reports",
+    "PruneReport": "backup_reports",
+    "RestoreReport": "backup_reports",
     "RunReport": "reports",
     "StatusReport": "reports",
+    "UnfinishedRestore": "backup_reports",
     "UnlockReport": "reports",
+    "VerifyReport": "backup_reports",
 }
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from edulearn_migrate.backup_reports import UnfinishedRestore
+
 Status = Literal["pending", "applied", "rolled_back", "failed", "applying", "rolling_back"]
 Direction = Literal["up", "down"]
 RunOutcome = Literal["applied", "already_applied", "rolled_back", "failed", "interrupted"]
@@ -89,6 +91,7 @@ class StatusReport:
     migrations: tuple[MigrationState, ...]
     ignored: tuple[IgnoredFile, ...]
     lock: LockOwner | None
+    unfinished_restore: UnfinishedRestore | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StatusReport:
@@ -99,6 +102,7 @@ class StatusReport:
             migrations=tuple(_read(MigrationState, each) for each in data["migrations"]),
             ignored=_ignored(data),
             lock=LockOwner.from_dict(data["lock"]),
+            unfinished_restore=_unfinished_restore(data),
         )
 
 
@@ -207,6 +211,12 @@ class CreatedMigration:
     def from_dict(cls, data: Mapping[str, Any]) -> CreatedMigration:
         """The typed form of the engine's answer."""
         return _read(cls, data)
+
+
+def _unfinished_restore(data: Mapping[str, Any]) -> UnfinishedRestore | None:
+    from edulearn_migrate.backup_reports import UnfinishedRestore
+
+    return UnfinishedRestore.from_dict(data["unfinished_restore"])
 
 
 def _ignored(data: Mapping[str, Any]) -> tuple[IgnoredFile, ...]:
