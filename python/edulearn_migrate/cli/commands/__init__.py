@@ -9,7 +9,17 @@ if TYPE_CHECKING:
 
     from edulearn_migrate.cli.context import Context
 
-_HERE = ("apply", "create", "mark", "rollback", "status", "unlock")
+_HERE = (
+    "apply",
+    "backup",
+    "backups",
+    "create",
+    "mark",
+    "restore",
+    "rollback",
+    "status",
+    "unlock",
+)
 
 
 def find(name: str) -> Callable[[Context], int] | None:
