@@ -13,18 +13,18 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pymongo
 
 import edulearn_migrate
+from backup import backups, large_backup
 from edulearn_migrate.local import LocalServer, LocalServerError
+from figures import ratio, row
 from ground import DATABASE, HERE, Ground, connect
 
 FILTER = {"schema_version": 1}
@@ -50,6 +50,8 @@ def main() -> int:
             status(ground, options.status_rounds)
             updates(ground, options.documents, options.rounds, options.old)
             large(ground, options.documents * 10)
+            backups(ground, options.backed_up, options.backup_rounds)
+            large_backup(ground, options.backed_up * 10)
     except (LocalServerError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -64,6 +66,8 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     options.documents = options.documents or (30_000 if options.quick else 300_000)
     options.rounds = options.rounds or (3 if options.quick else 5)
+    options.backed_up = 42_500 if options.quick else 425_000
+    options.backup_rounds = min(3, options.rounds)
     options.status_rounds = 7 if options.quick else 21
     # The old way is too slow to do all of it.
     options.old = options.documents // (30 if options.quick else 10)
@@ -183,33 +187,7 @@ def large(ground: Ground, total: int) -> None:
     print(f"  it took {done.seconds:.1f} s, {total / done.seconds:,.0f} documents a second")
 
 
-def row(name: str, seconds: Sequence[float]) -> None:
-    middle = statistics.median(seconds)
-    print(f"  {name:<42} {middle:8.3f} s   ({min(seconds):.3f} to {max(seconds):.3f})")
-
-
-def ratio(
-    name: str,
-    one: Sequence[float],
-    other: Sequence[float],
-    target: float | None,
-    *,
-    at_least: bool = False,
-) -> None:
-    middle = statistics.median(one) / statistics.median(other)
-    pairs = [first / second for first, second in zip(one, other, strict=False)]
-    verdict = ""
-    if target is not None:
-        met = middle >= target if at_least else middle <= target
-        noisy = min(pairs) < target < max(pairs)
-        bound = f"at {'least' if at_least else 'most'} {target:g}"
-        verdict = f"   {bound}: {'met' if met else 'NOT MET'}"
-        verdict += ", but single rounds fall on both sides" if noisy else ""
-    spread = f"({min(pairs):.2f} to {max(pairs):.2f})"
-    print(f"  {'ratio of medians, ' + name:<62} {middle:6.2f}   {spread}{verdict}")
-
-
-def peak(name: str, total: int, megabytes: Sequence[float]) -> None:
+def peak(name: str, total: int, megabytes: list[float]) -> None:
     most = max(megabytes)
     print(f"\n{name} on {total:,} documents")
     verdict = "met" if most < 120 else "NOT MET"
