@@ -20,6 +20,7 @@ from typing import Any
 import pymongo
 
 import edulearn_migrate
+from backup import backups, large_backup
 from edulearn_migrate.local import LocalServer, LocalServerError
 from figures import ratio, row
 from ground import DATABASE, HERE, Ground, connect
@@ -42,6 +43,8 @@ def main() -> int:
             status(ground, options.status_rounds)
             updates(ground, options.documents, options.rounds, options.old)
             large(ground, options.documents * 10)
+            backups(ground, options.backed_up, options.backup_rounds)
+            large_backup(ground, options.backed_up * 10)
     except (LocalServerError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -56,6 +59,8 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     options.documents = options.documents or (30_000 if options.quick else 300_000)
     options.rounds = options.rounds or (3 if options.quick else 5)
+    options.backed_up = 42_500 if options.quick else 425_000
+    options.backup_rounds = min(3, options.rounds)
     options.status_rounds = 7 if options.quick else 21
     # The old way is too slow to do all of it.
     options.old = options.documents // (30 if options.quick else 10)

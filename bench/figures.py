@@ -43,3 +43,9 @@ def peak(name: str, total: int, megabytes: Sequence[float]) -> None:
 def size(name: str, bytes_each: float, target: float) -> None:
     verdict = "met" if bytes_each < target else "NOT MET"
     print(f"  {name:<62} {bytes_each:6.1f} bytes   under {target:g}: {verdict}")
+
+
+def verdict(name: str, value: float, unit: str, target: float, *, at_least: bool = False) -> None:
+    met = value >= target if at_least else value <= target
+    bound = f"at {'least' if at_least else 'most'} {target:g}{unit}"
+    print(f"  {name:<42} {value:8.2f}{unit}   {bound}: {'met' if met else 'NOT MET'}")

@@ -75,6 +75,35 @@ pub enum Error {
     /// The run was asked to stop and has, at a safe point.
     #[error("{0}")]
     Interrupted(String),
+
+    /// No backup has this name.
+    #[error("{}", .0.sentence())]
+    BackupMissing(Box<MissingBackup>),
+
+    /// A backup is not as it was written, or no backup of ours.
+    #[error("{message}")]
+    BackupCorrupt {
+        /// The file.
+        file: PathBuf,
+        /// The whole sentence, file included.
+        message: String,
+    },
+
+    /// The backup is another database's.
+    #[error("{0}")]
+    OtherDatabase(String),
+
+    /// The server no longer has the state that was being read.
+    #[error("{0}")]
+    SnapshotLost(String),
+
+    /// A file system is full, or a limit on files is reached.
+    #[error("{0}")]
+    DiskFull(String),
+
+    /// A backup could not be made, read or restored.
+    #[error("{0}")]
+    Backup(String),
 }
 
 impl Error {
@@ -118,6 +147,28 @@ impl Error {
             None => what.as_ref().to_owned(),
         };
         Self::Invalid { file: file.map(Path::to_path_buf), message }
+    }
+}
+
+/// A backup that was not found: where it was looked for, and what there is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MissingBackup {
+    /// The name asked for.
+    pub name: String,
+    /// Where it was looked for.
+    pub looked_in: Vec<String>,
+    /// The newest names there are, newest first.
+    pub newest: Vec<String>,
+}
+
+impl MissingBackup {
+    /// All of it as sentences.
+    pub fn sentence(&self) -> String {
+        let there = match self.newest.as_slice() {
+            [] => "There are no backups there.".to_owned(),
+            names => format!("The newest there: {}.", names.join(", ")),
+        };
+        format!("There is no backup {:?}. Looked in {}. {there}", self.name, self.looked_in.join(" and in "))
     }
 }
 

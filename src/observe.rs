@@ -44,6 +44,11 @@ pub enum Kind {
     Registered,
     Purged,
     Undropped,
+    BackupStarted,
+    BackupFinished,
+    RestoreStarted,
+    RestoreFinished,
+    BackupRemoved,
     Retrying,
     Warning,
 }
@@ -71,6 +76,23 @@ pub struct Event {
     pub documents: Option<i64>,
     /// How many it expects to deal with, where that is known.
     pub total: Option<i64>,
+    /// Bytes of documents dealt with so far, by backups and restores.
+    pub bytes: Option<i64>,
+    /// How many bytes it expects to deal with, where that is known.
+    pub total_bytes: Option<i64>,
+}
+
+/// How far the reading or writing of documents is.
+#[derive(Debug, Clone, Copy)]
+pub struct Transfer {
+    /// Documents so far.
+    pub documents: i64,
+    /// Of how many.
+    pub total: Option<i64>,
+    /// Bytes so far.
+    pub bytes: i64,
+    /// Of how many.
+    pub total_bytes: Option<i64>,
 }
 
 /// Receives events. Called from the run itself, so it must not block for long.
@@ -131,6 +153,17 @@ impl Reporter {
         });
     }
 
+    /// Tells how far a backup, a verification or a restore is; `what` says which.
+    pub fn transfer(&self, what: &str, transfer: Transfer) {
+        self.observer.notify(&Event {
+            documents: Some(transfer.documents),
+            total: transfer.total,
+            bytes: Some(transfer.bytes),
+            total_bytes: transfer.total_bytes,
+            ..self.event(Kind::Progress, Level::Debug, what.to_owned())
+        });
+    }
+
     /// Tells of an operation that starts or has finished.
     pub fn operation(&self, kind: Kind, index: usize, operations: usize, message: String) {
         self.observer.notify(&Event {
@@ -152,6 +185,8 @@ impl Reporter {
             operations: None,
             documents: None,
             total: None,
+            bytes: None,
+            total_bytes: None,
         }
     }
 }

@@ -1,14 +1,20 @@
 //! Documents as bytes: walking their elements and building documents of them, without decoding a value.
 //!
-//! The server stores what no decoded document can hold: names and texts that are no UTF-8, one name twice.
-//! What is captured, compared and given back must be those very bytes.
-//! Source: the BSON specification, <https://bsonspec.org/spec.html>.
+//! The server stores what no decoded document can hold: names and texts that are no UTF-8, one name twice. What is
+//! captured, compared, backed up and given back must be those very bytes.
+//! Source: the BSON specification, version 1.1, <https://bsonspec.org/spec.html>.
 
-use bson::{RawDocument, RawDocumentBuf};
+use bson::RawDocumentBuf;
 use sha2::{Digest, Sha256};
 
+/// The greatest document there may be in a reply or file: what the server stores, and its own allowance on top.
+pub const LARGEST: usize = 16 * 1024 * 1024 + 16 * 1024;
+/// The least one: length and closing NUL.
+pub const SMALLEST: usize = 5;
 /// The type byte of an embedded document.
 pub const DOCUMENT: u8 = 0x03;
+/// The type byte of an array.
+pub const ARRAY: u8 = 0x04;
 /// The type byte of a timestamp.
 pub const TIMESTAMP: u8 = 0x11;
 
@@ -30,8 +36,30 @@ impl Element<'_> {
     }
 }
 
-/// The elements of a document; `None` for bytes that are no document.
-pub fn elements(document: &[u8]) -> Option<Vec<Element<'_>>> {
+/// The elements of a document; ends early where the bytes are no BSON.
+#[derive(Debug, Clone)]
+pub struct Elements<'a>(&'a [u8]);
+
+/// Walks the elements of a document or array.
+pub fn elements(document: &[u8]) -> Elements<'_> {
+    Elements(document.get(4..).unwrap_or_default())
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Element<'a>;
+
+    fn next(&mut self) -> Option<Element<'a>> {
+        if self.0.first().is_none_or(|kind| *kind == 0) {
+            return None;
+        }
+        let (element, rest) = element(self.0)?;
+        self.0 = rest;
+        Some(element)
+    }
+}
+
+/// All elements of a document at once; `None` for bytes that are no document.
+pub fn fields(document: &[u8]) -> Option<Vec<Element<'_>>> {
     let length = length_at(document, 0)?;
     let mut rest = document.get(4..length.checked_sub(1)?)?;
     if document.len() != length || document.last() != Some(&0) {
@@ -89,33 +117,75 @@ fn value_size(kind: u8, bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Builds a document element by element.
-#[derive(Debug)]
+/// The documents of an array, such as a server's batch.
+pub fn documents(array: &[u8]) -> impl Iterator<Item = &[u8]> {
+    elements(array).filter(|element| element.kind == DOCUMENT).map(|element| element.value)
+}
+
+/// An element by its name; the first one.
+pub fn get<'a>(document: &'a [u8], name: &str) -> Option<Element<'a>> {
+    elements(document).find(|element| element.name == name.as_bytes())
+}
+
+/// The `_id` as a document of its own, `{_id: …}`.
+pub fn id_of(document: &[u8]) -> Option<RawDocumentBuf> {
+    let id = get(document, "_id")?;
+    let mut builder = Builder::new();
+    builder.push(&id);
+    Some(builder.finish())
+}
+
+/// A document being put together of elements that are bytes already.
+#[derive(Debug, Clone)]
 pub struct Builder(Vec<u8>);
 
 impl Default for Builder {
     fn default() -> Self {
-        Self(vec![0; 4])
+        Self::new()
     }
 }
 
 impl Builder {
+    /// An empty document.
+    pub fn new() -> Self {
+        Self(vec![0; 4])
+    }
+
     /// Appends an element.
-    pub fn push(&mut self, kind: u8, name: &[u8], value: &[u8]) {
+    pub fn push(&mut self, element: &Element<'_>) {
+        self.value(element.kind, element.name, element.value);
+    }
+
+    /// Appends a value under a name.
+    pub fn value(&mut self, kind: u8, name: &[u8], value: &[u8]) {
         self.0.push(kind);
         self.0.extend_from_slice(name);
         self.0.push(0);
         self.0.extend_from_slice(value);
     }
 
-    /// Appends an element under its own name.
-    pub fn push_element(&mut self, element: &Element<'_>) {
-        self.push(element.kind, element.name, element.value);
+    /// Appends every element of a document.
+    pub fn extend(&mut self, document: &[u8]) {
+        elements(document).for_each(|element| self.push(&element));
     }
 
-    /// Appends an embedded document.
-    pub fn push_document(&mut self, name: &[u8], document: &RawDocument) {
-        self.push(DOCUMENT, name, document.as_bytes());
+    /// Appends a document under a name.
+    pub fn document(&mut self, name: impl AsRef<[u8]>, document: &[u8]) {
+        self.value(DOCUMENT, name.as_ref(), document);
+    }
+
+    /// Appends documents as an array.
+    pub fn array<'a>(&mut self, name: &str, documents: impl IntoIterator<Item = &'a [u8]>) {
+        let mut array = ArrayBuilder::begin(&mut self.0, name);
+        for document in documents {
+            array.push(document);
+        }
+        array.end();
+    }
+
+    /// Begins an array of documents.
+    pub fn begin_array(&mut self, name: &str) -> ArrayBuilder<'_> {
+        ArrayBuilder::begin(&mut self.0, name)
     }
 
     /// Whether nothing was appended.
@@ -129,20 +199,58 @@ impl Builder {
     }
 
     /// The document.
-    pub fn finish(self) -> RawDocumentBuf {
-        let mut bytes = self.0;
-        bytes.push(0);
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        bytes[..4].copy_from_slice(&length.to_le_bytes());
+    pub fn finish(mut self) -> RawDocumentBuf {
+        self.0.push(0);
+        set_length(&mut self.0, 0);
         // Length and closing NUL, all that is checked, are right by construction.
-        RawDocumentBuf::from_bytes(bytes).unwrap_or_default()
+        RawDocumentBuf::from_bytes(self.0).unwrap_or_default()
     }
+}
+
+/// An array of documents being put together.
+#[derive(Debug)]
+pub struct ArrayBuilder<'a> {
+    bytes: &'a mut Vec<u8>,
+    start: usize,
+    count: usize,
+}
+
+impl<'a> ArrayBuilder<'a> {
+    fn begin(bytes: &'a mut Vec<u8>, name: &str) -> Self {
+        bytes.push(ARRAY);
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(0);
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; 4]);
+        Self { bytes, start, count: 0 }
+    }
+
+    /// Appends a document.
+    pub fn push(&mut self, document: &[u8]) {
+        use std::io::Write;
+        self.bytes.push(DOCUMENT);
+        let _ = write!(self.bytes, "{}", self.count); // a Vec takes it all
+        self.bytes.push(0);
+        self.bytes.extend_from_slice(document);
+        self.count += 1;
+    }
+
+    /// Ends the array.
+    pub fn end(self) {
+        self.bytes.push(0);
+        set_length(self.bytes, self.start);
+    }
+}
+
+fn set_length(bytes: &mut [u8], start: usize) {
+    let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
+    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
 /// Whether any document inside, at any depth, has one name twice. Such documents must not be sent through an
 /// update pipeline: MongoDB 6.0 ends itself on `$replaceWith` with one.
 pub fn has_duplicates(document: &[u8]) -> bool {
-    let Some(elements) = elements(document) else { return true };
+    let Some(elements) = fields(document) else { return true };
     repeats(&elements)
         || elements.iter().any(|element| matches!(element.kind, 0x03 | 0x04) && has_duplicates(element.value))
 }
@@ -151,7 +259,7 @@ pub fn has_duplicates(document: &[u8]) -> bool {
 /// the top.
 pub fn has_zero_timestamp(document: &[u8]) -> bool {
     let zero = |field: &Element<'_>| field.kind == TIMESTAMP && field.value == [0; 8] && field.name != b"_id";
-    elements(document).unwrap_or_default().iter().any(zero)
+    elements(document).any(|field| zero(&field))
 }
 
 /// Whether a name stands twice among them.
@@ -177,6 +285,10 @@ mod tests {
 
     use super::*;
 
+    fn raw(document: &bson::Document) -> RawDocumentBuf {
+        RawDocumentBuf::try_from(document).expect("encodes")
+    }
+
     #[test]
     fn every_type_is_walked_and_built_again_byte_for_byte() {
         let document = doc! {
@@ -189,26 +301,52 @@ mod tests {
             "decimal": Bson::Decimal128("1.10".parse().expect("a decimal")), "min": Bson::MinKey, "max": Bson::MaxKey, "": 1,
         };
         let raw = RawDocumentBuf::try_from(&document).expect("encodes");
-        let found = elements(raw.as_bytes()).expect("walks");
+        let found = fields(raw.as_bytes()).expect("walks");
         assert_eq!(found.len(), document.len());
         let mut builder = Builder::default();
-        found.iter().for_each(|element| builder.push_element(element));
+        found.iter().for_each(|element| builder.push(element));
         assert_eq!(builder.finish().as_bytes(), raw.as_bytes());
         assert!(!has_duplicates(raw.as_bytes()));
         for cut in 0..raw.as_bytes().len() {
-            assert!(elements(&raw.as_bytes()[..cut]).is_none(), "cut at {cut}");
+            assert!(fields(&raw.as_bytes()[..cut]).is_none(), "cut at {cut}");
         }
     }
 
     #[test]
     fn names_that_stand_twice_are_found_at_any_depth() {
         let mut inner = Builder::default();
-        inner.push(0x0A, b"x", b"");
-        inner.push(0x0A, b"x", b"");
+        inner.value(0x0A, b"x", b"");
+        inner.value(0x0A, b"x", b"");
         let mut outer = Builder::default();
-        outer.push_document(b"inner", &inner.finish());
+        outer.document("inner", inner.finish().as_bytes());
         let outer = outer.finish();
         assert!(has_duplicates(outer.as_bytes()));
-        assert!(!repeats(&elements(outer.as_bytes()).expect("walks")));
+        assert!(!repeats(&fields(outer.as_bytes()).expect("walks")));
+    }
+
+    #[test]
+    fn only_empty_timestamps_at_the_top_count() {
+        let empty = Timestamp { time: 0, increment: 0 };
+        assert!(has_zero_timestamp(raw(&doc! {"_id": 1, "t": empty}).as_bytes()));
+        assert!(!has_zero_timestamp(raw(&doc! {"_id": empty, "t": {"t": empty}}).as_bytes()));
+        assert!(!has_zero_timestamp(raw(&doc! {"t": Timestamp { time: 0, increment: 1 }}).as_bytes()));
+    }
+
+    #[test]
+    fn arrays_hold_what_was_pushed() {
+        let (one, two) = (raw(&doc! {"a": 1}), raw(&doc! {"b": 2}));
+        let mut builder = Builder::new();
+        builder.array("all", [one.as_bytes(), two.as_bytes()]);
+        let made = builder.finish();
+        assert_eq!(made, raw(&doc! {"all": [{"a": 1}, {"b": 2}]}));
+        let array = get(made.as_bytes(), "all").expect("there");
+        assert_eq!(documents(array.value).collect::<Vec<_>>(), [one.as_bytes(), two.as_bytes()]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_break_the_walk(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = elements(&bytes).count();
+        }
     }
 }

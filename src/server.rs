@@ -3,12 +3,13 @@
 //! Everything the engine sends goes through [`Server::run`] or [`Server::find`]: commands are sent as they
 //! are built, and every reply is checked for write errors and write concern errors.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::StreamExt;
-use mongodb::options::ClientOptions;
-use mongodb::raw_batch_cursor::RawBatch;
+use mongodb::options::{ClientOptions, RunCommandOptions, SelectionCriteria};
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, ClientSession, Database};
 
 use crate::error::{Error, Result};
@@ -77,6 +78,15 @@ impl Server {
         &self.target
     }
 
+    /// The same connection to another database.
+    pub fn with_database(&self, database: &str) -> Self {
+        Self {
+            db: self.client.database(database),
+            target: self.target.replacen(&format!("/{}", self.db.name()), &format!("/{database}"), 1),
+            ..self.clone()
+        }
+    }
+
     /// Whether the deployment has multi-document transactions; a standalone server has not.
     pub fn transactions(&self) -> bool {
         self.transactions
@@ -118,6 +128,22 @@ impl Server {
     /// Runs a command on the `admin` database.
     pub async fn run_admin(&self, command: Document) -> Result<Document, ServerError> {
         checked(self.client.database("admin").run_command(command).await?)
+    }
+
+    /// Runs a command on the `admin` database of one member of the replica set, named as `hello` names it in `me`.
+    pub async fn run_admin_on(&self, member: &str, command: Document) -> Result<Document, ServerError> {
+        let member = member.to_owned();
+        let options = RunCommandOptions::builder()
+            .selection_criteria(SelectionCriteria::Predicate(Arc::new(move |server| {
+                server.address().to_string() == member
+            })))
+            .build();
+        checked(self.client.database("admin").run_command(command).with_options(options).await?)
+    }
+
+    /// Runs a command that answers with a cursor; the server's replies come whole, each of at most `documents` or 16 MB.
+    pub async fn batches(&self, command: RawDocumentBuf, documents: u32) -> Result<RawBatchCursor, ServerError> {
+        Ok(self.db.run_raw_cursor_command(command).batch_size(documents).batch().await?)
     }
 
     /// Runs a command that answers with a cursor; the documents come as the server stores them.
@@ -196,7 +222,7 @@ impl Server {
 
 /// Documents of a cursor, one server reply in memory at a time.
 pub struct Documents {
-    cursor: mongodb::raw_batch_cursor::RawBatchCursor,
+    cursor: RawBatchCursor,
     batch: std::vec::IntoIter<RawDocumentBuf>,
 }
 

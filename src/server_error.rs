@@ -18,15 +18,23 @@ pub mod codes {
     pub const INVALID_BSON: i32 = 22;
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
     pub const INDEX_NOT_FOUND: i32 = 27;
+    pub const CURSOR_NOT_FOUND: i32 = 43;
     pub const NAMESPACE_EXISTS: i32 = 48;
     pub const MAX_TIME_EXPIRED: i32 = 50;
     pub const CANNOT_CREATE_INDEX: i32 = 67;
     pub const INDEX_OPTIONS_CONFLICT: i32 = 85;
     pub const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
+    pub const INVALID_OPTIONS: i32 = 72;
     pub const WRITE_CONFLICT: i32 = 112;
     pub const CONFLICTING_OPERATION: i32 = 117;
     pub const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
     pub const NO_SUCH_TRANSACTION: i32 = 251;
+    /// A capped collection was overwritten faster than it was read.
+    pub const CAPPED_POSITION_LOST: i32 = 136;
+    /// The collection of a cursor was dropped or renamed.
+    pub const QUERY_PLAN_KILLED: i32 = 175;
+    pub const SNAPSHOT_TOO_OLD: i32 = 239;
+    pub const SNAPSHOT_UNAVAILABLE: i32 = 246;
     pub const COMMAND_NOT_SUPPORTED_ON_VIEW: i32 = 166;
     pub const TRANSACTION_TOO_LARGE: i32 = 257;
     pub const TRANSACTION_TOO_LARGE_FOR_CACHE: i32 = 388;

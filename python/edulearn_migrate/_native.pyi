@@ -10,6 +10,11 @@ from os import PathLike
 from typing import Any, final
 
 __all__ = [
+    "BackupCorruptError",
+    "BackupError",
+    "BackupNotFoundError",
+    "Backups",
+    "DiskFullError",
     "Engine",
     "InterruptedRunError",
     "InvalidMigrationError",
@@ -17,10 +22,12 @@ __all__ = [
     "LockHeldError",
     "MigrateError",
     "OperationFailedError",
+    "OtherDatabaseError",
     "OutOfOrderError",
     "ScriptChangedError",
     "ServerUnavailableError",
     "SettingsError",
+    "SnapshotLostError",
     "StopToken",
     "UnknownMigrationError",
     "WrongStateError",
@@ -33,6 +40,7 @@ __all__ = [
 __version__: str
 
 _Report = dict[str, Any]
+_Names = list[str] | None
 _Observer = Callable[[dict[str, Any]], object]
 
 class MigrateError(Exception):
@@ -82,6 +90,31 @@ class OperationFailedError(MigrateError):
 
 class InterruptedRunError(MigrateError):
     """The run stopped on request, at a safe point; it can be carried on."""
+
+class BackupError(MigrateError):
+    """A backup could not be made, read or restored."""
+
+class BackupNotFoundError(BackupError):
+    """No backup has this name."""
+
+    name: str
+    looked_in: list[str]
+    newest: list[str]
+    """The newest names there are."""
+
+class BackupCorruptError(BackupError):
+    """A backup is not as it was written."""
+
+    file: str
+
+class OtherDatabaseError(BackupError):
+    """The backup is another database's."""
+
+class SnapshotLostError(BackupError):
+    """The server gave up the state that was being read."""
+
+class DiskFullError(BackupError):
+    """A file system is full, or a limit on files is reached."""
 
 @final
 class StopToken:
@@ -247,6 +280,98 @@ class Engine:
         down_script: str,
         description: str = "",
         *,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+
+@final
+class Backups:
+    """The backups of an engine's database in one directory, which the first backup makes."""
+
+    def __new__(cls, engine: Engine, directory: str | PathLike[str]) -> Backups: ...
+    def backup(
+        self,
+        *,
+        collections: _Names = None,
+        consistency: str | None = None,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def backup_async(
+        self,
+        *,
+        collections: _Names = None,
+        consistency: str | None = None,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def restore(
+        self,
+        name: str | None = None,
+        *,
+        from_mongodump: str | PathLike[str] | None = None,
+        collections: _Names = None,
+        keep_extra: bool = False,
+        safety_backup: bool = True,
+        allow_different_db: bool = False,
+        into: str | None = None,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def restore_async(
+        self,
+        name: str | None = None,
+        *,
+        from_mongodump: str | PathLike[str] | None = None,
+        collections: _Names = None,
+        keep_extra: bool = False,
+        safety_backup: bool = True,
+        allow_different_db: bool = False,
+        into: str | None = None,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def list(
+        self,
+        *,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def list_async(
+        self,
+        *,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def verify(
+        self,
+        name: str,
+        *,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def verify_async(
+        self,
+        name: str,
+        *,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def prune(
+        self,
+        keep: int,
+        *,
+        kind: str = "manual",
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def prune_async(
+        self,
+        keep: int,
+        *,
+        kind: str = "manual",
         observer: _Observer | None = None,
         stop: StopToken | None = None,
     ) -> Awaitable[_Report]: ...

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edulearn_migrate import _native
+from edulearn_migrate.backup_verbs import AsyncBackups
 from edulearn_migrate.events import Event, observer
 from edulearn_migrate.migrator import BaseMigrator, MarkState, entries, give_types, in_seconds
 from edulearn_migrate.reports import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 
-class AsyncMigrator(BaseMigrator):
+class AsyncMigrator(BaseMigrator, AsyncBackups):
     """Migrations of one database, for asyncio.
 
     Cancelling the task stops the run at its next safe point: the current chunk is committed, the

@@ -29,9 +29,10 @@ class Event:
     `kind` is one of lock_waiting, lock_taken, lock_taken_over, lock_released, migration_started,
     operation_started, progress, operation_finished, migration_applied, migration_rolled_back,
     migration_failed, migration_interrupted, marked, unlocked, registered, purged, undropped,
-    retrying, warning; a later version may add kinds. `at` is in UTC. A `progress` event says how
-    many `documents` of `total` (None while unknown) operation `index` (from 1) of `operations` has
-    done.
+    backup_started, backup_finished, restore_started, restore_finished, backup_removed, retrying,
+    warning; a later version may add kinds. `at` is in UTC. A `progress` event says how many
+    `documents` of `total` (None while unknown) operation `index` (from 1) of `operations` has
+    done; that of a backup or a restore has `bytes` of `total_bytes` instead of an operation.
     """
 
     kind: str
@@ -44,6 +45,8 @@ class Event:
     operations: int | None = None
     documents: int | None = None
     total: int | None = None
+    bytes: int | None = None
+    total_bytes: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     """What else the engine said about this kind of event."""
 

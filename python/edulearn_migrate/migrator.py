@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edulearn_migrate import _native
+from edulearn_migrate.backup_verbs import SyncBackups
 from edulearn_migrate.connection import target
 from edulearn_migrate.events import Event, observer
 from edulearn_migrate.reports import (
@@ -60,12 +61,14 @@ class BaseMigrator:
         name: str | None = None,
         *,
         migrations_dir: str | os.PathLike[str] | None = None,
+        backup_dir: str | os.PathLike[str] = "backups",
     ) -> None:
         """Nothing is connected to yet.
 
         `database` is a database object of PyMongo (sync or async) or Motor, or a connection string,
         with the database's `name` where the string does not say it. Without `migrations_dir` only
-        the migrations recorded in the database exist. Raises `SettingsError` for an option of the
+        the migrations recorded in the database exist. `backup_dir` is where backups are written and
+        looked for; it is made by the first. Raises `SettingsError` for an option of the
         client that cannot be honoured, a database that may not be migrated (`admin`, `local`,
         `config`), and a `migrations_dir` that is not there.
         """
@@ -76,6 +79,8 @@ class BaseMigrator:
                 f"The migrations directory {self.migrations_dir} does not exist."
             )
         self._engine = _native.Engine(uri, self.database_name, migrations_dir=self.migrations_dir)
+        self.backup_dir = str(backup_dir)
+        self._backups = _native.Backups(self._engine, self.backup_dir)
         self.target = _native.describe_target(uri, self.database_name)
         """Hosts and database for messages, as in `localhost:27017/edulearn`; never a secret."""
 
@@ -93,7 +98,7 @@ class BaseMigrator:
         return CreatedMigration.from_dict(made)
 
 
-class Migrator(BaseMigrator):
+class Migrator(SyncBackups, BaseMigrator):
     """Migrations of one database, synchronously.
 
     Every verb releases the GIL, ends at a safe point on Ctrl-C or when `stop` is set from another

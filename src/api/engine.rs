@@ -22,9 +22,9 @@ use crate::run::report::RunReport;
 
 /// One database and one migrations directory. Connects at first use.
 #[pyclass(frozen, name = "Engine", module = "edulearn_migrate._native")]
-pub struct PyEngine(Arc<Engine>);
+pub struct PyEngine(pub(super) Arc<Engine>);
 
-type Outcome<R> = Result<R, Failed<R>>;
+pub(super) type Outcome<R> = Result<R, Failed<R>>;
 
 fn report_to_python<R: Serialize>(py: Python<'_>, report: R) -> PyResult<Py<PyAny>> {
     to_python(py, &report).map(Bound::unbind)
@@ -34,7 +34,7 @@ fn records_to_python(py: Python<'_>, records: Vec<RawDocumentBuf>) -> PyResult<P
     documents_to_python(py, &records).map(Bound::unbind)
 }
 
-fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Duration> {
+pub(super) fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).map_err(|_| {
         let message = format!("{name} must be a number of seconds from 0 on, not {value}.");
         exception(py, &Error::Settings(message))
@@ -104,7 +104,7 @@ async fn register(
     Ok(register::register(&engine, &verb, &name, &up, &down, &description).await?)
 }
 
-fn blocking<R: Serialize + std::fmt::Debug + Send + 'static>(
+pub(super) fn blocking<R: Serialize + std::fmt::Debug + Send + 'static>(
     py: Python<'_>,
     verb: &Verb,
     work: impl Future<Output = Outcome<R>> + Send + 'static,
@@ -112,7 +112,7 @@ fn blocking<R: Serialize + std::fmt::Debug + Send + 'static>(
     run_sync(py, verb, work, report_to_python)
 }
 
-fn awaitable<'py, R: Serialize + std::fmt::Debug + Send + 'static>(
+pub(super) fn awaitable<'py, R: Serialize + std::fmt::Debug + Send + 'static>(
     py: Python<'py>,
     verb: &Verb,
     work: impl Future<Output = Outcome<R>> + Send + 'static,
@@ -120,8 +120,8 @@ fn awaitable<'py, R: Serialize + std::fmt::Debug + Send + 'static>(
     run_async(py, verb, work, report_to_python)
 }
 
-type Callback = Option<Py<PyAny>>;
-type Token<'a, 'py> = Option<&'a Bound<'py, StopToken>>;
+pub(super) type Callback = Option<Py<PyAny>>;
+pub(super) type Token<'a, 'py> = Option<&'a Bound<'py, StopToken>>;
 
 #[pymethods]
 #[allow(clippy::too_many_arguments)] // Python's keyword arguments

@@ -22,6 +22,12 @@ create_exception!(_native, LeaseLostError, MigrateError, "This run lost its leas
 create_exception!(_native, ServerUnavailableError, MigrateError, "No server answers, or it refuses us.");
 create_exception!(_native, OperationFailedError, MigrateError, "An operation of a migration failed.");
 create_exception!(_native, InterruptedRunError, MigrateError, "The run stopped on request, at a safe point.");
+create_exception!(_native, BackupError, MigrateError, "A backup could not be made, read or restored.");
+create_exception!(_native, BackupNotFoundError, BackupError, "No backup has this name.");
+create_exception!(_native, BackupCorruptError, BackupError, "A backup is not as it was written.");
+create_exception!(_native, OtherDatabaseError, BackupError, "The backup is another database's.");
+create_exception!(_native, SnapshotLostError, BackupError, "The server gave up the state that was being read.");
+create_exception!(_native, DiskFullError, BackupError, "A file system is full, or a limit on files is reached.");
 
 /// The exception for an error that carries a report of what was done so far.
 pub fn failed<R: Serialize + std::fmt::Debug>(py: Python<'_>, failed: &Failed<R>) -> PyErr {
@@ -48,6 +54,12 @@ pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
         Error::Server { .. } => py.get_type::<MigrateError>(),
         Error::Operation(_) => py.get_type::<OperationFailedError>(),
         Error::Interrupted(_) => py.get_type::<InterruptedRunError>(),
+        Error::BackupMissing(_) => py.get_type::<BackupNotFoundError>(),
+        Error::BackupCorrupt { .. } => py.get_type::<BackupCorruptError>(),
+        Error::OtherDatabase(_) => py.get_type::<OtherDatabaseError>(),
+        Error::SnapshotLost(_) => py.get_type::<SnapshotLostError>(),
+        Error::DiskFull(_) => py.get_type::<DiskFullError>(),
+        Error::Backup(_) => py.get_type::<BackupError>(),
     };
     let exception = PyErr::from_type(kind, error.to_string());
     let attached = set_attributes(py, exception.value(py).as_any(), error);
@@ -60,6 +72,12 @@ fn set_attributes(py: Python<'_>, value: &Bound<'_, PyAny>, error: &Error) -> Py
         Error::Invalid { file, .. } => {
             value.setattr("file", file.as_ref().map(|path| path.display().to_string()))?;
         }
+        Error::BackupMissing(missing) => {
+            value.setattr("name", &missing.name)?;
+            value.setattr("looked_in", &missing.looked_in)?;
+            value.setattr("newest", &missing.newest)?;
+        }
+        Error::BackupCorrupt { file, .. } => value.setattr("file", file.display().to_string())?,
         Error::LockHeld { owner, .. } => value.setattr("owner", to_python(py, owner.as_ref())?)?,
         Error::Operation(failure) => {
             value.setattr("migration_id", &failure.migration)?;

@@ -1,6 +1,7 @@
 //! The Python binding: the only place that knows PyO3. It converts, and leaves every decision to the
 //! engine.
 
+mod backups;
 mod bridge;
 mod convert;
 mod engine;
@@ -15,14 +16,17 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use super::backups::PyBackups;
+    #[pymodule_export]
     use super::bridge::StopToken;
     #[pymodule_export]
     use super::engine::PyEngine;
     #[pymodule_export]
     use super::errors::{
-        InterruptedRunError, InvalidMigrationError, LeaseLostError, LockHeldError, MigrateError, OperationFailedError,
-        OutOfOrderError, ScriptChangedError, ServerUnavailableError, SettingsError, UnknownMigrationError,
-        WrongStateError,
+        BackupCorruptError, BackupError, BackupNotFoundError, DiskFullError, InterruptedRunError,
+        InvalidMigrationError, LeaseLostError, LockHeldError, MigrateError, OperationFailedError, OtherDatabaseError,
+        OutOfOrderError, ScriptChangedError, ServerUnavailableError, SettingsError, SnapshotLostError,
+        UnknownMigrationError, WrongStateError,
     };
     #[pymodule_export]
     use super::functions::{create_migration, describe_target, redact};

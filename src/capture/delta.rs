@@ -11,7 +11,7 @@
 
 use bson::{RawDocument, RawDocumentBuf};
 
-use crate::raw::{Builder, DOCUMENT, Element, elements, fingerprint, repeats};
+use crate::raw::{Builder, DOCUMENT, Element, fields, fingerprint, repeats};
 
 /// Longer values after the change are kept as their fingerprint: they are only ever compared.
 const LONGEST_AFTER: usize = 32;
@@ -54,7 +54,7 @@ fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
     for (at, field) in old.iter().enumerate() {
         let Some(place) = find(&new, field.name, at) else {
             in_order = false;
-            changes.push_document(field.name, &change(Some(field), None));
+            changes.document(field.name, change(Some(field), None).as_bytes());
             continue;
         };
         in_order = in_order && last_place.is_none_or(|last| last < place);
@@ -65,23 +65,23 @@ fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
         }
         if field.kind == DOCUMENT && now.kind == DOCUMENT {
             let mut nested = Builder::default();
-            nested.push_document(b"d", &level(field.value, now.value)?);
-            changes.push_document(field.name, &nested.finish());
+            nested.document(b"d", level(field.value, now.value)?.as_bytes());
+            changes.document(field.name, nested.finish().as_bytes());
         } else {
-            changes.push_document(field.name, &change(Some(field), Some(now)));
+            changes.document(field.name, change(Some(field), Some(now)).as_bytes());
         }
     }
     for (at, field) in new.iter().enumerate() {
         if find(&old, field.name, at).is_none() {
-            changes.push_document(field.name, &change(None, Some(field)));
+            changes.document(field.name, change(None, Some(field)).as_bytes());
         }
     }
     let mut delta = Builder::default();
-    delta.push_document(b"c", &changes.finish());
+    delta.document(b"c", changes.finish().as_bytes());
     if !in_order {
         let mut order = Builder::default();
-        old.iter().for_each(|field| order.push(NULL, field.name, b""));
-        delta.push_document(b"o", &order.finish());
+        old.iter().for_each(|field| order.value(NULL, field.name, b""));
+        delta.document(b"o", order.finish().as_bytes());
     }
     Some(delta.finish())
 }
@@ -89,11 +89,11 @@ fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
 fn change(before: Option<&Element<'_>>, after: Option<&Element<'_>>) -> RawDocumentBuf {
     let mut change = Builder::default();
     if let Some(before) = before {
-        change.push(before.kind, b"b", before.value);
+        change.value(before.kind, b"b", before.value);
     }
     match after {
-        Some(after) if after.value.len() > LONGEST_AFTER => change.push(BINARY, b"h", &hashed(after)),
-        Some(after) => change.push(after.kind, b"a", after.value),
+        Some(after) if after.value.len() > LONGEST_AFTER => change.value(BINARY, b"h", &hashed(after)),
+        Some(after) => change.value(after.kind, b"a", after.value),
         None => {}
     }
     change.finish()
@@ -107,7 +107,7 @@ fn hashed(element: &Element<'_>) -> Vec<u8> {
 
 /// The fields of a document, if each has a name of its own that a path can name.
 fn addressable(document: &[u8]) -> Option<Vec<Element<'_>>> {
-    let fields = elements(document)?;
+    let fields = fields(document)?;
     let odd = |name: &[u8]| name.is_empty() || name[0] == b'$' || name.contains(&b'.');
     (!fields.iter().any(|field| odd(field.name)) && !repeats(&fields)).then_some(fields)
 }
@@ -151,10 +151,10 @@ pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u
     let operators = back.plain.then(|| {
         let mut operators = Builder::default();
         if !back.set.is_empty() {
-            operators.push_document(b"$set", &back.set.finish());
+            operators.document(b"$set", back.set.finish().as_bytes());
         }
         if !back.unset.is_empty() {
-            operators.push_document(b"$unset", &back.unset.finish());
+            operators.document(b"$unset", back.unset.finish().as_bytes());
         }
         operators.finish()
     });
@@ -173,13 +173,13 @@ struct Back<'b> {
 
 impl Back<'_> {
     fn level(&mut self, delta: &[u8], current: &[u8], path: &mut Vec<u8>) -> Option<RawDocumentBuf> {
-        let parts = elements(delta)?;
-        let changes = elements(part(&parts, b"c")?.value)?;
+        let parts = fields(delta)?;
+        let changes = fields(part(&parts, b"c")?.value)?;
         let order = match part(&parts, b"o") {
-            Some(order) => Some(elements(order.value)?),
+            Some(order) => Some(fields(order.value)?),
             None => None,
         };
-        let now = elements(current)?;
+        let now = fields(current)?;
         // A name twice: somebody wrote the document anew since, and a field cannot be told from its twin.
         if repeats(&now) {
             for change in &changes {
@@ -188,11 +188,11 @@ impl Back<'_> {
             return RawDocumentBuf::from_bytes(current.to_vec()).ok();
         }
         // What each field becomes: by name, in the order of the document as it is now.
-        let mut fields: Vec<(&[u8], Becomes<'_>)> =
+        let mut result: Vec<(&[u8], Becomes<'_>)> =
             now.iter().map(|field| (field.name, Becomes::Stays(field))).collect();
         for (at, change) in changes.iter().enumerate() {
             let standing = find(&now, change.name, at).map(|place| (place, &now[place]));
-            let parts = elements(change.value)?;
+            let parts = fields(change.value)?;
             if let Some(nested) = part(&parts, b"d") {
                 match standing {
                     Some((place, field)) if field.kind == DOCUMENT => {
@@ -200,7 +200,7 @@ impl Back<'_> {
                         push_name(path, change.name);
                         let document = self.level(nested.value, field.value, path)?;
                         path.truncate(length);
-                        fields[place].1 = Becomes::Document(document);
+                        result[place].1 = Becomes::Document(document);
                     }
                     _ => self.edited(path, change.name, true),
                 }
@@ -224,31 +224,31 @@ impl Back<'_> {
             match (before, standing) {
                 (Some(before), Some((place, _))) => {
                     self.push_path(path, change.name, Some(before));
-                    fields[place].1 = Becomes::Value(*before);
+                    result[place].1 = Becomes::Value(*before);
                 }
                 (Some(before), None) => {
                     self.plain = false;
-                    fields.push((change.name, Becomes::Value(*before)));
+                    result.push((change.name, Becomes::Value(*before)));
                 }
                 (None, Some((place, _))) => {
                     self.push_path(path, change.name, None);
-                    fields[place].1 = Becomes::Gone;
+                    result[place].1 = Becomes::Gone;
                 }
                 (None, None) => {}
             }
         }
-        fields.retain(|(_, becomes)| !matches!(becomes, Becomes::Gone));
+        result.retain(|(_, becomes)| !matches!(becomes, Becomes::Gone));
         if let Some(order) = order {
             self.plain = false;
             // Fields that were not there before come last, in the order that they have now.
-            fields.sort_by_key(|(name, _)| find(&order, name, 0).unwrap_or(usize::MAX));
+            result.sort_by_key(|(name, _)| find(&order, name, 0).unwrap_or(usize::MAX));
         }
         let mut merged = Builder::default();
-        for (name, becomes) in &fields {
+        for (name, becomes) in &result {
             match becomes {
-                Becomes::Stays(field) => merged.push_element(field),
-                Becomes::Value(value) => merged.push(value.kind, name, value.value),
-                Becomes::Document(document) => merged.push_document(name, document),
+                Becomes::Stays(field) => merged.push(field),
+                Becomes::Value(value) => merged.value(value.kind, name, value.value),
+                Becomes::Document(document) => merged.document(name, document.as_bytes()),
                 Becomes::Gone => {}
             }
         }
@@ -265,8 +265,8 @@ impl Back<'_> {
     fn push_path(&mut self, path: &[u8], name: &[u8], value: Option<&Element<'_>>) {
         let full = joined(path, name);
         match value {
-            Some(value) => self.set.push(value.kind, &full, value.value),
-            None => self.unset.push(NULL, &full, b""),
+            Some(value) => self.set.value(value.kind, &full, value.value),
+            None => self.unset.value(NULL, &full, b""),
         }
     }
 }

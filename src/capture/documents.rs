@@ -9,7 +9,7 @@ use mongodb::ClientSession;
 
 use super::delta::{Change, difference};
 use super::pack::Packer;
-use crate::raw::{Builder, DOCUMENT, elements, first, has_zero_timestamp};
+use crate::raw::{Builder, DOCUMENT, fields, first, has_zero_timestamp};
 use crate::run::chunks::{ChunkBody, Selection};
 use crate::run::id::Id;
 use crate::run::report::Counts;
@@ -193,8 +193,8 @@ fn wrapped(document: &RawDocumentBuf) -> RawDocumentBuf {
     match id {
         Some(id) if document.as_bytes().len() < WRAPPABLE => {
             let mut wrapper = Builder::default();
-            wrapper.push_element(&id);
-            wrapper.push_document(WRAPPED, document);
+            wrapper.push(&id);
+            wrapper.document(WRAPPED, document.as_bytes());
             wrapper.finish()
         }
         _ => document.clone(),
@@ -203,7 +203,7 @@ fn wrapped(document: &RawDocumentBuf) -> RawDocumentBuf {
 
 /// A document that [`insert_whole`] kept.
 pub fn unwrapped(kept: RawDocumentBuf) -> RawDocumentBuf {
-    let inner = match elements(kept.as_bytes()).as_deref() {
+    let inner = match fields(kept.as_bytes()).as_deref() {
         Some([_, only]) if only.name == WRAPPED && only.kind == DOCUMENT => only.value.to_vec(),
         _ => return kept,
     };

@@ -7,7 +7,7 @@
 
 use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
-use crate::raw::{Builder, DOCUMENT, Element, elements, fingerprint};
+use crate::raw::{Builder, DOCUMENT, Element, fields, fingerprint};
 use crate::run::id::Id;
 use crate::run::slot::Slot;
 
@@ -42,11 +42,11 @@ impl Packer {
     /// Adds a changed document: its delta, and itself after the change.
     pub fn changed(&mut self, id: &Element<'_>, delta: &RawDocument, after: &RawDocument) {
         let mut entry = Builder::default();
-        entry.push_element(id);
-        for part in elements(delta.as_bytes()).unwrap_or_default() {
-            entry.push_element(&part);
+        entry.push(id);
+        for part in fields(delta.as_bytes()).unwrap_or_default() {
+            entry.push(&part);
         }
-        entry.push(INT64, b"f", &fingerprint(after.as_bytes())[..8]);
+        entry.value(INT64, b"f", &fingerprint(after.as_bytes())[..8]);
         self.add(entry, after.as_bytes().len());
     }
 
@@ -62,9 +62,9 @@ impl Packer {
 
     fn fingerprinted(&mut self, id: &Element<'_>, name: &[u8], document: &RawDocument) {
         let mut entry = Builder::default();
-        entry.push_element(id);
+        entry.push(id);
         let value = [&[16, 0, 0, 0, 0], &fingerprint(document.as_bytes())[..]].concat();
-        entry.push(BINARY, name, &value);
+        entry.value(BINARY, name, &value);
         self.add(entry, document.as_bytes().len());
     }
 
@@ -74,7 +74,7 @@ impl Packer {
             self.close();
         }
         let entry = entry.finish();
-        self.entries.push(DOCUMENT, self.count.to_string().as_bytes(), entry.as_bytes());
+        self.entries.value(DOCUMENT, self.count.to_string().as_bytes(), entry.as_bytes());
         self.count += 1;
         self.bytes += bytes;
     }
@@ -83,9 +83,9 @@ impl Packer {
         let entries = std::mem::take(&mut self.entries).finish();
         let place = i64::MAX - (self.chunk * PARTS + self.part);
         let mut pack = Builder::default();
-        pack.push_document(b"_id", &rawdoc! {"o": self.slot.operation, "s": place});
-        pack.push(INT32, b"n", &i32::try_from(self.count).unwrap_or(i32::MAX).to_le_bytes());
-        pack.push(ARRAY, b"e", entries.as_bytes());
+        pack.document(b"_id", rawdoc! {"o": self.slot.operation, "s": place}.as_bytes());
+        pack.value(INT32, b"n", &i32::try_from(self.count).unwrap_or(i32::MAX).to_le_bytes());
+        pack.value(ARRAY, b"e", entries.as_bytes());
         self.packs.push(pack.finish());
         self.part += 1;
         self.count = 0;
@@ -134,13 +134,13 @@ pub enum What {
 
 /// The entries of a pack in the order in which the documents were changed; `None` for what is no pack.
 pub fn entries(pack: &RawDocument) -> Option<Vec<Entry>> {
-    let parts = elements(pack.as_bytes())?;
+    let parts = fields(pack.as_bytes())?;
     let listed = parts.iter().find(|part| part.name == b"e" && part.kind == ARRAY)?;
-    elements(listed.value)?.iter().map(entry).collect()
+    fields(listed.value)?.iter().map(entry).collect()
 }
 
 fn entry(element: &Element<'_>) -> Option<Entry> {
-    let parts = elements(element.value)?;
+    let parts = fields(element.value)?;
     let id = Id::from_element(parts.first()?)?;
     let part = |name: &[u8]| parts.iter().skip(1).find(|part| part.name == name);
     let hash = |part: &Element<'_>| <[u8; 16]>::try_from(part.value.get(5..)?).ok();
@@ -151,7 +151,7 @@ fn entry(element: &Element<'_>) -> Option<Entry> {
     } else {
         let after = <[u8; 8]>::try_from(part(b"f")?.value).ok()?;
         let mut delta = Builder::default();
-        parts.iter().skip(1).filter(|part| part.name != b"f").for_each(|part| delta.push_element(part));
+        parts.iter().skip(1).filter(|part| part.name != b"f").for_each(|part| delta.push(part));
         What::Changed { delta: delta.finish(), after }
     };
     Some(Entry { id, what })
@@ -175,10 +175,10 @@ mod tests {
         let documents: Vec<RawDocumentBuf> = (0..250).map(|n| rawdoc! {"_id": n, "a": "x".repeat(10)}).collect();
         let mut packer = Packer::new(slot, 7);
         for document in &documents {
-            let fields = elements(document.as_bytes()).expect("walks");
+            let fields = fields(document.as_bytes()).expect("walks");
             packer.inserted(&fields[0], document);
         }
-        let first = elements(documents[0].as_bytes()).expect("walks");
+        let first = fields(documents[0].as_bytes()).expect("walks");
         packer.changed(&first[0], &rawdoc! {"c": {"a": {"b": 1}}}, &documents[0]);
         packer.replaced(&first[0], &documents[0]);
         let packs = packer.finish();
@@ -203,7 +203,7 @@ mod tests {
             let super::super::delta::Change::Fields(delta) = super::super::delta::difference(&before, &after) else {
                 panic!("a change")
             };
-            packer.changed(&elements(after.as_bytes()).expect("walks")[0], &delta, &after);
+            packer.changed(&fields(after.as_bytes()).expect("walks")[0], &delta, &after);
         }
         let packs = packer.finish();
         assert_eq!(packs.len(), 1);

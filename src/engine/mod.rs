@@ -4,6 +4,8 @@
 //! through, under the lease and entry by entry of the journal.
 
 pub mod apply;
+pub mod backup;
+pub mod backups;
 mod beyond;
 mod exact;
 pub mod inventory;
@@ -12,6 +14,7 @@ pub mod plan;
 pub mod purge;
 pub mod register;
 pub mod reports;
+pub mod restore;
 mod retention;
 pub mod status;
 pub mod undrop;
@@ -66,23 +69,18 @@ impl Engine {
                 "The connection string must begin with mongodb:// or mongodb+srv://.".to_owned(),
             ));
         }
-        if REFUSED_DATABASES.contains(&database) {
-            return Err(Error::Settings(format!(
-                "{database:?} is the server's own database and no target for migrations; name yours with DB_NAME or --db."
-            )));
-        }
-        // Source: MongoDB manual, "Naming Restrictions".
-        if database.is_empty() || database.len() > 63 || database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
-            return Err(Error::Settings(format!(
-                "{database:?} cannot be a database's name: it must have 1 to 63 bytes, without / \\ . \" $ and spaces."
-            )));
-        }
+        check_database(database)?;
         Ok(Self { uri: uri.to_owned(), database: database.to_owned(), migrations_dir, server: OnceCell::new() })
     }
 
     /// The migrations directory.
     pub fn migrations_dir(&self) -> Option<&Path> {
         self.migrations_dir.as_deref()
+    }
+
+    /// The database's name.
+    pub fn database(&self) -> &str {
+        &self.database
     }
 
     /// The connection, made at first use.
@@ -92,4 +90,23 @@ impl Engine {
     pub async fn server(&self) -> Result<&Server> {
         self.server.get_or_try_init(|| Server::connect(&self.uri, &self.database)).await
     }
+}
+
+/// Refuses what cannot be a target.
+///
+/// # Errors
+/// [`Error::Settings`].
+pub fn check_database(database: &str) -> Result<()> {
+    if REFUSED_DATABASES.contains(&database) {
+        return Err(Error::Settings(format!(
+            "{database:?} is the server's own database and no target for migrations; name yours with DB_NAME or --db."
+        )));
+    }
+    // Source: MongoDB manual, "Naming Restrictions".
+    if database.is_empty() || database.len() > 63 || database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
+        return Err(Error::Settings(format!(
+            "{database:?} cannot be a database's name: it must have 1 to 63 bytes, without / \\ . \" $ and spaces."
+        )));
+    }
+    Ok(())
 }

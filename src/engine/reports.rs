@@ -3,6 +3,7 @@
 use bson::DateTime;
 use serde::Serialize;
 
+use crate::backup::report::UnfinishedRestore;
 use crate::holder::Holder;
 use crate::run::report::Direction;
 use crate::source::Ignored;
@@ -56,6 +57,8 @@ pub struct StatusReport {
     pub lock: Option<Holder>,
     /// What was captured and is still kept.
     pub retained: Retained,
+    /// A restore that was begun and has not ended.
+    pub unfinished_restore: Option<UnfinishedRestore>,
 }
 
 /// What was captured and is still kept.

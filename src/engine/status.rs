@@ -5,8 +5,9 @@ use bson::{RawDocumentBuf, doc};
 use super::Engine;
 use super::apply::read_files;
 use super::inventory::{Entry, Inventory};
+use super::reports::{ByStatus, MigrationStatus, StatusReport};
 use super::retention;
-use crate::engine::reports::{ByStatus, MigrationStatus, StatusReport};
+use crate::backup::restore::journal;
 use crate::error::{Error, Result};
 use crate::run::lease;
 use crate::run::ledger;
@@ -20,8 +21,12 @@ use crate::run::report::Direction;
 pub async fn status(engine: &Engine) -> Result<StatusReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let (records, lock, retained) =
-        tokio::join!(ledger::read(server), lease::read_holder(server), retention::survey(server));
+    let (records, lock, retained, unfinished_restore) = tokio::join!(
+        ledger::read(server),
+        lease::read_holder(server),
+        retention::survey(server),
+        journal::unfinished(server)
+    );
     let inventory = Inventory::new(files.migrations, records?);
     let mut by_status = ByStatus::default();
     for entry in &inventory.entries {
@@ -44,6 +49,7 @@ pub async fn status(engine: &Engine) -> Result<StatusReport> {
         ignored: files.ignored,
         lock: lock?,
         retained: retained.map_err(Error::server("Measuring what was captured"))?,
+        unfinished_restore: unfinished_restore?,
     })
 }
 

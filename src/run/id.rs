@@ -3,7 +3,7 @@
 
 use bson::{RawDocument, RawDocumentBuf};
 
-use crate::raw::{Builder, Element, elements, first};
+use crate::raw::{Builder, Element, fields, first};
 
 /// An `_id`, kept as the document `{"_id": …}` that the server answered with.
 #[derive(Debug, Clone)]
@@ -42,14 +42,14 @@ impl Id {
 
     /// The `_id` of a document that was not stored yet, wherever in it.
     pub fn of_any(document: &RawDocument) -> Option<Self> {
-        elements(document.as_bytes())?.iter().find_map(Self::from_element)
+        fields(document.as_bytes())?.iter().find_map(Self::from_element)
     }
 
     /// The `_id` that an element named so holds.
     pub fn from_element(element: &Element<'_>) -> Option<Self> {
         (element.name == b"_id").then(|| {
             let mut id = Builder::default();
-            id.push_element(element);
+            id.push(element);
             Self(id.finish())
         })
     }
@@ -91,13 +91,13 @@ impl Id {
         let mut array = Builder::default();
         ids.into_iter().enumerate().for_each(|(index, id)| id.push(&mut array, &index.to_string()));
         let mut document = Builder::default();
-        document.push(ARRAY, b"$in", array.finish().as_bytes());
+        document.value(ARRAY, b"$in", array.finish().as_bytes());
         document.finish()
     }
 
     fn push(&self, document: &mut Builder, name: &str) {
         let own = self.0.as_bytes();
-        document.push(own[TYPE_AT], name.as_bytes(), &own[VALUE_AT..own.len() - 1]);
+        document.value(own[TYPE_AT], name.as_bytes(), &own[VALUE_AT..own.len() - 1]);
     }
 }
 

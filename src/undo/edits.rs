@@ -11,7 +11,7 @@ use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::raw::{Builder, elements};
+use crate::raw::{Builder, fields};
 use crate::run::id::Id;
 use crate::run::slot::Capture;
 use crate::run::transaction::majority;
@@ -65,18 +65,18 @@ impl Edits {
         let mut by_key = HashMap::new();
         for (index, id) in ids.into_iter().enumerate() {
             let key = self.key(id);
-            keys.push_document(index.to_string().as_bytes(), &key);
+            keys.document(index.to_string().as_bytes(), key.as_bytes());
             by_key.insert(key.as_bytes().to_vec(), id.clone());
         }
         let mut within = Builder::default();
-        within.push(ARRAY, b"$in", keys.finish().as_bytes());
+        within.value(ARRAY, b"$in", keys.finish().as_bytes());
         let find = rawdoc! {"find": self.kept_in.as_str(), "filter": {"_id": within.finish()}};
         let mut found = HashMap::new();
         for edit in server.read(find, session, usize::MAX).await? {
-            let parts = elements(edit.as_bytes()).unwrap_or_default();
+            let parts = fields(edit.as_bytes()).unwrap_or_default();
             let part = |name: &[u8]| parts.iter().find(|part| part.name == name);
             let Some(id) = part(b"_id").and_then(|key| by_key.get(key.value)) else { continue };
-            let paths = part(b"p").and_then(|paths| elements(paths.value)).unwrap_or_default();
+            let paths = part(b"p").and_then(|paths| fields(paths.value)).unwrap_or_default();
             // A text's length comes first, and a NUL last.
             let text = |value: &[u8]| value.get(4..value.len().saturating_sub(1)).unwrap_or_default().to_vec();
             found.insert(id.clone(), paths.iter().map(|path| text(path.value)).collect());
@@ -111,19 +111,19 @@ impl Edits {
         for (index, path) in paths.iter().enumerate() {
             let length = u32::try_from(path.len() + 1).unwrap_or(u32::MAX).to_le_bytes();
             let text = [&length[..], path, &[0]].concat();
-            listed.push(STRING, index.to_string().as_bytes(), &text);
+            listed.value(STRING, index.to_string().as_bytes(), &text);
         }
         let mut each = Builder::default();
-        each.push(ARRAY, b"$each", listed.finish().as_bytes());
+        each.value(ARRAY, b"$each", listed.finish().as_bytes());
         rawdoc! {"q": {"_id": self.key(id)}, "u": {"$addToSet": {"p": each.finish()}}, "upsert": true}
     }
 
     fn key(&self, id: &Id) -> RawDocumentBuf {
         let mut key = Builder::default();
         let length = u32::try_from(self.collection.len()).unwrap_or_default().to_le_bytes();
-        key.push(BINARY, b"u", &[&length[..], &[0], &self.collection].concat());
-        for value in elements(id.as_bytes()).unwrap_or_default() {
-            key.push(value.kind, b"i", value.value);
+        key.value(BINARY, b"u", &[&length[..], &[0], &self.collection].concat());
+        for value in fields(id.as_bytes()).unwrap_or_default() {
+            key.value(value.kind, b"i", value.value);
         }
         key.finish()
     }

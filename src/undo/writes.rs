@@ -6,7 +6,7 @@ use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::raw::{elements, has_duplicates, has_zero_timestamp};
+use crate::raw::{fields, has_duplicates, has_zero_timestamp};
 use crate::run::id::Id;
 use crate::run::transaction::{majority, written};
 use crate::server::Server;
@@ -53,7 +53,7 @@ impl Write {
 /// operator.
 fn needs_pipeline(document: &RawDocumentBuf) -> bool {
     has_zero_timestamp(document.as_bytes())
-        || elements(document.as_bytes()).unwrap_or_default().iter().any(|field| field.name.starts_with(b"$"))
+        || fields(document.as_bytes()).unwrap_or_default().iter().any(|field| field.name.starts_with(b"$"))
 }
 
 /// Writes, as they were asked for.

@@ -172,6 +172,11 @@ def fail_point(client: Client, name: str, mode: Any, **data: Any) -> Iterator[No
             client.admin.command({"configureFailPoint": name, "mode": "off"})
 
 
+def names_in(directory: Path) -> set[str]:
+    """The names in a directory; none where it is not there."""
+    return {path.name for path in directory.iterdir()} if directory.exists() else set()
+
+
 def as_json(text: str) -> dict[str, Any]:
     """The document of a command run with --json."""
     document: dict[str, Any] = json.loads(text)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
 
-    from edulearn_migrate._native import Engine
+    from edulearn_migrate._native import Backups, Engine
     from edulearn_migrate.cli.audit import AuditLog
     from edulearn_migrate.cli.output import Output
     from edulearn_migrate.cli.progress import Progress
@@ -97,6 +97,11 @@ class Context:
         else:
             self.output.note(f"Target: {target}")
         self._audit.note("command_started", f"{self.command} started", migration=migration)
+        self.show_progress()
+        return engine
+
+    def show_progress(self) -> None:
+        """Show a progress bar from now on, where somebody looks at stderr and wants one."""
         from edulearn_migrate.cli.output import is_terminal
 
         hidden = self.output.quiet or getattr(self.args, "no_progress", False)
@@ -104,7 +109,12 @@ class Context:
             from edulearn_migrate.cli.progress import Progress
 
             self._progress = Progress(sys.stderr)
-        return engine
+
+    def backups(self, engine: Engine) -> Backups:
+        """The backups of that engine's database in the backup directory."""
+        from edulearn_migrate._native import Backups
+
+        return Backups(engine, self.settings.backup_dir)
 
     def audited_without_database(self) -> AuditLog:
         """The audit log for a command that writes files only."""

@@ -20,6 +20,7 @@ TERMINATED = 143
 _BY_CLASS = {
     "KeyboardInterrupt": INTERRUPTED,
     "LockHeldError": LOCKED,
+    "OtherDatabaseError": REFUSED,
     "ScriptChangedError": REFUSED,
     "SettingsError": USAGE,
     "Terminated": TERMINATED,

@@ -57,7 +57,7 @@ class Output:
         for number, text in enumerate(columns(heads, rows, get_terminal_size().columns)):
             self.note(text, style="heading" if number == 0 else "")
 
-    def document(self, data: Mapping[str, Any]) -> None:
+    def document(self, data: Mapping[str, Any] | list[Any]) -> None:
         """The one JSON document. Dates are RFC 3339 in UTC."""
         import json
 
@@ -127,6 +127,15 @@ def columns(heads: list[str], rows: list[list[str]], width: int) -> list[str]:
         line = "  ".join(cells).rstrip()
         lines.append(line if len(line) <= width else line[: max(width - 1, 0)] + "…")
     return lines
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes for people, as in `1.5 MB`."""
+    if size < 1000:
+        return f"{size} bytes"
+    if size < 1_000_000:
+        return f"{size / 1e3:.1f} kB"
+    return f"{size / 1e6:,.1f} MB" if size < 10**9 else f"{size / 1e9:,.1f} GB"
 
 
 def rfc3339(moment: datetime) -> str:

@@ -6,7 +6,7 @@ import argparse
 
 from edulearn_migrate.cli.errors import UsageError
 from edulearn_migrate.cli.output import Output
-from edulearn_migrate.cli.values import age, count, seconds
+from edulearn_migrate.cli.values import age, count, names, seconds
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -41,6 +41,8 @@ examples:
   edulearn-migrate rollback migration_002
   edulearn-migrate rollback migration_002 --exact      exactly what it did, and no more
   edulearn-migrate create add_user_preferences --description "Add user preferences"
+  edulearn-migrate backup
+  edulearn-migrate restore latest             or a name that `backups list` shows
   edulearn-migrate --uri mongodb://db.example.org:27017 --db edulearn status --json
   edulearn-migrate --local apply              on a private server of its own, to try things out
 
@@ -80,6 +82,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
             args = _parser().parse_args(argv)  # the same error, in view of every command
     if args.command is not None and args.command not in WRITING and "lock_timeout" in args:
         raise UsageError(f"The command {args.command} takes no lock, and so no --lock-timeout.")
+    if args.command == "restore":
+        ways = (args.backup_name is not None, args.from_mongodump is not None, args.finish)
+        if sum(ways) != 1:
+            raise UsageError("Name one backup to restore, or use --from-mongodump, or --finish.")
     if getattr(args, "local_dir", None) is not None:
         args.local = True
     if getattr(args, "local", False) and "uri" in args:
@@ -244,11 +250,45 @@ def _undrop(parser: _Parser) -> None:
     parser.add_argument("--to", metavar="NEW", help="bring it back as this collection, or into it")
 
 
+def _backup(parser: _Parser) -> None:
+    _collections(parser, "back up these collections only")
+    parser.add_argument(
+        "--consistency",
+        choices=["snapshot", "none"],
+        default="snapshot",
+        help="everything as of one time (the default), or as it is when it is read",
+    )
+
+
 def _restore(parser: _Parser) -> None:
-    _backup_name(parser)
-    parser.add_argument("--keep-extra", action="store_true")
-    parser.add_argument("--no-safety-backup", action="store_true")
-    parser.add_argument("--allow-different-db", action="store_true")
+    parser.add_argument(
+        "backup_name", metavar="NAME", nargs="?", help="or `latest`: the newest full manual backup"
+    )
+    parser.add_argument(
+        "--from-mongodump", metavar="DIR", help="restore what mongodump wrote, plain or --gzip"
+    )
+    parser.add_argument(
+        "--finish",
+        action="store_true",
+        help="restore nothing new; only take a restore that was killed to its end",
+    )
+    _collections(parser, "restore these collections only")
+    parser.add_argument(
+        "--into", metavar="DB", help="restore into this database of the same server"
+    )
+    parser.add_argument(
+        "--keep-extra", action="store_true", help="keep collections that the backup lacks"
+    )
+    parser.add_argument(
+        "--no-safety-backup", action="store_true", help="do not save what is replaced first"
+    )
+    parser.add_argument(
+        "--allow-different-db", action="store_true", help="restore another database's backup"
+    )
+
+
+def _collections(parser: _Parser, text: str) -> None:
+    parser.add_argument("--collections", metavar="A,B", type=names, help=text)
 
 
 def _backups(parser: _Parser) -> None:
@@ -262,15 +302,18 @@ def _backups(parser: _Parser) -> None:
     _command(what, "list", "list the backups, newest first", None, [common])
     text = "read a whole backup and compare its checksums"
     _command(what, "verify", text, _backup_name, [common])
-    _command(what, "prune", "remove old backups", _keep, [common])
+    _command(what, "prune", "remove all but the newest backups of this database", _prune, [common])
 
 
 def _backup_name(parser: _Parser) -> None:
     parser.add_argument("backup_name", metavar="NAME", help="or `latest`")
 
 
-def _keep(parser: _Parser) -> None:
-    parser.add_argument("--keep", metavar="N", type=count, required=True)
+def _prune(parser: _Parser) -> None:
+    parser.add_argument(
+        "--keep", metavar="N", type=count, required=True, help="how many to keep of the kind"
+    )
+    parser.add_argument("--kind", choices=["manual", "safety"], default="manual")
 
 
 def _assessment_migrate(parser: _Parser) -> None:
@@ -289,9 +332,9 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "check": (f"compare files and records {_LATER}", None),
     "lint": (f"find what is risky in the files {_LATER}", None),
     "rehearse": (f"apply and roll back on a private server {_LATER}", None),
-    "backup": (f"write a backup {_LATER}", None),
-    "restore": (f"restore a backup {_LATER}", _restore),
-    "backups": (f"list, verify or prune backups {_LATER}", _backups),
+    "backup": ("write a backup of the database", _backup),
+    "restore": ("bring the database to the state of a backup", _restore),
+    "backups": ("list, verify or prune backups", _backups),
     "purge": ("free what was captured for undo", _purge),
     "undrop": ("list what was dropped or deleted, or bring it back", _undrop),
     "assessment-migrate": (f"unify the assessment model {_LATER}", _assessment_migrate),

@@ -60,6 +60,8 @@ class State:
         self.label = ""
         self.documents = 0
         self.total: int | None = None
+        self.bytes: int | None = None
+        self.total_bytes: int | None = None
         self._began = time.monotonic()
         self._first: int | None = None
 
@@ -72,16 +74,21 @@ class State:
         elif kind == "lock_waiting":
             self._restart(event["message"])
         elif kind == "progress":
-            label = f"{migration} operation {event['index']}/{event['operations']}"
+            if event.get("bytes") is not None:
+                label = event["message"]  # of a backup or a restore
+            else:
+                label = f"{migration} operation {event['index']}/{event['operations']}"
             if label != self.label:
                 self._restart(label)
             if self._first is None:
                 # A resumed operation does not start at zero, and its rate is not that high.
                 self._first, self._began = event["documents"], time.monotonic()
             self.documents, self.total = event["documents"], event["total"]
+            self.bytes, self.total_bytes = event.get("bytes"), event.get("total_bytes")
 
     def _restart(self, label: str) -> None:
         self.label, self.documents, self.total = label, 0, None
+        self.bytes = self.total_bytes = None
         self._began, self._first = time.monotonic(), None
 
     @property
@@ -98,6 +105,9 @@ class State:
     @property
     def remaining(self) -> float | None:
         """Seconds to go at this rate, None while unknown."""
+        if self.bytes and self.total_bytes is not None and self.elapsed > 0:
+            # Documents differ in size, and it is bytes that take the time.
+            return (self.total_bytes - self.bytes) / (self.bytes / self.elapsed)
         rate = self.rate
         return None if rate is None or self.total is None else (self.total - self.documents) / rate
 
@@ -108,6 +118,12 @@ class State:
             parts.append(f"{self.documents:,} of {self.total:,}")
         elif self.documents:
             parts.append(f"{self.documents:,}")
+        if self.bytes is not None:
+            from edulearn_migrate.cli.output import megabytes
+
+            parts.append(megabytes(self.bytes))
+            if self.elapsed > 0:
+                parts.append(f"{megabytes(int(self.bytes / self.elapsed))}/s")
         rate, remaining = self.rate, self.remaining
         if rate is not None:
             parts.append(f"{rate:,.0f}/s")

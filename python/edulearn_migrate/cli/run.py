@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
 
+LISTING = "\0listing"
+"""Where a command puts the array that is its whole JSON document; no report has such a key."""
+
 _MISSING_ENGINE = (
     "The native engine of edulearn_migrate is not built for this Python: "
     "run `make demo` in its repository, or install its wheel."
 )
-_DETAILS = ("migration_id", "operation", "server_code", "file", "owner")
+_DETAILS = ("migration_id", "operation", "server_code", "file", "owner", "looked_in", "newest")
 
 
 def run(argv: list[str]) -> int:
@@ -46,7 +49,11 @@ def run(argv: list[str]) -> int:
         code = exits.code_for(error)
         _say(error, code, output, document)
     if output.json:
-        output.document({"command": command, "ok": code == exits.DONE, **document})
+        listing = document.pop(LISTING, None)
+        if listing is not None and code == exits.DONE:
+            output.document(listing)
+        else:
+            output.document({"command": command, "ok": code == exits.DONE, **document})
     if output.failure is not None:
         warn(f"Error: standard output cannot be written: {output.failure}.")
         return code or exits.FAILED

@@ -36,3 +36,11 @@ def count(text: str) -> int:
     if not text.isdecimal():
         raise ArgumentTypeError(f"{text} is not a whole number, 0 or more")
     return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Names of collections, separated by commas."""
+    found = [name for name in text.split(",") if name]
+    if not found:
+        raise ArgumentTypeError("names no collection")
+    return found

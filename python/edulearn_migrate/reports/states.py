@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edulearn_migrate.reports.base import IgnoredFile, Status, read, read_all
+from edulearn_migrate.reports.backups import UnfinishedRestore
 from edulearn_migrate.reports.undo import Retained
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class StatusReport:
     ignored: tuple[IgnoredFile, ...]
     lock: LockOwner | None
     retained: Retained
+    unfinished_restore: UnfinishedRestore | None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StatusReport:
@@ -79,6 +81,7 @@ class StatusReport:
             ignored=read_all(IgnoredFile, data["ignored"]),
             lock=LockOwner.from_dict(data["lock"]),
             retained=Retained.from_dict(data["retained"]),
+            unfinished_restore=UnfinishedRestore.from_dict(data["unfinished_restore"]),
         )
 
 

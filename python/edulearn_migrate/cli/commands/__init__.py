@@ -9,7 +9,19 @@ if TYPE_CHECKING:
 
     from edulearn_migrate.cli.context import Context
 
-_HERE = ("apply", "create", "mark", "purge", "rollback", "status", "undrop", "unlock")
+_HERE = (
+    "apply",
+    "backup",
+    "backups",
+    "create",
+    "mark",
+    "purge",
+    "restore",
+    "rollback",
+    "status",
+    "undrop",
+    "unlock",
+)
 
 
 def find(name: str) -> Callable[[Context], int] | None:

@@ -58,6 +58,9 @@ def show(output: Output, report: Mapping[str, Any]) -> None:
     if report["lock"] is not None:
         output.note("")
         output.note(_lock(report["lock"]), style="warning")
+    if report["unfinished_restore"] is not None:
+        output.note("")
+        output.line(_restore(report["unfinished_restore"]))
     output.table(
         ["ID", "NAME", "STATE", "APPLIED (UTC)", "ROLLED BACK (UTC)"],
         [
@@ -116,6 +119,17 @@ def _lock(owner: Mapping[str, Any]) -> str:
     state = "left behind" if owner["expired"] else "held"
     since = f" since {rfc3339(owner['since'])}" if owner["since"] else ""
     return f"Lock: {state} by process {owner['pid']} on {owner['host']}{since}"
+
+
+def _restore(unfinished: Mapping[str, Any]) -> str:
+    state = {
+        "building": "the database is as it was before",
+        "swapping": "part of the database is of the backup, part as it was before",
+    }.get(unfinished["phase"], unfinished["phase"])
+    return (
+        f"Unfinished restore of {unfinished['backup']}, begun on {unfinished['host']}: {state}; "
+        "`restore` takes it to its end first"
+    )
 
 
 def _moment(value: Any) -> str:

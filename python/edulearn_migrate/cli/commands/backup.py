@@ -1,0 +1,40 @@
+"""`backup`: writes a backup and prints its name and where it is."""
+
+from __future__ import annotations
+
+from edulearn_migrate.cli import exits
+from edulearn_migrate.cli.output import megabytes
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from edulearn_migrate.cli.context import Context
+
+
+def run(context: Context) -> int:
+    """Write it. On failure nothing that looks like a backup remains."""
+    args = context.args
+    backups = context.backups(context.writing())
+    report = backups.backup(
+        collections=args.collections, consistency=args.consistency, observer=context.observe
+    )
+    context.finish()
+    context.document.update(report)
+    output = context.output
+    output.line(f"✓ Database backup created: {report['name']}")
+    output.line(f"  Collections backed up: {report['collections']}")
+    output.line(f"  Path: {report['path']}")
+    output.line(f"  Consistency: {report['consistency']}{_time(report)}")
+    for note in report["notes"]:
+        output.line(f"  Note: {note}")
+    sizes = f"{megabytes(report['bytes'])} in {megabytes(report['stored_bytes'])} of files"
+    output.note(f"  {report['documents']:,} documents, {sizes}, in {report['seconds']:.1f} s")
+    return exits.DONE
+
+
+def _time(report: Mapping[str, Any]) -> str:
+    time = report["cluster_time"]
+    return "" if time is None else f" (all of cluster time {time['seconds']}, {time['increment']})"

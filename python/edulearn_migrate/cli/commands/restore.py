@@ -1,0 +1,78 @@
+"""`restore NAME`: brings the database to the state of a backup."""
+
+from __future__ import annotations
+
+from edulearn_migrate.cli import exits
+from edulearn_migrate.cli.output import megabytes
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from edulearn_migrate.cli.context import Context
+    from edulearn_migrate.cli.output import Output
+
+_EARLIER = {
+    "finished": "✓ An earlier restore was taken to its end",
+    "undone": "✓ An earlier restore was undone; it had replaced nothing",
+    "none": "No unfinished restore",
+}
+
+
+def run(context: Context) -> int:
+    """Restore; everything is verified before anything is written."""
+    args = context.args
+    backups = context.backups(context.writing())
+    try:
+        report = backups.restore(
+            args.backup_name,
+            from_mongodump=args.from_mongodump,
+            collections=args.collections,
+            keep_extra=args.keep_extra,
+            safety_backup=not args.no_safety_backup,
+            allow_different_db=args.allow_different_db,
+            into=args.into,
+            lock_timeout=context.lock_timeout,
+            observer=context.observe,
+        )
+    except Exception as error:
+        context.finish()
+        missing(context.output, error)
+        raise
+    context.finish()
+    context.document.update(report)
+    if args.finish or report["earlier"] != "none":
+        context.output.line(_EARLIER[report["earlier"]])
+    if not args.finish:
+        _show(context.output, report)
+    return exits.DONE
+
+
+def missing(output: Output, error: BaseException) -> None:
+    """The documented line for a backup that is not there, and where it was looked for."""
+    if type(error).__name__ != "BackupNotFoundError":
+        return
+    data: Mapping[str, Any] = vars(error)
+    output.line(f"✗ Backup not found: {data['name']}")
+    for place in data["looked_in"]:
+        output.line(f"  Looked in: {place}")
+    for name in data["newest"]:
+        output.line(f"  There is: {name}")
+
+
+def _show(output: Output, report: Mapping[str, Any]) -> None:
+    output.line(f"✓ Database restored from backup: {report['name']}")
+    output.line(f"  Documents restored: {report['documents']}")
+    output.line(f"  Collections restored: {report['collections']}")
+    for name in report["dropped"]:
+        output.line(f"  Dropped, the backup lacks it: {name}")
+    for name in report["left_alone"]:
+        output.line(f"  Left as it is: {name}")
+    if report["safety_backup"]:
+        output.line(f"  Safety backup: {report['safety_backup']}")
+    for note in report["notes"]:
+        output.line(f"  Note: {note}")
+    built = f"{megabytes(report['bytes'])}, {report['indexes']} indexes"
+    output.note(f"  {built}, in {report['seconds']:.1f} s")

@@ -1,0 +1,164 @@
+"""What the verbs of backups answer, as frozen dataclasses.
+
+Dates are aware datetimes in UTC, durations are in seconds, sizes in bytes, counts are documents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from edulearn_migrate.reports.base import read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+BackupKind = Literal["manual", "safety", "assessment", "old_tool"]
+Consistency = Literal["snapshot", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTime:
+    """A time of the replica set: seconds since 1970, and which operation of that second."""
+
+    seconds: int
+    increment: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any] | None) -> ClusterTime | None:
+        """None where there is none."""
+        return None if data is None else read(cls, data)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """The answer of `backup`. `path` is absolute; `cluster_time` is None without a snapshot."""
+
+    name: str
+    path: str
+    kind: BackupKind
+    database: str
+    created_at: datetime
+    collections: int
+    documents: int
+    bytes: int
+    stored_bytes: int
+    consistency: Consistency
+    cluster_time: ClusterTime | None
+    notes: tuple[str, ...]
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> BackupReport:
+        """The typed form of the engine's answer."""
+        time = ClusterTime.from_dict(data["cluster_time"])
+        return read(cls, data, cluster_time=time, notes=tuple(data["notes"]))
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSummary:
+    """One backup of `list_backups`. `full` when it is of the whole database."""
+
+    name: str
+    kind: BackupKind
+    database: str
+    created_at: datetime
+    bytes: int
+    stored_bytes: int
+    documents: int
+    collections: int
+    consistency: Consistency
+    full: bool
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackupList:
+    """The answer of `list_backups`, newest first; `problems` says what could not be read."""
+
+    backups: tuple[BackupSummary, ...]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> BackupList:
+        """The typed form of the engine's answer."""
+        backups = tuple(read(BackupSummary, each) for each in data["backups"])
+        return cls(backups=backups, problems=tuple(data["problems"]))
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """The answer of `verify_backup`: what was read, all of it as it was written."""
+
+    name: str
+    collections: int
+    documents: int
+    bytes: int
+    stored_bytes: int
+    notes: tuple[str, ...]
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> VerifyReport:
+        """The typed form of the engine's answer."""
+        return read(cls, data, notes=tuple(data["notes"]))
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """The answer of `prune_backups`: names removed, names kept because a record needs them."""
+
+    removed: tuple[str, ...]
+    needed: tuple[str, ...]
+    kept: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PruneReport:
+        """The typed form of the engine's answer."""
+        return read(cls, data, removed=tuple(data["removed"]), needed=tuple(data["needed"]))
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """The answer of `restore`. `earlier` says what became of a restore that had been killed."""
+
+    name: str
+    database: str
+    of_database: str
+    collections: int
+    documents: int
+    bytes: int
+    indexes: int
+    dropped: tuple[str, ...]
+    left_alone: tuple[str, ...]
+    safety_backup: str | None
+    earlier: Literal["none", "finished", "undone"]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RestoreReport:
+        """The typed form of the engine's answer."""
+        lists = ("dropped", "left_alone", "notes")
+        return read(cls, data, **{name: tuple(data[name]) for name in lists})
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedRestore:
+    """A restore that was begun and has not ended; `restore` takes it to its end first.
+
+    While `building` the database is as it was before; while `swapping` it is part of either.
+    """
+
+    backup: str
+    phase: Literal["building", "swapping"]
+    since: datetime | None
+    host: str
+    user: str
+    safety_backup: str | None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any] | None) -> UnfinishedRestore | None:
+        """None where there is none."""
+        return None if data is None else read(cls, data)

@@ -1,0 +1,353 @@
+//! Reading the documents of a dump: several tasks take ranges of collections in turn, the largest collections first;
+//! each reads whole server replies, and compresses and writes one while the next is on its way.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bson::RawDocumentBuf;
+use futures_util::StreamExt;
+use mongodb::raw_batch_cursor::RawBatch;
+use tokio::task::JoinSet;
+
+use super::super::catalog::{Entry, Type};
+use super::super::files::blocking;
+use super::super::frames::{FrameFile, Written};
+use super::super::manifest::StoredFile;
+use super::super::meter::Meter;
+use super::super::names::file_stem;
+use super::super::parallelism;
+use super::super::ranges::{self, Range};
+use super::super::snapshot::Reading;
+use super::{Dump, stopped};
+use crate::error::{Error, Result};
+use crate::observe::{Reporter, Stop};
+use crate::raw as bytes;
+use crate::run::patience::Patience;
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// Why an attempt came to nothing.
+pub enum Ended {
+    /// It may well succeed when tried again.
+    Again(String),
+    /// It did not.
+    Failed(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The outcome of an attempt.
+pub type Attempt<T> = std::result::Result<T, Ended>;
+
+impl Dump<'_> {
+    /// Writes the data files: one for each entry, none for views.
+    pub(super) async fn files(
+        &self,
+        entries: &[Entry],
+        reading: Reading,
+    ) -> Attempt<Vec<Option<(StoredFile, Written)>>> {
+        let mut sizes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            stopped(self.stop)?;
+            sizes.push(match entry.kind {
+                Type::View => None,
+                _ => ranges::size(self.server, entry).await,
+            });
+        }
+        let sum = |of: fn(&ranges::Size) -> i64| {
+            let known: Option<Vec<_>> = entries
+                .iter()
+                .zip(&sizes)
+                .filter(|(it, _)| it.kind != Type::View)
+                .map(|(_, size)| size.as_ref().map(of))
+                .collect();
+            known.map(|all| all.into_iter().sum())
+        };
+        let shared = Arc::new(Shared {
+            server: self.server.clone(),
+            reporter: self.reporter.clone(),
+            stop: self.stop.child_token(),
+            sinks: entries
+                .iter()
+                .zip(&sizes)
+                .map(|(entry, size)| {
+                    Sink::of(self.directory, entry, reading.of(entry), size.unwrap_or_default().batch())
+                })
+                .collect(),
+            work: Mutex::default(),
+            meter: Meter::new("Backing up", sum(|size| size.documents), sum(|size| size.bytes)),
+        });
+        let mut order: Vec<usize> = (0..entries.len()).filter(|at| entries[*at].kind != Type::View).collect();
+        order.sort_by_key(|at| std::cmp::Reverse(sizes[*at].unwrap_or_default().bytes));
+        for at in order {
+            let reading = reading.of(&entries[at]);
+            let ranges = if entries[at].capped() {
+                vec![Range::ALL]
+            } else {
+                self.cut(&entries[at], reading, sizes[at].unwrap_or_default()).await?
+            };
+            shared.sinks[at].open.store(ranges.len(), Ordering::Release);
+            shared.sinks[at].cut.store(ranges.len(), Ordering::Release);
+            let mut work = shared.work.lock().map_err(|_| poisoned())?;
+            work.extend(ranges.into_iter().map(|range| Work { sink: at, range }));
+        }
+        let mut tasks = JoinSet::new();
+        for _ in 0..=parallelism().min(3) {
+            tasks.spawn(shared.clone().work_off());
+        }
+        let mut failure = None;
+        while let Some(ended) = tasks.join_next().await {
+            let ended = ended.unwrap_or_else(|e| {
+                Err(Ended::Failed(Error::Backup(format!("A part of the backup ended unexpectedly: {e}."))))
+            });
+            if let Err(e) = ended {
+                // The others need not go on; what they say then matters less.
+                shared.stop.cancel();
+                failure.get_or_insert(e);
+            }
+        }
+        stopped(self.stop)?;
+        match failure {
+            Some(failure) => Err(failure),
+            None => shared.sinks.iter().map(|sink| Ok(sink.stored.lock().map_err(|_| poisoned())?.take())).collect(),
+        }
+    }
+
+    async fn cut(&self, entry: &Entry, reading: Reading, size: ranges::Size) -> Attempt<Vec<Range>> {
+        let mut patience = Patience::new(self.reporter, self.stop);
+        loop {
+            match ranges::cut(self.server, entry, reading, size).await {
+                Ok(ranges) => return Ok(ranges),
+                Err(e) => outwait(e, &entry.name, &mut patience).await?,
+            }
+        }
+    }
+}
+
+fn poisoned() -> Error {
+    Error::Backup("A part of the backup ended unexpectedly.".to_owned())
+}
+
+/// What the reading tasks share.
+struct Shared {
+    server: Server,
+    reporter: Reporter,
+    stop: Stop,
+    sinks: Vec<Sink>,
+    work: Mutex<VecDeque<Work>>,
+    meter: Meter,
+}
+
+/// A range to read.
+struct Work {
+    sink: usize,
+    range: Range,
+}
+
+/// A collection and its file, made when its first range is read.
+struct Sink {
+    entry: Entry,
+    reading: Reading,
+    /// How many documents a reply should have.
+    batch: u32,
+    path: PathBuf,
+    file: Mutex<Option<Arc<FrameFile>>>,
+    /// Ranges still to be read.
+    open: AtomicUsize,
+    /// Ranges it was cut into.
+    cut: AtomicUsize,
+    stored: Mutex<Option<(StoredFile, Written)>>,
+}
+
+impl Sink {
+    fn of(directory: &Path, entry: &Entry, reading: Reading, batch: u32) -> Self {
+        let path = directory.join(format!("{}.bson.zst", file_stem(&entry.stored_in())));
+        Self {
+            entry: entry.clone(),
+            reading,
+            batch,
+            path,
+            file: Mutex::default(),
+            open: AtomicUsize::new(0),
+            cut: AtomicUsize::new(0),
+            stored: Mutex::default(),
+        }
+    }
+
+    fn file(&self) -> Result<Arc<FrameFile>> {
+        let mut file = self.file.lock().map_err(|_| poisoned())?;
+        if let Some(file) = &*file {
+            return Ok(file.clone());
+        }
+        let made = Arc::new(FrameFile::create(self.path.clone())?);
+        *file = Some(made.clone());
+        Ok(made)
+    }
+}
+
+impl Shared {
+    /// Takes range after range until none is left.
+    async fn work_off(self: Arc<Self>) -> Attempt<()> {
+        loop {
+            let Some(work) = self.work.lock().map_err(|_| poisoned())?.pop_front() else {
+                return Ok(());
+            };
+            let sink = &self.sinks[work.sink];
+            self.range(sink, work.range).await?;
+            if sink.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.finish(sink).await?;
+            }
+        }
+    }
+
+    /// Reads one range, carrying on behind the last document after a lost connection.
+    async fn range(&self, sink: &Sink, mut range: Range) -> Attempt<()> {
+        let collection = sink.entry.stored_in();
+        let mut patience = Patience::new(&self.reporter, &self.stop);
+        // The last `_id` written, which is the first that a resumed range reads.
+        let mut last: Option<RawDocumentBuf> = None;
+        loop {
+            let command = if sink.entry.capped() {
+                ranges::natural(&collection, sink.reading, sink.batch)
+            } else {
+                range.command(&collection, sink.reading, sink.batch)
+            };
+            match self.cursor(sink, command, &mut last).await? {
+                Ok(()) => break,
+                Err(e) => outwait(e, &sink.entry.name, &mut patience).await?,
+            }
+            if last.is_some() {
+                // In its own order there is nothing to carry on behind.
+                if sink.entry.capped() {
+                    return Err(Ended::Again(format!("the connection was lost while {:?} was read", sink.entry.name)));
+                }
+                range.from.clone_from(&last);
+            }
+        }
+        while range.misses_the_greatest() {
+            match self.cursor(sink, ranges::greatest(&collection, sink.reading), &mut last).await? {
+                Ok(()) => break,
+                Err(e) => outwait(e, &sink.entry.name, &mut patience).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a cursor to its end; `last` is the last `_id` written. The server's errors are the inner ones.
+    async fn cursor(
+        &self,
+        sink: &Sink,
+        command: RawDocumentBuf,
+        last: &mut Option<RawDocumentBuf>,
+    ) -> Attempt<std::result::Result<(), ServerError>> {
+        let file = sink.file()?;
+        let mut cursor = match self.server.batches(command, sink.batch).await {
+            Ok(cursor) => cursor,
+            // Carrying on behind the very last document.
+            Err(e) if e.is(codes::EMPTY_RANGE) => return Ok(Ok(())),
+            Err(e) => return Ok(Err(e)),
+        };
+        let mut skip = last.clone();
+        let mut writing: Option<tokio::task::JoinHandle<Result<Batch>>> = None;
+        loop {
+            // One batch is compressed and written while the next is on its way.
+            let next = tokio::select! {
+                next = cursor.next() => next,
+                () = self.stop.cancelled() => return Err(interrupted()),
+            };
+            if let Some(writing) = writing.take() {
+                let batch = writing.await.map_err(|_| poisoned())??;
+                *last = batch.last.or(last.take());
+                self.meter.add(batch.written, &self.reporter);
+            }
+            match next {
+                None => return Ok(Ok(())),
+                Some(Err(e)) => return Ok(Err(e.into())),
+                Some(Ok(batch)) => {
+                    let (file, skip) = (file.clone(), skip.take());
+                    writing = Some(tokio::task::spawn_blocking(move || append(&file, &batch, skip.as_ref())));
+                }
+            }
+        }
+    }
+
+    async fn finish(&self, sink: &Sink) -> Attempt<()> {
+        let file = sink.file()?;
+        let stored = blocking(move || file.finish()).await?;
+        let cut = sink.cut.load(Ordering::Acquire);
+        if cut > 1 && matches!(sink.reading, Reading::At(_)) {
+            self.check_count(sink, stored.1.documents).await?;
+        }
+        *sink.stored.lock().map_err(|_| poisoned())? = Some(stored);
+        Ok(())
+    }
+
+    /// Ranges must neither miss a document nor read one twice.
+    async fn check_count(&self, sink: &Sink, written: i64) -> Attempt<()> {
+        let mut patience = Patience::new(&self.reporter, &self.stop);
+        loop {
+            match ranges::count(&self.server, &sink.entry.stored_in(), sink.reading).await {
+                Ok(count) if count == written => return Ok(()),
+                Ok(count) => {
+                    return Err(Ended::Again(format!(
+                        "{written} of {count} documents of {:?} were read",
+                        sink.entry.name
+                    )));
+                }
+                Err(e) => outwait(e, &sink.entry.name, &mut patience).await?,
+            }
+        }
+    }
+}
+
+/// A batch written.
+struct Batch {
+    written: Written,
+    last: Option<RawDocumentBuf>,
+}
+
+/// Writes a reply's documents, but for the first where its `_id` is `skip`.
+fn append(file: &FrameFile, batch: &RawBatch, skip: Option<&RawDocumentBuf>) -> Result<Batch> {
+    let array = batch.doc_slices().map_err(|e| Error::Backup(format!("The server's reply cannot be read: {e}.")))?;
+    let array = array.as_bytes();
+    let mut first = bytes::documents(array);
+    let repeated = skip.is_some() && first.next().and_then(bytes::id_of).as_ref() == skip;
+    let last = bytes::documents(array).last().and_then(bytes::id_of);
+    Ok(Batch { written: file.append(array, usize::from(repeated))?, last })
+}
+
+fn interrupted() -> Ended {
+    Ended::Failed(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()))
+}
+
+/// What an error of a read means: wait and read on, start over, or give up.
+async fn outwait(error: ServerError, collection: &str, patience: &mut Patience<'_>) -> Attempt<()> {
+    match error.code {
+        Some(codes::SNAPSHOT_TOO_OLD) => Err(Ended::Failed(Error::SnapshotLost(format!(
+            "No backup was made: the server gave up the snapshot while {collection:?} was read ({error}). Let the user of MONGO_URI \
+             raise minSnapshotHistoryWindowInSeconds (the role clusterManager), raise it by hand, or make a backup that is not of \
+             one time with `backup --consistency none`."
+        )))),
+        Some(codes::SNAPSHOT_UNAVAILABLE) => Err(pending(&error).await),
+        Some(codes::QUERY_PLAN_KILLED) => Err(Ended::Again(format!("{collection:?} was dropped or renamed"))),
+        Some(codes::CAPPED_POSITION_LOST) => {
+            Err(Ended::Again(format!("{collection:?} is capped and was overwritten faster than it was read")))
+        }
+        // Its server forgot the cursor: a restart, or an election.
+        Some(codes::CURSOR_NOT_FOUND) => Ok(()),
+        _ => Ok(patience.wait(error).await?.map_err(Error::server(format!("Reading {collection:?}")))?),
+    }
+}
+
+/// The catalog changed so recently that no majority has it yet.
+pub async fn pending(error: &ServerError) -> Ended {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Ended::Again(format!("a collection was created or indexed just now ({error})"))
+}

@@ -1,0 +1,150 @@
+//! Names: of backups, of the files in them, and of the collections that a backup leaves out.
+
+use sha1::{Digest, Sha1};
+
+use crate::error::{Error, Result};
+
+/// What every backup's name begins with.
+pub const PREFIX: &str = "edulearn_backup_";
+/// The journal of a restore's swap.
+pub const RESTORE_JOURNAL: &str = "migrations_restore";
+/// What the temporary collections of restores begin with.
+pub const TEMPORARY: &str = "migrations_restore_";
+/// What a time-series collection's data is stored under.
+pub const BUCKETS: &str = "system.buckets.";
+/// Stored functions: data, although the server calls it its own.
+pub const STORED_FUNCTIONS: &str = "system.js";
+
+/// Whether a backup leaves the collection out: the lock, journals and captures, and what the server keeps for itself.
+pub fn left_out(collection: &str) -> bool {
+    let ours = matches!(collection, "migrations_lock" | "migrations_undo" | RESTORE_JOURNAL)
+        || ["migrations_undo_", "migrations_kept_", TEMPORARY].iter().any(|prefix| collection.starts_with(prefix));
+    let the_servers = collection.starts_with("system.") && collection != STORED_FUNCTIONS;
+    ours || the_servers
+}
+
+/// Whether a restore neither replaces nor drops the collection: the history, and what the old tool left. Where it
+/// does not exist it is made from the backup.
+pub fn kept(collection: &str) -> bool {
+    matches!(collection, "migrations_log" | "backups" | "assessment_backup")
+}
+
+/// The file name for a collection, without extension, escaped and shortened as mongodump does.
+/// Source: mongo-tools, `mongodump/prepare.go` (`outputPath`), and Go's `url.PathEscape`.
+pub fn file_stem(collection: &str) -> String {
+    let mut escaped = String::with_capacity(collection.len());
+    for byte in collection.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~$&+:=@".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    // So that no file name with its longest extension passes 255 bytes.
+    if escaped.len() > 238 {
+        let hash = Sha1::digest(collection.as_bytes());
+        escaped.truncate(208);
+        escaped.push_str("%24");
+        escaped.push_str(&base64_url(&hash));
+    }
+    escaped
+}
+
+/// The collection that a file name stands for; `None` where it was shortened or is no escaped name.
+pub fn collection_of(stem: &str) -> Option<String> {
+    let bytes = stem.as_bytes();
+    let mut name = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'%' {
+            let digits = stem.get(at + 1..at + 3)?;
+            name.push(u8::from_str_radix(digits, 16).ok()?);
+            at += 3;
+        } else {
+            name.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8(name).ok()
+}
+
+/// Refuses what cannot be the name of something in the backup directory, such as a path.
+///
+/// # Errors
+/// [`Error::Settings`].
+pub fn check(name: &str) -> Result<()> {
+    let plain =
+        !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']) && !name.contains(char::is_control);
+    if plain && name.len() <= 255 {
+        return Ok(());
+    }
+    Err(Error::Settings(format!(
+        "{name:?} cannot be the name of a backup: a backup is named, as in edulearn_backup_20241217_143022, and looked for in \
+         the backup directory (--backup-dir) only."
+    )))
+}
+
+/// Whether a name in a manifest is one file of the backup's own directory.
+pub fn is_plain_file(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0'])
+}
+
+fn base64_url(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_mongodumps() {
+        assert_eq!(file_stem("users"), "users");
+        assert_eq!(file_stem("a b/c%d\ne;,?é"), "a%20b%2Fc%25d%0Ae%3B%2C%3F%C3%A9");
+        assert_eq!(file_stem("$&+:=@~._-"), "$&+:=@~._-");
+        let long = file_stem(&"n".repeat(239));
+        assert_eq!(long.len(), 238);
+        assert!(long.starts_with(&format!("{}%24", "n".repeat(208))));
+        assert_eq!(file_stem(&"n".repeat(238)), "n".repeat(238));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_short_name_comes_back(name in "[^\0$]{1,60}") {
+            proptest::prop_assume!(file_stem(&name).len() < 208);
+            proptest::prop_assert_eq!(collection_of(&file_stem(&name)), Some(name));
+        }
+    }
+
+    #[test]
+    fn ours_and_the_servers_are_left_out() {
+        for name in [
+            "migrations_lock",
+            "migrations_undo",
+            "migrations_undo_x",
+            "migrations_kept_a",
+            "migrations_restore",
+            "migrations_restore_1",
+            "system.views",
+            "system.profile",
+            "system.buckets.ts",
+        ] {
+            assert!(left_out(name), "{name}");
+        }
+        for name in
+            ["migrations", "migrations_log", "backups", "assessment_backup", "system.js", "migrations_other", "users"]
+        {
+            assert!(!left_out(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_are_no_names() {
+        for name in ["", ".", "..", "../x", "a/b", "/etc", "a\\b", ".hidden", "a\0b", "a\nb"] {
+            assert!(check(name).is_err(), "{name:?}");
+        }
+        assert!(check("edulearn_backup_20241217_143022").is_ok());
+        assert!(check("a..b").is_ok());
+    }
+}

@@ -1,0 +1,151 @@
+//! Ranges over `_id`, so that one large collection is read by several at once.
+//!
+//! `min` and `max` on the index of `_id` go across BSON types, which `$gte` and `$lt` do not. `max` is exclusive and so
+//! is the end that an absent `max` stands for: a document whose `_id` is MaxKey itself needs a read of its own.
+
+use bson::{Document, RawDocumentBuf, doc, rawdoc};
+
+use super::catalog::Entry;
+use super::snapshot::Reading;
+use crate::raw as bytes;
+use crate::server::Server;
+use crate::server_error::ServerError;
+
+/// How much of a collection one range is about.
+const RANGE_BYTES: i64 = 48 * 1024 * 1024;
+/// Keys drawn for each boundary: ranges come out within some tenths of each other.
+const DRAWN: i64 = 40;
+const MOST: i64 = 256;
+
+/// Documents with `from <= _id < below`, in the order of `_id`; an absent bound is the end of the collection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    /// The first, as `{_id: …}`.
+    pub from: Option<RawDocumentBuf>,
+    /// What comes after the last.
+    pub below: Option<RawDocumentBuf>,
+}
+
+impl Range {
+    /// The whole collection.
+    pub const ALL: Self = Self { from: None, below: None };
+
+    /// The command that reads it.
+    pub fn command(&self, collection: &str, reading: Reading, batch: u32) -> RawDocumentBuf {
+        let mut command = rawdoc! {"find": collection, "hint": {"_id": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()};
+        if let Some(from) = &self.from {
+            command.append(bson::raw::cstr!("min"), from.clone());
+        }
+        if let Some(below) = &self.below {
+            command.append(bson::raw::cstr!("max"), below.clone());
+        }
+        command
+    }
+
+    /// Whether a document whose `_id` is MaxKey belongs to it and [`command`](Self::command) does not read it.
+    pub fn misses_the_greatest(&self) -> bool {
+        self.from.is_some() && self.below.is_none()
+    }
+}
+
+/// The command that reads the document whose `_id` is MaxKey.
+pub fn greatest(collection: &str, reading: Reading) -> RawDocumentBuf {
+    rawdoc! {"find": collection, "filter": {"_id": {"$eq": bson::RawBson::MaxKey}}, "readConcern": reading.concern()}
+}
+
+/// The command that reads a capped collection in its own order.
+pub fn natural(collection: &str, reading: Reading, batch: u32) -> RawDocumentBuf {
+    rawdoc! {"find": collection, "hint": {"$natural": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()}
+}
+
+/// What a collection holds just now, roughly: for progress, and for cutting it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Size {
+    /// Documents.
+    pub documents: i64,
+    /// Their size.
+    pub bytes: i64,
+}
+
+/// How large a reply should be: large enough to be worth a round trip, small enough that those of all tasks together
+/// stay small.
+const BATCH_BYTES: i64 = 4 * 1024 * 1024;
+/// How many documents a reply may have of a collection whose size nobody knows.
+const BATCH: u32 = 2_000;
+
+impl Size {
+    /// How many documents a reply should have.
+    pub fn batch(self) -> u32 {
+        let average = self.bytes / self.documents.max(1);
+        if average < 1 {
+            return BATCH;
+        }
+        u32::try_from((BATCH_BYTES / average).clamp(16, 200_000)).unwrap_or(BATCH)
+    }
+}
+
+/// Asks how large a collection is; `None` where the user may not know.
+pub async fn size(server: &Server, entry: &Entry) -> Option<Size> {
+    let command =
+        doc! {"aggregate": entry.stored_in(), "pipeline": [{"$collStats": {"storageStats": {}}}], "cursor": {}};
+    let found = server.find_all(command).await.ok()?;
+    let stats = Document::try_from(found.first()?.as_ref()).ok()?;
+    let stats = stats.get_document("storageStats").ok()?;
+    let number = |name: &str| match stats.get(name) {
+        Some(bson::Bson::Int32(n)) => i64::from(*n),
+        Some(bson::Bson::Int64(n)) => *n,
+        Some(bson::Bson::Double(n)) => *n as i64,
+        _ => 0,
+    };
+    Some(Size { documents: number("count"), bytes: number("size") })
+}
+
+/// Cuts a collection of this size.
+///
+/// # Errors
+/// The server's.
+pub async fn cut(server: &Server, entry: &Entry, reading: Reading, size: Size) -> Result<Vec<Range>, ServerError> {
+    let parts = (size.bytes / RANGE_BYTES).min(MOST);
+    if parts < 2 {
+        return Ok(vec![Range::ALL]);
+    }
+    let command = doc! {
+        "aggregate": entry.stored_in(),
+        // Sorted by the server: only it knows the order across types and collations.
+        "pipeline": [{"$sample": {"size": parts * DRAWN}}, {"$project": {"_id": 1}}, {"$sort": {"_id": 1}}],
+        "cursor": {},
+        "readConcern": Document::try_from(reading.concern().as_ref()).map_err(mongodb::error::Error::from)?,
+        "allowDiskUse": false,
+    };
+    let drawn = server.find_all(command).await?;
+    let step = drawn.len().div_ceil(usize::try_from(parts).unwrap_or(1)).max(1);
+    let mut bounds: Vec<RawDocumentBuf> =
+        drawn.iter().skip(step).step_by(step).filter_map(|it| bytes::id_of(it.as_bytes())).collect();
+    // $sample may draw a document twice.
+    bounds.dedup();
+    let mut ranges = Vec::with_capacity(bounds.len() + 1);
+    let mut from = None;
+    for bound in bounds {
+        ranges.push(Range { from: from.take(), below: Some(bound.clone()) });
+        from = Some(bound);
+    }
+    ranges.push(Range { from, below: None });
+    Ok(ranges)
+}
+
+/// How many documents the collection has, counted one by one.
+///
+/// # Errors
+/// The server's.
+pub async fn count(server: &Server, collection: &str, reading: Reading) -> Result<i64, ServerError> {
+    let command = doc! {
+        "aggregate": collection,
+        "pipeline": [{"$count": "n"}],
+        "cursor": {},
+        "readConcern": Document::try_from(reading.concern().as_ref()).map_err(mongodb::error::Error::from)?,
+    };
+    let found = server.find_all(command).await?;
+    let count =
+        found.first().map(|it| Document::try_from(it.as_ref())).transpose().map_err(mongodb::error::Error::from)?;
+    Ok(count.map_or(0, |it| it.get_i64("n").ok().or_else(|| it.get_i32("n").ok().map(i64::from)).unwrap_or(0)))
+}

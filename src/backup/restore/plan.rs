@@ -1,0 +1,249 @@
+//! Deciding what a restore does, before it does any of it.
+
+use super::super::catalog::{Entry, Type};
+use super::super::manifest::Scope;
+use super::super::names::{kept, left_out};
+use super::super::source::{Part, Source};
+use crate::error::{Error, Result};
+use crate::raw as bytes;
+
+/// What to do besides restoring everything.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// These collections only.
+    pub collections: Option<Vec<String>>,
+    /// Whether collections that the backup lacks stay.
+    pub keep_extra: bool,
+}
+
+/// What a restore does.
+#[derive(Debug)]
+pub struct Plan {
+    /// What is built under a temporary name.
+    pub build: Vec<Build>,
+    /// What is defined.
+    pub views: Vec<Entry>,
+    /// Views that stand and go before any is defined: the server refuses a view of another collation than those it
+    /// has to do with.
+    pub views_in_the_way: Vec<Entry>,
+    /// What is dropped because the backup lacks it.
+    pub drop: Vec<Entry>,
+    /// What the backup holds and is left as it is.
+    pub left_alone: Vec<String>,
+    /// What has to be said.
+    pub notes: Vec<String>,
+    /// What must be saved first: what is replaced or dropped.
+    pub saved: Scope,
+    /// Whether there is anything to save.
+    pub replaces: bool,
+}
+
+/// A collection to build.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// Its documents, and the options and indexes it gets.
+    pub part: Part,
+    /// How it gets its name.
+    pub moved_by: Move,
+}
+
+/// How what was built takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// `renameCollection`, at once.
+    Rename,
+    /// Made anew and filled from the copy: the server renames no time-series collection.
+    Copy,
+}
+
+/// The longest name of a collection together with its database's. Source: MongoDB manual, "Limits".
+const LONGEST_NAMESPACE: usize = 255;
+
+/// Decides. `live` is the catalog of `database`, the target.
+///
+/// # Errors
+/// [`Error::Settings`] for a collection asked for that the backup does not hold, and for one whose name is too long
+/// for a database of this name.
+pub fn plan(source: &Source, database: &str, live: &[Entry], choice: &Choice) -> Result<Plan> {
+    if let Some(names) = &choice.collections {
+        let holds = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
+        let missing: Vec<&str> = names.iter().map(String::as_str).filter(|name| !holds(name)).collect();
+        if names.is_empty() || !missing.is_empty() {
+            let held: Vec<&str> = source.parts.iter().map(|part| part.entry.name.as_str()).collect();
+            return Err(Error::Settings(format!(
+                "{} does not hold the collection {}. It holds {}.",
+                source.name,
+                missing.join(", "),
+                held.join(", ")
+            )));
+        }
+    }
+    let chosen = |name: &str| choice.collections.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
+    let standing = |name: &str| live.iter().find(|entry| entry.name == name);
+    let mut plan = Plan {
+        build: Vec::new(),
+        views: Vec::new(),
+        views_in_the_way: Vec::new(),
+        drop: Vec::new(),
+        left_alone: Vec::new(),
+        notes: source.notes.clone(),
+        saved: Scope::Full,
+        replaces: false,
+    };
+    for part in source.parts.iter().filter(|part| chosen(&part.entry.name) && !left_out(&part.entry.name)) {
+        let name = &part.entry.name;
+        let there = standing(name);
+        if kept(name) && there.is_some() {
+            plan.left_alone.push(name.clone());
+            continue;
+        }
+        if database.len() + 1 + part.entry.stored_in().len() > LONGEST_NAMESPACE {
+            return Err(Error::Settings(format!(
+                "{name:?} cannot be restored into {database}: together their names are longer than {LONGEST_NAMESPACE} bytes. \
+                 Restore into a database of a shorter name, or leave it out with --collections."
+            )));
+        }
+        let mut part = part.clone();
+        if !source.catalogued
+            && let Some(there) = there
+        {
+            if there.kind != Type::Collection {
+                plan.notes.push(format!("{name:?} is a {} now and was left as it is", there.kind.as_str()));
+                plan.left_alone.push(name.clone());
+                continue;
+            }
+            part.entry = there.clone();
+        }
+        match part.entry.kind {
+            Type::View => {
+                let standing = there.filter(|it| it.kind == Type::View && collation(it) != collation(&part.entry));
+                plan.views_in_the_way.extend(standing.cloned());
+                plan.views.push(part.entry);
+            }
+            Type::Timeseries => plan.build.push(Build { part, moved_by: Move::Copy }),
+            Type::Collection => plan.build.push(Build { part, moved_by: Move::Rename }),
+        }
+    }
+    if choice.collections.is_none() && !choice.keep_extra {
+        let extra = live.iter().filter(|entry| source.scope.includes(&entry.name) && !kept(&entry.name));
+        let held = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
+        plan.drop = extra.filter(|entry| !held(&entry.name)).cloned().collect();
+    }
+    let touched: Vec<String> = (plan.build.iter().map(|build| &build.part.entry))
+        .chain(&plan.views)
+        .chain(&plan.drop)
+        .map(|entry| entry.name.clone())
+        .collect();
+    plan.replaces = touched.iter().any(|name| standing(name).is_some());
+    if source.scope != Scope::Full || choice.collections.is_some() || choice.keep_extra {
+        plan.saved = Scope::Collections(touched);
+    }
+    Ok(plan)
+}
+
+fn collation(entry: &Entry) -> Option<&[u8]> {
+    bytes::get(entry.options.as_bytes(), "collation").map(|it| it.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+
+    use super::super::super::manifest::Consistency;
+    use super::*;
+
+    fn entry(name: &str, kind: Type) -> Entry {
+        Entry {
+            name: name.to_owned(),
+            kind,
+            options: RawDocumentBuf::new(),
+            id_index: None,
+            indexes: Vec::new(),
+            unfinished: Vec::new(),
+            uuid: Some([1; 16]),
+        }
+    }
+
+    fn source(names: &[(&str, Type)], scope: Scope) -> Source {
+        let part = |(name, kind): &(&str, Type)| Part {
+            entry: entry(name, *kind),
+            data: None,
+            expected: None,
+            consistency: Consistency::Snapshot,
+        };
+        Source {
+            name: "b".to_owned(),
+            database: "d".to_owned(),
+            scope,
+            catalogued: true,
+            parts: names.iter().map(part).collect(),
+            files: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn names<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a str> {
+        entries.into_iter().map(|entry| entry.name.as_str()).collect()
+    }
+
+    fn built(plan: &Plan) -> Vec<&str> {
+        names(plan.build.iter().map(|build| &build.part.entry))
+    }
+
+    use Type::{Collection, Timeseries, View};
+
+    #[test]
+    fn a_full_backup_replaces_adds_and_drops() {
+        let source = source(
+            &[
+                ("a", Collection),
+                ("migrations", Collection),
+                ("migrations_log", Collection),
+                ("backups", Collection),
+                ("v", View),
+                ("t", Timeseries),
+            ],
+            Scope::Full,
+        );
+        let live =
+            ["a", "extra", "migrations", "migrations_log", "assessment_backup"].map(|name| entry(name, Collection));
+        let all = plan(&source, "d", &live, &Choice::default()).expect("plans");
+        assert_eq!(built(&all), ["a", "migrations", "backups", "t"]);
+        assert_eq!(names(&all.views), ["v"]);
+        assert_eq!(names(&all.drop), ["extra"]);
+        assert_eq!(all.left_alone, ["migrations_log"]);
+        assert!(all.replaces && all.saved == Scope::Full);
+        assert_eq!(all.build[3].moved_by, Move::Copy);
+        let kept = plan(&source, "d", &live, &Choice { keep_extra: true, ..Choice::default() }).expect("plans");
+        assert!(kept.drop.is_empty());
+        assert!(!kept.saved.includes("extra") && kept.saved.includes("a"));
+    }
+
+    #[test]
+    fn a_part_touches_only_its_part() {
+        let full = source(&[("a", Collection), ("b", Collection)], Scope::Full);
+        let live = ["a", "b", "c"].map(|name| entry(name, Collection));
+        let one = plan(&full, "d", &live, &Choice { collections: Some(vec!["b".to_owned()]), keep_extra: false })
+            .expect("plans");
+        assert_eq!(built(&one), ["b"]);
+        assert!(one.drop.is_empty() && one.saved == Scope::Collections(vec!["b".to_owned()]));
+        let misspelt = Choice { collections: Some(vec!["x".to_owned()]), keep_extra: false };
+        assert!(plan(&full, "d", &live, &misspelt).is_err());
+        // A safety backup of "a", which was, and "c", which was not yet.
+        let safety = source(&[("a", Collection)], Scope::Collections(vec!["a".to_owned(), "c".to_owned()]));
+        let back = plan(&safety, "d", &live, &Choice::default()).expect("plans");
+        assert_eq!((built(&back), names(&back.drop)), (vec!["a"], vec!["c"]));
+    }
+
+    #[test]
+    fn an_old_backup_takes_the_live_options() {
+        let mut old = source(&[("a", Collection), ("v", Collection), ("new", Collection)], Scope::Full);
+        old.catalogued = false;
+        let mut live = [entry("a", Collection), entry("v", View)];
+        live[0].options = rawdoc! {"validator": {"x": 1}};
+        let plan = plan(&old, "d", &live, &Choice::default()).expect("plans");
+        assert_eq!(built(&plan), ["a", "new"]);
+        assert_eq!(plan.build[0].part.entry.options, rawdoc! {"validator": {"x": 1}});
+        assert_eq!(plan.left_alone, ["v"]);
+    }
+}

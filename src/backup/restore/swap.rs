@@ -1,0 +1,343 @@
+//! Taking a swap to its end, from the journal alone: by the run that began it, or by whichever comes next.
+
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, rawdoc};
+
+use super::super::catalog::{self, Entry, Type};
+use super::super::names::{BUCKETS, STORED_FUNCTIONS, TEMPORARY};
+use super::super::ranges;
+use super::super::snapshot::Reading;
+use super::build::{create, create_indexes};
+use super::journal;
+use super::steps::Step;
+use crate::error::{Error, Result};
+use crate::observe::{Kind, Level, Stop};
+use crate::raw::{self as bytes, Builder};
+use crate::run::Run;
+use crate::run::patience::Patience;
+use crate::run::transaction::with_majority;
+use crate::server_error::{ServerError, codes};
+
+/// How much is copied at once.
+const BATCH: usize = 3 * 1024 * 1024;
+
+/// Takes every step of the journal, then removes what is left of the restore.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or [`Error::Backup`] for what the server refuses; `restore` then takes the rest.
+pub async fn take_to_its_end(run: &mut Run) -> Result<()> {
+    for step in journal::steps(&run.server).await? {
+        take(run, &step).await?;
+    }
+    clean_up(run).await
+}
+
+/// Removes everything under a temporary name, and the journal.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or the server's.
+pub async fn clean_up(run: &mut Run) -> Result<()> {
+    let mut names: Vec<String> =
+        live(run, |name| name.starts_with(TEMPORARY)).await?.into_iter().map(|it| it.name).collect();
+    // Buckets whose time-series collection is gone already: a kill may leave them.
+    let orphans = live(run, |name| name.strip_prefix(BUCKETS).is_some_and(|name| name.starts_with(TEMPORARY))).await?;
+    for orphan in orphans {
+        let owner = orphan.name.trim_start_matches(BUCKETS).to_owned();
+        if !names.contains(&owner) {
+            names.push(orphan.name);
+        }
+    }
+    for name in names {
+        drop_collection(run, &name).await?;
+    }
+    journal::end(run).await
+}
+
+async fn take(run: &mut Run, step: &Step) -> Result<()> {
+    match step {
+        Step::Replace { temporary, target, uuid } => replace(run, temporary, target, uuid).await,
+        Step::Copy { temporary, target, options, indexes, documents } => {
+            let entry = Entry {
+                name: target.clone(),
+                kind: Type::Timeseries,
+                options: options.clone(),
+                id_index: None,
+                indexes: indexes.clone(),
+                unfinished: Vec::new(),
+                uuid: None,
+            };
+            copy(run, temporary, &entry, *documents).await
+        }
+        Step::View { target, options } => view(run, target, options).await,
+        Step::Drop { target, uuid } => match named(run, target).await? {
+            Some(there) if there.uuid == *uuid => drop_collection(run, target).await,
+            _ => Ok(()),
+        },
+        Step::Expire { target, index, seconds } => expire(run, target, index.as_deref(), seconds).await,
+    }
+}
+
+async fn replace(run: &mut Run, temporary: &str, target: &str, uuid: &[u8; 16]) -> Result<()> {
+    loop {
+        if named(run, temporary).await?.is_none_or(|it| it.uuid != Some(*uuid)) {
+            if named(run, target).await?.is_some_and(|it| it.uuid == Some(*uuid)) {
+                return Ok(());
+            }
+            // Done before a kill, and the application has made the collection anew since ($out does that).
+            let message = format!("What was built for {target:?} is in its place already, or somebody has dropped it.");
+            run.reporter.tell(Kind::Warning, Level::Warning, message);
+            return Ok(());
+        }
+        // Neither a view nor a time-series collection can be replaced by a rename.
+        if named(run, target).await?.is_some_and(|it| it.kind != Type::Collection) {
+            drop_collection(run, target).await?;
+        }
+        if target == STORED_FUNCTIONS {
+            drop_collection(run, target).await?;
+        }
+        match rename(run, temporary, target).await? {
+            Ok(_) => return Ok(()),
+            // Its answer was lost and it had happened, or somebody created a view just now.
+            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) || e.is(codes::NAMESPACE_EXISTS) => {}
+            Err(e) => return Err(stuck(target, e)),
+        }
+    }
+}
+
+/// Makes `entry` anew and fills it from the copy, which is dropped once everything is there.
+async fn copy(run: &mut Run, temporary: &str, entry: &Entry, documents: i64) -> Result<()> {
+    if named(run, temporary).await?.is_none() {
+        return Ok(());
+    }
+    let from = Entry { name: temporary.to_owned(), ..entry.clone() }.stored_in();
+    let never = Stop::new();
+    let reporter = run.reporter.clone();
+    let mut patience = Patience::new(&reporter, &never);
+    loop {
+        drop_collection(run, &entry.name).await?;
+        let filled = fill(run, &from, entry).await?;
+        match filled {
+            Ok(copied) if copied == documents => break,
+            Ok(copied) => {
+                return Err(Error::Backup(format!(
+                    "{:?} has {copied} documents instead of {documents} after it was made anew; run `restore` again, which makes it anew.",
+                    entry.name
+                )));
+            }
+            Err(e) => patience.wait(e).await?.map_err(|e| stuck(&entry.name, e))?,
+        }
+    }
+    drop_collection(run, temporary).await
+}
+
+async fn fill(run: &mut Run, from: &str, entry: &Entry) -> Result<Result<i64, ServerError>> {
+    prove(run).await?;
+    let to = entry.stored_in();
+    let server = run.server.clone();
+    let filling = async {
+        server.run_raw(create(entry, &entry.name), None).await?;
+        let mut documents = server.find(rawdoc! {"find": from}).await?;
+        let mut next = documents.next().await?;
+        while next.is_some() {
+            let mut command = Builder::new();
+            command.extend(rawdoc! {"insert": to.as_str()}.as_bytes());
+            let mut array = command.begin_array("documents");
+            let mut held = 0;
+            while let Some(document) = next {
+                held += document.as_bytes().len();
+                array.push(document.as_bytes());
+                next = documents.next().await?;
+                if held + next.as_ref().map_or(0, |it| it.as_bytes().len()) > BATCH {
+                    break;
+                }
+            }
+            array.end();
+            command.extend(
+                rawdoc! {"ordered": true, "bypassDocumentValidation": true, "writeConcern": {"w": "majority"}}
+                    .as_bytes(),
+            );
+            server.run_raw(command.finish(), None).await?;
+        }
+        if !entry.indexes.is_empty() {
+            server.run_raw(create_indexes(entry, &entry.name, true), None).await?;
+        }
+        let reading = if server.transactions() { Reading::Majority } else { Reading::Local };
+        ranges::count(&server, &to, reading).await
+    };
+    Ok(filling.await)
+}
+
+async fn view(run: &mut Run, target: &str, options: &RawDocumentBuf) -> Result<()> {
+    loop {
+        if let Some(there) = named(run, target).await? {
+            if there.kind == Type::View && there.options == *options {
+                return Ok(());
+            }
+            let collation =
+                |options: &RawDocument| bytes::get(options.as_bytes(), "collation").map(|it| it.value.to_vec());
+            if there.kind == Type::View && collation(&there.options) == collation(options) {
+                let mut modify = Builder::new();
+                modify.extend(rawdoc! {"collMod": target}.as_bytes());
+                bytes::elements(options.as_bytes())
+                    .filter(|it| it.name != b"collation")
+                    .for_each(|it| modify.push(&it));
+                return match schema(run, modify.finish()).await? {
+                    Ok(_) => Ok(()),
+                    Err(e) => undefined(run, target, e),
+                };
+            }
+            drop_collection(run, target).await?;
+        }
+        let entry = Entry {
+            name: target.to_owned(),
+            kind: Type::View,
+            options: options.clone(),
+            id_index: None,
+            indexes: Vec::new(),
+            unfinished: Vec::new(),
+            uuid: None,
+        };
+        match schema(run, create(&entry, target)).await? {
+            Ok(_) => return Ok(()),
+            Err(e) if e.is(codes::NAMESPACE_EXISTS) => {}
+            Err(e) => return undefined(run, target, e),
+        }
+    }
+}
+
+/// A view that the server refuses, because it contradicts one that was to be kept, holds no documents: the swap goes
+/// on without it.
+fn undefined(run: &Run, target: &str, error: ServerError) -> Result<()> {
+    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) {
+        return Err(stuck(target, error));
+    }
+    let message = format!("The view {target:?} is not as it is in the backup: the server refused it ({error}).");
+    run.reporter.tell(Kind::Warning, Level::Warning, message);
+    Ok(())
+}
+
+async fn expire(run: &mut Run, target: &str, index: Option<&str>, seconds: &Bson) -> Result<()> {
+    let command = match index {
+        Some(index) => doc! {"collMod": target, "index": {"name": index, "expireAfterSeconds": seconds.clone()}},
+        None => doc! {"collMod": target, "expireAfterSeconds": seconds.clone()},
+    };
+    let raw = raw(&command)?;
+    match schema(run, raw).await? {
+        Ok(_) => Ok(()),
+        // Dropped since by the application: nothing is left to expire.
+        Err(e) if e.is(codes::INDEX_NOT_FOUND) || e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
+        Err(e) => {
+            let what =
+                index.map_or_else(|| format!("{target:?}"), |index| format!("the index {index:?} of {target:?}"));
+            let message = format!(
+                "Documents of {what} do not expire until somebody runs {command}: the server refused it ({e})."
+            );
+            run.reporter.tell(Kind::Warning, Level::Warning, message);
+            Ok(())
+        }
+    }
+}
+
+async fn rename(run: &mut Run, from: &str, to: &str) -> Result<Result<Document, ServerError>> {
+    let database = run.server.database();
+    let command = doc! {
+        "renameCollection": format!("{database}.{from}"),
+        "to": format!("{database}.{to}"),
+        "dropTarget": true,
+    };
+    administer(run, command).await
+}
+
+/// Drops a collection, time-series collection or view; one that is not there is dropped already.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or the server's.
+pub async fn drop_collection(run: &mut Run, name: &str) -> Result<()> {
+    if name == STORED_FUNCTIONS {
+        // The server drops no such collection and lets none be replaced (20), but moves it aside; whatever has a
+        // temporary name goes in the end.
+        let aside = format!("{TEMPORARY}aside");
+        return match rename(run, name, &aside).await? {
+            Ok(_) => Ok(()),
+            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
+            Err(e) => Err(stuck(name, e)),
+        };
+    }
+    match schema(run, raw(&with_majority(doc! {"drop": name}))?).await? {
+        Ok(_) => Ok(()),
+        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
+        Err(e) => Err(stuck(name, e)),
+    }
+}
+
+async fn named(run: &Run, name: &str) -> Result<Option<Entry>> {
+    Ok(live(run, |it| it == name).await?.into_iter().next())
+}
+
+async fn live(run: &Run, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
+    let never = Stop::new();
+    let mut patience = Patience::new(&run.reporter, &never);
+    loop {
+        match catalog::list_all(&run.server, &wanted).await {
+            Ok(entries) => return Ok(entries),
+            Err(e) => patience.wait(e).await?.map_err(Error::server("Reading the catalog"))?,
+        }
+    }
+}
+
+/// Proves the lease, right before something that no transaction can carry.
+async fn prove(run: &mut Run) -> Result<()> {
+    let proof = run.lease.proof();
+    match run.write_together(proof, Vec::new()).await.map_err(Error::server("Proving the lock"))? {
+        true => Ok(()),
+        false => Err(run.lease_lost()),
+    }
+}
+
+/// Sends a schema command under a proven lease, again and again while the server cannot be used: every step can be
+/// taken twice.
+async fn schema(run: &mut Run, command: RawDocumentBuf) -> Result<Result<Document, ServerError>> {
+    let never = Stop::new();
+    let reporter = run.reporter.clone();
+    let mut patience = Patience::new(&reporter, &never);
+    loop {
+        prove(run).await?;
+        match run.server.run_raw(command.clone(), None).await {
+            Ok(reply) => return Ok(Ok(reply)),
+            Err(e) => match patience.wait(e).await? {
+                Ok(()) => {}
+                Err(e) => return Ok(Err(e)),
+            },
+        }
+    }
+}
+
+/// The same for a command of the `admin` database.
+async fn administer(run: &mut Run, command: Document) -> Result<Result<Document, ServerError>> {
+    let never = Stop::new();
+    let reporter = run.reporter.clone();
+    let mut patience = Patience::new(&reporter, &never);
+    loop {
+        prove(run).await?;
+        match run.server.run_admin(with_majority(command.clone())).await {
+            Ok(reply) => return Ok(Ok(reply)),
+            Err(e) => match patience.wait(e).await? {
+                Ok(()) => {}
+                Err(e) => return Ok(Err(e)),
+            },
+        }
+    }
+}
+
+fn raw(command: &Document) -> Result<RawDocumentBuf> {
+    RawDocumentBuf::try_from(command).map_err(|e| Error::Backup(format!("A command could not be put together: {e}.")))
+}
+
+fn stuck(target: &str, error: ServerError) -> Error {
+    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) {
+        return Error::server(format!("Putting {target:?} in its place"))(error);
+    }
+    Error::Backup(format!(
+        "{target:?} could not be put in its place: {error}. The swap is not complete; mend the cause and run `restore` again: it takes \
+         the swap to its end first."
+    ))
+}

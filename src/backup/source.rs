@@ -1,0 +1,75 @@
+//! What can be restored: a backup of ours, a document that the old tool left, a directory of mongodump.
+
+use std::path::{Path, PathBuf};
+
+use super::catalog::{Entry, Type};
+use super::frames::Written;
+use super::manifest::{Consistency, Manifest, Scope, StoredFile, corrupt};
+use super::reader::Data;
+use crate::error::Result;
+
+/// A collection of a source.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its options and indexes.
+    pub entry: Entry,
+    /// Its documents; views have none.
+    pub data: Option<Data>,
+    /// How many there must be, where that is known.
+    pub expected: Option<Written>,
+    /// Whether its documents are of the backup's time.
+    pub consistency: Consistency,
+}
+
+/// What can be restored.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// The database it is of.
+    pub database: String,
+    /// What it is about.
+    pub scope: Scope,
+    /// Whether it knows options and indexes; the old tool's documents do not.
+    pub catalogued: bool,
+    /// Its collections, views and time-series collections, by name.
+    pub parts: Vec<Part>,
+    /// Files with checksums besides the parts' own.
+    pub files: Vec<(PathBuf, StoredFile)>,
+    /// What has to be said about it.
+    pub notes: Vec<String>,
+}
+
+impl Source {
+    /// The backup in `directory`.
+    ///
+    /// # Errors
+    /// [`Error::BackupCorrupt`](crate::error::Error::BackupCorrupt).
+    pub fn of_backup(directory: &Path, name: &str, manifest: &Manifest) -> Result<Self> {
+        let mut parts = Vec::with_capacity(manifest.collections.len());
+        let mut files = Vec::with_capacity(manifest.collections.len());
+        for collection in &manifest.collections {
+            let kind = Type::of(&collection.kind);
+            let entry = Entry::decode(&collection.name, kind, &collection.catalog).ok_or_else(|| {
+                let what = format!("the catalog of {:?} in it cannot be read", collection.name);
+                corrupt(&directory.join(super::manifest::FILE), &what)
+            })?;
+            files.push((directory.join(&collection.metadata.name), collection.metadata.clone()));
+            parts.push(Part {
+                entry,
+                data: collection.data.as_ref().map(|stored| Data::Zstd(directory.join(&stored.name), stored.clone())),
+                expected: Some(Written { documents: collection.documents, bytes: collection.bytes }),
+                consistency: collection.consistency,
+            });
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            database: manifest.database.clone(),
+            scope: manifest.scope.clone(),
+            catalogued: true,
+            parts,
+            files,
+            notes: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! The backup directory: which backups there are, which one a name means, and which ones may go.
+
+use std::path::{Path, PathBuf};
+
+use super::directory::{absolute, entries};
+use super::legacy;
+use super::manifest::{FILE, Kind, Manifest, Scope};
+use super::names;
+use super::report::BackupSummary;
+use super::source::Source;
+use crate::error::{Error, MissingBackup, Result};
+use crate::server::Server;
+
+/// Names that stand for the newest full manual backup of the database; the second is the old guide's placeholder.
+const LATEST: [&str; 2] = ["latest", "latest_backup_name"];
+/// How many names a backup that was not found is answered with.
+const SHOWN: usize = 5;
+
+/// A backup in the directory.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its name.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its manifest.
+    pub manifest: Manifest,
+}
+
+impl Stored {
+    /// Its summary.
+    pub fn summary(&self) -> BackupSummary {
+        BackupSummary::of(&self.name, &self.path.display().to_string(), &self.manifest)
+    }
+}
+
+/// What looks like a backup and cannot be read: its name, and why.
+pub type Unreadable = (String, Error);
+
+/// The backups in `parent`, newest first, and what looks like one and cannot be read. Blocks.
+///
+/// # Errors
+/// The file system's.
+pub fn list(parent: &Path) -> Result<(Vec<Stored>, Vec<Unreadable>)> {
+    let parent = absolute(parent)?;
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    for name in entries(&parent)? {
+        let path = parent.join(&name);
+        if name.starts_with('.') || !path.join(FILE).exists() {
+            continue;
+        }
+        match Manifest::read(&path) {
+            Ok(manifest) => found.push(Stored { name, path, manifest }),
+            Err(e) => problems.push((name, e)),
+        }
+    }
+    found.sort_by(|a, b| (b.manifest.created(), &b.name).cmp(&(a.manifest.created(), &a.name)));
+    Ok((found, problems))
+}
+
+/// The backup that `name` means. Where the directory has none, the old tool's are looked through.
+///
+/// # Errors
+/// [`Error::BackupMissing`], [`Error::BackupCorrupt`], or the server's.
+pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: &str) -> Result<Source> {
+    names::check(name)?;
+    let directory = parent.to_owned();
+    let (stored, unreadable) = super::files::blocking(move || list(&directory)).await?;
+    let latest = LATEST.contains(&name);
+    let path = absolute(parent)?.join(name);
+    let found = if latest && !path.exists() {
+        stored.iter().find(|it| {
+            it.manifest.kind == Kind::Manual && it.manifest.scope == Scope::Full && it.manifest.database == database
+        })
+    } else {
+        stored.iter().find(|it| it.name == name)
+    };
+    if let Some(found) = found {
+        // Whoever says `latest` does not mean an older one because the latest is damaged. Names sort by time.
+        if latest && let Some((_, error)) = unreadable.into_iter().find(|(name, _)| *name > found.name) {
+            return Err(error);
+        }
+        return Source::of_backup(&found.path, &found.name, &found.manifest);
+    }
+    if !latest && path.join(FILE).exists() {
+        // There, and not in the list: its manifest says why.
+        let manifest = Manifest::read(&path)?;
+        return Source::of_backup(&path, name, &manifest);
+    }
+    let mut old = Vec::new();
+    if let Some(server) = server {
+        if !latest && let Some(source) = legacy::load(server, name).await? {
+            return Ok(source);
+        }
+        old = legacy::list(server).await?;
+    }
+    Err(Error::BackupMissing(Box::new(missing(parent, name, latest, &stored, old, server, database)?)))
+}
+
+fn missing(
+    parent: &Path,
+    name: &str,
+    latest: bool,
+    stored: &[Stored],
+    old: Vec<BackupSummary>,
+    server: Option<&Server>,
+    database: &str,
+) -> Result<MissingBackup> {
+    let mut looked_in = vec![absolute(parent)?.display().to_string()];
+    if latest {
+        looked_in[0].push_str(&format!(" for a full backup of {database} made by hand"));
+    } else if server.is_some() {
+        looked_in.push(format!("the collection {} of {database}", legacy::COLLECTION));
+    }
+    let mut all: Vec<BackupSummary> = stored.iter().map(Stored::summary).chain(old).collect();
+    all.sort_by_key(|it| std::cmp::Reverse(it.created_at));
+    Ok(MissingBackup {
+        name: name.to_owned(),
+        looked_in,
+        newest: all.into_iter().take(SHOWN).map(|it| it.name).collect(),
+    })
+}

@@ -1,0 +1,66 @@
+//! `backup`: writes a backup. Takes no lease and needs read rights only.
+
+use std::path::Path;
+
+use super::{Engine, Verb};
+use crate::backup::dump::{Request, dump};
+use crate::backup::manifest::{Consistency, Kind, Scope};
+use crate::backup::report::BackupReport;
+use crate::error::{Error, Result};
+use crate::observe::{self, Level};
+
+/// What to back up, and how.
+#[derive(Debug, Clone, Default)]
+pub struct BackupOptions {
+    /// These collections only; none means all.
+    pub collections: Option<Vec<String>>,
+    /// `snapshot` (the default) or `none`.
+    pub consistency: Option<String>,
+}
+
+/// Writes a backup of the database into `directory`, which is made where it is not there.
+///
+/// # Errors
+/// [`Error::Settings`], [`Error::WrongState`] while a restore is unfinished, and those of [`dump`].
+pub async fn backup(engine: &Engine, verb: &Verb, directory: &Path, options: BackupOptions) -> Result<BackupReport> {
+    let consistency = match options.consistency.as_deref() {
+        None | Some("snapshot") => Consistency::Snapshot,
+        Some("none") => Consistency::None,
+        Some(other) => {
+            return Err(Error::Settings(format!("The consistency of a backup is snapshot or none, not {other:?}.")));
+        }
+    };
+    let scope = match options.collections {
+        None => Scope::Full,
+        Some(names) if names.is_empty() => {
+            return Err(Error::Settings("A backup of no collections would hold nothing; name some.".to_owned()));
+        }
+        Some(names) => Scope::Collections(names),
+    };
+    let server = engine.server().await?;
+    verb.reporter.tell(
+        observe::Kind::BackupStarted,
+        Level::Info,
+        format!("Backing up {} into {}.", server.target(), directory.display()),
+    );
+    if let Scope::Collections(names) = &scope {
+        exist(server, names).await?;
+    }
+    let request = Request { kind: Kind::Manual, scope, consistency };
+    dump(server, directory, &request, &verb.reporter, &verb.stop).await
+}
+
+/// A name that is misspelt must not give an empty backup.
+async fn exist(server: &crate::server::Server, names: &[String]) -> Result<()> {
+    let there = crate::backup::catalog::list(server, |name| names.iter().any(|it| it == name)).await?;
+    let missing: Vec<&str> =
+        names.iter().filter(|name| !there.iter().any(|it| it.name == **name)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Settings(format!(
+        "{} has no collection {} that a backup could hold.",
+        server.target(),
+        missing.join(", ")
+    )))
+}

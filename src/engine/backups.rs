@@ -1,0 +1,129 @@
+//! `backups`: lists, verifies and prunes them.
+
+use std::path::Path;
+use std::time::Instant;
+
+use bson::{Bson, doc};
+
+use super::{Engine, Verb};
+use crate::backup::directory::{absolute, remove_backup};
+use crate::backup::files::blocking;
+use crate::backup::frames::size;
+use crate::backup::manifest::Kind;
+use crate::backup::report::{ListReport, PruneReport, VerifyReport};
+use crate::backup::restore::journal;
+use crate::backup::{legacy, store, verify};
+use crate::error::{Error, Result};
+use crate::observe::{self, Level};
+use crate::run::ledger;
+use crate::server::Server;
+
+/// Every backup in `directory`, and those that the old tool left in the database; newest first. Without a server only
+/// the former, with a word about it.
+///
+/// # Errors
+/// The file system's.
+pub async fn list(engine: &Engine, directory: &Path) -> Result<ListReport> {
+    let parent = directory.to_owned();
+    let (stored, unreadable) = blocking(move || store::list(&parent)).await?;
+    let mut problems: Vec<String> = unreadable.into_iter().map(|(_, error)| error.to_string()).collect();
+    let mut backups: Vec<_> = stored.iter().map(store::Stored::summary).collect();
+    let old = match engine.server().await {
+        Ok(server) => legacy::list(server).await,
+        Err(e) => Err(e),
+    };
+    match old {
+        Ok(old) => backups.extend(old),
+        Err(e) => problems.push(format!("Backups that the old tool left in the database are not listed. {e}")),
+    }
+    backups.sort_by(|a, b| (b.created_at, &b.name).cmp(&(a.created_at, &a.name)));
+    Ok(ListReport { backups, problems })
+}
+
+/// Reads a whole backup and compares it with its manifest. A server is asked only for a backup of the old tool.
+///
+/// # Errors
+/// [`Error::BackupMissing`], [`Error::BackupCorrupt`].
+pub async fn verify(engine: &Engine, verb: &Verb, directory: &Path, name: &str) -> Result<VerifyReport> {
+    let began = Instant::now();
+    let mut source = match store::find(directory, name, None, engine.database()).await {
+        Err(missing @ Error::BackupMissing(_)) => match engine.server().await {
+            Ok(server) => store::find(directory, name, Some(server), engine.database()).await?,
+            // What the directory has is all that can be said.
+            Err(_) => return Err(missing),
+        },
+        found => found?,
+    };
+    let written = verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
+    let stored = source.parts.iter().filter_map(|part| match &part.data {
+        Some(crate::backup::reader::Data::Zstd(_, stored)) => Some(stored.bytes),
+        _ => None,
+    });
+    Ok(VerifyReport {
+        name: source.name,
+        collections: size(source.parts.len()),
+        documents: written.documents,
+        bytes: written.bytes,
+        stored_bytes: stored.sum::<i64>() + source.files.iter().map(|(_, stored)| stored.bytes).sum::<i64>(),
+        notes: source.notes,
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// Removes all but the `keep` newest backups of this database of one kind, but none that a record still needs.
+///
+/// # Errors
+/// [`Error::Settings`] for a kind that there is none of, the server's, or the file system's.
+pub async fn prune(engine: &Engine, verb: &Verb, directory: &Path, keep: usize, kind: &str) -> Result<PruneReport> {
+    let kind = match kind {
+        "manual" => Kind::Manual,
+        "safety" => Kind::Safety,
+        other => {
+            return Err(Error::Settings(format!(
+                "Backups that can be pruned are manual or safety ones, not {other:?}."
+            )));
+        }
+    };
+    let needed_names = needed(engine.server().await?).await?;
+    let parent = directory.to_owned();
+    let (stored, _) = blocking(move || store::list(&parent)).await?;
+    let of_kind = stored.iter().filter(|it| it.manifest.kind == kind && it.manifest.database == engine.database());
+    let mut report = PruneReport { removed: Vec::new(), needed: Vec::new(), kept: 0 };
+    for (at, backup) in of_kind.enumerate() {
+        if at < keep {
+            report.kept += 1;
+        } else if needed_names.contains(&backup.name) {
+            report.needed.push(backup.name.clone());
+            report.kept += 1;
+        } else {
+            if verb.stop.is_cancelled() {
+                return Err(Error::Interrupted(format!("Stopped; {} backups were removed.", report.removed.len())));
+            }
+            let (parent, name) = (absolute(directory)?, backup.name.clone());
+            blocking(move || remove_backup(&parent, &name)).await?;
+            let message = format!("Removed the backup {}.", backup.path.display());
+            verb.reporter.tell(observe::Kind::BackupRemoved, Level::Info, message);
+            report.removed.push(backup.name.clone());
+        }
+    }
+    Ok(report)
+}
+
+/// The names of backups that a migration's record or an unfinished restore refers to.
+async fn needed(server: &Server) -> Result<Vec<String>> {
+    let command = doc! {"distinct": ledger::COLLECTION, "key": "backup", "query": {"backup": {"$type": "string"}}};
+    let reply = server.run(command, None).await.map_err(Error::server("Looking for records that need a backup"))?;
+    let values = reply.get_array("values").cloned().unwrap_or_default();
+    let mut names: Vec<String> = values
+        .into_iter()
+        .filter_map(|it| match it {
+            Bson::String(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    if let Some(unfinished) = journal::unfinished(server).await? {
+        names.push(unfinished.backup);
+        names.extend(unfinished.safety_backup);
+    }
+    Ok(names)
+}

@@ -1,0 +1,116 @@
+//! `restore`: brings a database to the state of a backup.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Engine, Verb, check_database};
+use crate::backup::report::{Earlier, RestoreReport};
+use crate::backup::restore::plan::Choice;
+use crate::backup::restore::{self, Restoring};
+use crate::backup::source::Source;
+use crate::backup::{mongodump, store, verify};
+use crate::error::{Error, Result};
+use crate::run::Run;
+use crate::server::Server;
+
+/// What to restore.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// The backup of this name, in the backup directory or in the old tool's collection.
+    Name(String),
+    /// A directory that mongodump wrote.
+    Mongodump(PathBuf),
+    /// Nothing: only take a restore that was killed to its end.
+    Unfinished,
+}
+
+/// How to restore.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreOptions {
+    /// These collections only.
+    pub collections: Option<Vec<String>>,
+    /// Whether collections that the backup lacks stay.
+    pub keep_extra: bool,
+    /// Whether what is replaced is not saved first.
+    pub no_safety_backup: bool,
+    /// Whether the backup may be another database's.
+    pub allow_different_db: bool,
+    /// The database to restore into, instead of the engine's.
+    pub into: Option<String>,
+}
+
+/// Restores, under the lease of the database that is restored into. Backups are looked for in `directory`, and the
+/// safety backup goes there.
+///
+/// # Errors
+/// [`Error::BackupMissing`], [`Error::BackupCorrupt`] and [`Error::OtherDatabase`] before anything is written; those of
+/// [`restore::restore`] after.
+pub async fn restore(
+    engine: &Engine,
+    verb: &Verb,
+    directory: &Path,
+    from: From,
+    options: RestoreOptions,
+    lock_timeout: Duration,
+) -> Result<RestoreReport> {
+    let target = options.into.as_deref().unwrap_or(engine.database());
+    check_database(target)?;
+    let source = match &from {
+        From::Name(name) => {
+            crate::backup::names::check(name)?;
+            Some(store::find(directory, name, Some(engine.server().await?), engine.database()).await?)
+        }
+        From::Mongodump(path) => Some(mongodump::open(path, engine.database())?),
+        From::Unfinished => None,
+    };
+    let server = engine.server().await?.with_database(target);
+    let source = match source {
+        Some(mut source) => {
+            let consent = options.allow_different_db || options.into.is_some();
+            if source.database != target && !consent {
+                return Err(other_database(&source, &server));
+            }
+            verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
+            Some(source)
+        }
+        None => None,
+    };
+    let choice = Choice { collections: options.collections, keep_extra: options.keep_extra };
+    let restoring = Restoring { choice, safety: (!options.no_safety_backup).then_some(directory) };
+    let mut run = Run::open(&server, "restore", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let result = match &source {
+        Some(source) => restore::restore(&mut run, source, &restoring).await,
+        None => restore::recover(&mut run).await.map(|earlier| nothing_new(&server, earlier)),
+    };
+    run.close().await;
+    result
+}
+
+fn other_database(source: &Source, server: &Server) -> Error {
+    Error::OtherDatabase(format!(
+        "{} is a backup of the database {}, not of {}. --allow-different-db restores it there all the same; --into restores into \
+         the database that it names.",
+        source.name,
+        source.database,
+        server.target()
+    ))
+}
+
+/// The report of a run that only took an earlier restore to its end.
+fn nothing_new(server: &Server, earlier: Earlier) -> RestoreReport {
+    RestoreReport {
+        name: String::new(),
+        database: server.database().to_owned(),
+        of_database: server.database().to_owned(),
+        collections: 0,
+        documents: 0,
+        bytes: 0,
+        indexes: 0,
+        dropped: Vec::new(),
+        left_alone: Vec::new(),
+        safety_backup: None,
+        earlier,
+        notes: Vec::new(),
+        seconds: 0.0,
+    }
+}

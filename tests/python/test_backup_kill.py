@@ -1,0 +1,255 @@
+"""SIGKILL at any moment of a backup and of a restore, a full disk, Ctrl-C.
+
+EDULEARN_KILLS says how many kills of each there are at least (20), and EDULEARN_SEED repeats their
+moments.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from conftest import ROOT, Cli
+from edulearn_migrate import Migrator
+from harness import Documents, Process, as_json, finish, names_in, until
+from oddities import hashes, kinds
+
+KILLS = int(os.environ.get("EDULEARN_KILLS") or 20)
+SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(10**9))
+FULL = "edulearn_backup_"
+
+
+def fill(db: Documents, generation: int, megabytes: int = 6) -> None:
+    """A few large collections and many small ones, of every kind, different each generation."""
+    randomness = random.Random(generation)
+    for number in range(2):
+        rows = [
+            {"_id": at, "generation": generation, "x": randomness.randbytes(1_000)}
+            for at in range(megabytes * 500)
+        ]
+        db[f"large_{number}"].insert_many(rows)
+        db[f"large_{number}"].create_index("x", name="x")
+    for number in range(25):
+        db[f"small_{generation * 10 + number}"].insert_one({"_id": generation})
+    kinds(db)
+    db["series"].delete_many({"of": {"x": generation}})
+    db["empty"].create_index("at", expireAfterSeconds=1_000 + generation)
+
+
+@pytest.fixture
+def migrator(server_uri: str, database_name: str, cli: Cli) -> Migrator:
+    return Migrator(server_uri, database_name, backup_dir=cli.directory / "backups")
+
+
+@pytest.fixture
+def randomness() -> random.Random:
+    print(f"EDULEARN_SEED={SEED}")
+    return random.Random(SEED)
+
+
+def test_a_killed_backup_is_none(
+    db: Documents, cli: Cli, migrator: Migrator, randomness: random.Random
+) -> None:
+    fill(db, 1)
+    directory = cli.directory / "backups"
+    began = time.monotonic()
+    whole = cli("backup", "--json")
+    longest = time.monotonic() - began
+    assert whole.code == 0, whole.stdout
+    documents = as_json(whole.stdout)["documents"]
+    # Another run's, alive, and somebody's own.
+    (directory / "mine").mkdir()
+    kills = Counter[str]()
+    while kills["while it was written"] < KILLS:
+        assert sum(kills.values()) < KILLS * 30, kills
+        process = cli.start("backup")
+        time.sleep(randomness.uniform(0.1, 1.1 * longest))
+        process.kill()
+        finish(process)
+        left = names_in(directory)
+        partial = any(name.startswith(".partial") for name in left)
+        kills["while it was written" if partial else "before or after"] += 1
+        for name in left:
+            if name.startswith(FULL):
+                assert migrator.verify_backup(name).documents == documents
+        listed = {each.name for each in migrator.list_backups().backups}
+        assert listed == {name for name in left if name.startswith(FULL)}
+    print(f"backup: {dict(kills)}")
+    # The next run clears what they left, and nothing else.
+    made = cli("backup")
+    assert made.code == 0, made.stdout
+    assert not [name for name in names_in(directory) if name.startswith(".")]
+    assert "mine" in names_in(directory)
+
+
+def test_a_killed_restore_is_wholly_old_or_wholly_new(
+    db: Documents, cli: Cli, migrator: Migrator, randomness: random.Random
+) -> None:
+    fill(db, 1)
+    states = {"one": hashes(db)}
+    backups = {"one": migrator.backup().name}
+    db.client.drop_database(db.name)
+    fill(db, 2)
+    states["two"] = hashes(db)
+    backups["two"] = migrator.backup().name
+    assert states["one"] != states["two"]
+    began = time.monotonic()
+    assert cli("restore", backups["two"], "--no-safety-backup").code == 0
+    longest = time.monotonic() - began
+    kills = Counter[str]()
+    stands = "two"
+    while (
+        kills["building"] + kills["swapping"] < KILLS
+        or min(kills["building"], kills["swapping"]) < 2
+    ):
+        assert sum(kills.values()) < KILLS * 30 + 60, kills
+        other = "one" if stands == "two" else "two"
+        process = cli.start("restore", backups[other], "--no-safety-backup")
+        if randomness.random() < 0.5:
+            # Somewhere in the swap, which is short.
+            until(partial(over_or_swapping, db, process), "the swap")
+            time.sleep(randomness.uniform(0, 0.4))
+        else:
+            time.sleep(randomness.uniform(0.2, 1.1 * longest))
+        process.kill()
+        finish(process)
+        unfinished = migrator.status().unfinished_restore
+        kills[unfinished.phase if unfinished else "before or after"] += 1
+        if unfinished is not None:
+            assert unfinished.backup == backups[other]
+            assert f"Unfinished restore of {backups[other]}" in cli("status").stdout
+            refused = cli("backup")
+            assert refused.code == 1 and "has not ended" in refused.stdout
+        done = cli("restore", "--finish", "--json")
+        assert done.code == 0, done.stdout
+        expected = {"building": stands, "swapping": other}
+        stood = hashes(db)
+        if unfinished is not None:
+            stands = expected[unfinished.phase]
+        elif stood == states[other]:
+            stands = other
+        differing = {
+            name
+            for name in {*stood, *states[stands]}
+            if stood.get(name) != states[stands].get(name)
+        }
+        assert differing == set(), f"after a kill while {unfinished}"
+        temporary = [name for name in db.list_collection_names() if "migrations_restore" in name]
+        assert temporary == []
+        assert (
+            db["empty"].index_information()["at_1"]["expireAfterSeconds"]
+            == {"one": 1_001, "two": 1_002}[stands]
+        )
+    print(f"restore: {dict(kills)}")
+    assert migrator.backup().documents > 0
+
+
+def changed(one: dict[str, str], other: dict[str, str]) -> set[str]:
+    return {name for name in {*one, *other} if one.get(name) != other.get(name)}
+
+
+def over_or_swapping(db: Documents, process: Process) -> bool:
+    head: dict[str, Any] = db["migrations_restore"].find_one({"_id": "restore"}) or {}
+    return head.get("phase") == "swapping" or process.poll() is not None
+
+
+def test_a_killed_restore_is_finished_by_the_next_one(
+    db: Documents, cli: Cli, migrator: Migrator
+) -> None:
+    """Not only by --finish: the documented line does it first."""
+    fill(db, 1)
+    state, name = hashes(db), migrator.backup().name
+    for number in range(25):
+        db[f"small_{10 + number}"].delete_many({})
+    process = cli.start("restore", name, "--no-safety-backup")
+    until(partial(over_or_swapping, db, process), "the swap")
+    process.kill()
+    finish(process)
+    killed = migrator.status().unfinished_restore
+    done = cli("restore", name)
+    assert done.code == 0, done.stdout
+    assert hashes(db) == state
+    if killed is not None:
+        assert "✓ An earlier restore was taken to its end" in done.lines
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
+def test_signals_leave_nothing(
+    db: Documents, cli: Cli, migrator: Migrator, number: int, code: int
+) -> None:
+    fill(db, 1, megabytes=20)
+    process = cli.start("backup")
+    directory = cli.directory / "backups"
+    until(lambda: names_in(directory), "it is being written")
+    process.send_signal(number)
+    ended, stdout, _ = finish(process)
+    assert ended == code, stdout
+    assert "nothing remains of the backup" in stdout
+    assert names_in(directory) == set()
+    # And a restore leaves the database as it was.
+    name = migrator.backup().name
+    before = hashes(db)
+    process = cli.start("restore", name)
+    until(lambda: db["migrations_restore"].find_one({"phase": "building"}), "it builds")
+    process.send_signal(number)
+    ended, stdout, _ = finish(process)
+    assert ended == code, stdout
+    assert "as it was before" in stdout
+    assert hashes(db) == before
+    assert migrator.status().unfinished_restore is None
+
+
+def limited(size: int) -> Callable[[], None]:
+    """For a child: no file may become larger."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_full_disk_leaves_nothing(db: Documents, cli: Cli) -> None:
+    fill(db, 1)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "migration_cli.py"), "backup"],
+        cwd=cli.directory,
+        env=cli.environment(),
+        preexec_fn=limited(1_000_000),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "File too large" in done.stdout and "Make room" in done.stdout
+    assert names_in(cli.directory / "backups") == set()
+
+
+def test_no_room_for_the_safety_backup_changes_nothing(
+    db: Documents, cli: Cli, migrator: Migrator
+) -> None:
+    fill(db, 1)
+    name = migrator.backup().name
+    db["large_0"].delete_one({"_id": 1})
+    before = hashes(db)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "migration_cli.py"), "restore", name],
+        cwd=cli.directory,
+        env=cli.environment(),
+        preexec_fn=limited(1_000_000),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 1 and "File too large" in done.stdout, done.stdout
+    assert hashes(db) == before
+    assert names_in(cli.directory / "backups") == {name}
+    assert migrator.status().unfinished_restore is None
