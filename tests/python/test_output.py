@@ -59,7 +59,13 @@ def migration(name: str, state: str, **more: Any) -> dict[str, Any]:
 
 def status_report(*migrations: dict[str, Any], **counts: int) -> dict[str, Any]:
     names = ("total", "applied", "pending", "rolled_back", "failed", "applying", "rolling_back")
-    return {**dict.fromkeys(names, 0), **counts, "migrations": migrations, "lock": None}
+    return {
+        **dict.fromkeys(names, 0),
+        **counts,
+        "migrations": migrations,
+        "lock": None,
+        "unfinished_restore": None,
+    }
 
 
 def run_report(*outcomes: tuple[str, str]) -> dict[str, Any]:
