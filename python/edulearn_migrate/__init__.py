@@ -43,16 +43,6 @@ if TYPE_CHECKING:
     )
     from edulearn_migrate.aio import AsyncMigrator
     from edulearn_migrate.assessment import AssessmentModelMigration
-    from edulearn_migrate.reports.backups import (
-        BackupList,
-        BackupReport,
-        BackupSummary,
-        ClusterTime,
-        PruneReport,
-        RestoreReport,
-        UnfinishedRestore,
-        VerifyReport,
-    )
     from edulearn_migrate.events import Event
     from edulearn_migrate.manager import MigrationManager
     from edulearn_migrate.migrator import Migrator
@@ -75,6 +65,16 @@ if TYPE_CHECKING:
         Undone,
         UndropReport,
         UnlockReport,
+    )
+    from edulearn_migrate.reports.backups import (
+        BackupList,
+        BackupReport,
+        BackupSummary,
+        ClusterTime,
+        PruneReport,
+        RestoreReport,
+        UnfinishedRestore,
+        VerifyReport,
     )
 
 __all__ = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edulearn_migrate.events import observer
 from edulearn_migrate.reports.backups import (
     BackupList,
     BackupReport,
@@ -11,7 +12,6 @@ from edulearn_migrate.reports.backups import (
     RestoreReport,
     VerifyReport,
 )
-from edulearn_migrate.events import observer
 
 if TYPE_CHECKING:
     import os
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from edulearn_migrate import _native
-    from edulearn_migrate.reports.backups import Consistency
     from edulearn_migrate.migrator import Progress
+    from edulearn_migrate.reports.backups import Consistency
 
 _Result = TypeVar("_Result")
 

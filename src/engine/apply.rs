@@ -8,6 +8,7 @@ use bson::oid::ObjectId;
 use super::inventory::Inventory;
 use super::plan::{ApplyOptions, Plan, RollbackOptions};
 use super::{Engine, Verb, beyond, exact};
+use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
 use crate::observe::{Kind, Level};
@@ -97,10 +98,13 @@ async fn run_scripts(
     };
     let mut run = Run::open(server, command, lock_timeout, &verb.reporter, &verb.stop).await?;
     // What was read before the lease may have changed while it was awaited.
-    let result = match self::plan(engine, &files, &wanted).await {
-        Err(error) => Err(error),
-        Ok(plan) => take_through(&mut run, plan, direction, &mut report).await,
-    };
+    let result = async {
+        // Half of the database may be of a backup.
+        journal::refuse_unfinished(server).await?;
+        let plan = self::plan(engine, &files, &wanted).await?;
+        take_through(&mut run, plan, direction, &mut report).await
+    }
+    .await;
     run.close().await;
     match result {
         Ok(()) => Ok(report),

@@ -185,9 +185,9 @@ def test_read_rights_are_enough(guarded: LocalServer, tmp_path: Path) -> None:
     with pymongo.MongoClient[dict[str, Any]](login(guarded, "teacher", "s3cr3t!")) as client:
         client["readable"]["a"].insert_one({"_id": 1})
         client["admin"].command(
-            "createUser", "reader", pwd="r", roles=[{"role": "read", "db": "readable"}]
+            "createUser", "backup_reader", pwd="r", roles=[{"role": "read", "db": "readable"}]
         )
-    reader = Migrator(login(guarded, "reader", "r"), "readable", backup_dir=tmp_path)
+    reader = Migrator(login(guarded, "backup_reader", "r"), "readable", backup_dir=tmp_path)
     made = reader.backup()
     assert made.documents == 1
     with pytest.raises(Exception, match="does not allow it"):

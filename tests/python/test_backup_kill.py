@@ -116,9 +116,13 @@ def test_a_killed_restore_is_wholly_old_or_wholly_new(
         assert sum(kills.values()) < KILLS * 30 + 60, kills
         other = "one" if stands == "two" else "two"
         process = cli.start("restore", backups[other], "--no-safety-backup")
-        if randomness.random() < 0.5:
+        moment = randomness.random()
+        if moment < 0.4:
             # Somewhere in the swap, which is short.
-            until(partial(over_or_swapping, db, process), "the swap")
+            until(partial(over_or_in, "swapping", db, process), "the swap")
+            time.sleep(randomness.uniform(0, 0.4))
+        elif moment < 0.8:
+            until(partial(over_or_in, "building", db, process), "building")
             time.sleep(randomness.uniform(0, 0.4))
         else:
             time.sleep(randomness.uniform(0.2, 1.1 * longest))
@@ -159,9 +163,9 @@ def changed(one: dict[str, str], other: dict[str, str]) -> set[str]:
     return {name for name in {*one, *other} if one.get(name) != other.get(name)}
 
 
-def over_or_swapping(db: Documents, process: Process) -> bool:
+def over_or_in(phase: str, db: Documents, process: Process) -> bool:
     head: dict[str, Any] = db["migrations_restore"].find_one({"_id": "restore"}) or {}
-    return head.get("phase") == "swapping" or process.poll() is not None
+    return head.get("phase") == phase or process.poll() is not None
 
 
 def test_a_killed_restore_is_finished_by_the_next_one(
@@ -173,7 +177,7 @@ def test_a_killed_restore_is_finished_by_the_next_one(
     for number in range(25):
         db[f"small_{10 + number}"].delete_many({})
     process = cli.start("restore", name, "--no-safety-backup")
-    until(partial(over_or_swapping, db, process), "the swap")
+    until(partial(over_or_in, "swapping", db, process), "the swap")
     process.kill()
     finish(process)
     killed = migrator.status().unfinished_restore

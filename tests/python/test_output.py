@@ -61,6 +61,7 @@ def status_report(*migrations: dict[str, Any], **counts: int) -> dict[str, Any]:
     names = ("total", "applied", "pending", "rolled_back", "failed", "applying", "rolling_back")
     retained = {"bytes": 0, "data_bytes": 0, "large": False, "runs": []}
     more = {"migrations": migrations, "lock": None, "retained": retained}
+    more["unfinished_restore"] = None
     return {**dict.fromkeys(names, 0), **counts, **more}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edulearn_migrate.reports.base import IgnoredFile, Status, read, read_all
 from edulearn_migrate.reports.backups import UnfinishedRestore
+from edulearn_migrate.reports.base import IgnoredFile, Status, read, read_all
 from edulearn_migrate.reports.undo import Retained
 
 if TYPE_CHECKING:
