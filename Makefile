@@ -24,6 +24,9 @@ PINS := pymongo==4.6.0 motor==3.3.2 pytest pytest-asyncio
 
 RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 PYTHON_FILES := migration_cli.py README.md LICENSE $(shell find python -name '*.py' -o -name '*.pyi')
+# Each has servers of its own.
+TEST_PROCESSES ?= 2
+
 LINTED := python migration_cli.py tests/python demo scripts $(wildcard bench)
 
 # What maturin sets for PyO3's build script. Set alike wherever cargo compiles PyO3 without maturin, or each
@@ -105,7 +108,8 @@ test-rust: $(VENV)/.built | prerequisites-server ## the engine's tests, without 
 
 .PHONY: test-python
 test-python: $(TEST_WHEEL)/.made | prerequisites-server ## the Python tests, newest PyMongo and Motor
-	@EDULEARN_TEST_WHEEL="$$(ls "$(TEST_WHEEL)"/*.whl)" $(STAGE) "pytest" "$(PY)" -m pytest
+	@EDULEARN_TEST_WHEEL="$$(ls "$(TEST_WHEEL)"/*.whl)" $(STAGE) "pytest" \
+		"$(PY)" -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 # The server is .venv's; the tests run in the environment that has the pinned versions.
 .PHONY: test-pins

@@ -28,6 +28,17 @@ from harness import TEST_COMMANDS
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_configure() -> None:
+    """One seed for all random tests, in all processes; EDULEARN_SEED repeats it."""
+    os.environ.setdefault("EDULEARN_SEED", str(secrets.randbelow(2**31)))
+
+
+def pytest_report_header() -> str:
+    """How to repeat the run's random tests."""
+    return f"EDULEARN_SEED={os.environ['EDULEARN_SEED']}"
+
+
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds after which a command has hung.
 TIMEOUT = 120
