@@ -27,7 +27,7 @@ use super::snapshot::{self, Reading};
 use super::window::{self, Window};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level, Reporter, Stop};
-use crate::run::patience::Patience;
+use crate::run::patience::{Patience, patiently};
 use crate::server::Server;
 use crate::server_error::codes;
 
@@ -204,16 +204,8 @@ impl Dump<'_> {
 
     async fn list(&self) -> Result<Vec<Entry>> {
         let mut patience = Patience::new(self.reporter, self.stop);
-        loop {
-            match catalog::list_all(self.server, |name| {
-                !super::names::left_out(name) && self.request.scope.includes(name)
-            })
-            .await
-            {
-                Ok(entries) => return Ok(entries),
-                Err(e) => patience.wait(e).await?.map_err(Error::server("Reading the catalog"))?,
-            }
-        }
+        let wanted = |name: &str| !super::names::left_out(name) && self.request.scope.includes(name);
+        patiently!(patience, catalog::list_all(self.server, wanted)).map_err(Error::server("Reading the catalog"))
     }
 
     async fn reading(&self, entries: &[Entry]) -> Attempt<Reading> {

@@ -3,6 +3,8 @@
 use sha1::{Digest, Sha1};
 
 use crate::error::{Error, Result};
+use crate::run::slot::{KEPT, REGISTRY};
+use crate::run::{history, lease};
 
 /// What every backup's name begins with.
 pub const PREFIX: &str = "edulearn_backup_";
@@ -17,8 +19,10 @@ pub const STORED_FUNCTIONS: &str = "system.js";
 
 /// Whether a backup leaves the collection out: the lock, journals and captures, and what the server keeps for itself.
 pub fn left_out(collection: &str) -> bool {
-    let ours = matches!(collection, "migrations_lock" | "migrations_undo" | RESTORE_JOURNAL)
-        || ["migrations_undo_", "migrations_kept_", TEMPORARY].iter().any(|prefix| collection.starts_with(prefix));
+    let of_captures = collection.strip_prefix(REGISTRY).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    let ours = matches!(collection, lease::COLLECTION | RESTORE_JOURNAL)
+        || of_captures
+        || [KEPT, TEMPORARY].iter().any(|prefix| collection.starts_with(prefix));
     let the_servers = collection.starts_with("system.") && collection != STORED_FUNCTIONS;
     ours || the_servers
 }
@@ -26,7 +30,7 @@ pub fn left_out(collection: &str) -> bool {
 /// Whether a restore neither replaces nor drops the collection: the history, and what the old tool left. Where it
 /// does not exist it is made from the backup.
 pub fn kept(collection: &str) -> bool {
-    matches!(collection, "migrations_log" | "backups" | "assessment_backup")
+    matches!(collection, history::COLLECTION | "backups" | "assessment_backup")
 }
 
 /// The file name for a collection, without extension, escaped and shortened as mongodump does.

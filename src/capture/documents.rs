@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
@@ -14,7 +13,7 @@ use crate::run::chunks::{ChunkBody, Selection};
 use crate::run::id::Id;
 use crate::run::report::Counts;
 use crate::run::slot::Slot;
-use crate::run::transaction::majority;
+use crate::run::transaction::send;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -258,14 +257,11 @@ pub async fn insert<'d>(
             continue;
         }
         bytes = 0;
-        let mut command = rawdoc! {
+        let command = rawdoc! {
             "insert": collection, "documents": std::mem::take(&mut batch), "ordered": false,
             "bypassDocumentValidation": true,
         };
-        if session.is_none() {
-            command.append(cstr!("writeConcern"), majority());
-        }
-        match server.run_raw(command, session.as_deref_mut()).await {
+        match send(server, session.as_deref_mut(), command).await {
             Err(e) if again && e.is(codes::DUPLICATE_KEY) => {}
             other => drop(other?),
         }

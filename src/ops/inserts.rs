@@ -6,7 +6,7 @@ use mongodb::ClientSession;
 
 use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
 use super::documents::{look_up, plain};
-use super::statements::{raw, send};
+use super::statements::raw;
 use super::{Failure, Halt, Place};
 use crate::capture::documents::capture_inserted;
 use crate::run::Run;
@@ -16,7 +16,7 @@ use crate::run::patience::Patience;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
 use crate::run::slot::Slot;
-use crate::run::transaction::Body;
+use crate::run::transaction::{Body, send};
 use crate::script::Operation;
 use crate::script::operation::InsertDocuments;
 use crate::server::Server;

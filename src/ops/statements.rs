@@ -9,7 +9,7 @@ use crate::capture::documents::{Does, Finds};
 use crate::run::chunks::{ChunkBody, Selection};
 use crate::run::id::Id;
 use crate::run::report::Counts;
-use crate::run::transaction::{majority, written};
+use crate::run::transaction::{send, written};
 use crate::script::operation::{DeleteDocuments, UpdateDocuments};
 use crate::server::Server;
 use crate::server_error::ServerError;
@@ -260,21 +260,6 @@ fn push_document(fields: &mut FieldList, key: &'static CStr, document: Option<&D
         fields.push((key, RawBson::Document(raw(document)?)));
     }
     Ok(())
-}
-
-/// Sends a write, to a majority where no transaction says so.
-///
-/// # Errors
-/// The server's.
-pub async fn send(
-    server: &Server,
-    session: Option<&mut ClientSession>,
-    mut command: RawDocumentBuf,
-) -> Result<Document, ServerError> {
-    if session.is_none() {
-        command.append(cstr!("writeConcern"), majority());
-    }
-    server.run_raw(command, session).await
 }
 
 /// A document as bytes.

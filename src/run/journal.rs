@@ -12,7 +12,7 @@ use super::ledger;
 use super::patience::Patience;
 use super::progress::{OperationProgress, Position, Progress};
 use super::report::Direction;
-use super::transaction::{Body, attempt, written};
+use super::transaction::{Body, attempt, send, written};
 use crate::error::{Error, Result};
 use crate::observe::Stop;
 use crate::server::Server;
@@ -218,18 +218,15 @@ where
                 change.append(bson::raw::cstr!("$unset"), rawdoc! {"progress.position": ""});
             }
         }
-        let mut command = rawdoc! {
+        let command = rawdoc! {
             "update": ledger::COLLECTION,
             "updates": [{
                 "q": {"_id": self.id, "token": self.token, "status": self.status, "progress.seq": self.seq},
                 "u": change,
             }],
         };
-        if session.is_none() {
-            command.append(bson::raw::cstr!("writeConcern"), rawdoc! {"w": "majority"});
-        }
         self.made = Some((operation, position));
-        let reply = server.run_raw(command, session).await?;
+        let reply = send(server, session, command).await?;
         Ok((written(&reply) > 0).then_some(()))
     }
 }

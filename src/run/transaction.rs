@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use bson::raw::cstr;
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 use mongodb::options::{ReadConcern, WriteConcern};
@@ -83,7 +84,17 @@ pub fn with_majority(mut command: Document) -> Document {
     command
 }
 
-/// That write concern, for a command built as bytes.
-pub fn majority() -> RawDocumentBuf {
-    rawdoc! {"w": "majority"}
+/// Sends a write, to a majority where no transaction says so.
+///
+/// # Errors
+/// The server's.
+pub async fn send(
+    server: &Server,
+    session: Option<&mut ClientSession>,
+    mut command: RawDocumentBuf,
+) -> Result<Document, ServerError> {
+    if session.is_none() {
+        command.append(cstr!("writeConcern"), rawdoc! {"w": "majority"});
+    }
+    server.run_raw(command, session).await
 }

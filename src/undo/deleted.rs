@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
@@ -22,7 +21,7 @@ use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Undone};
 use crate::run::slot::{Capture, Slot};
 use crate::run::step::Undo;
-use crate::run::transaction::majority;
+use crate::run::transaction::send;
 use crate::run::windows::Scope;
 use crate::server::Server;
 use crate::server_error::ServerError;
@@ -120,11 +119,7 @@ impl Kept<'_> {
         let standing = read_by_id(server, session.as_deref_mut(), self.collection, &ids, usize::MAX).await?;
         let standing: HashMap<Id, RawDocumentBuf> =
             standing.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect();
-        let edited = if self.edits.any() {
-            self.edits.read(server, session.as_deref_mut(), &ids).await?
-        } else {
-            HashMap::new()
-        };
+        let edited = self.edits.read(server, session.as_deref_mut(), &ids).await?;
         let mut missing = Vec::new();
         let mut found = Vec::new();
         for (id, document) in ids.into_iter().zip(documents) {
@@ -143,15 +138,12 @@ impl Kept<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut command = rawdoc! {
+        let command = rawdoc! {
             "insert": self.collection,
             "documents": missing.iter().map(|(_, document)| document.clone()).collect::<RawArrayBuf>(),
             "bypassDocumentValidation": true,
         };
-        if session.is_none() {
-            command.append(cstr!("writeConcern"), majority());
-        }
-        if let Err(error) = server.run_raw(command, session.as_deref_mut()).await {
+        if let Err(error) = send(server, session.as_deref_mut(), command).await {
             let barred = error.index.and_then(|at| missing.get(at)).filter(|_| taken(&error));
             let Some((id, _)) = barred else { return Err(error) };
             self.left.insert(id.clone());
@@ -185,10 +177,7 @@ impl Kept<'_> {
         let statement = rawdoc! {
             "q": {"_id": id.keyed("$eq")}, "u": [{"$replaceWith": {"$literal": document.clone()}}],
         };
-        let mut command = rawdoc! {"update": self.collection, "updates": [statement], "bypassDocumentValidation": true};
-        if session.is_none() {
-            command.append(cstr!("writeConcern"), majority());
-        }
-        server.run_raw(command, session).await.map(drop)
+        let command = rawdoc! {"update": self.collection, "updates": [statement], "bypassDocumentValidation": true};
+        send(server, session, command).await.map(drop)
     }
 }

@@ -165,11 +165,7 @@ impl Packs<'_> {
             let kept = read_by_id(server, session.as_deref_mut(), &self.slot.whole(), replaced, limit).await?;
             by_id(kept.into_iter().map(unwrapped).collect())
         };
-        let edited = if self.edits.any() {
-            self.edits.read(server, session.as_deref_mut(), ids()).await?
-        } else {
-            HashMap::new()
-        };
+        let edited = self.edits.read(server, session.as_deref_mut(), ids()).await?;
         let mut counts = Undone::default();
         let mut found = Vec::new();
         let mut writes = Writes::new(self.collection, self.one_by_one);

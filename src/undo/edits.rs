@@ -7,14 +7,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use crate::raw::{Builder, fields};
 use crate::run::id::Id;
 use crate::run::slot::Capture;
-use crate::run::transaction::majority;
+use crate::run::transaction::send;
 use crate::server::Server;
 use crate::server_error::ServerError;
 
@@ -46,11 +45,6 @@ impl Edits {
         Ok(Self { kept_in, collection: uuid.unwrap_or_default().to_vec(), any: found.is_some() })
     }
 
-    /// Whether there may be any.
-    pub fn any(&self) -> bool {
-        self.any
-    }
-
     /// The edits of these documents.
     ///
     /// # Errors
@@ -61,6 +55,10 @@ impl Edits {
         session: Option<&mut ClientSession>,
         ids: impl IntoIterator<Item = &Id>,
     ) -> Result<HashMap<Id, Paths>, ServerError> {
+        let mut found = HashMap::new();
+        if !self.any {
+            return Ok(found);
+        }
         let mut keys = Builder::default();
         let mut by_key = HashMap::new();
         for (index, id) in ids.into_iter().enumerate() {
@@ -71,7 +69,6 @@ impl Edits {
         let mut within = Builder::default();
         within.value(ARRAY, b"$in", keys.finish().as_bytes());
         let find = rawdoc! {"find": self.kept_in.as_str(), "filter": {"_id": within.finish()}};
-        let mut found = HashMap::new();
         for edit in server.read(find, session, usize::MAX).await? {
             let parts = fields(edit.as_bytes()).unwrap_or_default();
             let part = |name: &[u8]| parts.iter().find(|part| part.name == name);
@@ -97,11 +94,8 @@ impl Edits {
         for edited in edited.chunks(STATEMENTS) {
             self.any = true;
             let statements: RawArrayBuf = edited.iter().map(|(id, paths)| self.statement(id, paths)).collect();
-            let mut command = rawdoc! {"update": self.kept_in.as_str(), "updates": statements};
-            if session.is_none() {
-                command.append(cstr!("writeConcern"), majority());
-            }
-            server.run_raw(command, session.as_deref_mut()).await?;
+            let command = rawdoc! {"update": self.kept_in.as_str(), "updates": statements};
+            send(server, session.as_deref_mut(), command).await?;
         }
         Ok(())
     }

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use crate::raw::{fields, has_duplicates, has_zero_timestamp};
 use crate::run::id::Id;
-use crate::run::transaction::{majority, written};
+use crate::run::transaction::{send, written};
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -129,15 +128,12 @@ impl<'a> Writes<'a> {
         let owners: Vec<&Statement> = batch.iter().map(|(statement, _)| *statement).collect();
         let deletes = head.deletes();
         let statements: RawArrayBuf = batch.into_iter().map(|(_, built)| built).collect();
-        let mut command = if deletes {
+        let command = if deletes {
             rawdoc! {"delete": self.collection, "deletes": statements}
         } else {
             rawdoc! {"update": self.collection, "updates": statements, "bypassDocumentValidation": true}
         };
-        if session.is_none() {
-            command.append(cstr!("writeConcern"), majority());
-        }
-        let reply = server.run_raw(command, session).await.map_err(|error| {
+        let reply = send(server, session, command).await.map_err(|error| {
             let owner = error.index.and_then(|at| owners.get(at));
             let id = owner.and_then(|statement| statement.ids.first().cloned());
             (error, id)

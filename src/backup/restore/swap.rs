@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::observe::{Kind, Level, Stop};
 use crate::raw::{self as bytes, Builder};
 use crate::run::Run;
-use crate::run::patience::Patience;
+use crate::run::patience::{Patience, patiently};
 use crate::run::transaction::with_majority;
 use crate::server_error::{ServerError, codes};
 
@@ -276,12 +276,7 @@ async fn named(run: &Run, name: &str) -> Result<Option<Entry>> {
 async fn live(run: &Run, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
     let never = Stop::new();
     let mut patience = Patience::new(&run.reporter, &never);
-    loop {
-        match catalog::list_all(&run.server, &wanted).await {
-            Ok(entries) => return Ok(entries),
-            Err(e) => patience.wait(e).await?.map_err(Error::server("Reading the catalog"))?,
-        }
-    }
+    patiently!(patience, catalog::list_all(&run.server, &wanted)).map_err(Error::server("Reading the catalog"))
 }
 
 /// Proves the lease, right before something that no transaction can carry.
