@@ -533,7 +533,15 @@ def half(migrator: Migrator, migrations: Migrations, db: Db) -> str:
         {"$set": {"progress.position.kind": "list"}},
         {"$set": {"progress.position": {"kind": "whole"}}},
         {"$unset": {"progress.position.upper": ""}},
-        {"$set": {"progress.position": {"kind": "list", "next": 0, "seed": bson.ObjectId()}}},
+        {
+            "$set": {
+                "progress.position": {
+                    "kind": "list",
+                    "next": 0,
+                    "seed": bson.ObjectId("5f0000000000000000000000"),
+                }
+            }
+        },
         {"$set": {"status": "Applying"}},
         {"$set": {"status": 5}},
         {"$set": {"status": None}},
@@ -624,7 +632,9 @@ def test_a_registered_record_edited_by_hand(
     assert statuses(db) == {one: "rolled_back"}
 
 
-@pytest.mark.parametrize("odd", [5, bson.ObjectId(), {"a": 1}, None, "", "no number", 5.5])
+@pytest.mark.parametrize(
+    "odd", [5, bson.ObjectId("5f0000000000000000000000"), {"a": 1}, None, "", "no number", 5.5]
+)
 def test_an_odd_id(migrator: Migrator, migrations: Migrations, db: Db, odd: Any) -> None:
     first = migrations.write(1, [create("c")])
     script = '{"operations": [{"type": "create_collection", "collection": "d"}]}'
