@@ -27,7 +27,7 @@ from edulearn_migrate import (
     SettingsError,
     WrongStateError,
 )
-from harness import Client, Documents, as_json, names_in
+from harness import Client, Documents, as_json, delete, names_in, write_migration
 from oddities import hashes
 
 NAME = re.compile(r"edulearn_backup_\d{8}_\d{6}")
@@ -300,6 +300,16 @@ def test_an_unfinished_restore_is_told(db: Documents, migrator: Migrator) -> Non
     assert done.earlier == "undone"
     assert migrator.restore().earlier == "none"
     assert migrator.backup().documents == 31
+
+
+def test_no_migration_runs_over_an_unfinished_restore(db: Documents, cli: Cli) -> None:
+    write_migration(cli.directory, 1, [delete("c", {})])
+    db["c"].insert_one({"_id": 1})
+    db["migrations_restore"].insert_one({"_id": "restore", "phase": "swapping", "backup": "x"})
+    refused = cli("apply")
+    assert refused.code == 1
+    assert "run `restore` again" in refused.stdout
+    assert db["c"].count_documents({}) == 1
 
 
 def test_a_restore_that_begins_meanwhile_ends_the_backup(
