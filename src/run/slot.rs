@@ -10,7 +10,7 @@ pub const HEADER: i32 = -1;
 pub const KEPT: &str = "migrations_kept_";
 
 /// What one run of a script captured, or captures.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Capture(pub ObjectId);
 
 /// What one operation of a run captures.

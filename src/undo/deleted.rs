@@ -1,12 +1,12 @@
 //! Undoing deletes: documents that were kept whole return, unless somebody has made others in their place.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::edits::Edits;
-use super::{again, taken};
+use super::{again, by_id, taken};
 use crate::capture::documents::{insert, read_by_id, unwrapped};
 use crate::capture::pack::Packer;
 use crate::ops::announce::takes_transactions;
@@ -116,9 +116,7 @@ impl Kept<'_> {
         counts: &mut Undone,
     ) -> Result<(), ServerError> {
         let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
-        let standing = read_by_id(server, session.as_deref_mut(), self.collection, &ids, usize::MAX).await?;
-        let standing: HashMap<Id, RawDocumentBuf> =
-            standing.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect();
+        let standing = by_id(read_by_id(server, session.as_deref_mut(), self.collection, &ids, usize::MAX).await?);
         let edited = self.edits.read(server, session.as_deref_mut(), &ids).await?;
         let mut missing = Vec::new();
         let mut found = Vec::new();

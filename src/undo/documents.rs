@@ -7,7 +7,7 @@ use mongodb::ClientSession;
 
 use super::edits::{Edits, Paths, bars};
 use super::writes::{Write, Writes};
-use super::{again, bounds, taken};
+use super::{again, bounds, by_id, taken};
 use crate::capture::delta::{Change, difference, take_back};
 use crate::capture::documents::{insert, insert_whole, read_by_id, unwrapped};
 use crate::capture::pack::{self, Entry, Packer, What, entries};
@@ -205,10 +205,6 @@ impl Packs<'_> {
         self.edits.write(server, session, &found).await?;
         Ok(counts)
     }
-}
-
-fn by_id(documents: Vec<RawDocumentBuf>) -> HashMap<Id, RawDocumentBuf> {
-    documents.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect()
 }
 
 /// What is to be written of one document, by the three-way rule, and which of its fields somebody edited.

@@ -12,18 +12,21 @@ mod edits;
 pub mod schema;
 mod writes;
 
-use bson::{Document, doc, rawdoc};
+use std::collections::HashMap;
+
+use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
 use crate::capture::aside::discard_if_empty;
 use crate::capture::registry::Entry;
 use crate::catalog;
 use crate::ops::{Halt, Place, SchemaError};
 use crate::run::Run;
+use crate::run::id::Id;
 use crate::run::journal::Journal;
 use crate::run::patience::{Patience, patiently};
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome, Undone};
-use crate::run::slot::{Capture, Slot};
+use crate::run::slot::Slot;
 use crate::run::step::{Task, Undo};
 use crate::run::transaction::written;
 use crate::server::Server;
@@ -45,17 +48,15 @@ pub async fn carry_out(
     if let Some(own) = own {
         announce(run, journal, undo, own, place).await?;
     }
-    if undo.entry.get_bool("lost").unwrap_or(false) {
-        let counts = Undone { conflicts: 1, ..Undone::default() };
-        let note = "it was not captured: nothing names one document of a time-series collection";
-        return finish(run, journal, undo, place, counts, Some(note.to_owned())).await;
-    }
     let mut patience = Patience::new(&run.reporter, &run.stop);
-    if let Some(why) = patiently!(patience, replaced(&run.server, undone_before, undo))? {
+    if let Some(why) = patiently!(patience, barred(&run.server, undone_before, undo))? {
         let counts = Undone { conflicts: 1, ..Undone::default() };
         return finish(run, journal, undo, place, counts, Some(why)).await;
     }
-    let oldest = tasks.last().map_or(undo.slot, undo_slot).capture;
+    let oldest = match tasks.last() {
+        Some(Task::Undo(oldest)) => oldest.slot.capture,
+        _ => undo.slot.capture,
+    };
     match undo.done.as_str() {
         "update_documents" | "insert_documents" => documents::undo(run, journal, undo, own, oldest, place).await?,
         "delete_documents" => deleted::undo(run, journal, undo, own, oldest, place).await?,
@@ -74,9 +75,13 @@ pub async fn carry_out(
     finish(run, journal, undo, place, counts, note).await
 }
 
-/// Why what stands under the collection's name is another one: the migration dropped or renamed the one that it
-/// worked on, and that could not be taken back.
-async fn replaced(server: &Server, undone_before: &[Task], undo: &Undo) -> Result<Option<String>, ServerError> {
+/// Why it cannot be undone at all: it was not captured, or what stands under the collection's name is another one,
+/// because the migration dropped or renamed the one that it worked on and that could not be taken back.
+async fn barred(server: &Server, undone_before: &[Task], undo: &Undo) -> Result<Option<String>, ServerError> {
+    if undo.entry.get_bool("lost").unwrap_or(false) {
+        let why = "it was not captured: nothing names one document of a time-series collection";
+        return Ok(Some(why.to_owned()));
+    }
     for task in undone_before {
         let Task::Undo(other) = task else { continue };
         if other.collection != undo.collection {
@@ -94,13 +99,6 @@ async fn replaced(server: &Server, undone_before: &[Task], undo: &Undo) -> Resul
         }
     }
     Ok(None)
-}
-
-fn undo_slot(task: &Task) -> Slot {
-    match task {
-        Task::Undo(undo) => undo.slot,
-        Task::Operation(_) => Capture::default().slot(0),
-    }
 }
 
 /// Documents of a collection that were left as somebody had changed them.
@@ -222,6 +220,11 @@ impl From<SchemaError> for Halt {
     }
 }
 
+/// Documents by their `_id`s.
+fn by_id(documents: Vec<RawDocumentBuf>) -> HashMap<Id, RawDocumentBuf> {
+    documents.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect()
+}
+
 /// A unique value that somebody else has taken since: the next attempt goes without it.
 fn taken(error: &ServerError) -> bool {
     error.is(codes::DUPLICATE_KEY)
@@ -233,8 +236,7 @@ fn again(error: &ServerError) -> ServerError {
 }
 
 /// Where packs of one operation lie among a run's.
-fn bounds(slot: Slot) -> Option<(crate::run::id::Id, crate::run::id::Id)> {
-    use crate::run::id::Id;
+fn bounds(slot: Slot) -> Option<(Id, Id)> {
     let id = |place: i64| Id::of(&rawdoc! {"_id": {"o": slot.operation, "s": place}});
     Some((id(i64::MIN)?, id(i64::MAX)?))
 }

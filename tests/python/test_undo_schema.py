@@ -5,7 +5,6 @@ migrations on a standalone server.
 from __future__ import annotations
 
 import threading
-import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -698,7 +697,16 @@ def test_a_killed_purge_is_finished_by_the_next(
     migrator.apply()
     hosts = ",".join(f"{host}:{port}" for host, port in failing.client.nodes)
     uri = f"mongodb://{hosts}/?replicaSet=rs0"
-    # Its first drop waits.
+
+    def captures() -> list[str]:
+        return [
+            n
+            for n in failing.list_collection_names()
+            if n.startswith(("migrations_undo_", "migrations_kept_"))
+        ]
+
+    held = len(captures())
+    # Its second drop waits.
     with fail_point(
         failing.client,
         COMMAND_FAILS,
@@ -708,11 +716,8 @@ def test_a_killed_purge_is_finished_by_the_next(
         blockTimeMS=2000,
     ):
         process = cli.start("purge", env={"MONGO_URI": uri, "DB_NAME": failing.name})
-        until(
-            lambda: failing["migrations_undo"].find_one({"purging": True}) is not None,
-            "the purge has begun",
-        )
-        time.sleep(0.1)
+        until(lambda: len(captures()) < held, "the first collection is dropped")
+        assert failing["migrations_undo"].find_one({"purging": True}) is not None
         process.kill()
         finish(process)
     with pytest.raises(WrongStateError, match="purged"):
