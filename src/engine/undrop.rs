@@ -20,7 +20,7 @@ use crate::run::id::Id;
 use crate::run::slot::Slot;
 use crate::server::Server;
 use crate::server_error::ServerError;
-use crate::undo::schema::index_again;
+use crate::undo::indexes::index_again;
 
 /// Bytes of documents brought back at once.
 const BATCH: usize = 16 * 1024 * 1024;

@@ -9,6 +9,8 @@
 mod deleted;
 mod documents;
 mod edits;
+pub mod indexes;
+mod options;
 pub mod schema;
 mod writes;
 

@@ -133,7 +133,7 @@ pub async fn steps(server: &Server) -> Result<Vec<Step>> {
 /// # Errors
 /// [`Error::LeaseLost`] or the server's.
 pub async fn end(run: &mut Run) -> Result<()> {
-    super::swap::drop_collection(run, RESTORE_JOURNAL).await
+    super::commands::drop_collection(run, RESTORE_JOURNAL).await
 }
 
 /// Writes only while the lease is ours.

@@ -5,6 +5,7 @@
 //! or wholly of the new one.
 
 pub mod build;
+mod commands;
 pub mod journal;
 pub mod load;
 pub mod plan;

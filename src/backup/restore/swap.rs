@@ -1,12 +1,13 @@
 //! Taking a swap to its end, from the journal alone: by the run that began it, or by whichever comes next.
 
-use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, rawdoc};
+use bson::{Bson, RawDocument, RawDocumentBuf, doc, rawdoc};
 
 use super::super::catalog::{self, Entry, Type};
 use super::super::names::{BUCKETS, STORED_FUNCTIONS, TEMPORARY};
 use super::super::ranges;
 use super::super::snapshot::Reading;
 use super::build::{create, create_indexes};
+use super::commands::{drop_collection, prove, raw, rename, schema, stuck};
 use super::journal;
 use super::steps::Step;
 use crate::error::{Error, Result};
@@ -14,7 +15,6 @@ use crate::observe::{Kind, Level, Stop};
 use crate::raw::{self as bytes, Builder};
 use crate::run::Run;
 use crate::run::patience::{Patience, patiently};
-use crate::run::transaction::with_majority;
 use crate::server_error::{ServerError, codes};
 
 /// How much is copied at once.
@@ -237,38 +237,6 @@ async fn expire(run: &mut Run, target: &str, index: Option<&str>, seconds: &Bson
     }
 }
 
-async fn rename(run: &mut Run, from: &str, to: &str) -> Result<Result<Document, ServerError>> {
-    let database = run.server.database();
-    let command = doc! {
-        "renameCollection": format!("{database}.{from}"),
-        "to": format!("{database}.{to}"),
-        "dropTarget": true,
-    };
-    administer(run, command).await
-}
-
-/// Drops a collection, time-series collection or view; one that is not there is dropped already.
-///
-/// # Errors
-/// [`Error::LeaseLost`] or the server's.
-pub async fn drop_collection(run: &mut Run, name: &str) -> Result<()> {
-    if name == STORED_FUNCTIONS {
-        // The server drops no such collection and lets none be replaced (20), but moves it aside; whatever has a
-        // temporary name goes in the end.
-        let aside = format!("{TEMPORARY}aside");
-        return match rename(run, name, &aside).await? {
-            Ok(_) => Ok(()),
-            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
-            Err(e) => Err(stuck(name, e)),
-        };
-    }
-    match schema(run, raw(&with_majority(doc! {"drop": name}))?).await? {
-        Ok(_) => Ok(()),
-        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
-        Err(e) => Err(stuck(name, e)),
-    }
-}
-
 async fn named(run: &Run, name: &str) -> Result<Option<Entry>> {
     Ok(live(run, |it| it == name).await?.into_iter().next())
 }
@@ -277,62 +245,4 @@ async fn live(run: &Run, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
     let never = Stop::new();
     let mut patience = Patience::new(&run.reporter, &never);
     patiently!(patience, catalog::list_all(&run.server, &wanted)).map_err(Error::server("Reading the catalog"))
-}
-
-/// Proves the lease, right before something that no transaction can carry.
-async fn prove(run: &mut Run) -> Result<()> {
-    let proof = run.lease.proof();
-    match run.write_together(proof, Vec::new()).await.map_err(Error::server("Proving the lock"))? {
-        true => Ok(()),
-        false => Err(run.lease_lost()),
-    }
-}
-
-/// Sends a schema command under a proven lease, again and again while the server cannot be used: every step can be
-/// taken twice.
-async fn schema(run: &mut Run, command: RawDocumentBuf) -> Result<Result<Document, ServerError>> {
-    let never = Stop::new();
-    let reporter = run.reporter.clone();
-    let mut patience = Patience::new(&reporter, &never);
-    loop {
-        prove(run).await?;
-        match run.server.run_raw(command.clone(), None).await {
-            Ok(reply) => return Ok(Ok(reply)),
-            Err(e) => match patience.wait(e).await? {
-                Ok(()) => {}
-                Err(e) => return Ok(Err(e)),
-            },
-        }
-    }
-}
-
-/// The same for a command of the `admin` database.
-async fn administer(run: &mut Run, command: Document) -> Result<Result<Document, ServerError>> {
-    let never = Stop::new();
-    let reporter = run.reporter.clone();
-    let mut patience = Patience::new(&reporter, &never);
-    loop {
-        prove(run).await?;
-        match run.server.run_admin(with_majority(command.clone())).await {
-            Ok(reply) => return Ok(Ok(reply)),
-            Err(e) => match patience.wait(e).await? {
-                Ok(()) => {}
-                Err(e) => return Ok(Err(e)),
-            },
-        }
-    }
-}
-
-fn raw(command: &Document) -> Result<RawDocumentBuf> {
-    RawDocumentBuf::try_from(command).map_err(|e| Error::Backup(format!("A command could not be put together: {e}.")))
-}
-
-fn stuck(target: &str, error: ServerError) -> Error {
-    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) {
-        return Error::server(format!("Putting {target:?} in its place"))(error);
-    }
-    Error::Backup(format!(
-        "{target:?} could not be put in its place: {error}. The swap is not complete; mend the cause and run `restore` again: it takes \
-         the swap to its end first."
-    ))
 }

@@ -1,0 +1,106 @@
+//! What a swap sends: schema commands, each under a lease proven right before it, and safe to be sent twice.
+
+use bson::{Document, RawDocumentBuf, doc};
+
+use super::super::names::{STORED_FUNCTIONS, TEMPORARY};
+use crate::error::{Error, Result};
+use crate::observe::Stop;
+use crate::run::Run;
+use crate::run::patience::Patience;
+use crate::run::transaction::with_majority;
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// Proves the lease, right before something that no transaction can carry.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or the server's.
+pub async fn prove(run: &mut Run) -> Result<()> {
+    let proof = run.lease.proof();
+    match run.write_together(proof, Vec::new()).await.map_err(Error::server("Proving the lock"))? {
+        true => Ok(()),
+        false => Err(run.lease_lost()),
+    }
+}
+
+/// Sends a schema command under a proven lease, again and again while the server cannot be used: every step can be
+/// taken twice. The server's errors are the inner ones.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or [`Error::Interrupted`].
+pub async fn schema(run: &mut Run, command: RawDocumentBuf) -> Result<Result<Document, ServerError>> {
+    let server = run.server.clone();
+    send(run, &server, command).await
+}
+
+async fn send(run: &mut Run, server: &Server, command: RawDocumentBuf) -> Result<Result<Document, ServerError>> {
+    let never = Stop::new();
+    let reporter = run.reporter.clone();
+    let mut patience = Patience::new(&reporter, &never);
+    loop {
+        prove(run).await?;
+        match server.run_raw(command.clone(), None).await {
+            Ok(reply) => return Ok(Ok(reply)),
+            Err(e) => match patience.wait(e).await? {
+                Ok(()) => {}
+                Err(e) => return Ok(Err(e)),
+            },
+        }
+    }
+}
+
+/// Renames a collection over whatever has the name. The server's errors are the inner ones.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or [`Error::Interrupted`].
+pub async fn rename(run: &mut Run, from: &str, to: &str) -> Result<Result<Document, ServerError>> {
+    let database = run.server.database();
+    let command = doc! {
+        "renameCollection": format!("{database}.{from}"),
+        "to": format!("{database}.{to}"),
+        "dropTarget": true,
+    };
+    let admin = run.server.with_database("admin");
+    send(run, &admin, raw(&with_majority(command))?).await
+}
+
+/// Drops a collection, time-series collection or view; one that is not there is dropped already.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or the server's.
+pub async fn drop_collection(run: &mut Run, name: &str) -> Result<()> {
+    if name == STORED_FUNCTIONS {
+        // The server drops no such collection and lets none be replaced (20), but moves it aside; whatever has a
+        // temporary name goes in the end.
+        let aside = format!("{TEMPORARY}aside");
+        return match rename(run, name, &aside).await? {
+            Ok(_) => Ok(()),
+            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
+            Err(e) => Err(stuck(name, e)),
+        };
+    }
+    match schema(run, raw(&with_majority(doc! {"drop": name}))?).await? {
+        Ok(_) => Ok(()),
+        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
+        Err(e) => Err(stuck(name, e)),
+    }
+}
+
+/// A command as bytes.
+///
+/// # Errors
+/// [`Error::Backup`] where it cannot be one.
+pub fn raw(command: &Document) -> Result<RawDocumentBuf> {
+    RawDocumentBuf::try_from(command).map_err(|e| Error::Backup(format!("A command could not be put together: {e}.")))
+}
+
+/// An error that leaves the swap incomplete, in words.
+pub fn stuck(target: &str, error: ServerError) -> Error {
+    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) {
+        return Error::server(format!("Putting {target:?} in its place"))(error);
+    }
+    Error::Backup(format!(
+        "{target:?} could not be put in its place: {error}. The swap is not complete; mend the cause and run `restore` again: it takes \
+         the swap to its end first."
+    ))
+}

@@ -1,0 +1,99 @@
+//! Taking back an index that was made or dropped.
+
+use bson::{Bson, Document, doc};
+
+use super::schema::{Way, operation};
+use super::{plain, same_standing, standing};
+use crate::catalog;
+use crate::run::report::Undone;
+use crate::run::step::Undo;
+use crate::run::transaction::written;
+use crate::script::operation::{Action, CreateIndex, IndexRef};
+use crate::server::Server;
+use crate::server_error::ServerError;
+
+/// How an index that was made is taken back.
+pub(super) async fn index_made(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+    let made = undo.entry.get_bool("made").unwrap_or(false);
+    if made && unused(server, undo).await? {
+        return Ok(Way::Remove { made: with_index(undo) });
+    }
+    let name = undo.entry.get_str("index").unwrap_or_default();
+    if undo.entry.get_document("before").is_ok() {
+        return Ok(Way::nothing("the index stood before the migration"));
+    }
+    let Some(now) = index(server, &undo.collection, name).await? else { return Ok(Way::nothing("the index is gone")) };
+    Ok(match undo.entry.get_document("after") {
+        Ok(after) if *after != now => Way::conflict(format!("the index {name:?} was changed since and stays")),
+        _ => {
+            let remark = if made { Some(used(server, undo).await?) } else { None };
+            Way::Operation(operation(undo, Action::DropIndex(IndexRef::Name(name.to_owned()))), remark)
+        }
+    })
+}
+
+/// What stays in a collection that the index was the first thing of.
+async fn used(server: &Server, undo: &Undo) -> Result<(Undone, String), ServerError> {
+    let reply = server.run(doc! {"count": &undo.collection, "query": {}}, None).await?;
+    let made_since = written(&reply);
+    let note = format!("{:?} stays: it holds {made_since} documents made since", undo.collection);
+    Ok((Undone { made_since, ..Undone::default() }, note))
+}
+
+/// Whether a collection that the index was the first thing of holds nothing else.
+async fn unused(server: &Server, undo: &Undo) -> Result<bool, ServerError> {
+    let Some(now) = standing(server, &undo.collection).await? else { return Ok(true) };
+    let found = server.find_all(doc! {"find": &undo.collection, "filter": {}, "limit": 1}).await?;
+    Ok(found.is_empty() && same_standing(&now, &with_index(undo)))
+}
+
+/// A collection that an index was the first thing of.
+fn with_index(undo: &Undo) -> Document {
+    let mut made = plain();
+    if let (Ok(after), Ok(indexes)) = (undo.entry.get_document("after"), made.get_array_mut("indexes")) {
+        indexes.push(Bson::Document(after.clone()));
+    }
+    made
+}
+
+/// How an index that was dropped comes back.
+pub(super) async fn index_dropped(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+    let before = undo.entry.get_array("before").ok().and_then(|all| match all.as_slice() {
+        [Bson::Document(index)] => Some(index),
+        _ => None,
+    });
+    let Some(before) = before else { return Ok(Way::nothing("there was no such index")) };
+    let name = before.get_str("name").unwrap_or_default();
+    let Some(collection) = catalog::collection(server, &undo.collection).await? else {
+        return Ok(Way::nothing("the collection is gone"));
+    };
+    Ok(match index(server, &undo.collection, name).await? {
+        Some(now) if now == *before => Way::nothing("the index stands"),
+        Some(_) => Way::conflict(format!("another index {name:?} was made since and stays")),
+        None => Way::by(undo, Action::CreateIndex(index_again(before, &collection))),
+    })
+}
+
+/// The index as `createIndexes` takes it.
+pub fn index_again(listed: &Document, collection: &catalog::Collection) -> CreateIndex {
+    let mut options = listed.clone();
+    for name in ["key", "name", "ns", "background"] {
+        options.remove(name);
+    }
+    // Without a collation an index would get the collection's.
+    if collection.options.contains_key("collation") && !options.contains_key("collation") {
+        options.insert("collation", doc! {"locale": "simple"});
+    }
+    CreateIndex {
+        keys: listed.get_document("key").cloned().unwrap_or_default(),
+        name: listed.get_str("name").unwrap_or_default().to_owned(),
+        options,
+        commit_quorum: None,
+        comment: None,
+    }
+}
+
+async fn index(server: &Server, collection: &str, name: &str) -> Result<Option<Document>, ServerError> {
+    let listed = catalog::indexes(server, collection).await?;
+    Ok(listed.into_iter().find(|index| index.get_str("name").is_ok_and(|own| own == name)))
+}
