@@ -133,7 +133,8 @@ impl File {
         let whole = Migration::from_file_text(self.id.as_deref().unwrap_or_default(), path, text);
         self.whole = whole.is_ok();
         for (code, path, message) in &wrong {
-            findings.add(self, *code, in_script(path), format!("{message}."));
+            let end = if message.ends_with('?') { "" } else { "." };
+            findings.add(self, *code, in_script(path), format!("{message}{end}"));
         }
         // What the fields of the file itself are refused for, and what only the whole shows.
         if let Err(error) = whole

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use crate::migration::MAX_OPERATIONS;
+
 /// Elements of arrays below this level are not noted: they are documents, and there may be millions.
 const ARRAYS_TO: usize = 3;
 /// Fields below this level are not noted.
@@ -44,14 +46,17 @@ impl Positions {
         let mut path = String::new();
         // Whether what comes next in an object is a key.
         let mut key_next = false;
-        let (mut line, mut line_start, mut at) = (1, 0, 0);
+        let (mut line, mut column, mut at) = (1, 0, 0);
         while at < bytes.len() {
             let byte = bytes[at];
             let start = at;
+            // Counted along the way: a file may be one line of megabytes.
+            column += characters(&bytes[at..=at]);
+            let here = Position { line, column };
             match byte {
                 b'\n' => {
                     line += 1;
-                    line_start = at + 1;
+                    column = 0;
                 }
                 b' ' | b'\t' | b'\r' | b':' => {}
                 b',' => key_next = open.last().is_some_and(|inner| inner.object),
@@ -63,11 +68,11 @@ impl Positions {
                 }
                 _ => {
                     let note = |path: &str, found: &mut HashMap<String, Position>| {
-                        let column = text[line_start..start].chars().count() + 1;
-                        found.entry(path.to_owned()).or_insert(Position { line, column });
+                        found.entry(path.to_owned()).or_insert(here);
                     };
                     if byte == b'"' {
                         at = end_of_string(bytes, at);
+                        column += characters(&bytes[start + 1..=at]);
                     }
                     if key_next && byte == b'"' {
                         key_next = false;
@@ -84,6 +89,7 @@ impl Positions {
                         let depth = open.len();
                         if let Some(inner) = open.last_mut().filter(|inner| !inner.object)
                             && depth <= ARRAYS_TO
+                            && inner.element < MAX_OPERATIONS
                             && starts_value(bytes, start)
                         {
                             path.truncate(inner.outer);
@@ -117,6 +123,11 @@ impl Positions {
             }
         }
     }
+}
+
+/// How many characters begin in these bytes of UTF-8.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0b1100_0000 != 0b1000_0000).count()
 }
 
 /// Whether a value begins at `at`, rather than going on there, as the digits of a number do.
@@ -153,7 +164,7 @@ mod tests {
         assert_eq!(at("/up/operations/0/type"), Some((3, 6)));
         assert_eq!(at("/up/operations/1"), Some((4, 5)));
         assert_eq!(at("/up/operations/2"), Some((4, 8)));
-        assert_eq!(at("/up/operations/3/type/k"), Some((5, 16)));
+        assert_eq!(at("/up/operations/3/type/k"), Some((5, 20)));
         assert_eq!(at("/up/operations/3/nowhere"), Some((5, 5)));
         assert_eq!(at("/down"), Some((7, 3)));
         assert_eq!(at("/missing"), Some((1, 1)));

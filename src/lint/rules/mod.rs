@@ -6,7 +6,7 @@ pub mod hygiene;
 pub mod order;
 pub mod wider;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::file::File;
 use crate::run::report::Direction;
@@ -15,43 +15,28 @@ use crate::script::operation::Action;
 
 /// The names that stand for the same collection in a migration that renames it.
 pub struct Aliases<'a> {
-    pairs: Vec<(&'a str, &'a str)>,
+    /// Names with one number may be one collection.
+    groups: HashMap<&'a str, usize>,
 }
 
 impl<'a> Aliases<'a> {
     /// Those that the file's up script makes.
     pub fn of(file: &'a File) -> Self {
-        let pairs = file.operations(Direction::Up).filter_map(|(_, operation)| match &operation.action {
-            Action::RenameCollection { to } => Some((operation.collection.as_str(), to.as_str())),
-            _ => None,
-        });
-        Self { pairs: pairs.collect() }
+        let mut groups = HashMap::new();
+        for (at, operation) in file.operations(Direction::Up) {
+            let Action::RenameCollection { to } = &operation.action else { continue };
+            let (from, to) = (operation.collection.as_str(), to.as_str());
+            let kept = *groups.entry(from).or_insert(at);
+            if let Some(joined) = groups.insert(to, kept).filter(|other| *other != kept) {
+                groups.values_mut().filter(|group| **group == joined).for_each(|group| *group = kept);
+            }
+        }
+        Self { groups }
     }
 
     /// Whether both names may be one collection.
     pub fn same(&self, a: &str, b: &str) -> bool {
-        if a == b {
-            return true;
-        }
-        let (mut reached, mut next) = (HashSet::from([a]), vec![a]);
-        while let Some(name) = next.pop() {
-            for (from, to) in &self.pairs {
-                let other = if *from == name {
-                    *to
-                } else if *to == name {
-                    *from
-                } else {
-                    continue;
-                };
-                if other == b {
-                    return true;
-                }
-                if reached.insert(other) {
-                    next.push(other);
-                }
-            }
-        }
-        false
+        a == b || (!self.groups.is_empty() && self.groups.get(a).is_some_and(|group| self.groups.get(b) == Some(group)))
     }
 
     /// Whether the up script has an operation on that collection for which `holds`.

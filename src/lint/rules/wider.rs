@@ -29,7 +29,6 @@ pub fn check(file: &File, findings: &mut Findings) {
         match &operation.action {
             _ if made_here => {}
             Action::DropCollection => {
-                // An insert makes the collection where there is none, and drops nothing that was there before.
                 findings.add(
                     file,
                     DOWN_WIDER,
