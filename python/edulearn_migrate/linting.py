@@ -73,7 +73,7 @@ def lint(
     if paths is None:
         if not Path(migrations_dir).is_dir():
             raise _native.SettingsError(
-                f"The migrations directory {str(migrations_dir)} does not exist."
+                f"The migrations directory {migrations_dir!s} does not exist."
             )
         paths = [migrations_dir]
     elif isinstance(paths, str):

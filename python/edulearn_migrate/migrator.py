@@ -105,7 +105,9 @@ class BaseMigrator:
         a path where nothing is.
         """
         if paths is None and self.migrations_dir is None:
-            raise _native.SettingsError("There is nothing to look at: pass paths, or migrations_dir=.")
+            raise _native.SettingsError(
+                "There is nothing to look at: pass paths, or migrations_dir=."
+            )
         return lint(paths, migrations_dir=self.migrations_dir or "")
 
 

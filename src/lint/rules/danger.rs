@@ -1,5 +1,7 @@
 //! What a single operation may do to data or server.
 
+use std::collections::HashSet;
+
 use bson::{Bson, Document};
 
 use crate::lint::codes::{CAPTURE_OFF, NO_FILTER, SERVER_CODE, UNCHECKED_UNIQUE};
@@ -22,11 +24,12 @@ pub fn check(file: &File, findings: &mut Findings) {
     }
     // A down script that changes everything because its up script did is no second finding; one that does without
     // is wider.
+    let mut made_here = HashSet::new();
     for (at, operation) in file.operations(Direction::Up) {
-        let made_here = file.operations(Direction::Up).take_while(|(other, _)| *other < at).any(|(_, it)| {
-            it.collection == operation.collection && matches!(it.action, Action::CreateCollection { .. })
-        });
-        if !made_here {
+        if matches!(operation.action, Action::CreateCollection { .. }) {
+            made_here.insert(operation.collection.as_str());
+        }
+        if !made_here.contains(operation.collection.as_str()) {
             no_filter(file, at, operation, findings);
             unchecked_unique(file, at, operation, findings);
         }

@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document};
 
-use super::{Aliases, all};
+use super::Scripts;
 use crate::lint::codes::{INCOMPLETE_DOWN, LOSSY_DOWN, MISSING_DOWN};
 use crate::lint::file::File;
 use crate::lint::filters::{overlap, touched};
@@ -22,8 +22,7 @@ pub fn check(file: &File, findings: &mut Findings) {
         findings.add(file, MISSING_DOWN, Place::Field(place), "there is no down script: `rollback` cannot run one.");
         return;
     }
-    let (up, down) = (all(file, Direction::Up), all(file, Direction::Down));
-    let undo = Undo { aliases: Aliases::of(file), up, down };
+    let undo = Undo(Scripts::of(file));
     for (at, operation) in file.operations(Direction::Up) {
         let place = Place::Operation(Direction::Up, at, "");
         if let Some(missing) = undo.missing(at, operation) {
@@ -39,26 +38,28 @@ pub fn check(file: &File, findings: &mut Findings) {
     }
 }
 
-struct Undo<'a> {
-    aliases: Aliases<'a>,
-    up: Vec<&'a Operation>,
-    down: Vec<&'a Operation>,
-}
+struct Undo<'a>(Scripts<'a>);
 
 impl Undo<'_> {
     fn down_has(&self, operation: &Operation, holds: impl Fn(&Action) -> bool) -> bool {
-        self.aliases.any(&self.down, &operation.collection, holds)
+        self.0.down_has(&operation.collection, holds)
     }
 
     /// Whether the up script itself made the collection before the operation `at`.
     fn made_here(&self, at: usize, operation: &Operation) -> bool {
-        self.aliases.any(&self.up[..at], &operation.collection, |it| matches!(it, Action::CreateCollection { .. }))
+        self.before(at, operation, |it| matches!(it, Action::CreateCollection { .. }))
+    }
+
+    fn before(&self, at: usize, operation: &Operation, holds: impl Fn(&Action) -> bool) -> bool {
+        let mut ups = self.0.on(Direction::Up, &operation.collection).take_while(|step| step.at < at);
+        ups.any(|step| holds(step.action))
     }
 
     /// What the down script lacks to undo the operation, as the end of a sentence.
     fn missing(&self, at: usize, operation: &Operation) -> Option<String> {
         let collection = &operation.collection;
-        let dropped_later = self.aliases.any(&self.up[at + 1..], collection, |it| matches!(it, Action::DropCollection));
+        let mut ups = self.0.on(Direction::Up, collection);
+        let dropped_later = ups.any(|step| step.at > at && is_drop(step.action));
         // What was done to a collection goes with it.
         let gone = self.down_has(operation, |it| matches!(it, Action::DropCollection));
         let renamed_aside = |action: &Action| matches!(action, Action::RenameCollection { .. });
@@ -89,11 +90,7 @@ impl Undo<'_> {
             ),
             Action::DropIndex(index) => (
                 self.down_has(operation, |it| matches!(it, Action::CreateIndex(it) if names(index, it)))
-                    || self.aliases.any(
-                        &self.up[..at],
-                        collection,
-                        |it| matches!(it, Action::CreateIndex(it) if names(index, it)),
-                    ),
+                    || self.before(at, operation, |it| matches!(it, Action::CreateIndex(it) if names(index, it))),
                 format!("does not create the index {} on {collection}, which the up script drops", shown(index)),
             ),
             Action::InsertDocuments(_) => (
@@ -114,8 +111,7 @@ impl Undo<'_> {
             Action::UpdateDocuments(update) => {
                 // Documents that the migration inserted go as a whole.
                 let whole = self.down_has(operation, |it| matches!(it, Action::DeleteDocuments(_)))
-                    && (update.upsert
-                        || self.aliases.any(&self.up, collection, |it| matches!(it, Action::InsertDocuments(_))));
+                    && (update.upsert || self.0.up_has(collection, |it| matches!(it, Action::InsertDocuments(_))));
                 let left = if whole { Vec::new() } else { self.not_updated_back(operation, &update.update) };
                 (left.is_empty(), format!("changes nothing back in {} of {collection}", left.join(", ")))
             }
@@ -126,21 +122,17 @@ impl Undo<'_> {
     /// The fields that the update changes and no update of the down script does.
     fn not_updated_back(&self, operation: &Operation, update: &Bson) -> Vec<String> {
         let mut back = Vec::new();
-        for it in self.down.iter().filter(|it| self.aliases.same(&it.collection, &operation.collection)) {
-            match &it.action {
-                Action::UpdateDocuments(down) => match touched(&down.update) {
-                    Some(fields) => back.extend(fields),
-                    // It may change anything.
-                    None => return Vec::new(),
-                },
-                Action::InsertDocuments(_) | Action::DeleteDocuments(_) => {}
+        for step in self.0.on(Direction::Down, &operation.collection) {
+            match (&step.touched, step.action) {
+                (Some(fields), _) => back.extend(fields),
+                // It may change anything.
+                (None, Action::UpdateDocuments(_)) => return Vec::new(),
                 _ => {}
             }
         }
         match touched(update) {
-            Some(fields) => {
-                let mut left: Vec<String> =
-                    fields.into_iter().filter(|field| !back.iter().any(|other| overlap(field, other))).collect();
+            Some(mut left) => {
+                left.retain(|field| !back.iter().any(|other| overlap(field, other)));
                 left.sort();
                 left.dedup();
                 left
@@ -152,10 +144,9 @@ impl Undo<'_> {
 
     fn not_modified_back(&self, operation: &Operation, options: &Document) -> Vec<String> {
         let back: Vec<&String> = self
-            .down
-            .iter()
-            .filter(|it| self.aliases.same(&it.collection, &operation.collection))
-            .filter_map(|it| match &it.action {
+            .0
+            .on(Direction::Down, &operation.collection)
+            .filter_map(|step| match step.action {
                 Action::ModifyCollection { options } => Some(options.keys()),
                 _ => None,
             })

@@ -9,43 +9,76 @@ pub mod wider;
 use std::collections::HashMap;
 
 use super::file::File;
+use super::filters::touched;
 use crate::run::report::Direction;
-use crate::script::Operation;
 use crate::script::operation::Action;
 
-/// The names that stand for the same collection in a migration that renames it.
-pub struct Aliases<'a> {
-    /// Names with one number may be one collection.
-    groups: HashMap<&'a str, usize>,
+/// The operations of both scripts of one file, by collection.
+///
+/// Names that the up script's renames lead from one to another are taken for the same collection.
+pub struct Scripts<'a> {
+    /// A name that stands for all of a renamed collection's.
+    names: HashMap<&'a str, &'a str>,
+    up: HashMap<&'a str, Vec<Step<'a>>>,
+    down: HashMap<&'a str, Vec<Step<'a>>>,
 }
 
-impl<'a> Aliases<'a> {
-    /// Those that the file's up script makes.
+/// One operation of a script.
+pub struct Step<'a> {
+    /// Its index.
+    pub at: usize,
+    /// What it does.
+    pub action: &'a Action,
+    /// The fields that it changes, if it is an update whose text tells.
+    pub touched: Option<Vec<String>>,
+}
+
+impl<'a> Scripts<'a> {
+    /// Those of the file.
     pub fn of(file: &'a File) -> Self {
-        let mut groups = HashMap::new();
-        for (at, operation) in file.operations(Direction::Up) {
+        let mut names: HashMap<&str, &str> = HashMap::new();
+        for (_, operation) in file.operations(Direction::Up) {
             let Action::RenameCollection { to } = &operation.action else { continue };
             let (from, to) = (operation.collection.as_str(), to.as_str());
-            let kept = *groups.entry(from).or_insert(at);
-            if let Some(joined) = groups.insert(to, kept).filter(|other| *other != kept) {
-                groups.values_mut().filter(|group| **group == joined).for_each(|group| *group = kept);
+            let kept = *names.entry(from).or_insert(from);
+            if let Some(joined) = names.insert(to, kept).filter(|other| *other != kept) {
+                names.values_mut().filter(|name| **name == joined).for_each(|name| *name = kept);
             }
         }
-        Self { groups }
+        let by_collection = |direction| {
+            let mut found: HashMap<&str, Vec<Step>> = HashMap::new();
+            for (at, operation) in file.operations(direction) {
+                let collection = operation.collection.as_str();
+                let name = names.get(collection).copied().unwrap_or(collection);
+                let touched = match &operation.action {
+                    Action::UpdateDocuments(update) => touched(&update.update),
+                    _ => None,
+                };
+                found.entry(name).or_default().push(Step { at, action: &operation.action, touched });
+            }
+            found
+        };
+        let (up, down) = (by_collection(Direction::Up), by_collection(Direction::Down));
+        Self { names, up, down }
     }
 
-    /// Whether both names may be one collection.
-    pub fn same(&self, a: &str, b: &str) -> bool {
-        a == b || (!self.groups.is_empty() && self.groups.get(a).is_some_and(|group| self.groups.get(b) == Some(group)))
+    /// What a script does to the collection, in order.
+    pub fn on(&self, direction: Direction, collection: &str) -> impl Iterator<Item = &Step<'a>> {
+        let script = match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        };
+        let name = self.names.get(collection).copied().unwrap_or(collection);
+        script.get(name).into_iter().flatten()
     }
 
-    /// Whether the up script has an operation on that collection for which `holds`.
-    pub fn any(&self, operations: &[&Operation], collection: &str, holds: impl Fn(&Action) -> bool) -> bool {
-        operations.iter().any(|it| self.same(&it.collection, collection) && holds(&it.action))
+    /// Whether the up script does something to the collection for which `holds`.
+    pub fn up_has(&self, collection: &str, holds: impl Fn(&Action) -> bool) -> bool {
+        self.on(Direction::Up, collection).any(|step| holds(step.action))
     }
-}
 
-/// The operations of one direction that can be read.
-pub fn all(file: &File, direction: Direction) -> Vec<&Operation> {
-    file.operations(direction).map(|(_, operation)| operation).collect()
+    /// Whether the down script does.
+    pub fn down_has(&self, collection: &str, holds: impl Fn(&Action) -> bool) -> bool {
+        self.on(Direction::Down, collection).any(|step| holds(step.action))
+    }
 }

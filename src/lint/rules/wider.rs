@@ -6,7 +6,7 @@
 
 use bson::{Bson, Document};
 
-use super::{Aliases, all};
+use super::Scripts;
 use crate::lint::codes::{DELETE_BY_FILTER, DOWN_WIDER};
 use crate::lint::file::File;
 use crate::lint::filters::{clauses, constants, implies, one_value, overlap, touched};
@@ -21,11 +21,11 @@ pub fn check(file: &File, findings: &mut Findings) {
     if !file.whole || file.up.is_empty() {
         return;
     }
-    let reach = Reach { aliases: Aliases::of(file), up: all(file, Direction::Up) };
+    let reach = Reach(Scripts::of(file));
     for (at, operation) in file.operations(Direction::Down) {
         let collection = &operation.collection;
         let place = |field| Place::Operation(Direction::Down, at, field);
-        let made_here = reach.up_has(operation, |it| matches!(it, Action::CreateCollection { .. }));
+        let made_here = reach.0.up_has(collection, |it| matches!(it, Action::CreateCollection { .. }));
         match &operation.action {
             _ if made_here => {}
             Action::DropCollection => {
@@ -37,7 +37,7 @@ pub fn check(file: &File, findings: &mut Findings) {
                 );
             }
             Action::DropIndex(index)
-                if !reach.up_has(operation, |it| matches!(it, Action::CreateIndex(it) if names(index, it))) =>
+                if !reach.0.up_has(collection, |it| matches!(it, Action::CreateIndex(it) if names(index, it))) =>
             {
                 let message = format!("it drops an index of {collection} that the up script does not create.");
                 findings.add(file, DOWN_WIDER, place("/index"), message);
@@ -65,10 +65,7 @@ pub fn check(file: &File, findings: &mut Findings) {
     }
 }
 
-struct Reach<'a> {
-    aliases: Aliases<'a>,
-    up: Vec<&'a Operation>,
-}
+struct Reach<'a>(Scripts<'a>);
 
 enum Deletes {
     Inserted,
@@ -77,12 +74,8 @@ enum Deletes {
 }
 
 impl Reach<'_> {
-    fn up_has(&self, operation: &Operation, holds: impl Fn(&Action) -> bool) -> bool {
-        self.aliases.any(&self.up, &operation.collection, holds)
-    }
-
     fn on(&self, collection: &str) -> impl Iterator<Item = &Action> {
-        self.up.iter().filter(move |it| self.aliases.same(&it.collection, collection)).map(|it| &it.action)
+        self.0.on(Direction::Up, collection).map(|step| step.action)
     }
 
     /// What is wider about an update of the down script.
@@ -90,12 +83,12 @@ impl Reach<'_> {
         let collection = &operation.collection;
         let fields = touched(&down.update);
         let mut ups = Vec::new();
-        for action in self.on(collection) {
-            match action {
+        for step in self.0.on(Direction::Up, collection) {
+            match step.action {
                 // What was inserted, deleted or dropped is not compared field by field.
                 Action::InsertDocuments(_) | Action::DeleteDocuments(_) | Action::DropCollection => return None,
                 Action::UpdateDocuments(up) => {
-                    let meets = match (touched(&up.update), &fields) {
+                    let meets = match (&step.touched, &fields) {
                         (Some(up), Some(down)) => up.iter().any(|a| down.iter().any(|b| overlap(a, b))),
                         _ => true,
                     };
