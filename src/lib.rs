@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod engine;
 pub mod error;
 pub mod holder;
+pub mod lint;
 pub mod migration;
 pub mod observe;
 pub mod ops;

@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::script::allow::allowances;
+use crate::script::fields::unknown;
 use crate::script::{Script, reader};
 
 /// Longest scripts, up and down together, in bytes. The ledger keeps both in one document, which the
 /// server limits to 16 MiB; the rest is room for the record of progress.
 const MAX_SCRIPTS: usize = 12 * 1024 * 1024;
+/// What a migration file may hold.
+pub const FIELDS: &[&str] = &["name", "description", "up", "down", "allow"];
 /// Most operations of one script: the record of progress has an entry of some 300 bytes for each.
-const MAX_OPERATIONS: usize = 10_000;
+pub const MAX_OPERATIONS: usize = 10_000;
 
 /// A script as text, for the ledger, and as operations, to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,8 +88,11 @@ impl Migration {
             None | Some(Value::Null) => None,
             Some(value) => Some(Source::from_value(value).map_err(|what| invalid(format!("down: {what}")))?),
         };
+        if let Some(allow) = take("allow") {
+            allowances(&allow).map_err(invalid)?;
+        }
         if let Some(key) = fields.keys().next() {
-            return Err(invalid(format!("unknown field {key:?}; there are name, description, up, down")));
+            return Err(invalid(unknown("field", key, FIELDS)));
         }
         let size = up.text.len() + down.as_ref().map_or(0, |down| down.text.len());
         if size > MAX_SCRIPTS {
@@ -230,6 +237,20 @@ mod tests {
         let (one, two, other) = (one.expect("reads"), two.expect("reads"), other.expect("reads"));
         assert_eq!(one.checksum(), two.checksum());
         assert_ne!(one.checksum(), other.checksum());
+    }
+
+    #[test]
+    fn reasons_for_lint_are_no_part_of_the_script() {
+        let operation = r#"{"type": "drop_collection", "collection": "c"}"#;
+        let allowing = r#"{"type": "drop_collection", "collection": "c", "allow": {"EM202": "a cache"}}"#;
+        let (plain, allowed) = (parse(&with_operation(operation)), parse(&with_operation(allowing)));
+        assert_eq!(plain.expect("reads").checksum(), allowed.expect("reads").checksum());
+        for bad in [r#""yes""#, r#"{"EM202": ""}"#, r#"{"EM202": true}"#] {
+            let message = refusal(&with_operation(&allowing.replace(r#"{"EM202": "a cache"}"#, bad)));
+            assert!(message.contains("operation 1 (drop_collection): \"allow\" must"), "{message}");
+            let message = refusal(&format!(r#"{{"name": "x", "up": {{"operations": []}}, "allow": {bad}}}"#));
+            assert!(message.contains("\"allow\" must"), "{message}");
+        }
     }
 
     #[test]

@@ -67,20 +67,29 @@ pub fn read_directory(directory: &Path) -> Result<Directory> {
         }
     }
     for (number, path) in numbered {
-        let bytes = fs::read(&path).map_err(|e| Error::invalid(Some(&path), format!("cannot be read: {e}.")))?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            Error::invalid(
-                Some(&path),
-                format!("is not UTF-8 (byte {}); save it as UTF-8.", e.utf8_error().valid_up_to()),
-            )
-        })?;
+        let text = read_text(&path)?;
         found.migrations.push(Migration::from_file_text(&format!("migration_{number}"), &path, &text)?);
     }
     Ok(found)
 }
 
-/// The entries of a directory by name.
-fn list(directory: &Path) -> Result<Vec<PathBuf>> {
+/// A migration file's text.
+///
+/// # Errors
+/// [`Error::Invalid`] where it cannot be read or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|e| Error::invalid(Some(path), format!("cannot be read: {e}.")))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::invalid(Some(path), format!("is not UTF-8 (byte {at}); save it as UTF-8."))
+    })
+}
+
+/// The entries of a directory by name; one that is absent is empty.
+///
+/// # Errors
+/// [`Error::Invalid`] where it cannot be read.
+pub fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     let unreadable =
         |e: io::Error| Error::invalid(Some(directory), format!("the migrations directory cannot be read: {e}."));
     let entries = match fs::read_dir(directory) {
@@ -94,7 +103,10 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The file's number, or why it is no migration; `None` for what nobody would take for one.
-fn classify(path: &Path, file_name: &str) -> Result<String, Option<String>> {
+///
+/// # Errors
+/// The reason.
+pub fn classify(path: &Path, file_name: &str) -> Result<String, Option<String>> {
     if file_name.starts_with('.') || path.is_dir() {
         return Err(None);
     }

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from edulearn_migrate.aio import AsyncMigrator
     from edulearn_migrate.assessment import AssessmentModelMigration
     from edulearn_migrate.events import Event
+    from edulearn_migrate.linting import Finding, LintReport, lint
     from edulearn_migrate.manager import MigrationManager
     from edulearn_migrate.migrator import Migrator
     from edulearn_migrate.reports import (
@@ -93,10 +94,12 @@ __all__ = [
     "DiskFullError",
     "DroppedEntry",
     "Event",
+    "Finding",
     "IgnoredFile",
     "InterruptedRunError",
     "InvalidMigrationError",
     "LeaseLostError",
+    "LintReport",
     "LockHeldError",
     "LockOwner",
     "MarkReport",
@@ -130,6 +133,7 @@ __all__ = [
     "WrongStateError",
     "__version__",
     "describe_target",
+    "lint",
     "redact",
 ]
 
@@ -145,7 +149,9 @@ _ELSEWHERE = {
     "CreatedMigration": "reports",
     "DroppedEntry": "reports",
     "Event": "events",
+    "Finding": "linting",
     "IgnoredFile": "reports",
+    "LintReport": "linting",
     "LockOwner": "reports",
     "MarkReport": "reports",
     "MigrationManager": "manager",
@@ -165,6 +171,7 @@ _ELSEWHERE = {
     "UnfinishedRestore": "reports.backups",
     "UnlockReport": "reports",
     "VerifyReport": "reports.backups",
+    "lint": "linting",
 }
 
 

@@ -5,7 +5,7 @@ Every verb exists twice: one blocks with Python's lock released and sees signals
 `edulearn_migrate.reports` has as typed classes. Times are in seconds.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from os import PathLike
 from typing import Any, final
 
@@ -34,6 +34,7 @@ __all__ = [
     "__version__",
     "create_migration",
     "describe_target",
+    "lint",
     "redact",
 ]
 
@@ -381,6 +382,9 @@ def create_migration(directory: str | PathLike[str], name: str, description: str
 
 def describe_target(uri: str, database: str) -> str:
     """Hosts and database of a connection string, without credentials and options."""
+
+def lint(paths: Sequence[str | PathLike[str]]) -> _Report:
+    """What is wrong or risky in the files, and the migrations of the directories."""
 
 def redact(text: str) -> str:
     """The text with the credentials of every connection string in it replaced."""

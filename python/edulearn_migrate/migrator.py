@@ -9,6 +9,7 @@ from edulearn_migrate import _native
 from edulearn_migrate.backup_verbs import SyncBackups
 from edulearn_migrate.connection import target
 from edulearn_migrate.events import Event, observer
+from edulearn_migrate.linting import LintReport, lint
 from edulearn_migrate.reports import (
     CreatedMigration,
     DroppedEntry,
@@ -22,7 +23,7 @@ from edulearn_migrate.reports import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
     Progress = Callable[[Event], None]
@@ -96,6 +97,18 @@ class BaseMigrator:
             raise _native.SettingsError("A new migration file needs migrations_dir=.")
         made = _native.create_migration(self.migrations_dir, name, description)
         return CreatedMigration.from_dict(made)
+
+    def lint(self, paths: Iterable[str | os.PathLike[str]] | None = None) -> LintReport:
+        """What is wrong or risky in these files, or in all of the `migrations_dir`.
+
+        Touches no database. Raises `SettingsError` without a `migrations_dir` and `paths`, and for
+        a path where nothing is.
+        """
+        if paths is None and self.migrations_dir is None:
+            raise _native.SettingsError(
+                "There is nothing to look at: pass paths, or migrations_dir=."
+            )
+        return lint(paths, migrations_dir=self.migrations_dir or "")
 
 
 class Migrator(SyncBackups, BaseMigrator):

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::convert::to_python;
 use super::errors::exception;
-use crate::source;
+use crate::{lint as linting, source};
 
 /// Writes a new migration file from the template.
 #[pyfunction]
@@ -19,6 +19,15 @@ pub fn create_migration<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     match source::create(&directory, name, Some(description)) {
         Ok(created) => to_python(py, &created),
+        Err(error) => Err(exception(py, &error)),
+    }
+}
+
+/// What is wrong or risky in the files, and the migrations of the directories, among `paths`.
+#[pyfunction]
+pub fn lint(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<Bound<'_, PyAny>> {
+    match py.detach(|| linting::lint(&paths)) {
+        Ok(report) => to_python(py, &report),
         Err(error) => Err(exception(py, &error)),
     }
 }

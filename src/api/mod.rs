@@ -29,7 +29,7 @@ mod _native {
         UnknownMigrationError, WrongStateError,
     };
     #[pymodule_export]
-    use super::functions::{create_migration, describe_target, redact};
+    use super::functions::{create_migration, describe_target, lint, redact};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

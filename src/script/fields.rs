@@ -24,11 +24,7 @@ impl Fields {
     }
 
     fn unknown(&self, key: &str) -> String {
-        let noun = self.noun;
-        match nearest(key, self.known) {
-            Some(known) => format!("unknown {noun} {key:?}; did you mean {known:?}?"),
-            None => format!("unknown {noun} {key:?}; there are {}", self.known.join(", ")),
-        }
+        unknown(self.noun, key, self.known)
     }
 
     /// Takes a field, if it is there.
@@ -94,6 +90,15 @@ impl Fields {
     /// The sentence for a field of the wrong type.
     pub fn mistyped(&self, name: &str, wanted: &str, found: &Bson) -> String {
         format!("the {} {name:?} must be {wanted}, not {}", self.noun, type_name(found))
+    }
+}
+
+/// The sentence for a name that there is not.
+pub fn unknown(noun: &str, key: &str, known: &[&'static str]) -> String {
+    match nearest(key, known) {
+        Some(known) => format!("unknown {noun} {key:?}; did you mean {known:?}?"),
+        None if known.is_empty() => format!("unknown {noun} {key:?}; there are none"),
+        None => format!("unknown {noun} {key:?}; there are {}", known.join(", ")),
     }
 }
 

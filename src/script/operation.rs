@@ -6,9 +6,13 @@ use bson::{Bson, Document, RawDocumentBuf};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::allow::allowances;
 use super::fields::{Fields, type_name};
 use super::keys::{default_index_name, hint, index_keys};
-use super::options::{CREATE_OPTIONS, INDEX_OPTIONS, MODIFY_OPTIONS, TYPES};
+use super::options::{
+    CREATE_OPTIONS, DELETE_OPTIONS, INDEX_OPTIONS, INSERT_OPTIONS, MODIFY_OPTIONS, UPDATE_OPTIONS, grammar,
+    unknown_type,
+};
 
 /// The operations of one direction, in order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -144,7 +148,17 @@ impl Script {
 }
 
 impl Operation {
-    fn parse(value: Value) -> Result<Self, String> {
+    /// Reads one operation of a script.
+    ///
+    /// # Errors
+    /// A sentence without the operation's number.
+    pub fn parse(mut value: Value) -> Result<Self, String> {
+        // Reasons for `lint` are no part of what the operation does: they may change after it was applied.
+        if let Value::Object(fields) = &mut value
+            && let Some(allow) = fields.shift_remove("allow")
+        {
+            allowances(&allow)?;
+        }
         let document = match Bson::try_from(value) {
             Ok(Bson::Document(document)) => document,
             Ok(other) => return Err(format!("must be an object, not {}", type_name(&other))),
@@ -157,20 +171,8 @@ impl Operation {
             Some(other) => return Err(format!("\"type\" must be a text, not {}", type_name(other))),
             None => return Err("the field \"type\" is missing".to_owned()),
         };
-        let allowed: &'static [&'static str] = match kind.as_str() {
-            "create_collection" | "modify_collection" => &["type", "collection", "options", "capture"],
-            "drop_collection" => &["type", "collection", "capture"],
-            "create_index" => &["type", "collection", "index", "options", "capture"],
-            "drop_index" => &["type", "collection", "index", "capture"],
-            "update_documents" => &["type", "collection", "filter", "update", "options", "capture"],
-            "insert_documents" => &["type", "collection", "documents", "options", "capture"],
-            "delete_documents" => &["type", "collection", "filter", "options", "capture"],
-            "rename_collection" => &["type", "collection", "to", "capture"],
-            _ => {
-                return Err(format!("unknown type {kind:?}; there are {}", TYPES.join(", ")));
-            }
-        };
-        let mut fields = Fields::new(document, "field", allowed)?;
+        let grammar = grammar(&kind).ok_or_else(|| unknown_type(&kind))?;
+        let mut fields = Fields::new(document, "field", grammar.fields)?;
         let collection = collection_name("collection", fields.text("collection")?)?;
         let options = fields.optional_document("options")?.unwrap_or_default();
         let capture = fields.boolean("capture", true)?;
@@ -289,11 +291,7 @@ impl UpdateDocuments {
             }
             other => return Err(fields.mistyped("update", "an object or a pipeline", &other)),
         };
-        let mut options = Fields::new(
-            options,
-            "option",
-            &["multi", "upsert", "array_filters", "collation", "hint", "let", "bypass_document_validation", "comment"],
-        )?;
+        let mut options = Fields::new(options, "option", UPDATE_OPTIONS)?;
         let array_filters = match options.take("array_filters") {
             None => None,
             Some(Bson::Array(items)) => Some(
@@ -325,7 +323,7 @@ impl UpdateDocuments {
 impl InsertDocuments {
     fn parse(mut fields: Fields, options: Document) -> Result<Self, String> {
         let documents = fields.documents("documents")?;
-        let mut options = Fields::new(options, "option", &["ordered", "bypass_document_validation", "comment"])?;
+        let mut options = Fields::new(options, "option", INSERT_OPTIONS)?;
         Ok(Self {
             documents,
             ordered: options.boolean("ordered", true)?,
@@ -338,7 +336,7 @@ impl InsertDocuments {
 impl DeleteDocuments {
     fn parse(mut fields: Fields, options: Document) -> Result<Self, String> {
         let filter = fields.document("filter")?;
-        let mut options = Fields::new(options, "option", &["collation", "hint", "comment"])?;
+        let mut options = Fields::new(options, "option", DELETE_OPTIONS)?;
         Ok(Self {
             filter,
             collation: options.optional_document("collation")?,

@@ -220,6 +220,13 @@ def _create(parser: _Parser) -> None:
     parser.add_argument("--description", metavar="TEXT", default="")
 
 
+def _lint(parser: _Parser) -> None:
+    parser.add_argument(
+        "files", metavar="FILE", nargs="*", help="files or directories (default: all migrations)"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit 1 for warnings, too")
+
+
 def _mark(parser: _Parser) -> None:
     parser.add_argument("migration_id", metavar="ID")
     parser.add_argument(
@@ -330,7 +337,7 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "unlock": ("release the lock of a run that is gone", _unlock),
     "plan": (f"show what apply would do {_LATER}", None),
     "check": (f"compare files and records {_LATER}", None),
-    "lint": (f"find what is risky in the files {_LATER}", None),
+    "lint": ("find what is wrong or risky in the files, without a server", _lint),
     "rehearse": (f"apply and roll back on a private server {_LATER}", None),
     "backup": ("write a backup of the database", _backup),
     "restore": ("bring the database to the state of a backup", _restore),

@@ -50,7 +50,7 @@ def run(argv: list[str]) -> int:
         _say(error, code, output, document)
     if output.json:
         listing = document.pop(LISTING, None)
-        if listing is not None and code == exits.DONE:
+        if listing is not None and "error" not in document:
             output.document(listing)
         else:
             output.document({"command": command, "ok": code == exits.DONE, **document})

@@ -14,6 +14,7 @@ _HERE = (
     "backup",
     "backups",
     "create",
+    "lint",
     "mark",
     "purge",
     "restore",
