@@ -8,9 +8,11 @@
 pub mod backup;
 pub mod capture;
 pub mod catalog;
+pub mod checks;
 pub mod engine;
 pub mod error;
 pub mod holder;
+pub mod index_spec;
 pub mod migration;
 pub mod observe;
 pub mod ops;

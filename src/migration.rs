@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::script::checks::Checks;
 use crate::script::{Script, reader};
 
 /// Longest scripts, up and down together, in bytes. The ledger keeps both in one document, which the
@@ -38,6 +39,8 @@ pub struct Migration {
     pub up: Source,
     /// The script that undoes it, where there is one.
     pub down: Option<Source>,
+    /// What must hold before and after the up script.
+    pub checks: Checks,
 }
 
 impl Source {
@@ -84,10 +87,14 @@ impl Migration {
             None | Some(Value::Null) => None,
             Some(value) => Some(Source::from_value(value).map_err(|what| invalid(format!("down: {what}")))?),
         };
+        let checks = match take("checks") {
+            None => Checks::default(),
+            Some(value) => Checks::parse(value).map_err(invalid)?,
+        };
         if let Some(key) = fields.keys().next() {
-            return Err(invalid(format!("unknown field {key:?}; there are name, description, up, down")));
+            return Err(invalid(format!("unknown field {key:?}; there are name, description, up, down, checks")));
         }
-        let size = up.text.len() + down.as_ref().map_or(0, |down| down.text.len());
+        let size = up.text.len() + down.as_ref().map_or(0, |down| down.text.len()) + checks.text.len();
         if size > MAX_SCRIPTS {
             return Err(invalid(format!(
                 "the scripts are {} MB long; the ledger keeps them in one document, so they must be under {} MB: \
@@ -100,7 +107,7 @@ impl Migration {
         if longest.is_some_and(|operations| operations > MAX_OPERATIONS) {
             return Err(invalid(format!("a script has more than {MAX_OPERATIONS} operations; split the migration")));
         }
-        Ok(Self { id: id.to_owned(), name, description, file: Some(path.to_path_buf()), up, down })
+        Ok(Self { id: id.to_owned(), name, description, file: Some(path.to_path_buf()), up, down, checks })
     }
 
     /// Where its scripts come from, for messages.

@@ -23,7 +23,7 @@ mod _native {
     use super::engine::PyEngine;
     #[pymodule_export]
     use super::errors::{
-        BackupCorruptError, BackupError, BackupNotFoundError, DiskFullError, InterruptedRunError,
+        BackupCorruptError, BackupError, BackupNotFoundError, CheckFailedError, DiskFullError, InterruptedRunError,
         InvalidMigrationError, LeaseLostError, LockHeldError, MigrateError, OperationFailedError, OtherDatabaseError,
         OutOfOrderError, ScriptChangedError, ServerUnavailableError, SettingsError, SnapshotLostError,
         UnknownMigrationError, WrongStateError,

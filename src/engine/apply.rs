@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
 use super::plan::{ApplyOptions, Plan, RollbackOptions};
-use super::{Engine, Verb, beyond, exact};
+use super::{Engine, Verb, beyond, exact, verify};
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
@@ -169,7 +169,10 @@ async fn take_one(run: &mut Run, step: &Step, direction: Direction, report: &mut
     let speaker = run.reporter.clone();
     run.reporter = speaker.for_migration(&step.id);
     let started = Instant::now();
-    let result = run_operations(run, step, direction, report, started).await;
+    let result = match verify::before(run, step, direction).await {
+        Ok(()) => run_operations(run, step, direction, report, started).await,
+        Err(error) => Err(error),
+    };
     report.seconds = started.elapsed().as_secs_f64();
     let result = match result {
         Ok(()) => ledger::finish(run, step, direction, report).await,
@@ -185,7 +188,7 @@ async fn take_one(run: &mut Run, step: &Step, direction: Direction, report: &mut
             let message = format!("{did} {} ({}) in {:.1} s.", step.id, step.name, report.seconds);
             run.reporter.tell(kind, Level::Info, message);
         }
-        Err(error @ Error::Operation(_)) => {
+        Err(error @ (Error::Operation(_) | Error::Check(_))) => {
             report.outcome = MigrationOutcome::Failed;
             run.reporter.tell(Kind::MigrationFailed, Level::Error, error.to_string());
         }
@@ -271,6 +274,10 @@ async fn run_operations(
                 return Err(stopped(error, step, place, &journal));
             }
         }
+    }
+    if direction == Direction::Up {
+        report.seconds = started.elapsed().as_secs_f64();
+        verify::after(run, step, report).await?;
     }
     if step.exact {
         report.undone = exact::by_collection(step, &journal.progress);

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod backup;
 pub mod backups;
 mod beyond;
+mod end_state;
 mod exact;
 pub mod inventory;
 pub mod mark;
@@ -19,6 +20,7 @@ mod retention;
 pub mod status;
 pub mod undrop;
 pub mod unlock;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Migration scripts: reading them, and the operations they hold. Nothing here talks to a server.
 
+pub mod checks;
 pub mod fields;
 pub mod keys;
 pub mod operation;
