@@ -16,6 +16,7 @@ pub mod index_spec;
 pub mod migration;
 pub mod observe;
 pub mod ops;
+pub mod preview;
 pub mod raw;
 pub mod redact;
 pub mod run;

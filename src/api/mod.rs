@@ -7,6 +7,7 @@ mod convert;
 mod engine;
 mod errors;
 mod functions;
+mod preview;
 
 use pyo3::pymodule;
 
@@ -30,6 +31,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::functions::{create_migration, describe_target, redact};
+    #[pymodule_export]
+    use super::preview::PyPreview;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

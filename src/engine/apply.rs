@@ -25,13 +25,17 @@ use crate::source::{self, Directory};
 use crate::undo;
 
 /// Which scripts to run.
-enum Wanted {
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Up scripts.
     Apply(ApplyOptions),
+    /// Down scripts, or captures to undo.
     Rollback(RollbackOptions),
 }
 
 impl Wanted {
-    fn direction(&self) -> Direction {
+    /// Which scripts they are.
+    pub fn direction(&self) -> Direction {
         match self {
             Self::Apply(_) => Direction::Up,
             Self::Rollback(_) => Direction::Down,
@@ -112,7 +116,8 @@ async fn run_scripts(
     }
 }
 
-async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
+/// What is to be run, with the tasks of exact rollbacks.
+pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
     let server = engine.server().await?;
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
     let mut plan = wanted.plan(&inventory)?;

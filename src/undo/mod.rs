@@ -9,6 +9,7 @@
 mod deleted;
 mod documents;
 mod edits;
+mod foresee;
 pub mod schema;
 mod writes;
 
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
+pub use self::foresee::foresee;
 use crate::capture::aside::discard_if_empty;
 use crate::capture::registry::Entry;
 use crate::catalog;
