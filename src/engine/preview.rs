@@ -1,8 +1,6 @@
 //! `plan`, `apply --dry-run`, `rollback --dry-run`: what a run would do, by the data as it is. Reads only, takes no
 //! lease, and makes nothing.
 
-use std::collections::HashSet;
-
 use super::apply::{Wanted, plan as plan_run, read_files};
 use super::inventory::Inventory;
 use super::{Engine, Verb, beyond};
@@ -11,7 +9,7 @@ use crate::checks;
 use crate::error::{Error, Result};
 use crate::preview::report::{Blocked, MigrationPlan, PlanReport};
 use crate::preview::touched::Touched;
-use crate::preview::{self, Look};
+use crate::preview::{self, Before, Look};
 use crate::run::ledger;
 use crate::run::report::Direction;
 use crate::run::step::{Step, Task};
@@ -34,7 +32,7 @@ pub async fn plan(engine: &Engine, verb: &Verb, wanted: Wanted) -> Result<PlanRe
         Wanted::Rollback(options) => options.uncaptured,
     };
     let look = Look { server, stop: &verb.stop, uncaptured };
-    let mut walk = Walk { look, direction, touched: Touched::default(), met: HashSet::new() };
+    let mut walk = Walk { look, direction, touched: Touched::default() };
     let mut migrations = Vec::new();
     for step in &plan.steps {
         let out_of_order = inventory.find(&step.id).is_ok_and(|entry| entry.out_of_order);
@@ -68,8 +66,6 @@ struct Walk<'a> {
     look: Look<'a>,
     direction: Direction,
     touched: Touched,
-    /// Documents that undoing later operations meets.
-    met: HashSet<u64>,
 }
 
 impl Walk<'_> {
@@ -88,6 +84,7 @@ impl Walk<'_> {
         };
         let checks_depend = !self.touched.is_empty();
         let mut operations = Vec::new();
+        let mut before = Before::default();
         for (at, task) in step.tasks.iter().enumerate().skip(done) {
             let index = i64::try_from(at + 1).unwrap_or(i64::MAX);
             operations.push(match task {
@@ -98,7 +95,7 @@ impl Walk<'_> {
                     self.touched.add(operation, &step.id, &plan);
                     plan
                 }
-                Task::Undo(undo) => preview::foresee(&self.look, index, undo, &mut self.met).await?,
+                Task::Undo(undo) => preview::foresee(&self.look, index, undo, &mut before).await?,
             });
         }
         Ok(MigrationPlan {

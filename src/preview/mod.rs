@@ -23,7 +23,7 @@ use crate::script::Operation;
 use crate::script::operation::Action;
 
 pub use self::look::Look;
-pub use self::undone::foresee;
+pub use self::undone::{Before, foresee};
 
 /// What `operation`, the `index`-th (from 1) of its script, would do; from `position` on where a run has begun it.
 ///

@@ -25,20 +25,19 @@ const AT_ONCE: usize = 1_000;
 pub struct Foreseen {
     /// What would become of the documents.
     pub undone: Undone,
-    /// How many were looked at.
-    pub looked_at: usize,
     /// How many others undoing a later operation meets first.
     pub met_again: i64,
 }
 
-/// Foresees it. `met` has a hash for each document that undoing later operations meets, and gets those of this one.
+/// Foresees it. `now` is the name that the collection has before the rollback; `met` has a hash for each document
+/// that undoing later operations meets, and gets those of this one.
 ///
 /// # Errors
 /// The server's.
-pub async fn foresee(server: &Server, undo: &Undo, met: &mut HashSet<u64>) -> Result<Foreseen, ServerError> {
-    let stands = catalog::collection(server, &undo.collection).await?.filter(|standing| standing.kind != "view");
+pub async fn foresee(server: &Server, undo: &Undo, now: &str, met: &mut HashSet<u64>) -> Result<Foreseen, ServerError> {
+    let stands = catalog::collection(server, now).await?.filter(|standing| standing.kind != "view");
     let edits = Edits::open(server, undo.slot.capture, stands.as_ref().and_then(|found| found.uuid.as_deref())).await?;
-    let mut look = Looking { server, undo, stands: stands.is_some(), edits, met, found: Foreseen::default() };
+    let mut look = Looking { server, undo, now, stands: stands.is_some(), edits, met, found: Foreseen::default() };
     if undo.done == "delete_documents" {
         look.deleted().await?;
     } else {
@@ -50,6 +49,7 @@ pub async fn foresee(server: &Server, undo: &Undo, met: &mut HashSet<u64>) -> Re
 struct Looking<'a> {
     server: &'a Server,
     undo: &'a Undo,
+    now: &'a str,
     stands: bool,
     edits: Edits,
     met: &'a mut HashSet<u64>,
@@ -60,12 +60,8 @@ impl Looking<'_> {
     /// Whether no operation undone before has to do with the document.
     fn first_met(&mut self, id: &Id) -> bool {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        let first = self.met.insert(hasher.hash_one((&self.undo.collection, id.as_bytes())));
-        if first {
-            self.found.looked_at += 1;
-        } else {
-            self.found.met_again += 1;
-        }
+        let first = self.met.insert(hasher.hash_one((self.now, id.as_bytes())));
+        self.found.met_again += i64::from(!first);
         first
     }
 
@@ -143,7 +139,7 @@ impl Looking<'_> {
         if !self.stands {
             return Ok(HashMap::new());
         }
-        Ok(by_id(read_by_id(self.server, None, &self.undo.collection, ids, usize::MAX).await?))
+        Ok(by_id(read_by_id(self.server, None, self.now, ids, usize::MAX).await?))
     }
 }
 

@@ -333,7 +333,9 @@ def test_an_exact_rollback_does_what_its_plan_says(
     with suppress(MigrateError):
         migrator.apply()
     for name in ("people", "things"):
-        db[name].update_many({"key": {"$lt": 10}}, {"$set": {"b": "edited"}}, bypass_document_validation=True)
+        db[name].update_many(
+            {"key": {"$lt": 10}}, {"$set": {"b": "edited"}}, bypass_document_validation=True
+        )
         db[name].delete_many({"key": {"$gte": 50}})
     before = everything(client, db)
     plan = migrator.plan_rollback("migration_001", exact=True).migrations[0]
@@ -368,9 +370,7 @@ async def test_the_same_for_asyncio(
     assert not (await migrator.check()).findings
 
 
-def test_the_command_says_it_in_few_lines(
-    cli: Cli, db: Documents, migrations: Migrations
-) -> None:
+def test_the_command_says_it_in_few_lines(cli: Cli, db: Documents, migrations: Migrations) -> None:
     db["users"].insert_many([{"_id": n} for n in range(4)])
     db["old"].insert_one({"_id": 1})
     migrations.write(
@@ -433,7 +433,9 @@ def test_it_needs_read_rights_only(guarded: Any, tmp_path: Any) -> None:
             ],
         )
         try:
-            migrator = Migrator(login(guarded, "looker", "x"), name, migrations_dir=folder.directory)
+            migrator = Migrator(
+                login(guarded, "looker", "x"), name, migrations_dir=folder.directory
+            )
             first = migrator.plan().migrations[0].operations[0]
             assert (first.changes, first.transactions) == (2, False)
             assert [each.kind for each in migrator.check().findings] == ["pending"]

@@ -92,9 +92,7 @@ def _migration(output: Output, migration: Data, would: str) -> None:
     output.line(f"{would} {migration['id']} {migration['name']}{suffix}")
     for check in migration["checks"]:
         mark = "✓" if check["holds"] else "✗"
-        open_ = (
-            " (earlier migrations of this plan come first)" if migration["checks_depend"] else ""
-        )
+        later = " (earlier migrations of this plan come first)" * migration["checks_depend"]
         reason = f" ({check['reason']})" if check["reason"] and not check["holds"] else ""
         output.line(
             f"  {mark} check {check['index']}: {check['demand']}: {check['found']}{reason}{later}"
