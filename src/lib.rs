@@ -2,7 +2,7 @@
 //!
 //! The engine is plain Rust: [`engine`] has one function per verb; it decides, and takes its decisions
 //! through with [`ops`], the operations, over [`run`], which holds the lease, the journal and the chunked
-//! writer; [`backup`] writes, verifies and restores backups. [`server`] is the only place that talks to MongoDB. The Python binding, in `api`, is
+//! writer; [`preview`] asks what they would do without doing it; [`backup`] writes, verifies and restores backups. [`server`] is the only place that talks to MongoDB. The Python binding, in `api`, is
 //! compiled only with the feature `python`.
 
 pub mod backup;

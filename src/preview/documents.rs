@@ -20,7 +20,7 @@ use crate::run::report::Outcome;
 use crate::run::windows::Window;
 use crate::script::Operation;
 use crate::script::operation::{DeleteDocuments, UpdateDocuments};
-use crate::server_error::codes;
+use crate::server_error::{ServerError, codes};
 
 /// What a changed document costs beyond being read, as a multiple of reading one: measured on 1,000,000 documents of
 /// 350 bytes, captured.
@@ -68,6 +68,12 @@ pub async fn update(
     let whole = in_one_go_because(&standing, update.collation.as_ref(), update_in_one_go(update));
     ways(look, &standing, whole, plan);
     let filter = rest(&update.filter, position, plan)?;
+    if standing.kind == "collection"
+        && let Some(error) = misunderstood(look, &query, update).await?
+    {
+        plan.fails(format!("the server refuses the update: {error}"), error.code);
+        return Ok(());
+    }
     let mut examples = Vec::new();
     let numbers = match &update.update {
         Bson::Document(operators) => match Assignments::of(operators).filter(|_| update.array_filters.is_none()) {
@@ -150,6 +156,38 @@ pub async fn delete(
     let numbers = Numbers { matched, changes: matched, exact: true, refused: 0, took };
     plan.seconds_estimate = Some(estimate(&numbers, matched, captured));
     Ok(())
+}
+
+/// What the server finds wrong with the update itself. It is asked how it would carry it out, and does not.
+async fn misunderstood(
+    look: &Look<'_>,
+    query: &Query<'_>,
+    update: &UpdateDocuments,
+) -> Result<Option<ServerError>, Unseen> {
+    let mut statement = bson::doc! {
+        "q": update.filter.clone(), "u": update.update.clone(), "multi": update.multi, "upsert": update.upsert,
+    };
+    if let Some(filters) = &update.array_filters {
+        statement.insert("arrayFilters", filters.clone());
+    }
+    if let Some(collation) = query.collation {
+        statement.insert("collation", collation.clone());
+    }
+    if let Some(hint) = query.hint {
+        statement.insert("hint", hint.clone());
+    }
+    let mut command = bson::doc! {"update": query.collection, "updates": [statement]};
+    if let Some(variables) = query.variables {
+        command.insert("let", variables.clone());
+    }
+    let explain = bson::doc! {"explain": command, "verbosity": "queryPlanner"};
+    match look.server.run(explain, None).await {
+        Ok(_) => Ok(None),
+        Err(e) if e.is_passing() || e.authentication => Err(e.into()),
+        // To ask takes the right to update.
+        Err(e) if e.is(codes::UNAUTHORIZED) => Ok(None),
+        Err(e) => Ok(Some(e)),
+    }
 }
 
 /// The collection, unless it is absent or a view, through which nothing can be written.

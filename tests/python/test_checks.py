@@ -55,7 +55,7 @@ def test_a_failed_check_before_leaves_nothing_behind(
     db["users"].insert_one({"_id": 1})
     write(migrations, [give_role()], before=[NOBODY_WITHOUT_ROLE])
     before = snapshot(db)
-    with pytest.raises(CheckFailedError, match="there are 1 .everybody needs a role.") as raised:
+    with pytest.raises(CheckFailedError, match=r"there are 1 .everybody needs a role.") as raised:
         migrator.apply()
     assert raised.value.when == "before"
     assert raised.value.migration_id == "migration_1"
@@ -279,7 +279,7 @@ def test_the_end_state_is_verified_unasked(
 
 
 def test_what_later_operations_undo_is_not_asked_for(
-    db: Documents, migrator: Migrator, migrations: Migrations
+    migrator: Migrator, migrations: Migrations
 ) -> None:
     index = {"type": "create_index", "collection": "a", "index": "x", "options": {"name": "i"}}
     migrations.write(

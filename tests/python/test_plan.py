@@ -14,8 +14,8 @@ import pytest
 from conftest import Cli, Migrations
 from edulearn_migrate import (
     AsyncMigrator,
-    Migrator,
     MigrateError,
+    Migrator,
     OperationPlan,
     OperationRun,
     PlanReport,
@@ -161,6 +161,32 @@ def test_a_field_that_cannot_be_set_is_found(
     (one,) = plan_one(client, db, migrator, migrations, update("c", {}, {"$set": {"a.b": 1}}))
     assert one.problems[0].code == 28
     assert "_id 2" in one.problems[0].message
+    with pytest.raises(MigrateError):
+        migrator.apply()
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        ({"$set": {"a": 1, "a.b": 1}}, {}),
+        ({"$nonsense": {"a": 1}}, {}),
+        ({"$set": {"a.$[one]": 1}}, {}),
+        ([{"$match": {}}], {}),
+        ({"$set": {"a": 1}}, {"hint": "no_such_index"}),
+        ({"$set": {"a": 1}}, {"collation": {"locale": "no_such"}}),
+    ],
+)
+def test_an_update_that_the_server_does_not_understand(
+    client: Client,
+    db: Documents,
+    migrator: Migrator,
+    migrations: Migrations,
+    change: Any,
+    options: Any,
+) -> None:
+    db["c"].insert_one({"a": 2})
+    (one,) = plan_one(client, db, migrator, migrations, update("c", {}, change, **options))
+    assert len(one.problems) == 1, one
     with pytest.raises(MigrateError):
         migrator.apply()
 

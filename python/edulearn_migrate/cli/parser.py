@@ -83,6 +83,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
             args = _parser().parse_args(argv)  # the same error, in view of every command
     if args.command is not None and args.command not in WRITING and "lock_timeout" in args:
         raise UsageError(f"The command {args.command} takes no lock, and so no --lock-timeout.")
+    if getattr(args, "dry_run", False) and "lock_timeout" in args:
+        raise UsageError("A dry run takes no lock, and so no --lock-timeout.")
     if args.command == "restore":
         ways = (args.backup_name is not None, args.from_mongodump is not None, args.finish)
         if sum(ways) != 1:
