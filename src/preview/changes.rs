@@ -113,6 +113,31 @@ fn same(one: &Element<'_>, other: &Element<'_>) -> bool {
     one.same_value(other)
 }
 
+/// The only fields that a pipeline may change, where each is set or removed by one stage: nothing else of a document,
+/// not even the order of its fields, need be compared then. `None` where it must be.
+pub fn touched(stages: &[Bson]) -> Option<Vec<String>> {
+    let mut fields: Vec<String> = Vec::new();
+    for stage in stages {
+        let stage = stage.as_document().filter(|stage| stage.len() == 1)?;
+        let (name, what) = stage.iter().next()?;
+        let own: Vec<&str> = match (name.as_str(), what) {
+            ("$set" | "$addFields", Bson::Document(set)) => set.keys().map(String::as_str).collect(),
+            ("$unset", Bson::String(field)) => vec![field],
+            ("$unset", Bson::Array(all)) => all.iter().map(Bson::as_str).collect::<Option<_>>()?,
+            _ => return None,
+        };
+        let mut own: Vec<String> =
+            own.into_iter().map(|path| path.split('.').next().unwrap_or_default().to_owned()).collect();
+        own.sort_unstable();
+        own.dedup();
+        if own.iter().any(|field| field == "_id" || field.is_empty() || fields.contains(field)) {
+            return None;
+        }
+        fields.extend(own);
+    }
+    Some(fields)
+}
+
 /// Whether a pipeline gives the same documents however often it runs on them.
 pub fn repeatable(stages: &[Bson]) -> bool {
     fn chancy(value: &Bson) -> bool {
@@ -162,6 +187,16 @@ mod tests {
         assert_eq!(effect(doc! {"$set": {"a.0": 1}}, doc! {"a": [1]}), Effect::Nothing);
         assert_eq!(effect(doc! {"$set": {"a.2": 1}}, doc! {"a": [1]}), Effect::Change);
         assert_eq!(effect(doc! {"$unset": {"a.b": ""}}, doc! {"a": 5}), Effect::Nothing);
+    }
+
+    #[test]
+    fn a_field_that_is_removed_and_set_moves() {
+        let stages = |all: &[Document]| touched(&all.iter().cloned().map(Bson::Document).collect::<Vec<_>>());
+        let both = stages(&[doc! {"$set": {"a.b": 1, "c": "$d"}}, doc! {"$unset": ["e", "f.g"]}]);
+        assert_eq!(both.expect("plain"), ["a", "c", "e", "f"]);
+        assert_eq!(stages(&[doc! {"$unset": "a"}, doc! {"$set": {"a": 1}}]), None);
+        assert_eq!(stages(&[doc! {"$replaceWith": "$a"}]), None);
+        assert_eq!(stages(&[doc! {"$set": {"_id": 1}}]), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
 use futures_util::StreamExt;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
-use super::changes::{Assignments, Effect, repeatable};
+use super::changes::{Assignments, Effect, repeatable, touched};
 use super::look::{EXAMPLES, Look, Unseen, find, id_text, selecting};
 use super::report::OperationPlan;
 use crate::catalog::{self, Collection};
@@ -290,6 +290,12 @@ async fn piped(
     pipeline.push(rawdoc! {"$sort": {"_id": 1}});
     for stage in stages.iter().filter_map(Bson::as_document) {
         pipeline.push(raw(stage)?);
+    }
+    if let Some(fields) = touched(stages) {
+        let mut projection = bson::doc! {"_id": 1};
+        projection.extend(fields.into_iter().map(|field| (field, Bson::Int32(1))));
+        before.append(cstr!("projection"), raw(&projection)?);
+        pipeline.push(rawdoc! {"$project": raw(&projection)?});
     }
     let mut after = rawdoc! {
         "aggregate": query.collection, "pipeline": pipeline, "cursor": {}, "allowDiskUse": true,
