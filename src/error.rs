@@ -72,6 +72,10 @@ pub enum Error {
     #[error("{}", .0.sentence())]
     Operation(Box<OperationFailure>),
 
+    /// A check of a migration, or the end state that its operations ask for, does not hold.
+    #[error("{}", .0.sentence())]
+    Check(Box<CheckFailure>),
+
     /// The run was asked to stop and has, at a safe point.
     #[error("{0}")]
     Interrupted(String),
@@ -221,6 +225,72 @@ impl OperationFailure {
             self.done,
             self.remedy
         )
+    }
+}
+
+/// When something was found that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// A check before the migration.
+    Before,
+    /// A check after it.
+    After,
+    /// The verification of what its schema operations ask for.
+    EndState,
+}
+
+impl When {
+    /// As reports and records spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+            Self::EndState => "end_state",
+        }
+    }
+}
+
+/// Checks that do not hold: which, what was found, and what to do next.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckFailure {
+    /// The migration's id.
+    pub migration: String,
+    /// Where its script comes from: a file's path or the database.
+    pub source: String,
+    /// When it was found.
+    pub when: When,
+    /// What does not hold, each a part of a sentence.
+    pub failed: Vec<String>,
+}
+
+impl CheckFailure {
+    /// All of it as sentences.
+    pub fn sentence(&self) -> String {
+        let (place, remedy) = match self.when {
+            When::Before => (
+                "before the migration".to_owned(),
+                "Nothing was done. Mend what the check is about, or correct the check in the file; then apply again."
+                    .to_owned(),
+            ),
+            When::After => (
+                "after the migration".to_owned(),
+                format!(
+                    "All its operations are done and the migration is marked failed. `rollback {}` undoes exactly what it did; or mend \
+                     what the check is about and apply again, which only checks again.",
+                    self.migration
+                ),
+            ),
+            When::EndState => (
+                "the end state that its operations ask for does not stand".to_owned(),
+                format!(
+                    "All its operations are done, so somebody has changed this meanwhile; the migration is marked failed. Put it right and \
+                     apply again, which only looks again; or `rollback {}` undoes exactly what the migration did.",
+                    self.migration
+                ),
+            ),
+        };
+        format!("{}: {place}: {}. {remedy}", self.source, self.failed.join("; "))
     }
 }
 

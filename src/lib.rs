@@ -2,19 +2,22 @@
 //!
 //! The engine is plain Rust: [`engine`] has one function per verb; it decides, and takes its decisions
 //! through with [`ops`], the operations, over [`run`], which holds the lease, the journal and the chunked
-//! writer; [`backup`] writes, verifies and restores backups. [`server`] is the only place that talks to MongoDB. The Python binding, in `api`, is
+//! writer; [`preview`] asks what they would do without doing it; [`backup`] writes, verifies and restores backups. [`server`] is the only place that talks to MongoDB. The Python binding, in `api`, is
 //! compiled only with the feature `python`.
 
 pub mod backup;
 pub mod capture;
 pub mod catalog;
+pub mod checks;
 pub mod engine;
 pub mod error;
 pub mod holder;
 pub mod lint;
+pub mod index_spec;
 pub mod migration;
 pub mod observe;
 pub mod ops;
+pub mod preview;
 pub mod raw;
 pub mod redact;
 pub mod run;

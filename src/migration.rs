@@ -8,13 +8,14 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::script::allow::allowances;
 use crate::script::fields::unknown;
+use crate::script::checks::Checks;
 use crate::script::{Script, reader};
 
 /// Longest scripts, up and down together, in bytes. The ledger keeps both in one document, which the
 /// server limits to 16 MiB; the rest is room for the record of progress.
 const MAX_SCRIPTS: usize = 12 * 1024 * 1024;
 /// What a migration file may hold.
-pub const FIELDS: &[&str] = &["name", "description", "up", "down", "allow"];
+pub const FIELDS: &[&str] = &["name", "description", "up", "down", "checks", "allow"];
 /// Most operations of one script: the record of progress has an entry of some 300 bytes for each.
 pub const MAX_OPERATIONS: usize = 10_000;
 
@@ -42,6 +43,8 @@ pub struct Migration {
     pub up: Source,
     /// The script that undoes it, where there is one.
     pub down: Option<Source>,
+    /// What must hold before and after the up script.
+    pub checks: Checks,
 }
 
 impl Source {
@@ -91,10 +94,14 @@ impl Migration {
         if let Some(allow) = take("allow") {
             allowances(&allow).map_err(invalid)?;
         }
+        let checks = match take("checks") {
+            None => Checks::default(),
+            Some(value) => Checks::parse(value).map_err(invalid)?,
+        };
         if let Some(key) = fields.keys().next() {
             return Err(invalid(unknown("field", key, FIELDS)));
         }
-        let size = up.text.len() + down.as_ref().map_or(0, |down| down.text.len());
+        let size = up.text.len() + down.as_ref().map_or(0, |down| down.text.len()) + checks.text.len();
         if size > MAX_SCRIPTS {
             return Err(invalid(format!(
                 "the scripts are {} MB long; the ledger keeps them in one document, so they must be under {} MB: \
@@ -107,7 +114,7 @@ impl Migration {
         if longest.is_some_and(|operations| operations > MAX_OPERATIONS) {
             return Err(invalid(format!("a script has more than {MAX_OPERATIONS} operations; split the migration")));
         }
-        Ok(Self { id: id.to_owned(), name, description, file: Some(path.to_path_buf()), up, down })
+        Ok(Self { id: id.to_owned(), name, description, file: Some(path.to_path_buf()), up, down, checks })
     }
 
     /// Where its scripts come from, for messages.

@@ -18,6 +18,7 @@ pub mod codes {
     pub const INVALID_BSON: i32 = 22;
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
     pub const INDEX_NOT_FOUND: i32 = 27;
+    pub const PATH_NOT_VIABLE: i32 = 28;
     pub const CURSOR_NOT_FOUND: i32 = 43;
     pub const NAMESPACE_EXISTS: i32 = 48;
     pub const MAX_TIME_EXPIRED: i32 = 50;

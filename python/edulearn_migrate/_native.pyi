@@ -14,6 +14,7 @@ __all__ = [
     "BackupError",
     "BackupNotFoundError",
     "Backups",
+    "CheckFailedError",
     "DiskFullError",
     "Engine",
     "InterruptedRunError",
@@ -24,6 +25,7 @@ __all__ = [
     "OperationFailedError",
     "OtherDatabaseError",
     "OutOfOrderError",
+    "Preview",
     "ScriptChangedError",
     "ServerUnavailableError",
     "SettingsError",
@@ -88,6 +90,14 @@ class OperationFailedError(MigrateError):
     operation: int
     """Its number, from 1."""
     server_code: int | None
+
+class CheckFailedError(MigrateError):
+    """A check of a migration, or the end state that its operations ask for, does not hold."""
+
+    migration_id: str
+    when: str
+    """`before`, `after` or `end_state`. Before, nothing was done."""
+    failed: list[str]
 
 class InterruptedRunError(MigrateError):
     """The run stopped on request, at a safe point; it can be carried on."""
@@ -375,6 +385,58 @@ class Backups:
         kind: str = "manual",
         observer: _Observer | None = None,
         stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+
+@final
+class Preview:
+    """What runs on an engine's database would do, and whether there is anything to stop at."""
+
+    def __new__(cls, engine: Engine) -> Preview: ...
+    def apply(
+        self,
+        id: str | None = None,
+        *,
+        rolled_back: bool = False,
+        strict_order: bool = False,
+        capture: bool = True,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def apply_async(
+        self,
+        id: str | None = None,
+        *,
+        rolled_back: bool = False,
+        strict_order: bool = False,
+        capture: bool = True,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def rollback(
+        self,
+        id: str | None = None,
+        *,
+        from_file: bool = False,
+        exact: bool = False,
+        capture: bool = True,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def rollback_async(
+        self,
+        id: str | None = None,
+        *,
+        from_file: bool = False,
+        exact: bool = False,
+        capture: bool = True,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def check(
+        self, *, observer: _Observer | None = None, stop: StopToken | None = None
+    ) -> _Report: ...
+    def check_async(
+        self, *, observer: _Observer | None = None, stop: StopToken | None = None
     ) -> Awaitable[_Report]: ...
 
 def create_migration(directory: str | PathLike[str], name: str, description: str = "") -> _Report:

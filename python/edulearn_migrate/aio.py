@@ -10,6 +10,7 @@ from edulearn_migrate import _native
 from edulearn_migrate.backup_verbs import AsyncBackups
 from edulearn_migrate.events import Event, observer
 from edulearn_migrate.migrator import BaseMigrator, MarkState, entries, give_types, in_seconds
+from edulearn_migrate.preview_verbs import AsyncPreview
 from edulearn_migrate.reports import (
     DroppedEntry,
     MarkReport,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 
-class AsyncMigrator(BaseMigrator, AsyncBackups):
+class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview):
     """Migrations of one database, for asyncio.
 
     Cancelling the task stops the run at its next safe point: the current chunk is committed, the

@@ -10,6 +10,7 @@ from edulearn_migrate.backup_verbs import SyncBackups
 from edulearn_migrate.connection import target
 from edulearn_migrate.events import Event, observer
 from edulearn_migrate.linting import LintReport, lint
+from edulearn_migrate.preview_verbs import SyncPreview
 from edulearn_migrate.reports import (
     CreatedMigration,
     DroppedEntry,
@@ -82,6 +83,7 @@ class BaseMigrator:
         self._engine = _native.Engine(uri, self.database_name, migrations_dir=self.migrations_dir)
         self.backup_dir = str(backup_dir)
         self._backups = _native.Backups(self._engine, self.backup_dir)
+        self._preview = _native.Preview(self._engine)
         self.target = _native.describe_target(uri, self.database_name)
         """Hosts and database for messages, as in `localhost:27017/edulearn`; never a secret."""
 
@@ -111,7 +113,7 @@ class BaseMigrator:
         return lint(paths, migrations_dir=self.migrations_dir or "")
 
 
-class Migrator(SyncBackups, BaseMigrator):
+class Migrator(SyncBackups, SyncPreview, BaseMigrator):
     """Migrations of one database, synchronously.
 
     Every verb releases the GIL, ends at a safe point on Ctrl-C or when `stop` is set from another

@@ -21,6 +21,7 @@ create_exception!(_native, LockHeldError, MigrateError, "Another run holds the l
 create_exception!(_native, LeaseLostError, MigrateError, "This run lost its lease and has stopped.");
 create_exception!(_native, ServerUnavailableError, MigrateError, "No server answers, or it refuses us.");
 create_exception!(_native, OperationFailedError, MigrateError, "An operation of a migration failed.");
+create_exception!(_native, CheckFailedError, MigrateError, "A check of a migration does not hold.");
 create_exception!(_native, InterruptedRunError, MigrateError, "The run stopped on request, at a safe point.");
 create_exception!(_native, BackupError, MigrateError, "A backup could not be made, read or restored.");
 create_exception!(_native, BackupNotFoundError, BackupError, "No backup has this name.");
@@ -53,6 +54,7 @@ pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
         Error::Unavailable(_) => py.get_type::<ServerUnavailableError>(),
         Error::Server { .. } => py.get_type::<MigrateError>(),
         Error::Operation(_) => py.get_type::<OperationFailedError>(),
+        Error::Check(_) => py.get_type::<CheckFailedError>(),
         Error::Interrupted(_) => py.get_type::<InterruptedRunError>(),
         Error::BackupMissing(_) => py.get_type::<BackupNotFoundError>(),
         Error::BackupCorrupt { .. } => py.get_type::<BackupCorruptError>(),
@@ -79,6 +81,11 @@ fn set_attributes(py: Python<'_>, value: &Bound<'_, PyAny>, error: &Error) -> Py
         }
         Error::BackupCorrupt { file, .. } => value.setattr("file", file.display().to_string())?,
         Error::LockHeld { owner, .. } => value.setattr("owner", to_python(py, owner.as_ref())?)?,
+        Error::Check(failure) => {
+            value.setattr("migration_id", &failure.migration)?;
+            value.setattr("when", failure.when.as_str())?;
+            value.setattr("failed", &failure.failed)?;
+        }
         Error::Operation(failure) => {
             value.setattr("migration_id", &failure.migration)?;
             value.setattr("operation", failure.index)?;

@@ -7,6 +7,7 @@ mod convert;
 mod engine;
 mod errors;
 mod functions;
+mod preview;
 
 use pyo3::pymodule;
 
@@ -23,13 +24,15 @@ mod _native {
     use super::engine::PyEngine;
     #[pymodule_export]
     use super::errors::{
-        BackupCorruptError, BackupError, BackupNotFoundError, DiskFullError, InterruptedRunError,
+        BackupCorruptError, BackupError, BackupNotFoundError, CheckFailedError, DiskFullError, InterruptedRunError,
         InvalidMigrationError, LeaseLostError, LockHeldError, MigrateError, OperationFailedError, OtherDatabaseError,
         OutOfOrderError, ScriptChangedError, ServerUnavailableError, SettingsError, SnapshotLostError,
         UnknownMigrationError, WrongStateError,
     };
     #[pymodule_export]
     use super::functions::{create_migration, describe_target, lint, redact};
+    #[pymodule_export]
+    use super::preview::PyPreview;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
 use super::plan::{ApplyOptions, Plan, RollbackOptions};
-use super::{Engine, Verb, beyond, exact};
+use super::{Engine, Verb, beyond, exact, verify};
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
@@ -25,13 +25,17 @@ use crate::source::{self, Directory};
 use crate::undo;
 
 /// Which scripts to run.
-enum Wanted {
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Up scripts.
     Apply(ApplyOptions),
+    /// Down scripts, or captures to undo.
     Rollback(RollbackOptions),
 }
 
 impl Wanted {
-    fn direction(&self) -> Direction {
+    /// Which scripts they are.
+    pub fn direction(&self) -> Direction {
         match self {
             Self::Apply(_) => Direction::Up,
             Self::Rollback(_) => Direction::Down,
@@ -112,7 +116,8 @@ async fn run_scripts(
     }
 }
 
-async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
+/// What is to be run, with the tasks of exact rollbacks.
+pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
     let server = engine.server().await?;
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
     let mut plan = wanted.plan(&inventory)?;
@@ -169,7 +174,10 @@ async fn take_one(run: &mut Run, step: &Step, direction: Direction, report: &mut
     let speaker = run.reporter.clone();
     run.reporter = speaker.for_migration(&step.id);
     let started = Instant::now();
-    let result = run_operations(run, step, direction, report, started).await;
+    let result = match verify::before(run, step, direction).await {
+        Ok(()) => run_operations(run, step, direction, report, started).await,
+        Err(error) => Err(error),
+    };
     report.seconds = started.elapsed().as_secs_f64();
     let result = match result {
         Ok(()) => ledger::finish(run, step, direction, report).await,
@@ -185,7 +193,7 @@ async fn take_one(run: &mut Run, step: &Step, direction: Direction, report: &mut
             let message = format!("{did} {} ({}) in {:.1} s.", step.id, step.name, report.seconds);
             run.reporter.tell(kind, Level::Info, message);
         }
-        Err(error @ Error::Operation(_)) => {
+        Err(error @ (Error::Operation(_) | Error::Check(_))) => {
             report.outcome = MigrationOutcome::Failed;
             run.reporter.tell(Kind::MigrationFailed, Level::Error, error.to_string());
         }
@@ -271,6 +279,10 @@ async fn run_operations(
                 return Err(stopped(error, step, place, &journal));
             }
         }
+    }
+    if direction == Direction::Up {
+        report.seconds = started.elapsed().as_secs_f64();
+        verify::after(run, step, report).await?;
     }
     if step.exact {
         report.undone = exact::by_collection(step, &journal.progress);

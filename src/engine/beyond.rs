@@ -29,20 +29,30 @@ const AT_ONCE: usize = 5_000;
 /// # Errors
 /// The server's.
 pub async fn count(run: &Run, step: &Step) -> Result<Vec<Beyond>> {
+    let found = survey(&run.server, step).await?;
+    warn(run, step, &found);
+    Ok(found)
+}
+
+/// Counts them without a run.
+///
+/// # Errors
+/// The server's.
+pub async fn survey(server: &Server, step: &Step) -> Result<Vec<Beyond>> {
     let reading = || Error::server("Comparing the down script with what the up script changed");
-    let record = ledger::read_one(&run.server, &step.id).await?;
+    let record = ledger::read_one(server, &step.id).await?;
     let captures = record.map(|record| record.captures).unwrap_or_default();
-    let touched = Touched::read(&run.server, &captures).await.map_err(reading())?;
+    let touched = Touched::read(server, &captures).await.map_err(reading())?;
     let mut found = Vec::new();
     for (index, task) in (1..).zip(&step.tasks) {
         let Task::Operation(operation) = task else { continue };
         // What an earlier operation of the down script will rename has its old name still.
         let collection = named_now(step, index - 1, &operation.collection);
-        let documents = match Selects::of(&run.server, operation, collection).await {
+        let documents = match Selects::of(server, operation, collection).await {
             Ok(None) => continue,
             Ok(Some(selects)) => match &touched {
-                Some(touched) => touched.others(&run.server, &selects).await.map(Some),
-                None => selects.count(&run.server).await.map(|count| (count == 0).then_some(0)),
+                Some(touched) => touched.others(server, &selects).await.map(Some),
+                None => selects.count(server).await.map(|count| (count == 0).then_some(0)),
             },
             Err(e) => Err(e),
         };
@@ -57,7 +67,6 @@ pub async fn count(run: &Run, step: &Step) -> Result<Vec<Beyond>> {
             found.push(Beyond { index, collection: operation.collection.clone(), documents });
         }
     }
-    warn(run, step, &found);
     Ok(found)
 }
 

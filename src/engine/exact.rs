@@ -22,24 +22,36 @@ pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan) -> Re
     }
     let headers = registry::headers(server).await.map_err(Error::server("Reading what was captured"))?;
     for step in plan.steps.iter_mut().filter(|step| step.exact) {
-        let record = inventory.find(&step.id)?.record.as_ref();
-        let captures = record.map(|record| record.captures.as_slice()).unwrap_or_default();
-        if let Some(why) = missing(captures, &headers) {
-            return Err(refused(step, &why));
-        }
-        for capture in captures.iter().rev().flatten() {
-            let entries = registry::entries(server, *capture).await;
-            let entries = entries.map_err(Error::server("Reading what was captured"))?;
-            for (slot, entry) in entries.into_iter().rev().filter(|(slot, _)| begun(record, *slot)) {
-                if entry.get_bool("uncaptured").unwrap_or(false) {
-                    let why = format!("its operation {} was not captured (\"capture\": false)", slot.operation + 1);
-                    return Err(refused(step, &why));
+        if let Err(why) = fill_one(server, inventory, &headers, step).await {
+            match step.instead.take() {
+                Some(script) if matches!(why, Error::WrongState(_)) => {
+                    *step = Step { capture: step.capture, ..*script }
                 }
-                step.tasks.push(Task::Undo(Undo::new(slot, entry)));
+                _ => return Err(why),
             }
         }
-        *step = unchanged_where_begun(step.clone())?;
     }
+    Ok(())
+}
+
+async fn fill_one(server: &Server, inventory: &Inventory, headers: &[Header], step: &mut Step) -> Result<()> {
+    let record = inventory.find(&step.id)?.record.as_ref();
+    let captures = record.map(|record| record.captures.as_slice()).unwrap_or_default();
+    if let Some(why) = missing(captures, headers) {
+        return Err(refused(step, &why));
+    }
+    for capture in captures.iter().rev().flatten() {
+        let entries = registry::entries(server, *capture).await;
+        let entries = entries.map_err(Error::server("Reading what was captured"))?;
+        for (slot, entry) in entries.into_iter().rev().filter(|(slot, _)| begun(record, *slot)) {
+            if entry.get_bool("uncaptured").unwrap_or(false) {
+                let why = format!("its operation {} was not captured (\"capture\": false)", slot.operation + 1);
+                return Err(refused(step, &why));
+            }
+            step.tasks.push(Task::Undo(Undo::new(slot, entry)));
+        }
+    }
+    *step = unchanged_where_begun(step.clone())?;
     Ok(())
 }
 

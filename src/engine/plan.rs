@@ -10,6 +10,7 @@ use crate::run::progress::Progress;
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
 use crate::run::step::{Step, Task, tasks};
+use crate::script::checks::Checks;
 
 /// What `apply` or `rollback` will do.
 #[derive(Debug, Default)]
@@ -122,7 +123,13 @@ impl Inventory {
         let mut plan = Plan::default();
         for entry in chosen {
             let exact = options.exact || entry.undoing();
-            let step = if exact { entry.step_exact() } else { entry.step_down(options.from_file) };
+            let step = if exact {
+                entry.step_exact()
+            } else if entry.failed_check() && !options.from_file {
+                entry.step_exact().map(|step| Step { instead: entry.step_down(false).ok().map(Box::new), ..step })
+            } else {
+                entry.step_down(options.from_file)
+            };
             match step {
                 Ok(step) => plan.steps.push(Step { capture: !options.uncaptured, ..step }),
                 Err(error) => {
@@ -222,6 +229,8 @@ impl Entry {
                 checksum: Some(file.checksum()),
                 origin: file.origin(),
                 resume,
+                checks: file.checks.clone(),
+                instead: None,
             };
             return unchanged_where_begun(step);
         }
@@ -240,6 +249,8 @@ impl Entry {
             checksum: record.checksum(),
             origin: format!("{} (registered in the database)", self.id),
             resume,
+            checks: record.checks()?,
+            instead: None,
         };
         unchanged_where_begun(step)
     }
@@ -285,6 +296,8 @@ impl Entry {
             checksum: None,
             origin,
             resume: self.resume(Direction::Down),
+            checks: Checks::default(),
+            instead: None,
         };
         unchanged_where_begun(step)
     }
@@ -306,12 +319,20 @@ impl Entry {
             origin: format!("{} (what was captured)", self.file_text()),
             // A script that was rolling it back is not carried on: what it did is undone, too.
             resume: self.undoing().then(|| self.resume(Direction::Down)).flatten(),
+            checks: Checks::default(),
+            instead: None,
         })
     }
 
     /// Whether an exact rollback of it has begun.
     fn undoing(&self) -> bool {
         self.record.as_ref().and_then(|record| record.progress.as_ref()).is_some_and(|progress| progress.exact)
+    }
+
+    /// Whether all its operations are done and a check afterwards failed. A down script is written for a migration
+    /// that did what it was to do; this one is undone by what was captured.
+    fn failed_check(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.failed_check)
     }
 
     /// Why it could not be applied, were it its turn.
@@ -333,6 +354,8 @@ impl Entry {
             checksum: self.file.as_ref().map(Migration::checksum),
             origin: self.file_text(),
             resume: None,
+            checks: self.file.as_ref().map(|file| file.checks.clone()).unwrap_or_default(),
+            instead: None,
         }
     }
 

@@ -91,6 +91,48 @@ pub struct RetainedRun {
     pub bytes: i64,
 }
 
+/// What `check` found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// The database.
+    pub database: String,
+    /// Everything that a pipeline should stop at.
+    pub findings: Vec<Finding>,
+    /// Files in the migrations directory that are none.
+    pub ignored: Vec<Ignored>,
+}
+
+/// Something that a pipeline should stop at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is.
+    pub kind: FindingKind,
+    /// The migration it is about.
+    pub migration: Option<String>,
+    /// The migration's name.
+    pub name: Option<String>,
+    /// What there is to say.
+    pub message: String,
+}
+
+/// What a finding of `check` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// Not applied yet.
+    Pending,
+    /// Its file says something else than what was applied.
+    Changed,
+    /// It failed.
+    Failed,
+    /// Half applied, half rolled back, or half restored.
+    Unfinished,
+    /// Its record cannot be relied on.
+    Unreadable,
+    /// Another run holds the lock.
+    Held,
+}
+
 /// What `purge` did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PurgeReport {

@@ -115,6 +115,12 @@ fn resumption(record: &Record) -> Option<String> {
         Direction::Up => "apply",
         Direction::Down => "rollback",
     };
+    if record.failed_check {
+        let id = &record.id;
+        return Some(format!(
+            "all its operations are done: `apply` only checks again, `rollback {id}` undoes exactly what they did"
+        ));
+    }
     let progress = record.progress.as_ref()?;
     let documents =
         progress.operations.last().filter(|last| last.outcome.is_none()).map_or(0, |last| last.counts.documents());

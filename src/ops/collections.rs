@@ -77,7 +77,8 @@ pub async fn modify(server: &Server, name: &str, options: &Document) -> Result<S
     Ok(Settled::done())
 }
 
-fn option_stands(option: &str, asked: &Bson, standing: &Document) -> bool {
+/// Whether an option of `collMod` is as asked already.
+pub(crate) fn option_stands(option: &str, asked: &Bson, standing: &Document) -> bool {
     match (option, standing.get(option)) {
         (_, Some(stands)) => same(asked, stands),
         ("validationLevel", None) => asked.as_str() == Some("strict"),
@@ -94,19 +95,23 @@ fn option_stands(option: &str, asked: &Bson, standing: &Document) -> bool {
 /// Whether the index that `collMod` is to change is as asked already.
 async fn index_stands(server: &Server, collection: &str, asked: &Bson) -> Result<bool, SchemaError> {
     let Some(asked) = asked.as_document() else { return Ok(false) };
-    let indexes = catalog::indexes(server, collection).await?;
+    Ok(index_stands_in(&catalog::indexes(server, collection).await?, asked))
+}
+
+/// Whether among these indexes the one that `collMod` is to change is as asked already.
+pub(crate) fn index_stands_in(indexes: &[Document], asked: &Document) -> bool {
     let found = indexes.iter().find(|index| match (asked.get("name"), asked.get("keyPattern")) {
         (Some(name), _) => index.get("name") == Some(name),
         (None, Some(keys)) => index.get("key").is_some_and(|own| same(own, keys)),
         _ => false,
     });
-    let Some(found) = found else { return Ok(false) };
-    Ok(asked.iter().filter(|(key, _)| !matches!(key.as_str(), "name" | "keyPattern")).all(|(key, value)| {
+    let Some(found) = found else { return false };
+    asked.iter().filter(|(key, _)| !matches!(key.as_str(), "name" | "keyPattern")).all(|(key, value)| {
         match found.get(key) {
             Some(stands) => same(value, stands),
             None => value.as_bool() == Some(false),
         }
-    }))
+    })
 }
 
 /// `rename_collection`.

@@ -29,20 +29,13 @@ pub async fn update(
     place: Place,
 ) -> Result<(), Halt> {
     let mut body = Update::new(&operation.collection, update)?;
-    let whole_because = if update.upsert {
-        Some("upsert")
-    } else if !update.multi {
-        Some("multi: false")
-    } else {
-        must_be_whole(&update.filter)
-    };
     let request = Request {
         operation,
         filter: &update.filter,
         collation: update.collation.as_ref(),
         hint: update.hint.clone(),
         variables: update.variables.clone(),
-        whole_because,
+        whole_because: update_in_one_go(update),
         creates: update.upsert,
         place,
     };
@@ -64,7 +57,7 @@ pub async fn delete(
         collation: delete.collation.as_ref(),
         hint: delete.hint.clone(),
         variables: None,
-        whole_because: must_be_whole(&delete.filter),
+        whole_because: delete_in_one_go(delete),
         creates: false,
         place,
     };
@@ -98,22 +91,10 @@ async fn write<B: Finds>(run: &mut Run, journal: &mut Journal, request: Request<
         return Ok(journal.note(run, index, progress, None).await?);
     };
     if standing.kind == "view" {
-        return Err(Halt::Failed(Failure {
-            cause: format!("{name:?} is a view, and documents cannot be written through it"),
-            code: Some(codes::COMMAND_NOT_SUPPORTED_ON_VIEW),
-            remedy: Some("Write to the collection that the view shows.".to_owned()),
-        }));
+        return Err(Halt::Failed(is_a_view(name)));
     }
     let atomic = takes_transactions(run, name, &standing);
-    let foreign_collation = request.collation.is_some()
-        && !same_collation(request.collation, standing.options.get_document("collation").ok());
-    let whole_because = if standing.kind == "timeseries" {
-        Some("a time-series collection")
-    } else if foreign_collation {
-        Some("a collation other than the collection's")
-    } else {
-        request.whole_because
-    };
+    let whole_because = in_one_go_because(&standing, request.collation, request.whole_because);
     let how = match whole_because {
         Some(why) => How::InOneGo(why),
         None => How::InChunks(Box::new(Scope {
@@ -257,6 +238,46 @@ pub async fn look_up(run: &Run, name: &str) -> Result<Option<Collection>, Halt> 
 /// A collection that does not stand yet.
 pub(super) fn plain() -> Collection {
     Collection { kind: "collection".to_owned(), options: Document::new(), uuid: None }
+}
+
+/// The failure of an operation on documents of a view.
+pub fn is_a_view(name: &str) -> Failure {
+    Failure {
+        cause: format!("{name:?} is a view, and documents cannot be written through it"),
+        code: Some(codes::COMMAND_NOT_SUPPORTED_ON_VIEW),
+        remedy: Some("Write to the collection that the view shows.".to_owned()),
+    }
+}
+
+/// Why an update cannot be cut into chunks, whatever its collection.
+pub fn update_in_one_go(update: &UpdateDocuments) -> Option<&'static str> {
+    if update.upsert {
+        Some("upsert")
+    } else if !update.multi {
+        Some("multi: false")
+    } else {
+        must_be_whole(&update.filter)
+    }
+}
+
+/// Why a delete cannot be cut into chunks, whatever its collection.
+pub fn delete_in_one_go(delete: &DeleteDocuments) -> Option<&'static str> {
+    must_be_whole(&delete.filter)
+}
+
+/// Why an operation on documents cannot be cut into chunks: its `own` reason, or the collection's.
+pub fn in_one_go_because(
+    standing: &Collection,
+    collation: Option<&Document>,
+    own: Option<&'static str>,
+) -> Option<&'static str> {
+    if standing.kind == "timeseries" {
+        Some("a time-series collection")
+    } else if collation.is_some() && !same_collation(collation, standing.options.get_document("collation").ok()) {
+        Some("a collation other than the collection's")
+    } else {
+        own
+    }
 }
 
 /// Why a filter cannot be combined with bounds on `_id`.

@@ -14,7 +14,7 @@ use super::report::{Direction, MigrationReport};
 use super::slot::{HEADER, REGISTRY};
 use super::step::{Step, Task};
 use super::transaction::with_majority;
-use crate::error::{Error, OperationFailure, Result};
+use crate::error::{CheckFailure, Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
 use crate::server::Server;
 use crate::server_error::codes;
@@ -95,10 +95,17 @@ pub async fn begin(
         set.insert("up_script", &step.up_text);
         set.insert("down_script", &step.down_text);
         set.insert("checksum", &step.checksum);
+        if !step.checks.is_empty() {
+            set.insert("checks", &step.checks.text);
+        }
+    }
+    let mut unset = doc! {"error": ""};
+    if direction == Direction::Up && step.checks.is_empty() {
+        unset.insert("checks", "");
     }
     let mut change = doc! {
         "$set": set,
-        "$unset": {"error": ""},
+        "$unset": unset,
         "$setOnInsert": {"created_at": DateTime::now(), "applied_at": null, "rolled_back_at": null},
     };
     if !push.is_empty() {
@@ -162,6 +169,25 @@ pub async fn fail(
         "code": failure.code,
         "at": DateTime::now(),
     };
+    fail_with(run, id, direction, error, report).await
+}
+
+/// Writes that all operations of a migration's up script are done and that what must hold afterwards does not.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the server's.
+pub async fn fail_check(run: &mut Run, failure: &CheckFailure, report: &MigrationReport) -> Result<()> {
+    let error = doc! {"message": failure.sentence(), "check": failure.when.as_str(), "at": DateTime::now()};
+    fail_with(run, &failure.migration, Direction::Up, error, report).await
+}
+
+async fn fail_with(
+    run: &mut Run,
+    id: &str,
+    direction: Direction,
+    error: Document,
+    report: &MigrationReport,
+) -> Result<()> {
     let update = doc! {"$set": {"status": "failed", "error": error.clone()}};
     close(run, id, direction, update, "failed", report, Some(error), None).await
 }

@@ -18,6 +18,20 @@ pub struct Query<'a> {
 }
 
 impl Query<'_> {
+    /// How many documents `filter` selects, counted one by one: `count` answers an empty filter from what the
+    /// server remembers, which may be wrong after a crash.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn count_exactly(&self, server: &Server, filter: RawDocumentBuf) -> Result<i64, ServerError> {
+        if filter.iter().next().is_some() {
+            return self.count(server, filter).await;
+        }
+        let none = Document::new();
+        let Query { collection, hint, collation, variables } = *self;
+        Query { collection, hint, collation, variables: Some(variables.unwrap_or(&none)) }.count(server, filter).await
+    }
+
     /// How many documents `filter` selects.
     ///
     /// # Errors
@@ -44,8 +58,12 @@ impl Query<'_> {
             return Ok(written(&server.run_raw(command, None).await?));
         }
         let counted = server.find(command).await?.next().await?;
-        Ok(counted.and_then(|document| document.get_i32("n").ok()).map_or(0, i64::from))
+        Ok(counted.map_or(0, |document| number(&document, "n")))
     }
+}
+
+fn number(document: &RawDocumentBuf, name: &str) -> i64 {
+    document.get_i32(name).map_or_else(|_| document.get_i64(name).unwrap_or_default(), i64::from)
 }
 
 /// A document as bytes.

@@ -6,8 +6,11 @@ use bson::{Bson, DateTime, RawDocumentBuf};
 use super::progress::{Position, Progress};
 use super::report::Direction;
 use super::slot::Capture;
+use crate::error::{Error, Result};
 use crate::migration::{Source, checksum};
+use crate::script::checks::Checks;
 use crate::script::operation::Action;
+use crate::script::reader;
 use crate::server_error::show;
 
 /// Where a migration stands.
@@ -72,6 +75,10 @@ pub struct Record {
     pub problem: Option<String>,
     /// What its runs captured since it was last not applied, oldest first; `None` for a run without.
     pub captures: Vec<Option<Capture>>,
+    /// What must hold before and after its up script, as JSON text.
+    pub checks: Option<String>,
+    /// Whether all its operations are done and a check afterwards failed.
+    pub failed_check: bool,
     /// Whether its `_id` is no text, so that no migration can have written it.
     pub odd_id: bool,
 }
@@ -124,6 +131,9 @@ impl Record {
             applied_at: date("applied_at"),
             rolled_back_at: date("rolled_back_at"),
             error: raw.get_document("error").ok().and_then(|error| error.get_str("message").ok()).map(str::to_owned),
+            checks: text("checks"),
+            failed_check: status == Status::Failed
+                && raw.get_document("error").is_ok_and(|error| error.get_str("check").is_ok()),
             id,
             status,
             progress,
@@ -145,6 +155,21 @@ impl Record {
             (Status::Failed, None) => Some(Direction::Up),
             _ => None,
         }
+    }
+
+    /// What must hold before and after its up script.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where somebody has made it unreadable.
+    pub fn checks(&self) -> Result<Checks> {
+        let Some(text) = self.checks.as_deref() else { return Ok(Checks::default()) };
+        let read = reader::read(text).map_err(|e| e.to_string()).and_then(Checks::parse);
+        read.map_err(|what| {
+            Error::invalid(
+                None,
+                format!("{} ({}): its checks in the ledger cannot be read: {what}.", self.id, self.name),
+            )
+        })
     }
 
     /// The fingerprint of its scripts; `None` for those that cannot be read.

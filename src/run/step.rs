@@ -4,6 +4,7 @@ use bson::Document;
 
 use super::progress::Progress;
 use super::slot::Slot;
+use crate::script::checks::Checks;
 use crate::script::{Operation, Script};
 
 /// What to run, with everything the ledger is to know.
@@ -27,6 +28,10 @@ pub struct Step {
     pub origin: String,
     /// How far an earlier run came.
     pub resume: Option<Progress>,
+    /// What must hold before and after.
+    pub checks: Checks,
+    /// What to run where the captures that this would undo are not whole.
+    pub instead: Option<Box<Step>>,
 }
 
 /// One thing to do.

@@ -1,6 +1,7 @@
 //! Migration scripts: reading them, and the operations they hold. Nothing here talks to a server.
 
 pub mod allow;
+pub mod checks;
 pub mod fields;
 pub mod keys;
 pub mod operation;

@@ -258,7 +258,11 @@ impl CreateIndex {
 }
 
 impl IndexRef {
-    fn parse(index: Bson) -> Result<Self, String> {
+    /// Reads an index's name or keys.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn parse(index: Bson) -> Result<Self, String> {
         match index {
             Bson::String(name) if name == "*" => Err("\"*\" would drop every index; name each one to drop".to_owned()),
             Bson::String(name) if name.is_empty() => Err("the index's name is empty".to_owned()),

@@ -208,7 +208,7 @@ impl Packs<'_> {
 }
 
 /// What is to be written of one document, by the three-way rule, and which of its fields somebody edited.
-fn decide(
+pub(super) fn decide(
     entry: &Entry,
     current: &RawDocumentBuf,
     whole: &HashMap<Id, RawDocumentBuf>,

@@ -11,6 +11,7 @@ mod documents;
 mod edits;
 pub mod indexes;
 mod options;
+mod foresee;
 pub mod schema;
 mod writes;
 
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
+pub use self::foresee::foresee;
 use crate::capture::aside::discard_if_empty;
 use crate::capture::registry::Entry;
 use crate::catalog;

@@ -37,6 +37,7 @@ _EXAMPLES = """\
 examples:
   edulearn-migrate status
   edulearn-migrate apply                      every pending migration, in order
+  edulearn-migrate plan                       what apply would do; changes nothing
   edulearn-migrate apply migration_002        one, by id, file stem or name
   edulearn-migrate rollback migration_002
   edulearn-migrate rollback migration_002 --exact      exactly what it did, and no more
@@ -82,6 +83,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
             args = _parser().parse_args(argv)  # the same error, in view of every command
     if args.command is not None and args.command not in WRITING and "lock_timeout" in args:
         raise UsageError(f"The command {args.command} takes no lock, and so no --lock-timeout.")
+    if getattr(args, "dry_run", False) and "lock_timeout" in args:
+        raise UsageError("A dry run takes no lock, and so no --lock-timeout.")
     if args.command == "restore":
         ways = (args.backup_name is not None, args.from_mongodump is not None, args.finish)
         if sum(ways) != 1:
@@ -183,6 +186,17 @@ def _lock() -> _Parser:
 
 
 def _apply(parser: _Parser) -> None:
+    _plan(parser)
+    _dry_run(parser)
+
+
+def _dry_run(parser: _Parser) -> None:
+    parser.add_argument(
+        "--dry-run", action="store_true", help="change nothing; say what would be done"
+    )
+
+
+def _plan(parser: _Parser) -> None:
     parser.add_argument("migration_id", metavar="ID", nargs="?")
     parser.add_argument(
         "--rolled-back", action="store_true", help="apply rolled-back migrations again, too"
@@ -209,6 +223,7 @@ def _rollback(parser: _Parser) -> None:
         help="run no script: undo what was captured, but for what was changed since",
     )
     _no_capture(parser, "keep nothing of what the rollback takes away")
+    _dry_run(parser)
 
 
 def _no_capture(parser: _Parser, text: str) -> None:
@@ -335,9 +350,9 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "create": ("write a new migration file from a template", _create),
     "mark": ("set a migration's state by hand, running nothing", _mark),
     "unlock": ("release the lock of a run that is gone", _unlock),
-    "plan": (f"show what apply would do {_LATER}", None),
-    "check": (f"compare files and records {_LATER}", None),
     "lint": ("find what is wrong or risky in the files, without a server", _lint),
+    "plan": ("show what apply would do, changing nothing", _plan),
+    "check": ("for pipelines: exit 3 where something is pending or amiss", None),
     "rehearse": (f"apply and roll back on a private server {_LATER}", None),
     "backup": ("write a backup of the database", _backup),
     "restore": ("bring the database to the state of a backup", _restore),

@@ -128,7 +128,7 @@ def _reach(
     `whose` begins each line, where the one above does not say which migration it is about.
     """
     for each in migration["undone"]:
-        counts = _undone(each) or "no documents to restore"
+        counts = undone_text(each) or "no documents to restore"
         output.note(f"    {whose}{each['collection']}: {counts}")
     types = {step["index"]: step["type"] for step in migration["operations"]}
     for each in migration["beyond"]:
@@ -149,7 +149,7 @@ def _reach(
         output.note(f"    {whose}{text}", style="warning")
 
 
-def _undone(counts: Mapping[str, int]) -> str:
+def undone_text(counts: Mapping[str, int]) -> str:
     """As in `1,234 restored as they were, 4 conflicts (left as they are)`; empty for nothing."""
     return ", ".join(
         f"{counts[kind]:,} {one if counts[kind] == 1 else many}"
@@ -181,7 +181,7 @@ def _details(output: Output, report: Report) -> None:
 
 def _counts(step: Mapping[str, Any]) -> str:
     if "undone" in step:
-        return _undone(step["undone"])
+        return undone_text(step["undone"])
     kinds = ["matched", "modified", "inserted", "deleted", "upserted"]
     if step["matched"] == step["modified"]:
         kinds.remove("matched")

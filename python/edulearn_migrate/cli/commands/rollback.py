@@ -20,6 +20,10 @@ _WORDS = Words(
 def run(context: Context) -> int:
     """Roll back, and print what was rolled back."""
     args = context.args
+    if args.dry_run:
+        from edulearn_migrate.cli.commands import plan
+
+        return plan.rollback(context)
     engine = context.writing(args.migration_id)
     return carry_out(
         context,

@@ -1,0 +1,87 @@
+"""Knowing before: a plan of an update and of a unique index, against scans of the collection.
+
+A scan is the server counting the documents that an expression on a field without an index holds
+for: it reads every document and sends none. Reading all of them out is printed beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from figures import ratio, row
+from ground import Ground
+from updates import MIGRATION
+
+UNIQUE = [
+    {
+        "type": "create_index",
+        "collection": "users",
+        "index": [["email", 1]],
+        "options": {"unique": True},
+    }
+]
+PIPELINE = [{**MIGRATION[0], "update": [{"$set": {"schema_version": 2}}]}]
+SCAN = {"$expr": {"$eq": ["$schema_version", 1]}}
+
+
+def knowing(ground: Ground, total: int, rounds: int) -> None:
+    """Each as a whole process; the scans as commands alone, over a connection that stands."""
+    ground.db.drop_collection("users")
+    ground.generate(total)
+    # Renamed, not copied: plans change nothing, so one collection serves all rounds.
+    ground.db["source"].rename("users")
+    scans: list[float] = []
+    reads: list[float] = []
+    took: dict[str, list[float]] = {"update": [], "pipeline": [], "unique index": []}
+    operations: dict[str, list[Any]] = {"update": MIGRATION, "pipeline": PIPELINE, "unique index": UNIQUE}
+    for _ in range(rounds):
+        scans.append(scan(ground, total))
+        reads.append(read(ground, total))
+        for name, script in operations.items():
+            took[name].append(plan(ground, script, total))
+    print(f"\nplan on {total:,} documents, {rounds} rounds in turn")
+    row("a scan: the server counts by an expression", scans)
+    row("reading every document out, PyMongo", reads)
+    for name, seconds in took.items():
+        row(f"plan of the {name}, the whole process", seconds)
+    ratio("plan of a $set / scan", took["update"], scans, 2)
+    ratio("plan of a unique index / scan", took["unique index"], scans, 10)
+    ratio("plan of a pipeline / scan", took["pipeline"], scans, None)
+    ratio("plan of a pipeline / reading out", took["pipeline"], reads, None)
+
+
+def plan(ground: Ground, script: list[Any], total: int) -> float:
+    """Seconds for a plan, which must have found out what there is to know."""
+    ground.clear()
+    ground.write_migration(1, script)
+    done = ground.ours("plan", "--json")
+    operation = json.loads(done.stdout)["migrations"][0]["operations"][0]
+    if operation["type"] == "create_index":
+        known = operation["duplicates"] == {"keys": 0, "documents": 0, "examples": []}
+    else:
+        known = operation["exact"] and operation["changes"] == total
+    if not known:
+        raise RuntimeError(f"the plan does not know what apply would do: {operation}")
+    return done.seconds
+
+
+def scan(ground: Ground, total: int) -> float:
+    """Seconds for one scan."""
+    began = time.perf_counter()
+    found = ground.db.command("count", "users", query=SCAN)["n"]
+    seconds = time.perf_counter() - began
+    if found != total:
+        raise RuntimeError(f"the scan met {found} of {total} documents")
+    return seconds
+
+
+def read(ground: Ground, total: int) -> float:
+    """Seconds for reading everything out, undecoded."""
+    began = time.perf_counter()
+    size = sum(len(batch) for batch in ground.db["users"].find_raw_batches({}))
+    seconds = time.perf_counter() - began
+    if size < total:
+        raise RuntimeError("nothing was read")
+    return seconds

@@ -1,0 +1,184 @@
+"""`plan [ID]`, `apply --dry-run`, `rollback --dry-run`: what a run would do. Reads only."""
+
+from __future__ import annotations
+
+from edulearn_migrate.cli import exits
+from edulearn_migrate.cli.output import megabytes
+from edulearn_migrate.cli.retained import counted
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from edulearn_migrate.cli.context import Context
+    from edulearn_migrate.cli.output import Output
+
+    Data = Mapping[str, Any]
+
+
+def run(context: Context) -> int:
+    """What `apply` would do."""
+    from edulearn_migrate._native import Preview
+
+    args = context.args
+    engine = context.engine()
+    context.show_progress()
+    report = Preview(engine).apply(
+        args.migration_id,
+        rolled_back=args.rolled_back,
+        strict_order=args.strict_order,
+        capture=not args.no_capture,
+        observer=context.observe,
+    )
+    return show(context, report)
+
+
+def rollback(context: Context) -> int:
+    """What `rollback` would do."""
+    from edulearn_migrate._native import Preview
+
+    args = context.args
+    engine = context.engine()
+    context.show_progress()
+    report = Preview(engine).rollback(
+        args.migration_id,
+        from_file=args.from_file,
+        exact=args.exact,
+        capture=not args.no_capture,
+        observer=context.observe,
+    )
+    return show(context, report)
+
+
+def show(context: Context, report: Data) -> int:
+    """The lines of a plan, and its exit code: 1 where the run would fail."""
+    context.finish()
+    context.ignored(report["ignored"])
+    context.document.update(report)
+    output = context.output
+    output.note(f"Target: {context.target()}")
+    down = report["direction"] == "down"
+    for migration in report["migrations"]:
+        _migration(output, migration, "Would roll back" if down else "Would apply")
+    if report["already_applied"]:
+        output.line(f"Applied already: {report['already_applied']}")
+    elif not report["migrations"] and report["blocked"] is None:
+        output.line(f"No {'applied' if down else 'pending'} migrations: nothing would be done")
+    if report["blocked"] is not None:
+        output.line(f"✗ Would stop at {report['blocked']['id']}: {report['blocked']['error']}")
+    if report["problems"]:
+        output.line(f"✗ Problems found: {report['problems']}")
+        return exits.FAILED
+    if report["migrations"]:
+        output.line("✓ No problems found; nothing was changed")
+        if report["seconds_estimate"] >= 1:
+            output.note(f"  About {duration(report['seconds_estimate'])} (an estimate)")
+    return exits.DONE
+
+
+def _migration(output: Output, migration: Data, would: str) -> None:
+    marks = [
+        text
+        for text, holds in (
+            ("exactly, by what was captured", migration["exact"]),
+            ("out of order", migration["out_of_order"]),
+            (f"carrying on, {migration['done']} operations are done", migration["resumed"]),
+        )
+        if holds
+    ]
+    suffix = f" ({'; '.join(marks)})" if marks else ""
+    output.line(f"{would} {migration['id']} {migration['name']}{suffix}")
+    for check in migration["checks"]:
+        mark = "✓" if check["holds"] else "✗"
+        later = " (earlier migrations of this plan come first)" * migration["checks_depend"]
+        reason = f" ({check['reason']})" if check["reason"] and not check["holds"] else ""
+        output.line(
+            f"  {mark} check {check['index']}: {check['demand']}: {check['found']}{reason}{later}"
+        )
+    beyond = {each["index"]: each["documents"] for each in migration["beyond"]}
+    for step in migration["operations"]:
+        output.line(f"  {step['index']}. {step['type']} {step['collection']}: {said(step)}")
+        for problem in step["problems"]:
+            code = f" (code {problem['code']})" if problem["code"] else ""
+            output.line(f"     ✗ would fail: {problem['message']}{code}")
+        if step["index"] in beyond:
+            output.line(f"     ! {_beyond(beyond[step['index']])}")
+        for note in step["notes"]:
+            output.note(f"     {note}", style="faint")
+
+
+def said(step: Data) -> str:
+    """What an operation would do, in a few words."""
+    return ", ".join(_parts(step)) or "to be done"
+
+
+def _parts(step: Data) -> Iterator[str]:
+    if step["undone"] is not None:
+        from edulearn_migrate.cli.runs import undone_text
+
+        yield undone_text(step["undone"]) or "no documents to restore"
+    elif step["changes"] is not None:
+        yield _documents(step)
+    if step["upserted"]:
+        yield "one document would be made (upsert)"
+    if step["sets_aside"] is not None:
+        aside = step["sets_aside"]
+        verb = "sets aside" if aside["kept"] else "removes for good"
+        yield (
+            f"{verb} {counted(aside['documents'], 'document')}, {megabytes(aside['bytes'])}, "
+            f"{len(aside['indexes'])} index{'' if len(aside['indexes']) == 1 else 'es'}"
+        )
+    if step["duplicates"] is not None and not step["duplicates"]["keys"]:
+        yield "no key occurs twice"
+    if step["rejected"] is not None and not step["problems"]:
+        yield _rejected(step["rejected"])
+    if step["depends_on"]:
+        yield f"depends on {_dependencies(step['depends_on'])} (rehearse tells)"
+    if step["outcome"] in ("standing", "absent"):
+        yield "nothing to do"
+    if step["chunks"] is not None:
+        way = "in chunks" if step["chunks"] else "in one go"
+        yield way if step["transactions"] else f"{way}, at least once"
+    seconds = step["seconds_estimate"]
+    if seconds is not None and seconds >= 1:
+        yield f"about {duration(seconds)}"
+
+
+def _documents(step: Data) -> str:
+    changes, matched = step["changes"], step["matched"]
+    verb = {"insert_documents": "inserted", "delete_documents": "deleted"}.get(
+        step["type"], "changed"
+    )
+    most = "" if step["exact"] else "at most "
+    text = f"{most}{counted(changes, 'document')} {verb}"
+    return text if matched in (None, changes) else f"{text} of {matched:,} matched"
+
+
+def _rejected(rejected: Data) -> str:
+    if not rejected["documents"]:
+        return "every document meets the validator"
+    examples = ", ".join(rejected["examples"])
+    number = counted(rejected["documents"], "standing document")
+    return f"{number} would not meet the validator (_id {examples})"
+
+
+def _dependencies(dependencies: list[Data]) -> str:
+    return ", ".join(f"{each['migration']} operation {each['operation']}" for each in dependencies)
+
+
+def _beyond(documents: int | None) -> str:
+    if documents is None:
+        return (
+            "whether it reaches documents that the up script had not touched cannot be told: what "
+            "that one changed was not captured, or has been purged"
+        )
+    return f"reaches {counted(documents, 'document')} that the up script had not touched"
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 12 s, 4 min, 2.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,136 @@
+"""The verbs that look before anything is done, which `Migrator` and `AsyncMigrator` inherit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from edulearn_migrate.events import observer
+from edulearn_migrate.reports.preview import CheckReport, PlanReport
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from edulearn_migrate import _native
+    from edulearn_migrate.migrator import Progress
+
+_Result = TypeVar("_Result")
+
+
+class SyncPreview:
+    """Looking before doing, synchronously. Needs read rights only; writes nothing."""
+
+    _preview: _native.Preview
+
+    def plan(
+        self,
+        id: str | None = None,
+        *,
+        rolled_back: bool = False,
+        strict_order: bool = False,
+        capture: bool = True,
+        progress: Progress | None = None,
+        stop: _native.StopToken | None = None,
+    ) -> PlanReport:
+        """What `apply` with the same arguments would do, by the data as it is now.
+
+        Takes no lock and makes nothing, also not a collection. Raises what `apply` would be refused
+        with as a whole, such as `ScriptChangedError`; what single operations would fail at is in
+        the report.
+        """
+        return PlanReport.from_dict(
+            self._preview.apply(
+                id,
+                rolled_back=rolled_back,
+                strict_order=strict_order,
+                capture=capture,
+                observer=observer(progress),
+                stop=stop,
+            )
+        )
+
+    def plan_rollback(
+        self,
+        id: str | None = None,
+        *,
+        from_file: bool = False,
+        exact: bool = False,
+        capture: bool = True,
+        progress: Progress | None = None,
+        stop: _native.StopToken | None = None,
+    ) -> PlanReport:
+        """What `rollback` with the same arguments would do, by the data as it is now."""
+        return PlanReport.from_dict(
+            self._preview.rollback(
+                id,
+                from_file=from_file,
+                exact=exact,
+                capture=capture,
+                observer=observer(progress),
+                stop=stop,
+            )
+        )
+
+    def check(
+        self, *, progress: Progress | None = None, stop: _native.StopToken | None = None
+    ) -> CheckReport:
+        """Whether anything is pending, changed, failed, unfinished or held."""
+        return CheckReport.from_dict(self._preview.check(observer=observer(progress), stop=stop))
+
+
+class AsyncPreview:
+    """The same for asyncio. Arguments, answers and errors are those of `SyncPreview`."""
+
+    _preview: _native.Preview
+
+    async def _run(
+        self,
+        verb: Callable[..., Awaitable[_Result]],
+        progress: Progress | None,
+        *args: object,
+        **options: object,
+    ) -> _Result:
+        raise NotImplementedError  # AsyncMigrator's
+
+    async def plan(
+        self,
+        id: str | None = None,
+        *,
+        rolled_back: bool = False,
+        strict_order: bool = False,
+        capture: bool = True,
+        progress: Progress | None = None,
+    ) -> PlanReport:
+        """What `apply` with the same arguments would do, by the data as it is now."""
+        report = await self._run(
+            self._preview.apply_async,
+            progress,
+            id,
+            rolled_back=rolled_back,
+            strict_order=strict_order,
+            capture=capture,
+        )
+        return PlanReport.from_dict(report)
+
+    async def plan_rollback(
+        self,
+        id: str | None = None,
+        *,
+        from_file: bool = False,
+        exact: bool = False,
+        capture: bool = True,
+        progress: Progress | None = None,
+    ) -> PlanReport:
+        """What `rollback` with the same arguments would do, by the data as it is now."""
+        report = await self._run(
+            self._preview.rollback_async,
+            progress,
+            id,
+            from_file=from_file,
+            exact=exact,
+            capture=capture,
+        )
+        return PlanReport.from_dict(report)
+
+    async def check(self, *, progress: Progress | None = None) -> CheckReport:
+        """Whether anything is pending, changed, failed, unfinished or held."""
+        return CheckReport.from_dict(await self._run(self._preview.check_async, progress))

@@ -1,0 +1,64 @@
+//! `check`: whether a pipeline may go on. Nothing pending, changed, failed, unfinished or held. Reads only.
+
+use super::Engine;
+use super::apply::read_files;
+use super::inventory::{Entry, Inventory};
+use super::reports::{CheckReport, Finding, FindingKind};
+use crate::backup::restore::journal;
+use crate::error::Result;
+use crate::run::lease;
+use crate::run::ledger;
+use crate::run::record::Status;
+
+/// What there is to stop at.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::error::Error::Invalid) for a file that cannot be read, or the server's.
+pub async fn check(engine: &Engine) -> Result<CheckReport> {
+    let files = read_files(engine.migrations_dir())?;
+    let server = engine.server().await?;
+    let (records, lock, restore) =
+        tokio::join!(ledger::read(server), lease::read_holder(server), journal::unfinished(server));
+    let inventory = Inventory::new(files.migrations, records?);
+    let mut findings: Vec<Finding> = inventory.entries.iter().filter_map(of_entry).collect();
+    if let Some(restore) = restore? {
+        findings.push(Finding {
+            kind: FindingKind::Unfinished,
+            migration: None,
+            name: None,
+            message: format!("a restore of {} was begun; `restore --finish` takes it to its end", restore.backup),
+        });
+    }
+    // One that has run out holds nobody up: the next run takes over.
+    if let Some(holder) = lock?.filter(|holder| !holder.expired) {
+        let message = format!("the lock is held: {}", holder.describe());
+        findings.push(Finding { kind: FindingKind::Held, migration: None, name: None, message });
+    }
+    Ok(CheckReport { database: server.database().to_owned(), findings, ignored: files.ignored })
+}
+
+fn of_entry(entry: &Entry) -> Option<Finding> {
+    let record = entry.record.as_ref();
+    let (kind, message) = if let Some(problem) = record.and_then(|record| record.problem.as_deref()) {
+        (FindingKind::Unreadable, format!("its record cannot be relied on: {problem}; see `mark`"))
+    } else {
+        match entry.status() {
+            Status::Applied if entry.changed() => {
+                (FindingKind::Changed, "its file changed since it was applied".to_owned())
+            }
+            Status::Applied | Status::RolledBack => return None,
+            Status::Pending if entry.out_of_order => {
+                (FindingKind::Pending, "not applied, although migrations that sort behind it are".to_owned())
+            }
+            Status::Pending => (FindingKind::Pending, "not applied".to_owned()),
+            Status::Applying => (FindingKind::Unfinished, "half applied; `apply` carries on".to_owned()),
+            Status::RollingBack => (FindingKind::Unfinished, "half rolled back; `rollback` carries on".to_owned()),
+            Status::Failed => {
+                let why = record.and_then(|record| record.error.clone()).unwrap_or_else(|| "it failed".to_owned());
+                (FindingKind::Failed, why)
+            }
+            Status::Other(status) => (FindingKind::Unreadable, format!("its status is {status:?}")),
+        }
+    };
+    Some(Finding { kind, migration: Some(entry.id.clone()), name: Some(entry.name().to_owned()), message })
+}

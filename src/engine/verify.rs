@@ -1,0 +1,70 @@
+//! What is made sure of around a migration: its checks, and afterwards the end state that its operations ask for.
+
+use super::end_state::EndState;
+use crate::checks::{self, CheckResult};
+use crate::error::{CheckFailure, Error, Result, When};
+use crate::run::Run;
+use crate::run::ledger;
+use crate::run::patience::{Patience, patiently};
+use crate::run::report::{Direction, MigrationReport};
+use crate::run::step::{Step, Task};
+
+/// Runs the checks before a migration that is not begun yet.
+///
+/// # Errors
+/// [`Error::Check`], nothing having been done or recorded; or the server's.
+pub async fn before(run: &Run, step: &Step, direction: Direction) -> Result<()> {
+    if direction == Direction::Down || step.resume.is_some() || step.checks.before.is_empty() {
+        return Ok(());
+    }
+    let mut patience = Patience::new(&run.reporter, &run.stop);
+    let results = patiently!(patience, checks::run(&run.server, &step.checks.before)).map_err(reading())?;
+    refuse(step, When::Before, failures(&results))
+}
+
+/// Verifies a migration whose operations are all done; marks it failed where something does not hold.
+///
+/// # Errors
+/// [`Error::Check`], [`Error::LeaseLost`], or the server's.
+pub async fn after(run: &mut Run, step: &Step, report: &mut MigrationReport) -> Result<()> {
+    let operations: Vec<_> = step
+        .tasks
+        .iter()
+        .filter_map(|task| match task {
+            Task::Operation(operation) => Some(operation.as_ref()),
+            Task::Undo(_) => None,
+        })
+        .collect();
+    let state = EndState::of(&operations);
+    let reporter = run.reporter.clone();
+    let stop = run.stop.clone();
+    let mut patience = Patience::new(&reporter, &stop);
+    let violations = patiently!(patience, state.violations(&run.server)).map_err(reading())?;
+    let result = match refuse(step, When::EndState, violations) {
+        Ok(()) => {
+            let results = patiently!(patience, checks::run(&run.server, &step.checks.after)).map_err(reading())?;
+            refuse(step, When::After, failures(&results))
+        }
+        refused => refused,
+    };
+    if let Err(Error::Check(failure)) = &result {
+        report.error = Some(failure.sentence());
+        ledger::fail_check(run, failure, report).await?;
+    }
+    result
+}
+
+fn failures(results: &[CheckResult]) -> Vec<String> {
+    results.iter().filter(|result| !result.holds).map(CheckResult::failure).collect()
+}
+
+fn refuse(step: &Step, when: When, failed: Vec<String>) -> Result<()> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Check(Box::new(CheckFailure { migration: step.id.clone(), source: step.origin.clone(), when, failed })))
+}
+
+fn reading() -> impl FnOnce(crate::server_error::ServerError) -> Error {
+    Error::server("Running the migration's checks")
+}
