@@ -8,6 +8,7 @@
 pub mod backup;
 pub mod capture;
 pub mod catalog;
+pub mod compare;
 pub mod engine;
 pub mod error;
 pub mod holder;

@@ -19,6 +19,7 @@ from edulearn_migrate.reports import (
     UndropReport,
     UnlockReport,
 )
+from edulearn_migrate.reports.rehearsal import RehearsalReport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -167,6 +168,26 @@ class AsyncMigrator(BaseMigrator, AsyncBackups):
             description,
         )
         return str(made["id"])
+
+    async def rehearse(
+        self,
+        id: str | None = None,
+        *,
+        backup: str | None = None,
+        live: bool = False,
+        any_version: bool = False,
+        progress: Progress | None = None,
+    ) -> RehearsalReport:
+        """Try out what is pending, or the one named, there and back on a private server."""
+
+        def verb(*, observer: Any, stop: _native.StopToken) -> Awaitable[dict[str, Any]]:
+            begin = self._rehearsal(
+                id, backup=backup, live=live, any_version=any_version, stop=stop
+            )
+            # Starting servers and restoring backups block; cancelling stops it at a safe point.
+            return asyncio.to_thread(begin, observer)
+
+        return RehearsalReport.from_dict(await self._run(verb, progress))
 
     async def _run(
         self,

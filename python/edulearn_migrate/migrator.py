@@ -19,6 +19,7 @@ from edulearn_migrate.reports import (
     UndropReport,
     UnlockReport,
 )
+from edulearn_migrate.reports.rehearsal import RehearsalReport
 
 if TYPE_CHECKING:
     import os
@@ -96,6 +97,36 @@ class BaseMigrator:
             raise _native.SettingsError("A new migration file needs migrations_dir=.")
         made = _native.create_migration(self.migrations_dir, name, description)
         return CreatedMigration.from_dict(made)
+
+    def _rehearsal(
+        self,
+        id: str | None,
+        *,
+        backup: str | None,
+        live: bool,
+        any_version: bool,
+        stop: _native.StopToken | None,
+    ) -> Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]]:
+        """A rehearsal that is yet to begin: called with its observer, it runs and answers."""
+        from edulearn_migrate.rehearsal import rehearse
+
+        if live and backup is not None:
+            raise _native.SettingsError("A rehearsal is on a backup or on the live database.")
+
+        def begin(observe: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+            return rehearse(
+                self.database_name,
+                self.migrations_dir,
+                self.backup_dir,
+                id=id,
+                backup=backup,
+                live=self._engine if live else None,
+                any_version=any_version,
+                observe=observe,
+                stop=stop,
+            )
+
+        return begin
 
 
 class Migrator(SyncBackups, BaseMigrator):
@@ -272,6 +303,30 @@ class Migrator(SyncBackups, BaseMigrator):
             self._engine.register, progress, stop, name, up_script, down_script, description
         )
         return str(made["id"])
+
+    def rehearse(
+        self,
+        id: str | None = None,
+        *,
+        backup: str | None = None,
+        live: bool = False,
+        any_version: bool = False,
+        progress: Progress | None = None,
+        stop: _native.StopToken | None = None,
+    ) -> RehearsalReport:
+        """Try out what is pending, or the one named, there and back on a private server.
+
+        The server is filled from the newest full backup, from `backup`, or with `live` from the
+        database, which is only read. `passed` of the answer says whether everything came back, by
+        the down scripts and exactly. Raises `BackupNotFoundError`, `LocalServerError` without a
+        mongod to run, and `WrongStateError` where the migration named is not pending or the two
+        servers' major versions differ (`any_version` allows that). No server is left running.
+        """
+        return RehearsalReport.from_dict(
+            self._rehearsal(id, backup=backup, live=live, any_version=any_version, stop=stop)(
+                observer(progress)
+            )
+        )
 
     def _run(
         self,

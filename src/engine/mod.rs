@@ -7,6 +7,7 @@ pub mod apply;
 pub mod backup;
 pub mod backups;
 mod beyond;
+pub mod compare;
 mod exact;
 pub mod inventory;
 pub mod mark;

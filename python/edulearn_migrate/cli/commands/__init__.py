@@ -16,6 +16,7 @@ _HERE = (
     "create",
     "mark",
     "purge",
+    "rehearse",
     "restore",
     "rollback",
     "status",
