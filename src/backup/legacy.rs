@@ -19,6 +19,8 @@ use crate::server::Server;
 
 /// Where the old tool left them.
 pub const COLLECTION: &str = "backups";
+/// What the old tool kept of an assessment migration.
+pub const ASSESSMENTS: &str = "assessment_backup";
 /// What `list` calls their kind.
 pub const KIND: &str = "old_tool";
 

@@ -55,6 +55,29 @@ pub async fn compare(
     Ok(Ok(()))
 }
 
+/// Whether the documents come in the same order on both sides where nobody asks for one.
+pub async fn same_order(
+    before: &Server,
+    after: &Server,
+    entry: &Entry,
+    stop: &Stop,
+) -> Result<Result<bool, ServerError>> {
+    let command = rawdoc! {"find": &*entry.name, "hint": {"$natural": 1}};
+    let (mut was, mut is) = match tokio::try_join!(before.find(command.clone()), after.find(command)) {
+        Ok(both) => both,
+        Err(e) => return Ok(Err(e)),
+    };
+    loop {
+        stopped(stop)?;
+        match tokio::try_join!(was.next(), is.next()) {
+            Ok((None, None)) => return Ok(Ok(true)),
+            Ok((Some(was), Some(is))) if was == is => {}
+            Ok(_) => return Ok(Ok(false)),
+            Err(e) => return Ok(Err(e)),
+        }
+    }
+}
+
 struct Join {
     before: Side,
     after: Side,

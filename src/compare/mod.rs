@@ -48,15 +48,24 @@ pub async fn compare(before: &Server, after: &Server, stop: &Stop) -> Result<Com
         catalog::compare(entry, now, &mut found);
         let stored = entry.stored_in();
         let same_bytes = hashed_before.get(&stored).is_some_and(|hash| hashed_after.get(&stored) == Some(hash));
-        if entry.kind != Type::View && !same_bytes {
-            let context = || format!("Comparing {:?}", entry.name);
-            if entry.kind == Type::Timeseries {
+        let context = || format!("Comparing {:?}", entry.name);
+        match entry.kind {
+            Type::View => {}
+            Type::Timeseries if same_bytes => {}
+            Type::Timeseries => {
                 timeseries::compare(before, after, entry, stop, &mut found).await?.map_err(Error::server(context()))?;
-            } else {
-                documents::compare(before, after, entry, stop, &mut found).await?.map_err(Error::server(context()))?;
-                // In `_id` order nothing differs: what the hash of a capped collection saw is its own order.
-                let hashed = hashed_before.contains_key(&stored) && hashed_after.contains_key(&stored);
-                found.reordered = entry.capped() && hashed && found.documents.same();
+            }
+            Type::Collection => {
+                if !same_bytes {
+                    documents::compare(before, after, entry, stop, &mut found)
+                        .await?
+                        .map_err(Error::server(context()))?;
+                }
+                // Hashes are computed along `_id`, and a capped collection has an order of its own.
+                if entry.capped() && found.documents.same() {
+                    found.reordered =
+                        !documents::same_order(before, after, entry, stop).await?.map_err(Error::server(context()))?;
+                }
             }
         }
         if !found.same() {

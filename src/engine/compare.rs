@@ -4,17 +4,18 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bson::doc;
+
 use super::{Engine, Verb, check_database};
 use crate::backup::dump::{Request, dump};
 use crate::backup::manifest::{Consistency, Kind, Scope};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
-use crate::backup::{store, verify};
+use crate::backup::{legacy, store, verify};
 use crate::compare::report::Comparison;
 use crate::error::{Error, Result};
 use crate::run::Run;
-
-use bson::doc;
+use crate::server_error::codes;
 
 /// What differs between `before`, a database of the same server, and the engine's.
 ///
@@ -46,6 +47,13 @@ pub async fn copy(
     let mut source = store::find(directory, &written.name, None, engine.database()).await?;
     verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
     let target = server.with_database(into);
+    // What a restore leaves alone where it stands: of a copy it has to be the same as well.
+    for name in [legacy::COLLECTION, legacy::ASSESSMENTS].into_iter().filter(|it| source.scope.includes(it)) {
+        match target.run(doc! {"drop": name}, None).await {
+            Err(e) if !e.is(codes::NAMESPACE_NOT_FOUND) => return Err(Error::server(format!("Dropping {name:?}"))(e)),
+            _ => {}
+        }
+    }
     let restoring = Restoring { choice: Choice { collections: None, keep_extra: false }, safety: None };
     let mut run = Run::open(&target, "copy", Duration::from_secs(10), &verb.reporter, &verb.stop).await?;
     let result = restore::restore(&mut run, &source, &restoring).await;

@@ -59,7 +59,7 @@ def rehearse(
     return {
         "database": database,
         "live": data.live,
-        "backup": data.backup,
+        "backup": None if data.live else source["name"],
         "created_at": source["created_at"],
         "documents": source["documents"],
         "production_version": data.version,

@@ -31,7 +31,7 @@ _COPIES = 4
 
 @dataclass(frozen=True)
 class Data:
-    """Where the private server's data comes from: a backup, or `live`."""
+    """Where the private server's data comes from: the backup of a name, or `live`."""
 
     live: bool
     backup: str | None
@@ -44,7 +44,8 @@ def of_backup(directory: str | os.PathLike[str], database: str, name: str | None
 
     Raises `BackupNotFoundError`.
     """
-    found = _native.stored_backups(directory)["backups"]
+    stored = _native.stored_backups(directory)
+    found = stored["backups"]
     if name is None or name in LATEST:
         full = [
             each
@@ -55,12 +56,14 @@ def of_backup(directory: str | os.PathLike[str], database: str, name: str | None
             raise _missing(
                 f"There is no full backup of {database} in {Path(directory).absolute()} to rehearse"
                 f" on. Make one with `backup`, name another directory with --backup-dir, or"
-                f" rehearse on the live database with --live (in Python: live=True).",
+                f" rehearse on the live database with --live (in Python: live=True)."
+                f"{''.join(f' {problem}' for problem in stored['problems'])}",
                 "latest",
                 directory,
                 found,
             )
-        chosen = full[0]
+        # Said again when it is restored: a newer one that is damaged must not be passed over.
+        chosen, name = full[0], LATEST[0]
     else:
         named = [each for each in found if each["name"] == name]
         if not named:
@@ -72,7 +75,7 @@ def of_backup(directory: str | os.PathLike[str], database: str, name: str | None
                 found,
             )
         chosen = named[0]
-    return Data(False, chosen["name"], chosen["bytes"], chosen["server_version"])
+    return Data(False, name, chosen["bytes"], chosen["server_version"])
 
 
 def of_live(engine: _native.Engine, stop: _native.StopToken | None) -> Data:
@@ -146,11 +149,11 @@ class Stage:
             )
             name = written["name"]
         assert name is not None
-        _native.Backups(_native.Engine(self.uri, database), directory).restore(
+        restored = _native.Backups(_native.Engine(self.uri, database), directory).restore(
             name, safety_backup=False, observer=observe, stop=stop
         )
         found = _native.stored_backups(directory)["backups"]
-        return next(each for each in found if each["name"] == name)
+        return next(each for each in found if each["name"] == restored["name"])
 
 
 def same_series(one: str, other: str) -> bool:
