@@ -24,6 +24,7 @@ from backup import backups, large_backup
 from edulearn_migrate.local import LocalServer, LocalServerError
 from figures import ratio, row
 from ground import DATABASE, HERE, Ground, connect
+from rehearsal import rehearsal
 from updates import large, updates
 
 LEDGER = 30  # migrations that `status` tells of
@@ -43,6 +44,7 @@ def main() -> int:
             status(ground, options.status_rounds)
             updates(ground, options.documents, options.rounds, options.old)
             large(ground, options.documents * 10)
+            rehearsal(ground, options.notifications, options.backup_rounds)
             backups(ground, options.backed_up, options.backup_rounds)
             large_backup(ground, options.backed_up * 10)
     except (LocalServerError, RuntimeError) as error:
@@ -60,6 +62,7 @@ def parse() -> argparse.Namespace:
     options.documents = options.documents or (30_000 if options.quick else 300_000)
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.backed_up = 42_500 if options.quick else 425_000
+    options.notifications = 20_000 if options.quick else 200_000
     options.backup_rounds = min(3, options.rounds)
     options.status_rounds = 7 if options.quick else 21
     # The old way is too slow to do all of it.

@@ -37,6 +37,16 @@ class TestServer:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         """Its connection string."""
+        self._engine: Any = None
+
+    def drop(self, database: str) -> None:
+        """Drop a database."""
+        from edulearn_migrate import _native
+
+        if self._engine is None:
+            # Of a database that nothing is made of: the one to drop has to be another one.
+            self._engine = _native.Engine(self.uri, "edulearn_migrate")
+        _native.drop_copy(self._engine, database)
 
 
 class TestDatabase:
@@ -44,10 +54,11 @@ class TestDatabase:
 
     __test__ = False
 
-    def __init__(self, uri: str, name: str) -> None:
-        self.uri = uri
+    def __init__(self, server: TestServer, name: str) -> None:
+        self.uri = server.uri
         """The connection string of its server."""
         self.name = name
+        self._server = server
         self._client: Any = None
 
     @property
@@ -62,12 +73,9 @@ class TestDatabase:
 
     def close(self) -> None:
         """Drop the database."""
-        from edulearn_migrate import _native
-
         if self._client is not None:
             self._client.close()
-        # Any other database of the server may drop it; nothing is made of that one.
-        _native.drop_copy(_native.Engine(self.uri, "edulearn"), self.name)
+        self._server.drop(self.name)
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +102,7 @@ def edulearn_database(
 ) -> Iterator[TestDatabase]:
     """A database that nobody used before; it is dropped after the test."""
     words = re.sub(r"\W+", "_", request.node.name, flags=re.ASCII)[:_WORDS].strip("_")
-    database = TestDatabase(edulearn_server.uri, f"t_{words}_{secrets.token_hex(4)}")
+    database = TestDatabase(edulearn_server, f"t_{words}_{secrets.token_hex(4)}")
     yield database
     database.close()
 

@@ -35,8 +35,8 @@ fn ours(collection: &str) -> bool {
 pub async fn compare(before: &Server, after: &Server, stop: &Stop) -> Result<Comparison> {
     let clock = Instant::now();
     stopped(stop)?;
-    let (was, is) = (entries(before).await?, entries(after).await?);
-    let (hashed_before, hashed_after) = (hashes(before, &was).await?, hashes(after, &is).await?);
+    let (was, is) = tokio::try_join!(entries(before), entries(after))?;
+    let (hashed_before, hashed_after) = tokio::try_join!(hashes(before, &was), hashes(after, &is))?;
     let mut collections = Vec::new();
     for entry in &was {
         stopped(stop)?;

@@ -74,7 +74,7 @@ def test_a_faulty_down_script_is_found_and_a_good_one_passes(
 
 
 def test_a_server_of_its_own_for_the_session(suite: Path) -> None:
-    done = run(suite, "-q", "-s", "-k", "own or good")
+    done = run(suite, "-q", "-s", "-k", "database or good")
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
     assert re.search(r"DATABASE t_test_a_database_of_its_own_\w{8} mongodb://127", done.stdout)

@@ -9,7 +9,8 @@ for one migration in a test's own database. Everything here works on the engine'
 from __future__ import annotations
 
 from edulearn_migrate.rehearsal.course import rehearse
-from edulearn_migrate.rehearsal.round_trip import Station, round_trip
+from edulearn_migrate.rehearsal.station import Station
+from edulearn_migrate.rehearsal.trip import round_trip
 from edulearn_migrate.rehearsal.words import differences
 
 __all__ = ["Station", "differences", "rehearse", "round_trip"]

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edulearn_migrate import _native
-from edulearn_migrate.rehearsal.round_trip import Station, round_trip
 from edulearn_migrate.rehearsal.stage import Stage, of_backup, of_live, same_series
+from edulearn_migrate.rehearsal.station import Station
+from edulearn_migrate.rehearsal.trip import round_trip
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from edulearn_migrate.rehearsal.round_trip import Observe, Report
+    from edulearn_migrate.rehearsal.station import Observe, Report
 
 # What is between being pending and being applied cannot be begun again on a private server: what
 # it captured is in no backup.

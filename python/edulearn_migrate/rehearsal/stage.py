@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from types import TracebackType
 
-    from edulearn_migrate.rehearsal.round_trip import Observe
+    from edulearn_migrate.rehearsal.station import Observe
 
 LATEST = ("latest", "latest_backup_name")
 # A temporary directory may be in memory for data up to this size: it is there several times.
