@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edulearn_migrate import _native
@@ -179,15 +180,10 @@ class AsyncMigrator(BaseMigrator, AsyncBackups):
         progress: Progress | None = None,
     ) -> RehearsalReport:
         """Try out what is pending, or the one named, there and back on a private server."""
-
-        def verb(*, observer: Any, stop: _native.StopToken) -> Awaitable[dict[str, Any]]:
-            begin = self._rehearsal(
-                id, backup=backup, live=live, any_version=any_version, stop=stop
-            )
-            # Starting servers and restoring backups block; cancelling stops it at a safe point.
-            return asyncio.to_thread(begin, observer)
-
-        return RehearsalReport.from_dict(await self._run(verb, progress))
+        verb = self._rehearsal(id, backup=backup, live=live, any_version=any_version)
+        # Starting servers and restoring backups block; cancelling stops it at a safe point.
+        threaded = partial(asyncio.to_thread, verb)
+        return RehearsalReport.from_dict(await self._run(threaded, progress))
 
     async def _run(
         self,

@@ -99,34 +99,25 @@ class BaseMigrator:
         return CreatedMigration.from_dict(made)
 
     def _rehearsal(
-        self,
-        id: str | None,
-        *,
-        backup: str | None,
-        live: bool,
-        any_version: bool,
-        stop: _native.StopToken | None,
-    ) -> Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]]:
-        """A rehearsal that is yet to begin: called with its observer, it runs and answers."""
+        self, id: str | None, *, backup: str | None, live: bool, any_version: bool
+    ) -> Callable[..., dict[str, Any]]:
+        """A verb like those of the engine: called with `observer` and `stop`, it rehearses."""
+        from functools import partial
+
         from edulearn_migrate.rehearsal import rehearse
 
         if live and backup is not None:
             raise _native.SettingsError("A rehearsal is on a backup or on the live database.")
-
-        def begin(observe: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-            return rehearse(
-                self.database_name,
-                self.migrations_dir,
-                self.backup_dir,
-                id=id,
-                backup=backup,
-                live=self._engine if live else None,
-                any_version=any_version,
-                observe=observe,
-                stop=stop,
-            )
-
-        return begin
+        return partial(
+            rehearse,
+            self.database_name,
+            self.migrations_dir,
+            self.backup_dir,
+            id=id,
+            backup=backup,
+            live=self._engine if live else None,
+            any_version=any_version,
+        )
 
 
 class Migrator(SyncBackups, BaseMigrator):
@@ -322,11 +313,8 @@ class Migrator(SyncBackups, BaseMigrator):
         mongod to run, and `WrongStateError` where the migration named is not pending or the two
         servers' major versions differ (`any_version` allows that). No server is left running.
         """
-        return RehearsalReport.from_dict(
-            self._rehearsal(id, backup=backup, live=live, any_version=any_version, stop=stop)(
-                observer(progress)
-            )
-        )
+        verb = self._rehearsal(id, backup=backup, live=live, any_version=any_version)
+        return RehearsalReport.from_dict(self._run(verb, progress, stop))
 
     def _run(
         self,

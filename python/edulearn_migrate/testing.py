@@ -142,6 +142,7 @@ def _put(uri: str, database: str, data: Data) -> None:
             data(client[database])
             return
         for collection, documents in data.items():
-            listed = list(documents)
+            # Copies: PyMongo puts an `_id` into what it inserts.
+            listed = [dict(each) for each in documents]
             if listed:
                 client[database][collection].insert_many(listed)

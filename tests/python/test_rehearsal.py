@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 from bson import ObjectId, json_util
 
@@ -20,6 +21,7 @@ from conftest import ROOT, Cli, Migrations
 from edulearn_migrate import (
     AsyncMigrator,
     BackupNotFoundError,
+    Event,
     Migrator,
     RehearsalReport,
     SettingsError,
@@ -455,6 +457,25 @@ def test_no_mongod_to_run(
     stop.set()
     with pytest.raises(Exception, match="Stopped"):
         migrator.rehearse(live=True, stop=stop)
+
+
+def test_what_has_expired_stays(school: Documents, corrected: Cli, migrator: Migrator) -> None:
+    """An old backup's documents must not go while they are compared."""
+    del school, corrected
+    seen: list[Any] = []
+
+    def look(event: Event) -> None:
+        if event.kind == "rehearsal_step" and not seen:
+            [supervisor] = mongods(os.getpid())
+            [mongod] = children(supervisor)
+            command = Path(f"/proc/{mongod}/cmdline").read_text().split("\0")
+            port = int(command[command.index("--port") + 1])
+            with pymongo.MongoClient[Any](port=port, directConnection=True) as client:
+                told = client.admin.command({"getParameter": 1, "ttlMonitorEnabled": 1})
+                seen.append(told["ttlMonitorEnabled"])
+
+    assert migrator.rehearse("migration_001", live=True, progress=look).passed
+    assert seen == [False]
 
 
 def test_a_half_applied_migration_is_finished_first(

@@ -32,7 +32,7 @@ def rehearse(
     backup: str | None = None,
     live: _native.Engine | None = None,
     any_version: bool = False,
-    observe: Observe | None = None,
+    observer: Observe | None = None,
     stop: _native.StopToken | None = None,
 ) -> Report:
     """Rehearse what is pending, or the migration `id`; the plain form of `RehearsalReport`.
@@ -52,10 +52,10 @@ def rehearse(
         private = _native.server_version(engine, stop=stop)
         if not any_version:
             _check_versions(data.version, private)
-        _tell(observe, "Filling the private server.")
-        source = stage.fill(data, database, backup_dir, live, observe=observe, stop=stop)
+        _tell(observer, "Filling the private server.")
+        source = stage.fill(data, database, backup_dir, live, observe=observer, stop=stop)
         status = engine.status(stop=stop)
-        course = _Course(engine, stage, database, observe, stop)
+        course = _Course(engine, stage, database, observer, stop)
         migrations, rest = course.run(_chosen(status["migrations"], id))
     return {
         "database": database,

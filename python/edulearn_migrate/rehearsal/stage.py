@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LATEST = ("latest", "latest_backup_name")
 # A temporary directory may be in memory for data up to this size: it is there several times.
 _SMALL = 256 * 1024**2
+# What has expired since the backup must not vanish between two comparisons.
+_AS_IT_WAS = ("--setParameter", "ttlMonitorEnabled=false")
 # How often the data is on disk at most: the backup, two databases, and what is captured.
 _COPIES = 4
 
@@ -109,7 +111,7 @@ class Stage:
                     f" {needed / 1e9:,.1f} GB of room, and {tempfile.gettempdir()} has"
                     f" {free / 1e9:,.1f} GB: set TMPDIR to a directory that has more."
                 )
-        self._server = LocalServer(memory=small)
+        self._server = LocalServer(memory=small, extra_args=_AS_IT_WAS)
 
     def __enter__(self) -> Stage:
         self._server.start()

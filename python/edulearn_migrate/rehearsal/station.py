@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edulearn_migrate import _native
@@ -34,21 +36,14 @@ class Station:
         self.database = database
         self.name = name
         self._engine = _native.Engine(uri, database)
-        self._copy = _native.Engine(uri, name)
+        self._of_copy = _native.Engine(uri, name)
         self._directory = directory
         self._observe = observe
         self._stop = stop
 
     def take(self, collections: list[str] | None = None) -> None:
         """Bring the copy to the database's state: all of it, or these collections."""
-        _native.copy_database(
-            self._engine,
-            self.name,
-            self._directory,
-            collections=collections,
-            observer=self._observe,
-            stop=self._stop,
-        )
+        self._copy(self._engine, self.name, collections)
 
     def compare(self) -> Report:
         """What differs in the database from the copy, this tool's own collections aside."""
@@ -65,10 +60,20 @@ class Station:
 
     def go_back(self) -> None:
         """Bring the database to the copy's state, records of migrations included."""
-        _native.copy_database(
-            self._copy, self.database, self._directory, observer=self._observe, stop=self._stop
-        )
+        self._copy(self._of_copy, self.database, None)
 
     def drop(self) -> None:
         """Remove the copy."""
         _native.drop_copy(self._engine, self.name)
+
+    def _copy(self, engine: _native.Engine, into: str, collections: list[str] | None) -> None:
+        Path(self._directory).mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._directory) as place:
+            _native.copy_database(
+                engine,
+                into,
+                place,
+                collections=collections,
+                observer=self._observe,
+                stop=self._stop,
+            )

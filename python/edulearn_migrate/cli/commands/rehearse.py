@@ -38,7 +38,7 @@ def run(context: Context) -> int:
             backup=args.backup,
             live=live,
             any_version=args.any_version,
-            observe=context.observe,
+            observer=context.observe,
         )
     except Exception as error:
         from edulearn_migrate.cli.commands.restore import missing
