@@ -10,11 +10,8 @@ use bson::raw::cstr;
 use bson::{RawDocumentBuf, rawdoc};
 
 use super::fields::Tally;
-use super::report::CollectionDifference;
-use super::stopped;
+use super::report::DocumentDifferences;
 use crate::backup::catalog::Entry;
-use crate::error::Result;
-use crate::observe::Stop;
 use crate::raw::{self, Builder};
 use crate::server::{Documents, Server};
 use crate::server_error::ServerError;
@@ -31,49 +28,26 @@ pub async fn count(server: &Server, collection: &str) -> Result<i64, ServerError
     Ok(counted.map_or(0, |it| it.get_i32("n").map(i64::from).or_else(|_| it.get_i64("n")).unwrap_or(0)))
 }
 
-/// Adds what differs in the documents.
-pub async fn compare(
-    before: &Server,
-    after: &Server,
-    entry: &Entry,
-    stop: &Stop,
-    found: &mut CollectionDifference,
-) -> Result<Result<(), ServerError>> {
-    let mut join = match Join::open(before, after, entry).await {
-        Ok(join) => join,
-        Err(e) => return Ok(Err(e)),
+/// What differs in the documents.
+pub async fn compare(before: &Server, after: &Server, entry: &Entry) -> Result<DocumentDifferences, ServerError> {
+    let mut join = Join {
+        before: Side::open(before, entry).await?,
+        after: Side::open(after, entry).await?,
+        tally: Tally::default(),
     };
-    loop {
-        stopped(stop)?;
-        match join.step().await {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(e) => return Ok(Err(e)),
-        }
-    }
-    found.documents = join.tally.finish();
-    Ok(Ok(()))
+    while join.step().await? {}
+    Ok(join.tally.finish())
 }
 
 /// Whether the documents come in the same order on both sides where nobody asks for one.
-pub async fn same_order(
-    before: &Server,
-    after: &Server,
-    entry: &Entry,
-    stop: &Stop,
-) -> Result<Result<bool, ServerError>> {
+pub async fn same_order(before: &Server, after: &Server, entry: &Entry) -> Result<bool, ServerError> {
     let command = rawdoc! {"find": &*entry.name, "hint": {"$natural": 1}};
-    let (mut was, mut is) = match tokio::try_join!(before.find(command.clone()), after.find(command)) {
-        Ok(both) => both,
-        Err(e) => return Ok(Err(e)),
-    };
+    let (mut was, mut is) = tokio::try_join!(before.find(command.clone()), after.find(command))?;
     loop {
-        stopped(stop)?;
-        match tokio::try_join!(was.next(), is.next()) {
-            Ok((None, None)) => return Ok(Ok(true)),
-            Ok((Some(was), Some(is))) if was == is => {}
-            Ok(_) => return Ok(Ok(false)),
-            Err(e) => return Ok(Err(e)),
+        match tokio::try_join!(was.next(), is.next())? {
+            (None, None) => return Ok(true),
+            (Some(was), Some(is)) if was == is => {}
+            _ => return Ok(false),
         }
     }
 }
@@ -85,14 +59,6 @@ struct Join {
 }
 
 impl Join {
-    async fn open(before: &Server, after: &Server, entry: &Entry) -> Result<Self, ServerError> {
-        Ok(Self {
-            before: Side::open(before, entry).await?,
-            after: Side::open(after, entry).await?,
-            tally: Tally::default(),
-        })
-    }
-
     /// Takes up what is in memory and reads on; false at the end of both sides.
     async fn step(&mut self) -> Result<bool, ServerError> {
         self.before.fill().await?;

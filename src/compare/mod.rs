@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::observe::Stop;
 use crate::run::{history, ledger};
 use crate::server::Server;
+use crate::server_error::ServerError;
 
 /// Whether a collection is this tool's own, or one that the server keeps for itself.
 fn ours(collection: &str) -> bool {
@@ -33,13 +34,22 @@ fn ours(collection: &str) -> bool {
 /// # Errors
 /// [`Error::Interrupted`], or the server's.
 pub async fn compare(before: &Server, after: &Server, stop: &Stop) -> Result<Comparison> {
+    // It only reads, and may be given up anywhere: a hash of much data takes its time.
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            Err(Error::Interrupted("Stopped while two databases were compared.".to_owned()))
+        }
+        compared = all(before, after) => compared,
+    }
+}
+
+async fn all(before: &Server, after: &Server) -> Result<Comparison> {
     let clock = Instant::now();
-    stopped(stop)?;
     let (was, is) = tokio::try_join!(entries(before), entries(after))?;
     let (hashed_before, hashed_after) = tokio::try_join!(hashes(before, &was), hashes(after, &is))?;
     let mut collections = Vec::new();
     for entry in &was {
-        stopped(stop)?;
         let Some(now) = is.iter().find(|it| it.name == entry.name && it.kind == entry.kind) else {
             collections.push(alone(before, entry, Standing::Missing).await?);
             continue;
@@ -48,26 +58,9 @@ pub async fn compare(before: &Server, after: &Server, stop: &Stop) -> Result<Com
         catalog::compare(entry, now, &mut found);
         let stored = entry.stored_in();
         let same_bytes = hashed_before.get(&stored).is_some_and(|hash| hashed_after.get(&stored) == Some(hash));
-        let context = || format!("Comparing {:?}", entry.name);
-        match entry.kind {
-            Type::View => {}
-            Type::Timeseries if same_bytes => {}
-            Type::Timeseries => {
-                timeseries::compare(before, after, entry, stop, &mut found).await?.map_err(Error::server(context()))?;
-            }
-            Type::Collection => {
-                if !same_bytes {
-                    documents::compare(before, after, entry, stop, &mut found)
-                        .await?
-                        .map_err(Error::server(context()))?;
-                }
-                // Hashes are computed along `_id`, and a capped collection has an order of its own.
-                if entry.capped() && found.documents.same() {
-                    found.reordered =
-                        !documents::same_order(before, after, entry, stop).await?.map_err(Error::server(context()))?;
-                }
-            }
-        }
+        content(before, after, entry, same_bytes, &mut found)
+            .await
+            .map_err(Error::server(format!("Comparing {:?}", entry.name)))?;
         if !found.same() {
             collections.push(found);
         }
@@ -87,10 +80,27 @@ pub async fn compare(before: &Server, after: &Server, stop: &Stop) -> Result<Com
     })
 }
 
-/// What a request to stop means for work that only reads.
-fn stopped(stop: &Stop) -> Result<()> {
-    if stop.is_cancelled() {
-        return Err(Error::Interrupted("Stopped while two databases were compared.".to_owned()));
+/// Adds what differs in the documents of a collection that stands on both sides.
+async fn content(
+    before: &Server,
+    after: &Server,
+    entry: &Entry,
+    same_bytes: bool,
+    found: &mut CollectionDifference,
+) -> Result<(), ServerError> {
+    match entry.kind {
+        Type::View => {}
+        Type::Timeseries if same_bytes => {}
+        Type::Timeseries => timeseries::compare(before, after, entry, &mut found.documents).await?,
+        Type::Collection => {
+            if !same_bytes {
+                found.documents = documents::compare(before, after, entry).await?;
+            }
+            // Hashes are computed along `_id`, and a capped collection has an order of its own.
+            if entry.capped() && found.documents.same() {
+                found.reordered = !documents::same_order(before, after, entry).await?;
+            }
+        }
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ import pymongo
 import pytest
 from bson import ObjectId, json_util
 
-from conftest import ROOT, Cli, Migrations
+from conftest import ROOT, Cli, Migrations, login
 from edulearn_migrate import (
     AsyncMigrator,
     BackupNotFoundError,
@@ -29,7 +29,7 @@ from edulearn_migrate import (
     UnknownMigrationError,
     WrongStateError,
 )
-from edulearn_migrate.local import LocalServerError
+from edulearn_migrate.local import LocalServer, LocalServerError
 from edulearn_migrate.rehearsal import stage
 from harness import Client, Documents, as_json, finish, record_of, until
 
@@ -172,6 +172,28 @@ def test_on_the_live_database(school: Documents, published: Cli, untouched: None
     [field] = report["migrations"][2]["down"]["collections"][0]["documents"]["fields"]
     assert (field["field"], field["documents"], field["lost"]) == ("role", STUDENTS, STUDENTS)
     assert not (published.directory / "backups").exists()
+
+
+def test_read_rights_are_enough(published: Cli, guarded: LocalServer) -> None:
+    with pymongo.MongoClient[Any](login(guarded, "teacher", "s3cr3t!")) as client:
+        school = client["rehearsed"]
+        school["users"].insert_many([{"role": "student"}, {"role": "teacher"}, {}])
+        role = {"role": "read", "db": "rehearsed"}
+        client["admin"].command("createUser", "reader", pwd="r34d", roles=[role])
+    reader = {"MONGO_URI": login(guarded, "reader", "r34d"), "DB_NAME": "rehearsed"}
+    result = published("rehearse", "--live", "migration_003", env=reader)
+    assert result.code == 1
+    assert "    users: field role: 1 document lost it" in result.lines
+    assert "r34d" not in result.stdout + result.stderr
+
+
+def test_an_empty_database(published: Cli, client: Client, database_name: str) -> None:
+    """Its indexes make a collection, which their down script leaves there."""
+    result = published("rehearse", "--live")
+    assert result.code == 1
+    assert "    assessments: a collection that was not there, with 0 documents" in result.lines
+    assert result.lines[-1] == "✗ Rehearsal failed: migration_002"
+    assert database_name not in client.list_database_names()
 
 
 def test_one_migration_and_one_backup(
