@@ -25,6 +25,7 @@ from edulearn_migrate.local import LocalServer, LocalServerError
 from figures import ratio, row
 from ground import DATABASE, HERE, Ground, connect
 from knowing import knowing
+from rehearsal import rehearsal
 from updates import large, updates
 
 LEDGER = 30  # migrations that `status` tells of
@@ -45,6 +46,7 @@ def main() -> int:
             updates(ground, options.documents, options.rounds, options.old)
             large(ground, options.documents * 10)
             knowing(ground, options.planned, options.rounds)
+            rehearsal(ground, options.notifications, options.backup_rounds)
             backups(ground, options.backed_up, options.backup_rounds)
             large_backup(ground, options.backed_up * 10)
     except (LocalServerError, RuntimeError) as error:
@@ -63,6 +65,7 @@ def parse() -> argparse.Namespace:
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.planned = 100_000 if options.quick else 1_000_000
     options.backed_up = 42_500 if options.quick else 425_000
+    options.notifications = 20_000 if options.quick else 200_000
     options.backup_rounds = min(3, options.rounds)
     options.status_rounds = 7 if options.quick else 21
     # The old way is too slow to do all of it.

@@ -46,8 +46,8 @@ class Ground:
         self._environment = {**kept, "MONGO_URI": uri, "DB_NAME": DATABASE}
         (directory / "migrations").mkdir()
 
-    def process(self, *command: str) -> Measured:
-        """Runs a command to its end; whatever it is, it must succeed."""
+    def process(self, *command: str, code: int = 0) -> Measured:
+        """Runs a command to its end, which must be of that exit code."""
         with tempfile.TemporaryDirectory() as place:
             result = Path(place) / "result"
             wrapper = [sys.executable, "-I", "-S", str(HERE / "measure.py"), str(result)]
@@ -60,13 +60,13 @@ class Ground:
                 check=True,
             )
             measured = json.loads(result.read_text())
-        if measured["code"] != 0:
+        if measured["code"] != code:
             raise RuntimeError(f"{' '.join(command)} exited with {measured['code']}: {done.stderr}")
         return Measured(measured["seconds"], measured["megabytes"], done.stdout)
 
-    def ours(self, *arguments: str) -> Measured:
+    def ours(self, *arguments: str, code: int = 0) -> Measured:
         """Runs our command line."""
-        return self.process(sys.executable, str(ROOT / "migration_cli.py"), *arguments)
+        return self.process(sys.executable, str(ROOT / "migration_cli.py"), *arguments, code=code)
 
     def write_migration(self, number: int, operations: list[Any]) -> None:
         """Writes a migration file."""

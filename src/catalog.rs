@@ -80,15 +80,24 @@ pub async fn indexes(server: &Server, collection: &str) -> Result<Vec<Document>,
 /// How a collection that stands differs from the options asked for; `None` where it does not. Options that
 /// were not asked for must stand at the server's defaults.
 pub fn difference(asked: &Document, standing: &Collection) -> Option<String> {
-    let asked = normal_options(asked);
-    let stands = normal_options(&standing.options);
-    let differing: Vec<String> = asked
-        .keys()
-        .chain(stands.keys().filter(|key| !asked.contains_key(*key)))
-        .filter(|key| !same_option(key, asked.get(*key), stands.get(*key)))
-        .map(|key| format!("{key}: asked for {}, stands as {}", shown(asked.get(key)), shown(stands.get(key))))
+    let differing: Vec<String> = differences(asked, &standing.options)
+        .iter()
+        .map(|(key, asked, stands)| {
+            format!("{key}: asked for {}, stands as {}", shown(asked.as_ref()), shown(stands.as_ref()))
+        })
         .collect();
     (!differing.is_empty()).then(|| differing.join("; "))
+}
+
+/// The options in which two collections differ, and what each has of them; defaults are no difference.
+pub fn differences(one: &Document, other: &Document) -> Vec<(String, Option<Bson>, Option<Bson>)> {
+    let one = normal_options(one);
+    let other = normal_options(other);
+    one.keys()
+        .chain(other.keys().filter(|key| !one.contains_key(*key)))
+        .filter(|key| !same_option(key, one.get(*key), other.get(*key)))
+        .map(|key| (key.clone(), one.get(key).cloned(), other.get(key).cloned()))
+        .collect()
 }
 
 /// Whether two collations mean the same; absent and `simple` do.

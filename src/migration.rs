@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::script::allow::allowances;
-use crate::script::fields::unknown;
 use crate::script::checks::Checks;
+use crate::script::fields::unknown;
 use crate::script::{Script, reader};
 
 /// Longest scripts, up and down together, in bytes. The ledger keeps both in one document, which the

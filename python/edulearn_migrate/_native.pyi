@@ -34,10 +34,15 @@ __all__ = [
     "UnknownMigrationError",
     "WrongStateError",
     "__version__",
+    "compare_databases",
+    "copy_database",
     "create_migration",
     "describe_target",
+    "drop_copy",
     "lint",
     "redact",
+    "server_version",
+    "stored_backups",
 ]
 
 __version__: str
@@ -305,6 +310,7 @@ class Backups:
         *,
         collections: _Names = None,
         consistency: str | None = None,
+        only_reading: bool = False,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
     ) -> _Report: ...
@@ -313,6 +319,7 @@ class Backups:
         *,
         collections: _Names = None,
         consistency: str | None = None,
+        only_reading: bool = False,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
     ) -> Awaitable[_Report]: ...
@@ -450,3 +457,50 @@ def lint(paths: Sequence[str | PathLike[str]]) -> _Report:
 
 def redact(text: str) -> str:
     """The text with the credentials of every connection string in it replaced."""
+
+# What rehearsals and the testing of migrations need besides the verbs; they block only.
+
+def compare_databases(
+    engine: Engine,
+    before: str,
+    *,
+    observer: _Observer | None = None,
+    stop: StopToken | None = None,
+) -> _Report:
+    """What differs between `before`, a database of the same server, and the engine's."""
+
+def copy_database(
+    engine: Engine,
+    into: str,
+    directory: str | PathLike[str],
+    *,
+    collections: _Names = None,
+    observer: _Observer | None = None,
+    stop: StopToken | None = None,
+) -> None:
+    """Brings another database of the same server to the state of the engine's.
+
+    By a backup, which is left in `directory`.
+    """
+
+def drop_copy(
+    engine: Engine,
+    database: str,
+    *,
+    observer: _Observer | None = None,
+    stop: StopToken | None = None,
+) -> None:
+    """Drops another database of the same server."""
+
+def stored_backups(
+    directory: str | PathLike[str],
+    *,
+    observer: _Observer | None = None,
+    stop: StopToken | None = None,
+) -> _Report:
+    """The backups in a directory, newest first. No server is asked."""
+
+def server_version(
+    engine: Engine, *, observer: _Observer | None = None, stop: StopToken | None = None
+) -> str | None:
+    """The version of the engine's server, where it tells."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edulearn_migrate import _native
@@ -20,6 +21,7 @@ from edulearn_migrate.reports import (
     UndropReport,
     UnlockReport,
 )
+from edulearn_migrate.reports.rehearsal import RehearsalReport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -168,6 +170,21 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview):
             description,
         )
         return str(made["id"])
+
+    async def rehearse(
+        self,
+        id: str | None = None,
+        *,
+        backup: str | None = None,
+        live: bool = False,
+        any_version: bool = False,
+        progress: Progress | None = None,
+    ) -> RehearsalReport:
+        """Try out what is pending, or the one named, there and back on a private server."""
+        verb = self._rehearsal(id, backup=backup, live=live, any_version=any_version)
+        # Starting servers and restoring backups block; cancelling stops it at a safe point.
+        threaded = partial(asyncio.to_thread, verb)
+        return RehearsalReport.from_dict(await self._run(threaded, progress))
 
     async def _run(
         self,

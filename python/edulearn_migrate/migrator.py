@@ -21,6 +21,7 @@ from edulearn_migrate.reports import (
     UndropReport,
     UnlockReport,
 )
+from edulearn_migrate.reports.rehearsal import RehearsalReport
 
 if TYPE_CHECKING:
     import os
@@ -111,6 +112,27 @@ class BaseMigrator:
                 "There is nothing to look at: pass paths, or migrations_dir=."
             )
         return lint(paths, migrations_dir=self.migrations_dir or "")
+
+    def _rehearsal(
+        self, id: str | None, *, backup: str | None, live: bool, any_version: bool
+    ) -> Callable[..., dict[str, Any]]:
+        """A verb like those of the engine: called with `observer` and `stop`, it rehearses."""
+        from functools import partial
+
+        from edulearn_migrate.rehearsal import rehearse
+
+        if live and backup is not None:
+            raise _native.SettingsError("A rehearsal is on a backup or on the live database.")
+        return partial(
+            rehearse,
+            self.database_name,
+            self.migrations_dir,
+            self.backup_dir,
+            id=id,
+            backup=backup,
+            live=self._engine if live else None,
+            any_version=any_version,
+        )
 
 
 class Migrator(SyncBackups, SyncPreview, BaseMigrator):
@@ -287,6 +309,27 @@ class Migrator(SyncBackups, SyncPreview, BaseMigrator):
             self._engine.register, progress, stop, name, up_script, down_script, description
         )
         return str(made["id"])
+
+    def rehearse(
+        self,
+        id: str | None = None,
+        *,
+        backup: str | None = None,
+        live: bool = False,
+        any_version: bool = False,
+        progress: Progress | None = None,
+        stop: _native.StopToken | None = None,
+    ) -> RehearsalReport:
+        """Try out what is pending, or the one named, there and back on a private server.
+
+        The server is filled from the newest full backup, from `backup`, or with `live` from the
+        database, which is only read. `passed` of the answer says whether everything came back, by
+        the down scripts and exactly. Raises `BackupNotFoundError`, `LocalServerError` without a
+        mongod to run, and `WrongStateError` where the migration named is not pending or the two
+        servers' major versions differ (`any_version` allows that). No server is left running.
+        """
+        verb = self._rehearsal(id, backup=backup, live=live, any_version=any_version)
+        return RehearsalReport.from_dict(self._run(verb, progress, stop))
 
     def _run(
         self,

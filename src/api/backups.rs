@@ -65,32 +65,34 @@ impl PyBackups {
     }
 
     /// Writes a backup.
-    #[pyo3(signature = (*, collections = None, consistency = None, observer = None, stop = None))]
+    #[pyo3(signature = (*, collections = None, consistency = None, only_reading = false, observer = None, stop = None))]
     fn backup(
         &self,
         py: Python<'_>,
         collections: Option<Vec<String>>,
         consistency: Option<String>,
+        only_reading: bool,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let verb = verb(observer, stop);
-        let options = BackupOptions { collections, consistency };
+        let options = BackupOptions { collections, consistency, only_reading };
         blocking(py, &verb, write(self.engine.clone(), verb.clone(), self.directory.clone(), options))
     }
 
     /// `backup` as an awaitable.
-    #[pyo3(signature = (*, collections = None, consistency = None, observer = None, stop = None))]
+    #[pyo3(signature = (*, collections = None, consistency = None, only_reading = false, observer = None, stop = None))]
     fn backup_async<'py>(
         &self,
         py: Python<'py>,
         collections: Option<Vec<String>>,
         consistency: Option<String>,
+        only_reading: bool,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let verb = verb(observer, stop);
-        let options = BackupOptions { collections, consistency };
+        let options = BackupOptions { collections, consistency, only_reading };
         awaitable(py, &verb, write(self.engine.clone(), verb.clone(), self.directory.clone(), options))
     }
 

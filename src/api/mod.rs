@@ -3,6 +3,7 @@
 
 mod backups;
 mod bridge;
+mod compare;
 mod convert;
 mod engine;
 mod errors;
@@ -20,6 +21,8 @@ mod _native {
     use super::backups::PyBackups;
     #[pymodule_export]
     use super::bridge::StopToken;
+    #[pymodule_export]
+    use super::compare::{compare_databases, copy_database, drop_copy, server_version, stored_backups};
     #[pymodule_export]
     use super::engine::PyEngine;
     #[pymodule_export]

@@ -43,6 +43,8 @@ pub struct Request {
     pub scope: Scope,
     /// Whether everything must be of one time where the server can do that.
     pub consistency: Consistency,
+    /// Whether the server's snapshot window may be raised when the dump takes long.
+    pub raise_window: bool,
 }
 
 /// Writes a backup into `parent`.
@@ -164,8 +166,10 @@ impl Dump<'_> {
             return Err(Ended::Again(format!("the catalog changed: {changed}")));
         }
         let window = match reading {
-            Reading::At(_) => Some(Window::watch(self.server, self.directory, self.reporter)),
-            Reading::Majority | Reading::Local => None,
+            Reading::At(_) if self.request.raise_window => {
+                Some(Window::watch(self.server, self.directory, self.reporter))
+            }
+            Reading::At(_) | Reading::Majority | Reading::Local => None,
         };
         let result = self.read(entries, reading).await;
         if let Some(window) = window {

@@ -19,6 +19,8 @@ use crate::server::Server;
 
 /// Where the old tool left them.
 pub const COLLECTION: &str = "backups";
+/// What the old tool kept of an assessment migration.
+pub const ASSESSMENTS: &str = "assessment_backup";
 /// What `list` calls their kind.
 pub const KIND: &str = "old_tool";
 
@@ -52,6 +54,7 @@ pub async fn list(server: &Server) -> Result<Vec<BackupSummary>> {
     let summaries = found.iter().filter_map(|raw| Document::try_from(raw.as_ref()).ok()).map(|it| BackupSummary {
         name: it.get_str("backup_name").unwrap_or_default().to_owned(),
         kind: KIND.to_owned(),
+        server_version: None,
         database: server.database().to_owned(),
         created_at: it.get_datetime("timestamp").copied().unwrap_or(DateTime::from_millis(0)),
         bytes: number(&it, "bytes"),

@@ -2,6 +2,7 @@
 
 use sha1::{Digest, Sha1};
 
+use super::legacy;
 use crate::error::{Error, Result};
 use crate::run::slot::{KEPT, REGISTRY};
 use crate::run::{history, lease};
@@ -30,7 +31,7 @@ pub fn left_out(collection: &str) -> bool {
 /// Whether a restore neither replaces nor drops the collection: the history, and what the old tool left. Where it
 /// does not exist it is made from the backup.
 pub fn kept(collection: &str) -> bool {
-    matches!(collection, history::COLLECTION | "backups" | "assessment_backup")
+    matches!(collection, history::COLLECTION | legacy::COLLECTION | legacy::ASSESSMENTS)
 }
 
 /// The file name for a collection, without extension, escaped and shortened as mongodump does.

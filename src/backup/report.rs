@@ -57,6 +57,8 @@ pub struct BackupSummary {
     pub collections: i64,
     /// `snapshot` or `none`.
     pub consistency: String,
+    /// The version of the server it is of, where that is known.
+    pub server_version: Option<String>,
     /// Whether it is of the whole database.
     pub full: bool,
     /// Where it is: a directory, or a collection of the database.
@@ -76,6 +78,7 @@ impl BackupSummary {
             documents: manifest.documents,
             collections: super::frames::size(manifest.collections.len()),
             consistency: manifest.consistency.as_str().to_owned(),
+            server_version: Some(manifest.server_version.clone()).filter(|it| !it.is_empty()),
             full: manifest.scope == super::manifest::Scope::Full,
             location: location.to_owned(),
         }

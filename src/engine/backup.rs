@@ -16,6 +16,8 @@ pub struct BackupOptions {
     pub collections: Option<Vec<String>>,
     /// `snapshot` (the default) or `none`.
     pub consistency: Option<String>,
+    /// Whether the server's snapshot window stays as it is, however long the backup takes: nothing is set there.
+    pub only_reading: bool,
 }
 
 /// Writes a backup of the database into `directory`, which is made where it is not there.
@@ -46,7 +48,7 @@ pub async fn backup(engine: &Engine, verb: &Verb, directory: &Path, options: Bac
     if let Scope::Collections(names) = &scope {
         exist(server, names).await?;
     }
-    let request = Request { kind: Kind::Manual, scope, consistency };
+    let request = Request { kind: Kind::Manual, scope, consistency, raise_window: !options.only_reading };
     dump(server, directory, &request, &verb.reporter, &verb.stop).await
 }
 

@@ -24,10 +24,7 @@ use crate::server::Server;
 /// # Errors
 /// The file system's.
 pub async fn list(engine: &Engine, directory: &Path) -> Result<ListReport> {
-    let parent = directory.to_owned();
-    let (stored, unreadable) = blocking(move || store::list(&parent)).await?;
-    let mut problems: Vec<String> = unreadable.into_iter().map(|(_, error)| error.to_string()).collect();
-    let mut backups: Vec<_> = stored.iter().map(store::Stored::summary).collect();
+    let ListReport { mut backups, mut problems } = stored(directory).await?;
     let old = match engine.server().await {
         Ok(server) => legacy::list(server).await,
         Err(e) => Err(e),
@@ -38,6 +35,19 @@ pub async fn list(engine: &Engine, directory: &Path) -> Result<ListReport> {
     }
     backups.sort_by(|a, b| (b.created_at, &b.name).cmp(&(a.created_at, &a.name)));
     Ok(ListReport { backups, problems })
+}
+
+/// Every backup in `directory`, newest first.
+///
+/// # Errors
+/// The file system's.
+pub async fn stored(directory: &Path) -> Result<ListReport> {
+    let parent = directory.to_owned();
+    let (stored, unreadable) = blocking(move || store::list(&parent)).await?;
+    Ok(ListReport {
+        backups: stored.iter().map(store::Stored::summary).collect(),
+        problems: unreadable.into_iter().map(|(_, error)| error.to_string()).collect(),
+    })
 }
 
 /// Reads a whole backup and compares it with its manifest. A server is asked only for a backup of the old tool.

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod backups;
 mod beyond;
 pub mod check;
+pub mod compare;
 mod end_state;
 mod exact;
 pub mod inventory;

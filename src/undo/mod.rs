@@ -9,9 +9,9 @@
 mod deleted;
 mod documents;
 mod edits;
+mod foresee;
 pub mod indexes;
 mod options;
-mod foresee;
 pub mod schema;
 mod writes;
 

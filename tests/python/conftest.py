@@ -1,4 +1,4 @@
-"""A real server for the session, a database of its own for each test, and the command line."""
+"""What every test may use. Server and database come from the package's own pytest plugin."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pymongo.database import Database
 
 from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
+from edulearn_migrate.pytest_plugin import TestDatabase, TestServer
 from harness import TEST_COMMANDS
 
 # A shell without job control starts its background jobs with Ctrl-C ignored, and children inherit
@@ -51,14 +52,9 @@ OURS = re.compile(
 
 
 @pytest.fixture(scope="session")
-def server_uri() -> Iterator[str]:
+def server_uri(edulearn_server: TestServer) -> str:
     """A replica set: the one that EDULEARN_TEST_URI names, else a private one."""
-    named = os.environ.get("EDULEARN_TEST_URI")
-    if named:
-        yield named
-        return
-    with LocalServer() as server:
-        yield server.uri
+    return edulearn_server.uri
 
 
 @pytest.fixture(scope="session")
@@ -94,14 +90,9 @@ def login(server: LocalServer, user: str, password: str, database: str = "") -> 
 
 
 @pytest.fixture
-def database_name(
-    request: pytest.FixtureRequest, client: pymongo.MongoClient[dict[str, Any]]
-) -> Iterator[str]:
+def database_name(edulearn_database: TestDatabase) -> str:
     """The name of a database that nobody used before and that is dropped afterwards."""
-    words = re.sub(r"\W+", "_", request.node.name)[:40].strip("_")
-    name = f"t_{words}_{secrets.token_hex(4)}"
-    yield name
-    client.drop_database(name)
+    return edulearn_database.name
 
 
 @pytest.fixture

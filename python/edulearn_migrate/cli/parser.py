@@ -43,6 +43,7 @@ examples:
   edulearn-migrate rollback migration_002 --exact      exactly what it did, and no more
   edulearn-migrate create add_user_preferences --description "Add user preferences"
   edulearn-migrate backup
+  edulearn-migrate rehearse                   try out what is pending, on the newest backup
   edulearn-migrate restore latest             or a name that `backups list` shows
   edulearn-migrate --uri mongodb://db.example.org:27017 --db edulearn status --json
   edulearn-migrate --local apply              on a private server of its own, to try things out
@@ -338,6 +339,22 @@ def _prune(parser: _Parser) -> None:
     parser.add_argument("--kind", choices=["manual", "safety"], default="manual")
 
 
+def _rehearse(parser: _Parser) -> None:
+    parser.add_argument("migration_id", metavar="ID", nargs="?")
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument(
+        "--backup", metavar="NAME", help="on this backup (default: the newest full one)"
+    )
+    data.add_argument(
+        "--live", action="store_true", help="on the live database, which is only read"
+    )
+    parser.add_argument(
+        "--any-version",
+        action="store_true",
+        help="even where the private server is of another major version than the data's",
+    )
+
+
 def _assessment_migrate(parser: _Parser) -> None:
     parser.add_argument("--accept-unmapped", action="store_true")
 
@@ -353,7 +370,7 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "lint": ("find what is wrong or risky in the files, without a server", _lint),
     "plan": ("show what apply would do, changing nothing", _plan),
     "check": ("for pipelines: exit 3 where something is pending or amiss", None),
-    "rehearse": (f"apply and roll back on a private server {_LATER}", None),
+    "rehearse": ("apply and roll back on a private server, and compare", _rehearse),
     "backup": ("write a backup of the database", _backup),
     "restore": ("bring the database to the state of a backup", _restore),
     "backups": ("list, verify or prune backups", _backups),

@@ -28,17 +28,20 @@ class Directory:
 
     Args:
         path: a directory to make or to use again; None for a temporary one.
+        memory: whether a temporary one may be in memory.
 
     Raises:
         LocalServerError: another server runs in it, or it cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, *, memory: bool = True) -> None:
         self.temporary = path is None
         self._locks: list[int] = []
         try:
             if path is None:
-                self.path = Path(tempfile.mkdtemp(prefix="edulearn-local-", dir=_memory()))
+                self.path = Path(
+                    tempfile.mkdtemp(prefix="edulearn-local-", dir=_memory() if memory else None)
+                )
             else:
                 self.path = Path(path).absolute()
                 self._make()

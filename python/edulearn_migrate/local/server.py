@@ -48,6 +48,8 @@ class LocalServer:
         replica_set: the set's name, or None for a standalone server.
         initiate: False leaves the replica set without a configuration, for a test that makes a set
             of several servers; `start` then waits only until the server answers.
+        memory: whether a temporary directory may be in memory, where the machine has plenty; False
+            for data whose size nobody knows.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class LocalServer:
         extra_args: Sequence[str] = (),
         replica_set: str | None = "rs0",
         initiate: bool = True,
+        memory: bool = True,
     ) -> None:
         self._path = directory
         self._wanted_port = port
         self._extra_args = list(extra_args)
         self._replica_set = replica_set
         self._initiate = initiate
+        self._memory = memory
         self._port: int | None = None
         self._pid: int | None = None
         self._creator = os.getpid()
@@ -84,6 +88,13 @@ class LocalServer:
         if self._pid is None:
             raise LocalServerError("The local server has not been started.")
         return self._pid
+
+    @property
+    def directory(self) -> Path:
+        """Where the data is; a temporary one is removed however the program ends."""
+        if self._directory is None:
+            raise LocalServerError("The local server has not been started.")
+        return self._directory.path
 
     @property
     def uri(self) -> str:
@@ -156,7 +167,7 @@ class LocalServer:
 
     def _launch(self, mongod: Path, *, first: bool) -> int | None:
         """Starts mongod once; returns None when it can be written to, or its code if it ended."""
-        directory = self._directory = Directory(self._path)
+        directory = self._directory = Directory(self._path, memory=self._memory)
         port = self._port = self._choose_port(directory.last_port() if first else None)
         directory.record(port)
         plan: supervisor.Plan = {

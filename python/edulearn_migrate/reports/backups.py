@@ -58,7 +58,10 @@ class BackupReport:
 
 @dataclass(frozen=True, slots=True)
 class BackupSummary:
-    """One backup of `list_backups`. `full` when it is of the whole database."""
+    """One backup of `list_backups`. `full` when it is of the whole database.
+
+    `server_version` is that of the server it is of; None of the old tool's backups.
+    """
 
     name: str
     kind: BackupKind
@@ -69,6 +72,7 @@ class BackupSummary:
     documents: int
     collections: int
     consistency: Consistency
+    server_version: str | None
     full: bool
     location: str
 

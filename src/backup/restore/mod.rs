@@ -84,7 +84,12 @@ pub async fn restore(run: &mut Run, source: &Source, restoring: &Restoring<'_>) 
     let plan = plan::plan(source, run.server.database(), &live, &restoring.choice)?;
     let safety_backup = match restoring.safety {
         Some(parent) if plan.replaces => {
-            let request = Request { kind: Kind::Safety, scope: plan.saved.clone(), consistency: Consistency::Snapshot };
+            let request = Request {
+                kind: Kind::Safety,
+                scope: plan.saved.clone(),
+                consistency: Consistency::Snapshot,
+                raise_window: true,
+            };
             Some(dump(&run.server, parent, &request, &run.reporter, &run.stop).await?.name)
         }
         _ => None,

@@ -19,6 +19,7 @@ _HERE = (
     "mark",
     "plan",
     "purge",
+    "rehearse",
     "restore",
     "rollback",
     "status",

@@ -1,0 +1,200 @@
+"""The course of a rehearsal: every pending migration there and back, one after the other."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edulearn_migrate import _native
+from edulearn_migrate.rehearsal.stage import Stage, of_backup, of_live, same_series
+from edulearn_migrate.rehearsal.station import Station
+from edulearn_migrate.rehearsal.trip import round_trip
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from edulearn_migrate.rehearsal.station import Observe, Report
+
+# What is between being pending and being applied cannot be begun again on a private server: what
+# it captured is in no backup.
+_HALFWAY = ("applying", "rolling_back", "failed")
+
+
+def rehearse(
+    database: str,
+    migrations_dir: str | os.PathLike[str] | None,
+    backup_dir: str | os.PathLike[str],
+    *,
+    id: str | None = None,
+    backup: str | None = None,
+    live: _native.Engine | None = None,
+    any_version: bool = False,
+    observer: Observe | None = None,
+    stop: _native.StopToken | None = None,
+) -> Report:
+    """Rehearse what is pending, or the migration `id`; the plain form of `RehearsalReport`.
+
+    On the newest full backup in `backup_dir`, on `backup`, or on the database of `live`, which is
+    only read. Each migration is applied, rolled back by its down script and compared with what was
+    before; applied again, rolled back exactly and compared; then applied for the next one.
+
+    Raises what stands in the way of a rehearsal: `BackupNotFoundError`, `LocalServerError`,
+    `WrongStateError` where `id` is not pending or the versions of the servers differ, and what the
+    backup and the restore raise. What a migration does wrong is in the report.
+    """
+    began = time.monotonic()
+    data = of_live(live, stop) if live is not None else of_backup(backup_dir, database, backup)
+    with Stage(data) as stage:
+        engine = _native.Engine(stage.uri, database, migrations_dir=migrations_dir)
+        private = _native.server_version(engine, stop=stop)
+        if not any_version:
+            _check_versions(data.version, private)
+        _tell(observer, "Filling the private server.")
+        source = stage.fill(data, database, backup_dir, live, observe=observer, stop=stop)
+        status = engine.status(stop=stop)
+        course = _Course(engine, stage, database, observer, stop)
+        migrations, rest = course.run(_chosen(status["migrations"], id))
+    return {
+        "database": database,
+        "live": data.live,
+        "backup": None if data.live else source["name"],
+        "created_at": source["created_at"],
+        "documents": source["documents"],
+        "production_version": data.version,
+        "private_version": private,
+        "passed": not rest and all(each["outcome"] == "came_back" for each in migrations),
+        "migrations": migrations,
+        "not_rehearsed": rest,
+        "ignored": status["ignored"],
+        "seconds": time.monotonic() - began,
+    }
+
+
+class _Course:
+    """The way from migration to migration on a private server that has been filled."""
+
+    def __init__(
+        self,
+        engine: _native.Engine,
+        stage: Stage,
+        database: str,
+        observe: Observe | None,
+        stop: _native.StopToken | None,
+    ) -> None:
+        self._engine = engine
+        self._observe = observe
+        self._stop = stop
+        copy = "before_the_migration"
+        self._station = Station(
+            stage.uri,
+            database,
+            copy if database != copy else f"{copy}_",
+            stage.directory / "stations",
+            observe=observe,
+            stop=stop,
+        )
+
+    def run(self, chosen: Sequence[Report]) -> tuple[list[Report], list[str]]:
+        """Take them there and back; the rest are those behind one that could not be applied."""
+        rehearsed: list[Report] = []
+        for at, each in enumerate(chosen):
+            if at == 0:
+                self._station.take()
+            else:
+                self._engine.apply(chosen[at - 1]["id"], observer=self._observe, stop=self._stop)
+                self._station.catch_up()
+            _tell(self._observe, f"Rehearsing {each['id']}.", each["id"])
+            trip = round_trip(
+                self._engine,
+                each["id"],
+                self._station,
+                name=each["name"],
+                observe=self._observe,
+                stop=self._stop,
+            )
+            rehearsed.append(trip)
+            if any(failure["step"] == "apply" for failure in trip["failures"]):
+                return rehearsed, [later["id"] for later in chosen[at + 1 :]]
+        return rehearsed, []
+
+
+def _chosen(migrations: list[Report], asked: str | None) -> list[Report]:
+    """The migrations to rehearse, in order."""
+    if asked is None:
+        chosen = [each for each in migrations if each["status"] not in ("applied", "rolled_back")]
+    else:
+        chosen = [_find(migrations, asked)]
+        if chosen[0]["status"] == "applied":
+            raise _error(
+                _native.WrongStateError,
+                f"{chosen[0]['id']} is applied in the data that it was to be rehearsed on. Rehearse"
+                f" it on a backup from before, by --backup NAME.",
+            )
+    for each in chosen:
+        if each["status"] in _HALFWAY:
+            raise _error(
+                _native.WrongStateError,
+                f"{each['id']} is neither pending nor applied in the data that was to be rehearsed"
+                f" on (its status is {each['status']}), and what it has captured so far is in no"
+                f" backup. Finish it first, by `apply` or `rollback`, and rehearse after that.",
+            )
+    return chosen
+
+
+def _find(migrations: list[Report], asked: str) -> Report:
+    """The migration of that id, file stem or name, as `apply` would find it."""
+    exact = [each for each in migrations if asked in (each["id"], _stem(each["file"]))]
+    found = exact or [each for each in migrations if each["name"] == asked]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        text = f"There is no migration {asked!r}, neither in the migrations directory nor in the"
+        text += " data that was to be rehearsed on."
+    else:
+        ids = ", ".join(each["id"] for each in found)
+        text = f"{len(found)} migrations are named {asked!r}; say which by its id: {ids}."
+    raise _error(_native.UnknownMigrationError, text)
+
+
+def _stem(file: str | None) -> str | None:
+    return None if file is None else Path(file).stem
+
+
+def _check_versions(production: str | None, private: str | None) -> None:
+    if production is None or private is None or same_series(production, private):
+        return
+    raise _error(
+        _native.WrongStateError,
+        f"The data is of MongoDB {production}, and the private server is MongoDB {private}: another"
+        f" major version may do other things. Name a mongod of the same one in EDULEARN_MONGOD, or"
+        f" rehearse all the same with --any-version (in Python: any_version=True).",
+    )
+
+
+def _error(kind: type[_native.MigrateError], text: str) -> _native.MigrateError:
+    error = kind(text)
+    error.report = None
+    return error
+
+
+def _tell(observe: Observe | None, message: str, migration: str | None = None) -> None:
+    """An event of the rehearsal itself, beside those of the engine."""
+    if observe is None:
+        return
+    event: dict[str, Any] = dict.fromkeys(
+        ("run", "index", "operations", "documents", "total", "bytes", "total_bytes")
+    )
+    now = datetime.now(timezone.utc)
+    observe(
+        {
+            **event,
+            "kind": "rehearsal_step",
+            "level": "info",
+            "message": message,
+            "at": now,
+            "migration": migration,
+        }
+    )

@@ -1,0 +1,79 @@
+"""A copy of the database as it was at one point of the way, to compare with."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edulearn_migrate import _native
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    Report = dict[str, Any]
+    Observe = Callable[[dict[str, Any]], object]
+
+
+class Station:
+    """The database as it was at one point of the way: a copy of it on the same server.
+
+    The copy is made by a backup and a restore, which bring everything along, byte for byte.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        name: str,
+        directory: str | os.PathLike[str],
+        *,
+        observe: Observe | None = None,
+        stop: _native.StopToken | None = None,
+    ) -> None:
+        """Nothing is copied yet. `name` is that of the copy; backups go to `directory`."""
+        self.database = database
+        self.name = name
+        self._engine = _native.Engine(uri, database)
+        self._of_copy = _native.Engine(uri, name)
+        self._directory = directory
+        self._observe = observe
+        self._stop = stop
+
+    def take(self, collections: list[str] | None = None) -> None:
+        """Bring the copy to the database's state: all of it, or these collections."""
+        self._copy(self._engine, self.name, collections)
+
+    def compare(self) -> Report:
+        """What differs in the database from the copy, this tool's own collections aside."""
+        return _native.compare_databases(
+            self._engine, self.name, observer=self._observe, stop=self._stop
+        )
+
+    def catch_up(self) -> None:
+        """Bring the copy to the database's state, by copying only what differs."""
+        differing = [each["collection"] for each in self.compare()["collections"]]
+        if differing:
+            # The ledger too: a way back must lead to the same state of the migrations.
+            self.take([*differing, "migrations"])
+
+    def go_back(self) -> None:
+        """Bring the database to the copy's state, records of migrations included."""
+        self._copy(self._of_copy, self.database, None)
+
+    def drop(self) -> None:
+        """Remove the copy."""
+        _native.drop_copy(self._engine, self.name)
+
+    def _copy(self, engine: _native.Engine, into: str, collections: list[str] | None) -> None:
+        Path(self._directory).mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._directory) as place:
+            _native.copy_database(
+                engine,
+                into,
+                place,
+                collections=collections,
+                observer=self._observe,
+                stop=self._stop,
+            )

@@ -1,0 +1,132 @@
+"""One migration there and back: by its down script, then exactly, compared each time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edulearn_migrate import _native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edulearn_migrate.rehearsal.station import Observe, Report, Station
+
+# What ends a rehearsal instead of being one of its results.
+_ENDING = (
+    _native.InterruptedRunError,
+    _native.LeaseLostError,
+    _native.LockHeldError,
+    _native.ServerUnavailableError,
+    _native.DiskFullError,
+)
+
+
+def round_trip(
+    engine: _native.Engine,
+    migration: str,
+    station: Station,
+    *,
+    name: str = "",
+    observe: Observe | None = None,
+    stop: _native.StopToken | None = None,
+) -> Report:
+    """Take a migration there and back, and say what did not come back.
+
+    Afterwards the database is as it was before, by a copy where the rollback did not get there. The
+    answer is the plain form of `reports.rehearsal.RoundTrip`.
+    """
+    return _Trip(engine, migration, station, name, observe, stop).run()
+
+
+class _Trip:
+    def __init__(
+        self,
+        engine: _native.Engine,
+        migration: str,
+        station: Station,
+        name: str,
+        observe: Observe | None,
+        stop: _native.StopToken | None,
+    ) -> None:
+        self._engine = engine
+        self._station = station
+        self._migration = migration
+        self._common: dict[str, Any] = {"observer": observe, "stop": stop}
+        self._report: Report = {
+            "id": migration,
+            "name": name,
+            "outcome": "failed",
+            "documents": 0,
+            "apply_seconds": None,
+            "down_seconds": None,
+            "exact_seconds": None,
+            "down": None,
+            "exact": None,
+            "failures": [],
+        }
+
+    def run(self) -> Report:
+        self._there_and_back()
+        report = self._report
+        compared = [each for each in (report["down"], report["exact"]) if each is not None]
+        if report["failures"]:
+            report["outcome"] = "failed"
+        else:
+            came_back = all(each["same"] for each in compared)
+            report["outcome"] = "came_back" if came_back else "lost"
+        return report
+
+    def _there_and_back(self) -> None:
+        report = self._report
+        run = self._step("apply", "apply_seconds", self._engine.apply)
+        if run is None:
+            # What was done before it failed has to be undone all the same, if anything was.
+            self._undo(maybe=True)
+            return
+        report["documents"] = sum(map(_changed, run["operations"]))
+        if self._step("down script", "down_seconds", self._engine.rollback) is not None:
+            report["down"] = self._station.compare()
+        if report["down"] is None or not report["down"]["same"]:
+            # The rollback is undone, and the migration: what follows begins where this did.
+            self._undo()
+            if report["failures"] or not report["exact"]["same"]:
+                return
+        if self._step("apply again", None, self._engine.apply) is None:
+            self._undo()
+            return
+        self._undo()
+
+    def _undo(self, *, maybe: bool = False) -> None:
+        """Roll back exactly and compare; where that does not lead back, the copy does.
+
+        With `maybe` there may be nothing to roll back, and its failure is none then.
+        """
+        undone = self._step("exact rollback", "exact_seconds", self._engine.rollback, exact=True)
+        compared = self._station.compare()
+        if undone is not None:
+            self._report["exact"] = compared
+        elif maybe and compared["same"]:
+            self._report["failures"].pop()
+        if not compared["same"]:
+            self._station.go_back()
+
+    def _step(
+        self, step: str, timed: str | None, verb: Callable[..., Report], **options: object
+    ) -> Report | None:
+        """What the verb did with the migration, or None where it failed."""
+        try:
+            answer = verb(self._migration, **options, **self._common)
+        except _ENDING:
+            raise
+        except _native.MigrateError as error:
+            self._report["failures"].append({"step": step, "message": str(error)})
+            return None
+        run: Report = answer["migrations"][0]
+        if timed is not None:
+            self._report[timed] = run["seconds"]
+        return run
+
+
+def _changed(operation: Report) -> int:
+    kinds = ("modified", "inserted", "deleted", "upserted")
+    return sum(int(operation[kind]) for kind in kinds)

@@ -1,0 +1,94 @@
+//! `compare`: what differs between the database and another one of the same server; and a copy of the database to
+//! compare with later. For rehearsals and for testing migrations: no command of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bson::doc;
+
+use super::{Engine, Verb, check_database};
+use crate::backup::dump::{Request, dump};
+use crate::backup::manifest::{Consistency, Kind, Scope};
+use crate::backup::restore::plan::Choice;
+use crate::backup::restore::{self, Restoring};
+use crate::backup::{legacy, store, verify};
+use crate::compare::report::Comparison;
+use crate::error::{Error, Result};
+use crate::run::Run;
+use crate::server_error::codes;
+
+/// What differs between `before`, a database of the same server, and the engine's.
+///
+/// # Errors
+/// [`Error::Settings`] for a database that is refused, [`Error::Interrupted`], or the server's.
+pub async fn compare(engine: &Engine, verb: &Verb, before: &str) -> Result<Comparison> {
+    check_database(before)?;
+    let server = engine.server().await?;
+    crate::compare::compare(&server.with_database(before), server, &verb.stop).await
+}
+
+/// Brings the database `into` of the same server to the state of the engine's: of `collections` or of all. A backup in
+/// `directory` is the way; it is left there.
+///
+/// # Errors
+/// Those of a backup and of a restore.
+pub async fn copy(
+    engine: &Engine,
+    verb: &Verb,
+    into: &str,
+    directory: &Path,
+    collections: Option<Vec<String>>,
+) -> Result<()> {
+    check_other(engine, into)?;
+    let server = engine.server().await?;
+    let scope = collections.map_or(Scope::Full, Scope::Collections);
+    let request = Request { kind: Kind::Manual, scope, consistency: Consistency::None, raise_window: false };
+    let written = dump(server, directory, &request, &verb.reporter, &verb.stop).await?;
+    let mut source = store::find(directory, &written.name, None, engine.database()).await?;
+    verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
+    let target = server.with_database(into);
+    // What a restore leaves alone where it stands: of a copy it has to be the same as well.
+    for name in [legacy::COLLECTION, legacy::ASSESSMENTS].into_iter().filter(|it| source.scope.includes(it)) {
+        match target.run(doc! {"drop": name}, None).await {
+            Err(e) if !e.is(codes::NAMESPACE_NOT_FOUND) => return Err(Error::server(format!("Dropping {name:?}"))(e)),
+            _ => {}
+        }
+    }
+    let restoring = Restoring { choice: Choice { collections: None, keep_extra: false }, safety: None };
+    let mut run = Run::open(&target, "copy", Duration::from_secs(10), &verb.reporter, &verb.stop).await?;
+    let result = restore::restore(&mut run, &source, &restoring).await;
+    run.close().await;
+    result.map(drop)
+}
+
+/// Drops `database` of the same server, which must not be the engine's own: a copy that has served its purpose.
+///
+/// # Errors
+/// [`Error::Settings`] for a database that is refused, or the server's.
+pub async fn drop_copy(engine: &Engine, database: &str) -> Result<()> {
+    check_other(engine, database)?;
+    let server = engine.server().await?.with_database(database);
+    server
+        .run(doc! {"dropDatabase": 1, "writeConcern": {"w": "majority"}}, None)
+        .await
+        .map(drop)
+        .map_err(Error::server(format!("Dropping the database {database}")))
+}
+
+/// The version of the server, where it tells.
+///
+/// # Errors
+/// The server's.
+pub async fn server_version(engine: &Engine) -> Result<Option<String>> {
+    let server = engine.server().await?;
+    let reply = server.run_admin(doc! {"buildInfo": 1}).await.map_err(Error::server("Asking for the version"))?;
+    Ok(reply.get_str("version").ok().map(str::to_owned))
+}
+
+fn check_other(engine: &Engine, database: &str) -> Result<()> {
+    check_database(database)?;
+    if database == engine.database() {
+        return Err(Error::Settings(format!("The copy of {database:?} needs another name.")));
+    }
+    Ok(())
+}
