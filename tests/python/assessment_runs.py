@@ -68,6 +68,18 @@ def read(db: Documents, name: str) -> dict[str, Document]:
     return documents
 
 
+def one(db: Documents, name: str, _id: Any) -> Document:
+    """The document of that `_id`."""
+    found = db[name].find_one({"_id": _id})
+    assert found is not None
+    return found
+
+
+def set_(db: Documents, name: str, _id: Any, values: Mapping[str, Any]) -> None:
+    """An edit of the application's."""
+    assert db[name].update_one({"_id": _id}, {"$set": values}).matched_count == 1
+
+
 def now() -> datetime:
     """The time, with room for the server's clock being another's in the last millisecond."""
     return datetime.now(timezone.utc)
