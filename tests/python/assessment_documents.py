@@ -98,14 +98,16 @@ def state_value(row: Row, place: int, state: str) -> Any:
 
 
 def put(document: Document, path: str, value: Any) -> None:
-    """Sets a field, or one inside `config` or `settings`; ABSENT sets nothing."""
-    name, _, inner = path.partition(".")
+    """Sets a field, or one inside embedded documents; ABSENT sets nothing."""
     if value is ABSENT:
         return
-    if not inner:
-        document[name] = value
-    elif isinstance(document.setdefault(name, {}), dict):
-        document[name][inner] = value
+    inner: Any = document
+    *outer, last = path.split(".")
+    for name in outer:
+        inner = inner.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return
+    inner[last] = value
 
 
 def every_state(kind: Kind) -> Iterator[tuple[str, Document]]:

@@ -27,8 +27,8 @@ INDEXES = {
     "subject_difficulty_idx": [("subject", 1), ("difficulty", 1)],
     "published_timestamp_idx": [("published_at", -1)],
 }
-# As the server decodes to be compared: aware dates, and nothing of the order of keys lost.
-AWARE: CodecOptions[Document] = CodecOptions(tz_aware=True)
+# What is read to be compared: aware dates, and no failure at bytes that are no text.
+AWARE: CodecOptions[Document] = CodecOptions(tz_aware=True, unicode_decode_error_handler="replace")
 
 RFC_3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))"
@@ -120,13 +120,13 @@ MADE = ("total_questions", "updated_at", "migration_source", "original_id")
 MODEL = {row.field.partition(".")[0] for row in ROWS} | set(MADE)
 
 
-def at_path(document: Mapping[str, Any], path: str) -> Any:
-    """The value of a field, or of one inside `config` or `settings`; ABSENT where there is none."""
-    name, _, inner = path.partition(".")
-    value = document.get(name, ABSENT)
-    if not inner:
-        return value
-    return value.get(inner, ABSENT) if isinstance(value, dict) else ABSENT
+def at_path(document: Any, path: str) -> Any:
+    """The value of a field, or of one inside embedded documents; ABSENT where there is none."""
+    for name in path.split("."):
+        if not isinstance(document, Mapping) or name not in document:
+            return ABSENT
+        document = document[name]
+    return document
 
 
 def given(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from assessment_documents import put
@@ -31,15 +32,16 @@ def undo(before: Any, migrated: Any, current: Any) -> Any:
     return current
 
 
-def edits(base: Mapping[str, Any], edited: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """What differs, by path as a tuple's text; embedded documents key by key."""
+def edits(base: Any, edited: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """What differs and to what it was set, by path; embedded documents key by key."""
     found: dict[str, Any] = {}
     for name in {**base, **edited}:
         one, other = base.get(name, ABSENT), edited.get(name, ABSENT)
         if equal(one, other):
             continue
-        if isinstance(one, dict) and isinstance(other, dict):
-            found.update(edits(one, other, f"{path}{name}."))
+        old = {} if one is ABSENT else one
+        if isinstance(old, dict) and isinstance(other, dict) and other:
+            found.update(edits(old, other, f"{path}{name}."))
         else:
             found[path + name] = other
     return found
@@ -56,7 +58,7 @@ def carry_back(
 
     Names with a dot in them, other than of keys inside embedded documents, are not for this.
     """
-    made = {name: dict(v) if isinstance(v, dict) else v for name, v in edited_teacher.items()}
+    made = deepcopy(edited_teacher)
     conflicts = 0
     for path, value in edits(copy, edited_copy).items():
         # A field that came from nowhere is the teacher document's own from now on.
@@ -71,8 +73,10 @@ def carry_back(
 
 
 def _remove(document: Document, path: str) -> None:
-    name, _, inner = path.partition(".")
-    if not inner:
-        document.pop(name, None)
-    elif isinstance(document.get(name), dict):
-        document[name].pop(inner, None)
+    inner: Any = document
+    *outer, last = path.split(".")
+    for name in outer:
+        inner = inner.get(name, {})
+        if not isinstance(inner, dict):
+            return
+    inner.pop(last, None)
