@@ -63,13 +63,23 @@ def carry_back(
     for path, value in edits(copy, edited_copy).items():
         # A field that came from nowhere is the teacher document's own from now on.
         target = (sources[path] if path in ROW else None) or path
-        if not equal(at_path(teacher, target), at_path(edited_teacher, target)):
+        if _barred(edited_teacher, target):
+            conflicts += value is not ABSENT
+        elif not equal(at_path(teacher, target), at_path(edited_teacher, target)):
             conflicts += not equal(at_path(edited_teacher, target), value)
         elif value is ABSENT:
             _remove(made, target)
         else:
             put(made, target, value)
     return made, conflicts
+
+
+def _barred(document: Document, path: str) -> bool:
+    """Whether a value other than a document stands where the path goes through."""
+    *outer, _ = path.split(".")
+    prefixes = (".".join(outer[: at + 1]) for at in range(len(outer)))
+    found = (at_path(document, each) for each in prefixes)
+    return any(each is not ABSENT and not isinstance(each, dict) for each in found)
 
 
 def _remove(document: Document, path: str) -> None:

@@ -25,7 +25,7 @@ from assessment_runs import (
     read,
     rollback,
 )
-from conftest import Cli
+from conftest import Cli, login
 from edulearn_migrate.local import LocalServer
 from harness import finish, start_holding
 
@@ -202,6 +202,17 @@ def test_it_says_what_a_standalone_server_cannot(
         assert "replica set" in done.stdout + done.stderr or "standalone" in (
             done.stdout + done.stderr
         )
+
+
+def test_read_rights_are_enough_for_a_dry_run(guarded: LocalServer, cli: Cli) -> None:
+    with pymongo.MongoClient[Document](login(guarded, "teacher", "s3cr3t!")) as client:
+        client["looked_at"]["assessments"].insert_one({"_id": 1, "title": "x"})
+        roles = [{"role": "read", "db": "looked_at"}]
+        client["admin"].command("createUser", "assessment_reader", pwd="r", roles=roles)
+    options = ("--uri", login(guarded, "assessment_reader", "r"), "--db", "looked_at")
+    assert migrate(cli, "--dry-run", *options)["regular"]["migrated"] == 1
+    done = cli("assessment-migrate", *options)
+    assert done.code == 1 and "does not allow it" in done.stdout, done.stdout
 
 
 def test_a_full_restore_brings_the_state_back_with_the_data(
