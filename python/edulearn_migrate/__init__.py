@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         UndropReport,
         UnlockReport,
     )
+    from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
     from edulearn_migrate.reports.backups import (
         BackupList,
         BackupReport,
@@ -79,6 +80,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssessmentModelMigration",
+    "AssessmentReport",
+    "AssessmentRollbackReport",
     "AsyncMigrator",
     "BackupCorruptError",
     "BackupError",
@@ -135,6 +138,8 @@ __all__ = [
 
 _ELSEWHERE = {
     "AssessmentModelMigration": "assessment",
+    "AssessmentReport": "reports.assessment",
+    "AssessmentRollbackReport": "reports.assessment",
     "AsyncMigrator": "aio",
     "BackupList": "reports.backups",
     "BackupReport": "reports.backups",

@@ -6,12 +6,13 @@
 //! and it stays.
 //!
 //! As a document: `c` holds the changes by name, `{b: before, a: after}` with either absent where the field
-//! was, `{b, h}` with a fingerprint in place of a long `a`, or `{d: delta}`; `o` has the names before in
+//! was, `{b, h}` with a fingerprint in place of a long `a`, or `{d: delta}`; with `k`, the delta from an empty document,
+//! an embedded document that the change made goes back key by key once somebody has edited it; `o` has the names before in
 //! their order, where taking the changes back one by one would not restore it.
 
 use bson::{RawDocument, RawDocumentBuf};
 
-use crate::raw::{Builder, DOCUMENT, Element, fields, fingerprint, repeats};
+use crate::raw::{Builder, DOCUMENT, Element, SMALLEST, fields, fingerprint, repeats};
 
 /// Longer values after the change are kept as their fingerprint: they are only ever compared.
 const LONGEST_AFTER: usize = 32;
@@ -35,17 +36,22 @@ pub enum Change {
 
 /// Compares a document before and after.
 pub fn difference(before: &RawDocument, after: &RawDocument) -> Change {
+    difference_opening(before, after, &[])
+}
+
+/// [`difference`] where embedded documents of these names that the change made, at the top, go back key by key.
+pub fn difference_opening(before: &RawDocument, after: &RawDocument, opened: &[&[u8]]) -> Change {
     if before.as_bytes() == after.as_bytes() {
         return Change::None;
     }
-    match level(before.as_bytes(), after.as_bytes()) {
+    match level(before.as_bytes(), after.as_bytes(), opened) {
         Some(delta) if delta.as_bytes().len() <= LARGEST => Change::Fields(delta),
         _ => Change::Whole,
     }
 }
 
 /// The delta of one level; `None` where fields cannot be told apart.
-fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
+fn level(before: &[u8], after: &[u8], opened: &[&[u8]]) -> Option<RawDocumentBuf> {
     let old = addressable(before)?;
     let new = addressable(after)?;
     let mut changes = Builder::default();
@@ -65,15 +71,15 @@ fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
         }
         if field.kind == DOCUMENT && now.kind == DOCUMENT {
             let mut nested = Builder::default();
-            nested.document(b"d", level(field.value, now.value)?.as_bytes());
+            nested.document(b"d", level(field.value, now.value, &[])?.as_bytes());
             changes.document(field.name, nested.finish().as_bytes());
         } else {
-            changes.document(field.name, change(Some(field), Some(now)).as_bytes());
+            changes.document(field.name, opening(Some(field), now, opened)?.as_bytes());
         }
     }
     for (at, field) in new.iter().enumerate() {
         if find(&old, field.name, at).is_none() {
-            changes.document(field.name, change(None, Some(field)).as_bytes());
+            changes.document(field.name, opening(None, field, opened)?.as_bytes());
         }
     }
     let mut delta = Builder::default();
@@ -84,6 +90,18 @@ fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
         delta.document(b"o", order.finish().as_bytes());
     }
     Some(delta.finish())
+}
+
+/// The change of a field, with its keys one by one if it is one of the `opened`.
+fn opening(before: Option<&Element<'_>>, after: &Element<'_>, opened: &[&[u8]]) -> Option<RawDocumentBuf> {
+    let change = change(before, Some(after));
+    if after.kind != DOCUMENT || !opened.contains(&after.name) {
+        return Some(change);
+    }
+    let mut with_keys = Builder::default();
+    with_keys.extend(change.as_bytes());
+    with_keys.document(b"k", level(&Builder::default().finish().into_bytes(), after.value, &[])?.as_bytes());
+    Some(with_keys.finish())
 }
 
 fn change(before: Option<&Element<'_>>, after: Option<&Element<'_>>) -> RawDocumentBuf {
@@ -217,6 +235,23 @@ impl Back<'_> {
                 _ => false,
             };
             if !still_as_written(&parts, standing.map(|(_, field)| field)) {
+                // Made by the change and edited since: the keys that nobody has touched go.
+                if let (Some(keys), Some((place, field)), false) = (part(&parts, b"k"), standing, same_as_before)
+                    && field.kind == DOCUMENT
+                {
+                    let length = path.len();
+                    push_name(path, change.name);
+                    let document = self.level(keys.value, field.value, path)?;
+                    path.truncate(length);
+                    if document.as_bytes().len() > SMALLEST {
+                        result[place].1 = Becomes::Document(document);
+                    } else {
+                        // Nothing of it is left, and the operators that say so are in each other's way.
+                        self.plain = false;
+                        result[place].1 = before.map_or(Becomes::Gone, |before| Becomes::Value(*before));
+                    }
+                    continue;
+                }
                 // Put back by somebody, it is as it should be.
                 self.edited(path, change.name, !same_as_before);
                 continue;

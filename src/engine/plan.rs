@@ -222,6 +222,7 @@ impl Entry {
                 checksum: Some(file.checksum()),
                 origin: file.origin(),
                 resume,
+                assessment: None,
             };
             return unchanged_where_begun(step);
         }
@@ -240,6 +241,7 @@ impl Entry {
             checksum: record.checksum(),
             origin: format!("{} (registered in the database)", self.id),
             resume,
+            assessment: None,
         };
         unchanged_where_begun(step)
     }
@@ -285,6 +287,7 @@ impl Entry {
             checksum: None,
             origin,
             resume: self.resume(Direction::Down),
+            assessment: None,
         };
         unchanged_where_begun(step)
     }
@@ -306,6 +309,7 @@ impl Entry {
             origin: format!("{} (what was captured)", self.file_text()),
             // A script that was rolling it back is not carried on: what it did is undone, too.
             resume: self.undoing().then(|| self.resume(Direction::Down)).flatten(),
+            assessment: None,
         })
     }
 
@@ -333,6 +337,7 @@ impl Entry {
             checksum: self.file.as_ref().map(Migration::checksum),
             origin: self.file_text(),
             resume: None,
+            assessment: None,
         }
     }
 

@@ -4,6 +4,7 @@ use bson::Document;
 
 use super::progress::Progress;
 use super::slot::Slot;
+use crate::assessment;
 use crate::script::{Operation, Script};
 
 /// What to run, with everything the ledger is to know.
@@ -27,6 +28,19 @@ pub struct Step {
     pub origin: String,
     /// How far an earlier run came.
     pub resume: Option<Progress>,
+    /// What the record keeps beside, where this is the unification of the assessment model: the captures of its runs add
+    /// up, and no script is kept.
+    pub assessment: Option<Document>,
+}
+
+impl Step {
+    /// The command that undoes it.
+    pub fn undone_by(&self) -> String {
+        match self.assessment {
+            Some(_) => "assessment-rollback".to_owned(),
+            None => format!("rollback {}", self.id),
+        }
+    }
 }
 
 /// One thing to do.
@@ -36,6 +50,8 @@ pub enum Task {
     Operation(Box<Operation>),
     /// Undoing what one operation did.
     Undo(Undo),
+    /// A part of the unification of the assessment model.
+    Assessment(assessment::Task),
 }
 
 /// Undoing what one operation did.
@@ -77,6 +93,7 @@ impl Task {
         match self {
             Self::Operation(operation) => operation.kind(),
             Self::Undo(undo) => &undo.kind,
+            Self::Assessment(task) => task.kind(),
         }
     }
 
@@ -85,6 +102,7 @@ impl Task {
         match self {
             Self::Operation(operation) => &operation.collection,
             Self::Undo(undo) => &undo.collection,
+            Self::Assessment(task) => task.collection(),
         }
     }
 
@@ -93,6 +111,7 @@ impl Task {
         match self {
             Self::Operation(operation) => &operation.fingerprint,
             Self::Undo(undo) => &undo.hash,
+            Self::Assessment(task) => &task.hash,
         }
     }
 
@@ -100,7 +119,7 @@ impl Task {
     pub fn captures(&self) -> bool {
         match self {
             Self::Operation(operation) => operation.capture,
-            Self::Undo(_) => true,
+            Self::Undo(_) | Self::Assessment(_) => true,
         }
     }
 }

@@ -76,7 +76,8 @@ pub async fn undo(
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
 
-async fn documents_in(server: &Server, packs: &str, low: &Id, high: &Id) -> Result<i64, ServerError> {
+/// How many documents the packs between these are about.
+pub(super) async fn documents_in(server: &Server, packs: &str, low: &Id, high: &Id) -> Result<i64, ServerError> {
     let within = rawdoc! {"_id": {"$gte": value(low), "$lte": value(high)}};
     let pipeline = [rawdoc! {"$match": within}, rawdoc! {"$group": {"_id": null, "n": {"$sum": "$n"}}}];
     let pipeline: bson::RawArrayBuf = pipeline.into_iter().collect();

@@ -317,7 +317,14 @@ def _prune(parser: _Parser) -> None:
 
 
 def _assessment_migrate(parser: _Parser) -> None:
-    parser.add_argument("--accept-unmapped", action="store_true")
+    parser.add_argument(
+        "--accept-unmapped",
+        action="store_true",
+        help="documents that cannot be mapped are no failure",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="write nothing; say what would be done"
+    )
 
 
 _LATER = "(not in this version)"
@@ -337,8 +344,8 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "backups": ("list, verify or prune backups", _backups),
     "purge": ("free what was captured for undo", _purge),
     "undrop": ("list what was dropped or deleted, or bring it back", _undrop),
-    "assessment-migrate": (f"unify the assessment model {_LATER}", _assessment_migrate),
-    "assessment-rollback": (f"undo that {_LATER}", None),
+    "assessment-migrate": ("bring all assessments into one model", _assessment_migrate),
+    "assessment-rollback": ("undo that without losing later work", None),
 }
 
 

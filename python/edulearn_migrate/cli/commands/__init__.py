@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _HERE = (
     "apply",
+    "assessment-migrate",
+    "assessment-rollback",
     "backup",
     "backups",
     "create",
@@ -30,5 +32,6 @@ def find(name: str) -> Callable[[Context], int] | None:
         return None
     from importlib import import_module
 
-    function: Callable[[Context], int] = import_module(f"{__name__}.{name}").run
+    module = name.replace("-", "_")
+    function: Callable[[Context], int] = import_module(f"{__name__}.{module}").run
     return function

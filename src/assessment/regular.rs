@@ -1,0 +1,164 @@
+//! Bringing regular assessments to the unified model in place: chunk by chunk, read, mapped, captured and written in one
+//! transaction, so that what somebody edited a moment ago is what is captured.
+
+use bson::raw::cstr;
+use bson::{DateTime, RawDocumentBuf, doc, rawdoc};
+use mongodb::ClientSession;
+
+use super::mapping::map;
+use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use super::{ASSESSMENTS, UNIFY};
+use crate::capture::delta::{Change, difference_opening};
+use crate::capture::documents::{insert, insert_whole};
+use crate::capture::pack::Packer;
+use crate::capture::registry::Entry;
+use crate::ops::announce::{takes_transactions, weaker};
+use crate::ops::documents::look_up;
+use crate::ops::{Halt, Place};
+use crate::raw::{Builder, first};
+use crate::run::Run;
+use crate::run::chunks::{ChunkBody, Selection, work_through};
+use crate::run::id::Id;
+use crate::run::journal::Journal;
+use crate::run::progress::{OperationProgress, Position};
+use crate::run::report::{Counts, Mapped, Outcome};
+use crate::run::slot::Slot;
+use crate::run::transaction::{send, written};
+use crate::run::windows::Scope;
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// Bytes of documents in one chunk.
+pub const CHUNK_BYTES: usize = 16 * 1024 * 1024;
+/// What a document that the migration makes holds key by key: each goes back by itself.
+const OPENED: [&[u8]; 1] = [b"settings"];
+
+/// Selects what is not unified yet.
+pub fn pending() -> RawDocumentBuf {
+    let sources = [Side::Regular.source(), Side::Teacher.source()];
+    let mut unified = RawDocumentBuf::new();
+    // Names that are known to have no NUL.
+    let source = rawdoc! {"$in": [sources[0], sources[1]]};
+    unified.append(cstr!("migration_source"), source);
+    unified.append(cstr!("original_id"), rawdoc! {"$type": "string"});
+    debug_assert!(MIGRATION_SOURCE == "migration_source" && ORIGINAL_ID == "original_id");
+    rawdoc! {"$nor": [unified]}
+}
+
+/// The task, from where the journal says.
+pub async fn carry_out(
+    run: &mut Run,
+    journal: &mut Journal,
+    now: DateTime,
+    hash: &str,
+    place: Place,
+) -> Result<(), Halt> {
+    let Some(standing) = look_up(run, ASSESSMENTS).await? else {
+        return finish(run, journal, hash, place, Some("there is no such collection".to_owned())).await;
+    };
+    let atomic = takes_transactions(run, ASSESSMENTS, &standing);
+    let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
+    if let Some(slot) = slot.filter(|_| !begun(journal, place)) {
+        let mut entry = Entry::first(slot, UNIFY, ASSESSMENTS, doc! {"made": false});
+        journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
+    }
+    let scope = Scope {
+        collection: ASSESSMENTS.to_owned(),
+        filter: pending(),
+        hint: None,
+        variables: None,
+        atomic,
+        bounds: None,
+        weight: 1,
+        total: None,
+    };
+    let mut body = InPlace { now, slot };
+    work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
+    finish(run, journal, hash, place, weaker(atomic)).await
+}
+
+/// Whether something of the task may stand already.
+pub fn begun(journal: &Journal, place: Place) -> bool {
+    journal.progress.operations.get(place.index).is_some_and(|own| own.begun)
+}
+
+/// Makes the task's last entry in the journal.
+pub async fn finish(
+    run: &mut Run,
+    journal: &mut Journal,
+    hash: &str,
+    place: Place,
+    note: Option<String>,
+) -> Result<(), Halt> {
+    let standing = journal.progress.operations.get(place.index).cloned();
+    let mut progress = standing.unwrap_or_else(|| OperationProgress::new(hash));
+    progress.outcome = Some(Outcome::Done);
+    progress.note = note;
+    Ok(journal.note(run, place.index, progress, None).await?)
+}
+
+/// The documents of a window, unified.
+struct InPlace {
+    now: DateTime,
+    slot: Option<Slot>,
+}
+
+impl ChunkBody for InPlace {
+    async fn write(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        selection: &Selection,
+    ) -> Result<Counts, ServerError> {
+        let find = rawdoc! {"find": ASSESSMENTS, "filter": selection.filter.clone(), "hint": {"_id": 1}};
+        let documents = server.read(find, session.as_deref_mut(), CHUNK_BYTES).await?;
+        let mut mapped = Mapped::default();
+        let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
+        let mut whole = Vec::new();
+        let mut command = Builder::new();
+        command.value(0x02, b"update", &super::mapping::text(ASSESSMENTS.as_bytes()));
+        let mut statements = command.begin_array("updates");
+        let mut count = 0_i64;
+        for document in &documents {
+            let unified = map(document.as_bytes(), Side::Regular, self.now);
+            let made = unified.and_then(|unified| Ok((unified.in_place()?, unified.dates_converted)));
+            let Ok(((operators, after), dates)) = made else {
+                mapped.unmapped += 1;
+                continue;
+            };
+            let (Some(id), Some(own)) = (first(document.as_bytes()), Id::of_stored(document)) else {
+                mapped.unmapped += 1;
+                continue;
+            };
+            mapped.dates_converted += dates;
+            count += 1;
+            if let Some(packer) = &mut packer {
+                match difference_opening(document, &after, &OPENED) {
+                    Change::None => {}
+                    Change::Fields(delta) => packer.changed(&id, &delta, &after),
+                    Change::Whole => {
+                        packer.replaced(&id, &after);
+                        whole.push(document);
+                    }
+                }
+            }
+            statements.push(rawdoc! {"q": {"_id": own.keyed("$eq")}, "u": operators}.as_bytes());
+        }
+        statements.end();
+        if count > 0 {
+            // The capture first: where there are no transactions, a document must not be changed and its capture lacking.
+            if let (Some(slot), Some(packer)) = (self.slot, packer) {
+                let again = session.is_none();
+                insert_whole(server, session.as_deref_mut(), &slot.whole(), whole.into_iter(), again).await?;
+                insert(server, session.as_deref_mut(), &slot.capture.packs(), packer.finish().iter(), again).await?;
+            }
+            let reply = send(server, session, command.finish()).await?;
+            if written(&reply) != count {
+                let message = "documents were removed between reading and writing them";
+                return Err(ServerError::found(codes::WRITE_CONFLICT, message));
+            }
+        }
+        let matched = i64::try_from(documents.len()).unwrap_or(i64::MAX);
+        Ok(Counts { matched, modified: count, mapped, ..Counts::default() })
+    }
+}
