@@ -106,8 +106,9 @@ def test_what_cannot_be_mapped(school: Documents, cli: Cli, options: tuple[str, 
     # And said again, and again not valid, until somebody mends them or accepts it.
     report = migrate(cli, code=1)
     assert len(report["unmapped"]) == report["regular"]["unmapped"] == 25
-    report = migrate(cli, "--accept-unmapped")
     assert report["validation"]["valid"] is False
+    report = migrate(cli, "--accept-unmapped")
+    assert report["validation"]["valid"] is True and len(report["unmapped"]) == 25
     school["assessments"].update_many({"title": {"$type": "int"}}, {"$set": {"title": "mended"}})
     report = migrate(cli)
     assert (report["regular"]["migrated"], report["unmapped"]) == (25, [])
@@ -134,14 +135,9 @@ def test_json_is_one_document(school: Documents, cli: Cli) -> None:
     backup = report["backup"]
     assert backup["documents"] == 8
     assert Path(backup["path"]) == cli.directory / "backups" / backup["name"]
-    assert report["regular"] == {
-        "migrated": 5,
-        "already": 0,
-        "unmapped": 0,
-        "dates_converted": 0,
-    }
-    teacher = {"migrated": 3, "already": 0, "unmapped": 0, "dates_converted": 0, "clashes": 0}
-    assert report["teacher"] == teacher
+    none = {"already": 0, "unmapped": 0, "dates_converted": 0}
+    assert report["regular"].items() >= {"migrated": 5, **none}.items()
+    assert report["teacher"].items() >= {"migrated": 3, **none, "clashes": 0}.items()
     assert sorted(report["indexes"]["created"]) == sorted(INDEXES)
     assert report["indexes"]["standing"] == []
     assert report["unmapped"] == report["clashes"] == []
@@ -291,7 +287,8 @@ def test_a_clash_of_ids(school: Documents, cli: Cli) -> None:
     assert other["title"] == "another" and other["migration_source"] == "regular_assessment"
     history = json_util.dumps(list(school["migrations_log"].find()))
     assert hex_ in history and str(new) in history
-    assert migrate(cli)["teacher"] == {**report["teacher"], "migrated": 0, "already": 3}
+    again = migrate(cli)["teacher"]
+    assert (again["migrated"], again["already"]) == (0, 3)
     assert school["assessments"].count_documents({}) == 9
     rollback(cli)
     done = cli("assessment-migrate")
