@@ -52,7 +52,8 @@ def told(done: Result) -> str:
 
 def recorded(legacy: Path, name: str) -> list[Document]:
     """A recording of the old tool's data, decoded as the server gives it."""
-    documents: list[Document] = json_util.loads((legacy / f"{name}.json").read_text())
+    text = (legacy / f"{name}.json").read_text()
+    documents: list[Document] = json_util.loads(text, json_util.JSONOptions(tz_aware=True))
     return documents
 
 

@@ -14,7 +14,7 @@ import pytest
 from bson import encode
 
 from assessment_documents import both
-from assessment_model import INDEXES
+from assessment_model import INDEXES, as_bytes
 from assessment_runs import Documents, fill_recorded, hashes, migrate, rollback, told
 from conftest import ROOT, Cli, Result
 from harness import as_json, fail_point, finish, names_in, start_holding, uri_of
@@ -109,6 +109,23 @@ def test_an_index_of_the_same_keys_and_another_name(school: Documents, cli: Cli)
         assert indexes(school) == before
     else:
         assert "mine" in refused(school, cli)
+
+
+def test_a_document_that_no_index_can_hold(school: Documents, cli: Cli) -> None:
+    """Two arrays in one index (code 171): of a document that cannot be mapped it is told why."""
+    school["assessments"].insert_one({"_id": "parallel", "batches": ["a"], "status": ["b"]})
+    before = both(school)
+    done = cli("assessment-migrate", "--accept-unmapped")
+    assert done.code == 1, told(done)
+    assert "batch_status_idx" in done.stdout and "parallel" in done.stdout, told(done)
+    assert "Traceback" not in done.stderr
+    school["assessments"].update_one({"_id": "parallel"}, {"$set": {"status": "draft"}})
+    assert migrate(cli)["validation"]["valid"] is True
+    assert school["assessments"].count_documents({"original_id": {"$exists": True}}) == 9
+    rollback(cli)
+    del before["assessments"][as_bytes("parallel")]
+    school["assessments"].delete_one({"_id": "parallel"})
+    assert both(school) == before
 
 
 # -- the backup
