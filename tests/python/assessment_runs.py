@@ -53,7 +53,9 @@ def told(done: Result) -> str:
 def recorded(legacy: Path, name: str) -> list[Document]:
     """A recording of the old tool's data, decoded as the server gives it."""
     text = (legacy / f"{name}.json").read_text()
-    documents: list[Document] = json_util.loads(text, json_util.JSONOptions(tz_aware=True))
+    documents: list[Document] = json_util.loads(
+        text, json_options=json_util.JSONOptions(tz_aware=True)
+    )
     return documents
 
 
