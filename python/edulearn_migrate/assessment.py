@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from edulearn_migrate.aio import AsyncMigrator
 
 if TYPE_CHECKING:
     import os
+    from datetime import datetime
 
     from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
 
@@ -80,7 +82,7 @@ class AssessmentModelMigration:
             "restore": {
                 "restored_regular": regular.restored + regular.restored_with_edits,
                 "restored_teacher": teacher.restored + teacher.restored_with_edits,
-                "backup_timestamp": None,
+                "backup_timestamp": _naive(report.migrated_at),
                 "conflicts": regular.conflicts + teacher.conflicts,
                 "gone": regular.gone + teacher.gone,
                 "kept_newer": report.kept_newer,
@@ -91,6 +93,11 @@ class AssessmentModelMigration:
             "indexes": {"dropped_indexes": list(report.indexes_dropped)},
             "rollback_log": list(self.migration_log),
         }
+
+
+def _naive(moment: datetime | None) -> str | None:
+    """As the old tool wrote it: in UTC, without saying so."""
+    return None if moment is None else str(moment.astimezone(timezone.utc).replace(tzinfo=None))
 
 
 def _side(report: AssessmentReport, which: int) -> dict[str, int]:

@@ -41,9 +41,10 @@ class SyncAssessments:
     ) -> AssessmentReport:
         """Bring regular and teacher assessments into one model; the backup goes into `backup_dir`.
 
-        Documents that cannot be mapped are left as they are and listed; then the report's
-        `validation.valid` is False unless `accept_unmapped`. With `dry_run` nothing is written.
-        Raises `WrongStateError` before anything is written where an index is in the way.
+        Documents that cannot be mapped are left as they are and listed, and everything else is
+        migrated; then the report's `validation.valid` is False, unless `accept_unmapped`. With
+        `dry_run` nothing is written. Raises `WrongStateError` before anything is written where an
+        index is in the way.
         """
         report = self._run(
             self._assessments.migrate,

@@ -19,8 +19,8 @@ const TEXT: u8 = 0x02;
 
 /// The first bytes of a value's fingerprint, its type among what it is of.
 pub type Print = [u8; 8];
-/// A field's name, with that of the embedded document it lies in.
-pub type Key = (Vec<u8>, Vec<u8>);
+/// A field's name after those of the embedded documents that it lies in.
+pub type Key = Vec<Vec<u8>>;
 
 /// The fingerprint of a value.
 pub fn print(kind: u8, value: &[u8]) -> Print {
@@ -34,70 +34,63 @@ pub fn short(bytes: &[u8]) -> Print {
     short
 }
 
-/// The fields of a document, those of `config` and `settings` one by one; `None` where a name stands twice.
+/// The fields of a document but for its `_id`, those of embedded documents one by one; `None` where a name stands twice.
+/// An empty document is a value, or it would be none.
 pub fn flat(document: &[u8]) -> Option<Vec<(Key, Element<'_>)>> {
-    let top = fields(document)?;
-    let mut all = Vec::with_capacity(top.len() + 8);
-    if repeats(&top) {
-        return None;
-    }
-    for field in top {
-        if opened(&field) {
-            let inner = fields(field.value)?;
-            if repeats(&inner) {
-                return None;
-            }
-            // An empty one is a value, or it would be none.
-            if !inner.is_empty() {
-                all.extend(inner.into_iter().map(|inside| ((field.name.to_vec(), inside.name.to_vec()), inside)));
-                continue;
-            }
-        }
-        if field.name != b"_id" {
-            all.push(((Vec::new(), field.name.to_vec()), field));
-        }
-    }
+    let mut all = Vec::with_capacity(32);
+    flatten(document, &Vec::new(), &mut all)?;
     Some(all)
 }
 
-fn opened(field: &Element<'_>) -> bool {
-    field.kind == DOCUMENT && (field.name == b"settings" || field.name == b"config")
+fn flatten<'a>(document: &'a [u8], within: &Key, all: &mut Vec<(Key, Element<'a>)>) -> Option<()> {
+    let own = fields(document)?;
+    if repeats(&own) {
+        return None;
+    }
+    for field in own.into_iter().filter(|field| !within.is_empty() || field.name != b"_id") {
+        let mut key = within.clone();
+        key.push(field.name.to_vec());
+        if field.kind == DOCUMENT && field.value != EMPTY {
+            flatten(field.value, &key, all)?;
+        } else {
+            all.push((key, field));
+        }
+    }
+    Some(())
 }
 
 /// The original's fingerprints, as a pack's entry keeps them; `None` where its fields cannot be told apart.
 pub fn of_original(original: &[u8], unified: &Unified<'_>) -> Option<RawDocumentBuf> {
-    let mut top = Builder::new();
-    let mut embedded: Vec<(Vec<u8>, Builder)> = Vec::new();
-    for ((within, name), field) in flat(original)? {
-        let print = print(field.kind, field.value);
-        if within.is_empty() {
-            top.value(INT64, &name, &print);
-            continue;
-        }
-        match embedded.iter_mut().find(|(own, _)| *own == within) {
-            Some((_, inner)) => inner.value(INT64, &name, &print),
-            None => {
-                let mut inner = Builder::new();
-                inner.value(INT64, &name, &print);
-                embedded.push((within, inner));
-            }
-        }
-    }
-    for (name, inner) in embedded {
-        top.document(name, inner.finish().as_bytes());
-    }
+    let prints = prints(original, true)?;
     let mut converted = Builder::new();
     for value in unified.values.iter().filter(|value| value.converted) {
         converted.value(INT64, value.path.name.as_bytes(), &print(value.kind, &value.bytes));
     }
     let questions = unified.values.iter().find(|value| value.path.name == TOTAL_QUESTIONS);
     let mut base = Builder::new();
-    base.document("o", top.finish().as_bytes());
+    base.document("o", prints.as_bytes());
     base.value(INT32, b"n", questions.map_or(&[0; 4][..], |questions| &questions.bytes));
     if !converted.is_empty() {
         base.document("x", converted.finish().as_bytes());
     }
     Some(base.finish())
+}
+
+/// The document with fingerprints in place of its values.
+fn prints(document: &[u8], top: bool) -> Option<RawDocumentBuf> {
+    let own = fields(document)?;
+    if repeats(&own) {
+        return None;
+    }
+    let mut prints = Builder::new();
+    for field in own.into_iter().filter(|field| !top || field.name != b"_id") {
+        if field.kind == DOCUMENT && field.value != EMPTY {
+            prints.document(field.name, self::prints(field.value, false)?.as_bytes());
+        } else {
+            prints.value(INT64, field.name, &print(field.kind, field.value));
+        }
+    }
+    Some(prints.finish())
 }
 
 /// What the original and the copy were.
@@ -116,20 +109,14 @@ pub fn read(base: &[u8], now: DateTime, original_id: &[u8]) -> Option<Base> {
     let parts = fields(base)?;
     let part = |name: &[u8]| parts.iter().find(|part| part.name == name);
     let mut original = HashMap::new();
-    for field in fields(part(b"o")?.value)? {
-        if field.kind != DOCUMENT {
-            original.insert((Vec::new(), field.name.to_vec()), field.value.try_into().ok()?);
-            continue;
-        }
-        for inside in fields(field.value)? {
-            original.insert((field.name.to_vec(), inside.name.to_vec()), inside.value.try_into().ok()?);
-        }
+    for (key, print) in flatten_prints(part(b"o")?.value)? {
+        original.insert(key, print);
     }
     let converted = part(b"x").and_then(|converted| fields(converted.value)).unwrap_or_default();
     let questions = part(b"n")?.value;
     let mut copy = original.clone();
     // A null in their place gave way to the settings; so did an empty document.
-    copy.remove(&(Vec::new(), b"settings".to_vec()));
+    copy.remove(&vec![b"settings".to_vec()]);
     let mut origins = HashMap::new();
     for field in &FIELDS {
         let target = key(field.path);
@@ -151,13 +138,18 @@ pub fn read(base: &[u8], now: DateTime, original_id: &[u8]) -> Option<Base> {
         copy.insert(target, print);
     }
     let mut made = |name: &str, kind: u8, value: &[u8]| {
-        copy.insert((Vec::new(), name.as_bytes().to_vec()), print(kind, value));
+        copy.insert(vec![name.as_bytes().to_vec()], print(kind, value));
     };
     made(TOTAL_QUESTIONS, INT32, questions);
     made(UPDATED_AT, DATE, &now.timestamp_millis().to_le_bytes());
     made(MIGRATION_SOURCE, TEXT, &text(Side::Teacher.source().as_bytes()));
     made(ORIGINAL_ID, TEXT, &text(original_id));
     Some(Base { original, copy, origin: origins })
+}
+
+/// What [`prints`] wrote, flat.
+fn flatten_prints(prints: &[u8]) -> Option<Vec<(Key, Print)>> {
+    flat(prints)?.into_iter().map(|(key, field)| Some((key, field.value.try_into().ok()?))).collect()
 }
 
 /// The first source that was present and not null, by its fingerprint.
@@ -171,7 +163,8 @@ fn origin(original: &HashMap<Key, Print>, name: &str, sources: &[Path]) -> Optio
 
 /// A path as the fingerprints have it.
 pub fn key(path: Path) -> Key {
-    (path.within.as_bytes().to_vec(), path.name.as_bytes().to_vec())
+    let within = (!path.within.is_empty()).then(|| path.within.as_bytes().to_vec());
+    within.into_iter().chain(std::iter::once(path.name.as_bytes().to_vec())).collect()
 }
 
 #[cfg(test)]

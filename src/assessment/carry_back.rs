@@ -1,12 +1,12 @@
-//! Carrying what somebody edited in the copy of a teacher assessment back to the original, field by field, `config` and
-//! `settings` key by key. What somebody edited in the original as well stays there.
+//! Carrying what somebody edited in the copy of a teacher assessment back to the original, field by field, embedded
+//! documents key by key. What somebody edited in the original as well stays there.
 
 use std::collections::{HashMap, HashSet};
 
 use bson::RawDocumentBuf;
 
 use super::base::{Base, Key, Print, flat, print};
-use super::mapping::NULL;
+use super::mapping::{EMPTY, NULL};
 use crate::raw::{Builder, DOCUMENT, Element, fields};
 
 /// What becomes of the original.
@@ -24,20 +24,26 @@ struct Edit<'a> {
     value: Option<Element<'a>>,
 }
 
+/// What becomes of fields: a value, or nothing.
+type Changes<'a> = HashMap<Key, Option<Element<'a>>>;
+
 /// Carries the edits of `copy` back to `original`, as both are now. `None` where fields cannot be told apart by name.
 pub fn carry_back(base: &Base, original: &[u8], copy: &[u8]) -> Option<Carried> {
     let theirs = by_key(original)?;
     let ours = by_key(copy)?;
     let mut conflicts = 0;
-    let mut changes: HashMap<Key, Option<Element<'_>>> = HashMap::new();
-    for edit in edits(base, copy, &ours)? {
+    let mut changes = Changes::new();
+    let (removals, values): (Vec<_>, Vec<_>) =
+        edits(base, copy, &ours)?.into_iter().partition(|edit| edit.value.is_none());
+    // Removals first: they make room for values.
+    for edit in removals.into_iter().chain(values) {
         let before = base.original.get(&edit.target).copied();
         let now = theirs.get(&edit.target).map(printed);
         let wanted = edit.value.as_ref().map(printed);
         if now == wanted {
             continue;
         }
-        if before != now || barred(&edit.target, original, &theirs) {
+        if before != now || barred(&edit.target, &theirs, &changes) {
             conflicts += 1;
             continue;
         }
@@ -46,7 +52,7 @@ pub fn carry_back(base: &Base, original: &[u8], copy: &[u8]) -> Option<Carried> 
     if changes.is_empty() {
         return Some(Carried { document: None, conflicts });
     }
-    let document = applied(original, changes)?;
+    let document = applied(&fields(original)?, &Vec::new(), &changes)?;
     let document = (document.as_bytes() != original).then_some(document);
     Some(Carried { document, conflicts })
 }
@@ -95,66 +101,60 @@ fn edits<'a>(base: &Base, copy: &'a [u8], ours: &HashMap<Key, Element<'a>>) -> O
 }
 
 /// Whether what stands in the original leaves no place for the field: an embedded document where a value goes, or a value
-/// where its embedded document would be.
-fn barred((within, name): &Key, original: &[u8], theirs: &HashMap<Key, Element<'_>>) -> bool {
-    if within.is_empty() {
-        return theirs.keys().any(|(outer, _)| outer == name);
-    }
-    let standing = fields(original).unwrap_or_default();
-    standing.iter().any(|field| field.name == within.as_slice() && !matches!(field.kind, DOCUMENT | NULL))
+/// where its embedded document would be, and neither is removed as well.
+fn barred(target: &Key, theirs: &HashMap<Key, Element<'_>>, changes: &Changes<'_>) -> bool {
+    let goes = |key: &Key| changes.get(key).is_some_and(Option::is_none);
+    let inside = theirs.keys().any(|key| key.len() > target.len() && key.starts_with(target) && !goes(key));
+    let outer = (1..target.len()).any(|length| {
+        let key = &target[..length];
+        let standing = theirs.get(key);
+        standing.is_some_and(|field| field.kind != NULL && field.value != EMPTY) && !goes(&key.to_vec())
+    });
+    inside || outer
 }
 
-/// The original with the changes: what stands keeps its place, what is new comes last.
-fn applied(original: &[u8], mut changes: HashMap<Key, Option<Element<'_>>>) -> Option<RawDocumentBuf> {
+/// The fields with the changes: what stands keeps its place, what is new comes last. A document of which the changes leave
+/// nothing goes.
+fn applied(standing: &[Element<'_>], within: &Key, changes: &Changes<'_>) -> Option<RawDocumentBuf> {
     let mut document = Builder::new();
-    for field in fields(original)? {
-        let inside: Vec<Key> = changes.keys().filter(|(within, _)| within.as_slice() == field.name).cloned().collect();
-        if !inside.is_empty() {
-            let standing = if field.kind == DOCUMENT { fields(field.value)? } else { Vec::new() };
-            let own: HashMap<Key, Option<Element<'_>>> =
-                inside.into_iter().filter_map(|key| changes.remove_entry(&key)).collect();
-            document.document(field.name, embedded(&standing, own).as_bytes());
-            continue;
-        }
-        match changes.remove(&(Vec::new(), field.name.to_vec())) {
-            Some(Some(value)) => document.value(value.kind, field.name, value.value),
-            Some(None) => {}
-            None => document.push(&field),
-        }
-    }
-    let mut rest: Vec<(Key, Option<Element<'_>>)> = changes.into_iter().filter(|(_, value)| value.is_some()).collect();
-    rest.sort_by(|one, other| one.0.cmp(&other.0));
-    let mut outer: Vec<Vec<u8>> = Vec::new();
-    for ((within, name), value) in &rest {
-        match value {
-            Some(value) if within.is_empty() => document.value(value.kind, name, value.value),
-            _ if !outer.contains(within) => outer.push(within.clone()),
-            _ => {}
-        }
-    }
-    for within in outer {
-        let own = rest.iter().filter(|((outer, _), _)| *outer == within).cloned().collect();
-        document.document(&within, embedded(&[], own).as_bytes());
-    }
-    Some(document.finish())
-}
-
-fn embedded(standing: &[Element<'_>], mut changes: HashMap<Key, Option<Element<'_>>>) -> RawDocumentBuf {
-    let mut document = Builder::new();
+    let at = |name: &[u8]| -> Key { within.iter().cloned().chain(std::iter::once(name.to_vec())).collect() };
+    let inside = |key: &Key| {
+        changes.iter().any(|(other, value)| other.len() > key.len() && other.starts_with(key) && value.is_some())
+    };
+    let touched = |key: &Key| changes.keys().any(|other| other.len() > key.len() && other.starts_with(key));
     for field in standing {
-        let key = changes.keys().find(|(_, name)| name.as_slice() == field.name).cloned();
-        match key.and_then(|key| changes.remove(&key)) {
+        let key = at(field.name);
+        match changes.get(&key) {
             Some(Some(value)) => document.value(value.kind, field.name, value.value),
+            _ if inside(&key) || (touched(&key) && field.kind == DOCUMENT) => {
+                let own = if field.kind == DOCUMENT { fields(field.value)? } else { Vec::new() };
+                let inner = applied(&own, &key, changes)?;
+                if inner.as_bytes() != EMPTY {
+                    document.document(field.name, inner.as_bytes());
+                }
+            }
             Some(None) => {}
             None => document.push(field),
         }
     }
-    let mut new: Vec<(Key, Element<'_>)> = changes.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-    new.sort_by(|one, other| one.0.cmp(&other.0));
-    for ((_, name), value) in new {
-        document.value(value.kind, &name, value.value);
+    let mut new: Vec<&Key> = changes
+        .iter()
+        .filter(|(key, value)| key.len() > within.len() && key.starts_with(within) && value.is_some())
+        .map(|(key, _)| key)
+        .collect();
+    new.sort();
+    let mut made: HashSet<&[u8]> = standing.iter().map(|field| field.name).collect();
+    for key in new {
+        let name = key[within.len()].as_slice();
+        if !made.insert(name) {
+            continue;
+        }
+        match changes.get(&at(name)) {
+            Some(Some(value)) => document.value(value.kind, name, value.value),
+            _ => document.document(name, applied(&[], &at(name), changes)?.as_bytes()),
+        }
     }
-    document.finish()
+    Some(document.finish())
 }
 
 #[cfg(test)]

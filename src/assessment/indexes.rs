@@ -3,12 +3,18 @@
 use bson::{Bson, Document, doc};
 
 use super::ASSESSMENTS;
+use super::regular::finish;
 use crate::catalog::{self, Collection, same_collation, same_keys};
+use crate::ops::documents::look_up;
+use crate::ops::{Halt, Place, schema};
+use crate::run::Run;
+use crate::run::journal::Journal;
+use crate::run::report::Outcome;
 use crate::run::step::Task;
 use crate::script::Operation;
 use crate::script::operation::{Action, CreateIndex};
 use crate::server::Server;
-use crate::server_error::{ServerError, show};
+use crate::server_error::{ServerError, codes, show};
 
 /// Their names and keys.
 pub fn wanted() -> [(&'static str, Document); 5] {
@@ -26,13 +32,38 @@ pub fn tasks() -> impl Iterator<Item = Task> {
     wanted().into_iter().map(|(name, keys)| {
         let index =
             CreateIndex { keys, name: name.to_owned(), options: Document::new(), commit_quorum: None, comment: None };
-        Task::Operation(Box::new(Operation {
+        Task::Assessment(super::Task::index(Operation {
             collection: ASSESSMENTS.to_owned(),
             action: Action::CreateIndex(index),
             capture: true,
             fingerprint: format!("create_index {name}"),
         }))
     })
+}
+
+/// Makes one. Documents that could not be mapped may have arrays in two of its fields, which no index takes; it is left out
+/// then, and the validation says so.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn carry_out(run: &mut Run, journal: &mut Journal, operation: &Operation, place: Place) -> Result<(), Halt> {
+    // Where nothing was migrated into it, there is no collection, and none is made for its indexes.
+    let Some(_) = look_up(run, ASSESSMENTS).await? else {
+        let note = Some("there is no such collection".to_owned());
+        return finish(run, journal, &operation.fingerprint, place, Outcome::Absent, note).await;
+    };
+    let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
+    let change = schema::Change::Operation(operation);
+    match schema::change(run, journal, &change, &operation.fingerprint, slot, place).await {
+        Err(Halt::Failed(failure)) if failure.code == Some(codes::CANNOT_INDEX_PARALLEL_ARRAYS) => {
+            let note = Some(format!(
+                "left out, because a document that cannot be mapped has arrays in two of its fields: {}",
+                failure.cause
+            ));
+            finish(run, journal, &operation.fingerprint, place, Outcome::Failed, note).await
+        }
+        other => other,
+    }
 }
 
 /// How they stand.

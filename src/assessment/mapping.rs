@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use bson::{Bson, DateTime, RawDocumentBuf};
+use bson::{Bson, DateTime, RawDocument, RawDocumentBuf};
 
 use super::dates;
 use super::model::{
@@ -52,7 +52,8 @@ pub struct Value<'a> {
 }
 
 impl Value<'_> {
-    fn element(&self) -> Element<'_> {
+    /// As an element of a document.
+    pub fn element(&self) -> Element<'_> {
         Element { kind: self.kind, name: self.path.name.as_bytes(), value: &self.bytes }
     }
 }
@@ -214,7 +215,7 @@ fn typed<'a>(field: &Field, origin: Path, found: &Element<'a>) -> Result<Value<'
         (Type::TextOrObjectId, OBJECT_ID) => (TEXT, Cow::Owned(text(&id_text(found))), true),
         (Type::Date, TEXT) => match text_of(found).and_then(dates::milliseconds) {
             Some(moment) => (DATE, Cow::Owned(moment.to_le_bytes().to_vec()), true),
-            None => return Err(wrong(origin, "is a text that is no RFC 3339 date".to_owned())),
+            None => return Err(wrong(origin, "is a string that is no RFC 3339 date".to_owned())),
         },
         _ => return Err(wrong(origin, format!("is {}, not {}", type_name(found.kind), wanted(field.kind)))),
     };
@@ -268,8 +269,8 @@ pub fn is_date(kind: u8) -> bool {
 
 fn wanted(kind: Type) -> &'static str {
     match kind {
-        Type::Text => "a text",
-        Type::TextOrObjectId => "a text or an ObjectId",
+        Type::Text => "a string",
+        Type::TextOrObjectId => "a string or an ObjectId",
         Type::Number => "a number",
         Type::Boolean => "a boolean",
         Type::Array => "an array",
@@ -281,7 +282,7 @@ fn wanted(kind: Type) -> &'static str {
 pub fn type_name(kind: u8) -> &'static str {
     match kind {
         DOUBLE => "a double",
-        TEXT => "a text",
+        TEXT => "a string",
         DOCUMENT => "an object",
         ARRAY => "an array",
         0x05 => "binary data",
@@ -337,6 +338,27 @@ impl Unified<'_> {
         fitting(after).map(|after| (operators.finish(), after))
     }
 
+    /// Of a document before or after, the fields that are the model's: nothing else changes. Settings that stood before are
+    /// reduced to the model's keys likewise.
+    pub fn own(&self, document: &RawDocument) -> RawDocumentBuf {
+        let settings_stood = self.fields.iter().any(|field| field.name == b"settings" && field.kind == DOCUMENT);
+        let is_own = |within: &str, name: &[u8]| {
+            self.values.iter().any(|value| value.path.within == within && value.path.name.as_bytes() == name)
+        };
+        let mut own = Builder::new();
+        for field in crate::raw::elements(document.as_bytes()) {
+            if field.name == b"settings" && field.kind == DOCUMENT && settings_stood {
+                let mut inside = Builder::new();
+                let keys = crate::raw::elements(field.value).filter(|key| is_own("settings", key.name));
+                keys.for_each(|key| inside.push(&key));
+                own.document("settings", inside.finish().as_bytes());
+            } else if field.name == b"settings" || is_own("", field.name) {
+                own.push(&field);
+            }
+        }
+        own.finish()
+    }
+
     /// The unified copy of a teacher assessment, under its own `_id` or another.
     ///
     /// # Errors
@@ -388,7 +410,7 @@ impl Unified<'_> {
 }
 
 /// The fields in their places with the values wanted, what is new behind them.
-fn put(own: &[Element<'_>], wanted: Vec<Element<'_>>, sorted: bool) -> RawDocumentBuf {
+pub fn put(own: &[Element<'_>], wanted: Vec<Element<'_>>, sorted: bool) -> RawDocumentBuf {
     let mut document = Builder::new();
     for field in own {
         document.push(wanted.iter().find(|value| value.name == field.name).unwrap_or(field));

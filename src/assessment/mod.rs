@@ -28,6 +28,8 @@ use bson::DateTime;
 use crate::ops::{Halt, Place};
 use crate::run::Run;
 use crate::run::journal::Journal;
+use crate::script::Operation;
+use model::Side;
 use survey::Known;
 
 /// The collection of regular assessments, and of all of them afterwards.
@@ -71,8 +73,15 @@ pub enum Part {
         /// Which of them stand there under another `_id`.
         known: Arc<Known>,
     },
-    /// Undoing what the old tool did.
-    OldTool(Arc<old_tool::Backup>),
+    /// Making an index.
+    Index(Box<Operation>),
+    /// Undoing what the old tool did to one kind of assessment.
+    OldTool {
+        /// What it left.
+        backup: Arc<old_tool::Backup>,
+        /// Which kind.
+        side: Side,
+    },
 }
 
 impl PartialEq for Task {
@@ -92,9 +101,14 @@ impl Task {
         Self { part: Part::Teacher { now, known }, hash: BRING_OVER.to_owned() }
     }
 
-    /// The task that undoes what the old tool did.
-    pub fn old_tool(backup: Arc<old_tool::Backup>) -> Self {
-        Self { hash: format!("{OLD_TOOL} {}", backup.id), part: Part::OldTool(backup) }
+    /// The task that makes an index.
+    pub fn index(operation: Operation) -> Self {
+        Self { hash: operation.fingerprint.clone(), part: Part::Index(Box::new(operation)) }
+    }
+
+    /// The task that undoes what the old tool did to one kind of assessment.
+    pub fn old_tool(backup: Arc<old_tool::Backup>, side: Side) -> Self {
+        Self { hash: format!("{OLD_TOOL} {} {}", backup.id, side.source()), part: Part::OldTool { backup, side } }
     }
 
     /// Its type.
@@ -102,14 +116,15 @@ impl Task {
         match self.part {
             Part::Regular { .. } => UNIFY,
             Part::Teacher { .. } => BRING_OVER,
-            Part::OldTool(_) => OLD_TOOL,
+            Part::Index(_) => "create_index",
+            Part::OldTool { .. } => OLD_TOOL,
         }
     }
 
     /// The collection that it works through.
     pub fn collection(&self) -> &'static str {
         match self.part {
-            Part::Regular { .. } | Part::OldTool(_) => ASSESSMENTS,
+            Part::Regular { .. } | Part::Index(_) | Part::OldTool { .. } => ASSESSMENTS,
             Part::Teacher { .. } => TEACHER_ASSESSMENTS,
         }
     }
@@ -123,7 +138,8 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, task: &Task, place:
     match &task.part {
         Part::Regular { now } => regular::carry_out(run, journal, *now, &task.hash, place).await,
         Part::Teacher { now, known } => teacher::carry_out(run, journal, *now, known, &task.hash, place).await,
-        Part::OldTool(backup) => old_tool::carry_out(run, journal, backup, &task.hash, place).await,
+        Part::Index(operation) => indexes::carry_out(run, journal, operation, place).await,
+        Part::OldTool { backup, side } => old_tool::carry_out(run, journal, backup, *side, &task.hash, place).await,
     }
 }
 

@@ -8,7 +8,7 @@ use mongodb::ClientSession;
 use super::mapping::map;
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
 use super::{ASSESSMENTS, UNIFY};
-use crate::capture::delta::{Change, difference_opening};
+use crate::capture::delta::{Change, narrow_difference};
 use crate::capture::documents::{insert, insert_whole};
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
@@ -54,7 +54,7 @@ pub async fn carry_out(
     place: Place,
 ) -> Result<(), Halt> {
     let Some(standing) = look_up(run, ASSESSMENTS).await? else {
-        return finish(run, journal, hash, place, Some("there is no such collection".to_owned())).await;
+        return finish(run, journal, hash, place, Outcome::Done, Some("there is no such collection".to_owned())).await;
     };
     let atomic = takes_transactions(run, ASSESSMENTS, &standing);
     let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
@@ -74,7 +74,7 @@ pub async fn carry_out(
     };
     let mut body = InPlace { now, slot };
     work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
-    finish(run, journal, hash, place, weaker(atomic)).await
+    finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
 
 /// Whether something of the task may stand already.
@@ -88,11 +88,12 @@ pub async fn finish(
     journal: &mut Journal,
     hash: &str,
     place: Place,
+    outcome: Outcome,
     note: Option<String>,
 ) -> Result<(), Halt> {
     let standing = journal.progress.operations.get(place.index).cloned();
     let mut progress = standing.unwrap_or_else(|| OperationProgress::new(hash));
-    progress.outcome = Some(Outcome::Done);
+    progress.outcome = Some(outcome);
     progress.note = note;
     Ok(journal.note(run, place.index, progress, None).await?)
 }
@@ -121,8 +122,8 @@ impl ChunkBody for InPlace {
         let mut count = 0_i64;
         for document in &documents {
             let unified = map(document.as_bytes(), Side::Regular, self.now);
-            let made = unified.and_then(|unified| Ok((unified.in_place()?, unified.dates_converted)));
-            let Ok(((operators, after), dates)) = made else {
+            let made = unified.and_then(|unified| Ok((unified.in_place()?, unified)));
+            let Ok(((operators, after), unified)) = made else {
                 mapped.unmapped += 1;
                 continue;
             };
@@ -130,10 +131,10 @@ impl ChunkBody for InPlace {
                 mapped.unmapped += 1;
                 continue;
             };
-            mapped.dates_converted += dates;
+            mapped.dates_converted += unified.dates_converted;
             count += 1;
             if let Some(packer) = &mut packer {
-                match difference_opening(document, &after, &OPENED) {
+                match narrow_difference(&unified.own(document), &unified.own(&after), &OPENED) {
                     Change::None => {}
                     Change::Fields(delta) => packer.changed(&id, &delta, &after),
                     Change::Whole => {

@@ -1,5 +1,6 @@
 //! What the two verbs did, for people and programs.
 
+use bson::DateTime;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -55,7 +56,8 @@ pub struct Side {
     /// Dates that were text.
     pub dates_converted: i64,
     /// Teacher assessments whose `_id` another document has.
-    pub clashes: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clashes: Option<i64>,
 }
 
 /// A document that cannot be mapped.
@@ -153,6 +155,8 @@ pub struct RollbackReport {
     pub nothing_to_roll_back: bool,
     /// Whether an earlier run had begun it.
     pub resumed: bool,
+    /// When what is undone was done.
+    pub migrated_at: Option<DateTime>,
     /// Regular assessments.
     pub regular: Restored,
     /// Teacher assessments.
@@ -178,7 +182,7 @@ pub struct RollbackReport {
 pub struct Restored {
     /// As they were before the migration.
     pub restored: i64,
-    /// As they were, with what was edited since.
+    /// As they were, with what was edited since; regular ones also where that was something that the migration had changed.
     pub restored_with_edits: i64,
     /// Removed by somebody since.
     pub gone: i64,

@@ -90,8 +90,11 @@ pub enum Extent {
 /// # Errors
 /// The server's.
 pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Survey, ServerError> {
-    let mut survey = Survey { known: Known::read(server).await?, ..Survey::default() };
-    survey.regular.already = unified(server).await?;
+    let mut survey = Survey::default();
+    survey.teacher.clashes = Some(0);
+    if extent == Extent::Whole {
+        survey.regular.already = unified(server).await?;
+    }
     let mut found = server.find(rawdoc! {"find": ASSESSMENTS, "filter": pending()}).await?;
     while let Some(document) = found.next().await? {
         survey.look_at(&document, Side::Regular, now, None);
@@ -99,6 +102,7 @@ pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Su
             return Ok(survey);
         }
     }
+    survey.known = Known::read(server).await?;
     let mut found = server.find(rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
     let mut batch = Vec::new();
     let mut bytes = 0;
@@ -145,7 +149,7 @@ impl Survey {
                 counted.migrated += 1;
                 counted.dates_converted += dates;
                 if let Some(id) = clash {
-                    counted.clashes += 1;
+                    *counted.clashes.get_or_insert(0) += 1;
                     self.clashes.push(id.clone());
                 }
             }

@@ -24,7 +24,7 @@ use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::Id;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
-use crate::run::report::{Counts, Mapped};
+use crate::run::report::{Counts, Mapped, Outcome};
 use crate::run::slot::Slot;
 use crate::run::transaction::send;
 use crate::run::windows::Scope;
@@ -45,7 +45,7 @@ pub async fn carry_out(
     place: Place,
 ) -> Result<(), Halt> {
     let Some(standing) = look_up(run, TEACHER_ASSESSMENTS).await? else {
-        return finish(run, journal, hash, place, Some("there is no such collection".to_owned())).await;
+        return finish(run, journal, hash, place, Outcome::Done, Some("there is no such collection".to_owned())).await;
     };
     let target = look_up(run, ASSESSMENTS).await?;
     let made = target.is_none();
@@ -67,7 +67,7 @@ pub async fn carry_out(
     };
     let mut body = Copies { now, known, slot };
     work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
-    finish(run, journal, hash, place, weaker(atomic)).await
+    finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
 
 /// Whether a document is the unified copy of the teacher assessment whose `_id` is this text.

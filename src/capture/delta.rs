@@ -8,7 +8,8 @@
 //! As a document: `c` holds the changes by name, `{b: before, a: after}` with either absent where the field
 //! was, `{b, h}` with a fingerprint in place of a long `a`, or `{d: delta}`; with `k`, the delta from an empty document,
 //! an embedded document that the change made goes back key by key once somebody has edited it; `o` has the names before in
-//! their order, where taking the changes back one by one would not restore it.
+//! their order, where taking the changes back one by one would not restore it; `n` says that other fields than those named
+//! may have names that stand twice.
 
 use bson::{RawDocument, RawDocumentBuf};
 
@@ -47,6 +48,20 @@ pub fn difference_opening(before: &RawDocument, after: &RawDocument, opened: &[&
     match level(before.as_bytes(), after.as_bytes(), opened) {
         Some(delta) if delta.as_bytes().len() <= LARGEST => Change::Fields(delta),
         _ => Change::Whole,
+    }
+}
+
+/// [`difference_opening`] of documents that hold only some of the fields: the others are none of the change's business, and
+/// their names may stand twice.
+pub fn narrow_difference(before: &RawDocument, after: &RawDocument, opened: &[&[u8]]) -> Change {
+    match difference_opening(before, after, opened) {
+        Change::Fields(delta) => {
+            let mut narrow = Builder::default();
+            narrow.extend(delta.as_bytes());
+            narrow.value(NULL, b"n", b"");
+            Change::Fields(narrow.finish())
+        }
+        other => other,
     }
 }
 
@@ -154,8 +169,10 @@ pub struct Merged {
 /// Takes `delta` back in the document as it is now, but for the fields that `barred` says were edited. `None`
 /// where the delta or the document cannot be read.
 pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u8]) -> bool) -> Option<Merged> {
+    let narrow = fields(delta.as_bytes()).is_some_and(|parts| part(&parts, b"n").is_some());
     let mut back = Back {
         barred,
+        narrow,
         conflicts: 0,
         edited: Vec::new(),
         plain: true,
@@ -181,6 +198,8 @@ pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u
 
 struct Back<'b> {
     barred: &'b dyn Fn(&[u8]) -> bool,
+    /// Whether only the names that the delta has must stand once.
+    narrow: bool,
     conflicts: i64,
     edited: Vec<Vec<u8>>,
     /// Whether operators alone do it: nothing to put back between other fields.
@@ -199,7 +218,14 @@ impl Back<'_> {
         };
         let now = fields(current)?;
         // A name twice: somebody wrote the document anew since, and a field cannot be told from its twin.
-        if repeats(&now) {
+        let named: Vec<Element<'_>>;
+        let once = if self.narrow {
+            named = now.iter().filter(|field| find(&changes, field.name, 0).is_some()).copied().collect();
+            &named
+        } else {
+            &now
+        };
+        if repeats(once) {
             for change in &changes {
                 self.edited(path, change.name, true);
             }

@@ -8,7 +8,7 @@
 
 mod copies;
 mod deleted;
-mod documents;
+pub(crate) mod documents;
 mod edits;
 pub mod schema;
 pub mod writes;

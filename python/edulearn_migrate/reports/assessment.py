@@ -12,6 +12,7 @@ from edulearn_migrate.reports.base import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class AssessmentSide:
     already: int
     unmapped: int
     dates_converted: int
-    clashes: int
+    clashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,9 @@ class AssessmentRestored:
     """What became of one kind of assessment in a rollback.
 
     `restored` are as they were before the migration; `restored_with_edits` too, with what was
-    edited since. `gone` were removed since. Of `conflicts`, something that the migration had
-    changed was changed again since, and that stays.
+    edited since. `gone` were removed since. `conflicts`: of a teacher assessment the same was
+    edited in both, and its own stays; of a regular one (counted in `restored_with_edits`, too)
+    something that the migration had changed was changed again, and that stays.
     """
 
     restored: int
@@ -183,12 +185,13 @@ class AssessmentRollbackReport:
     `kept_newer` documents of `assessments` were made since and stay. `carried_back` teacher
     assessments got back what was edited in their copies; `kept_copies` stay because their original
     is gone or cannot take the edits. `from_old_backup` is the old tool's backup document that was
-    used, and `unknown` says what it could not tell.
+    used, and `unknown` says what it could not tell. `migrated_at` is when what is undone was done.
     """
 
     database: str
     nothing_to_roll_back: bool
     resumed: bool
+    migrated_at: datetime | None
     regular: AssessmentRestored
     teacher: AssessmentRestored
     kept_newer: int

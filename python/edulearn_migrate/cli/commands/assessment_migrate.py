@@ -80,9 +80,13 @@ def _show(output: Output, report: Report) -> None:
     if validation["added_meanwhile"]:
         number = f"{validation['added_meanwhile']:,}"
         output.note(f"  Added while it ran, left to the next run: {number}")
-    if report["reported"]["empty_batches"]:
-        number = f"{report['reported']['empty_batches']:,}"
+    reported = report["reported"]
+    if reported["empty_batches"]:
+        number = f"{reported['empty_batches']:,}"
         output.note(f"  Unified without batches beside filled assigned_batches: {number}")
+        for identity in reported["ids"][:_SHOWN]:
+            output.note(f"    {_shown(identity)}")
+        _more(output, reported["ids"])
     _listed(output, report)
     for problem in validation["problems"]:
         output.line(f"  Problem: {problem}")
