@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 
-use bson::{Bson, DateTime, RawDocument, RawDocumentBuf};
+use bson::{Bson, DateTime, RawDocumentBuf};
 
 use super::dates;
 use super::model::{
     BATCHES, Default, EMBEDDED, FIELDS, Field, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS,
     Type, UPDATED_AT,
 };
+use crate::capture::delta::Known;
 use crate::raw::{ARRAY, Builder, DOCUMENT, Element, fields, first, has_duplicates, has_zero_timestamp, repeats};
 
 /// The largest document that the server stores.
@@ -182,6 +183,9 @@ fn get<'a>(fields: &[Element<'a>], name: &str) -> Option<Element<'a>> {
 
 /// Refuses a document in which a name of the model stands twice: which one is meant cannot be known.
 fn twice(within: &str, present: &[Element<'_>]) -> Result<(), Unmapped> {
+    if !repeats(present) {
+        return Ok(());
+    }
     let named: Vec<Element<'_>> = present.iter().filter(|field| is_named(within, field.name)).copied().collect();
     if !repeats(&named) {
         return Ok(());
@@ -302,61 +306,62 @@ pub fn type_name(kind: u8) -> &'static str {
     }
 }
 
+/// What becomes of a regular assessment.
+#[derive(Debug)]
+pub struct InPlace {
+    /// The update.
+    pub operators: RawDocumentBuf,
+    /// The document after it.
+    pub after: RawDocumentBuf,
+    /// The delta that takes it back; `None` where it is too large.
+    pub back: Option<RawDocumentBuf>,
+}
+
 impl Unified<'_> {
-    /// The update that makes a regular assessment unified, and the document as the server then stores it.
+    /// The update that makes a regular assessment unified, the document as the server then stores it, and how to take that
+    /// back.
     ///
     /// # Errors
     /// [`Unmapped`] where it would be too large.
-    pub fn in_place(&self) -> Result<(RawDocumentBuf, RawDocumentBuf), Unmapped> {
+    pub fn in_place(&self) -> Result<InPlace, Unmapped> {
         let settings = self.settings();
         let mut set = Builder::new();
+        let mut back = Known::default();
         let own = |name: &str| self.fields.iter().find(|field| field.name == name.as_bytes());
         for value in self.values.iter().filter(|value| value.path.within.is_empty()) {
-            if own(value.path.name).is_none_or(|field| !field.same_value(&value.element())) {
-                set.push(&value.element());
+            let (before, after) = (own(value.path.name), value.element());
+            if before.is_none_or(|before| !before.same_value(&after)) {
+                set.push(&after);
+                back.changed(before, &after);
             }
         }
-        let standing = own("settings").filter(|field| field.kind == DOCUMENT).and_then(|field| fields(field.value));
-        match standing {
-            None => set.document("settings", settings.as_bytes()),
+        let standing = own("settings");
+        match standing.filter(|field| field.kind == DOCUMENT).and_then(|field| fields(field.value)) {
+            None => {
+                set.document("settings", settings.as_bytes());
+                back.made(standing, &Element { kind: DOCUMENT, name: b"settings", value: settings.as_bytes() });
+            }
             Some(standing) => {
+                let mut inside = Known::default();
                 for value in self.values.iter().filter(|value| value.path.within == "settings") {
-                    let same = standing
-                        .iter()
-                        .any(|field| field.name == value.path.name.as_bytes() && field.same_value(&value.element()));
-                    if !same {
+                    let before = standing.iter().find(|field| field.name == value.path.name.as_bytes());
+                    let after = value.element();
+                    if before.is_none_or(|before| !before.same_value(&after)) {
                         set.value(value.kind, format!("settings.{}", value.path.name).as_bytes(), &value.bytes);
+                        inside.changed(before, &after);
                     }
+                }
+                if !inside.is_empty() {
+                    back.inside(b"settings", inside);
                 }
             }
         }
         // The server appends new fields in lexicographic order, whatever the order of the update.
         // Source: MongoDB manual, "Update Operators Behavior".
-        let after = self.document(None, true);
+        let after = fitting(self.document(None, true))?;
         let mut operators = Builder::new();
         operators.document("$set", set.finish().as_bytes());
-        fitting(after).map(|after| (operators.finish(), after))
-    }
-
-    /// Of a document before or after, the fields that are the model's: nothing else changes. Settings that stood before are
-    /// reduced to the model's keys likewise.
-    pub fn own(&self, document: &RawDocument) -> RawDocumentBuf {
-        let settings_stood = self.fields.iter().any(|field| field.name == b"settings" && field.kind == DOCUMENT);
-        let is_own = |within: &str, name: &[u8]| {
-            self.values.iter().any(|value| value.path.within == within && value.path.name.as_bytes() == name)
-        };
-        let mut own = Builder::new();
-        for field in crate::raw::elements(document.as_bytes()) {
-            if field.name == b"settings" && field.kind == DOCUMENT && settings_stood {
-                let mut inside = Builder::new();
-                let keys = crate::raw::elements(field.value).filter(|key| is_own("settings", key.name));
-                keys.for_each(|key| inside.push(&key));
-                own.document("settings", inside.finish().as_bytes());
-            } else if field.name == b"settings" || is_own("", field.name) {
-                own.push(&field);
-            }
-        }
-        own.finish()
+        Ok(InPlace { operators: operators.finish(), after, back: back.finish() })
     }
 
     /// The unified copy of a teacher assessment, under its own `_id` or another.

@@ -1,6 +1,8 @@
 //! Bringing regular assessments to the unified model in place: chunk by chunk, read, mapped, captured and written in one
 //! transaction, so that what somebody edited a moment ago is what is captured.
 
+use std::sync::Arc;
+
 use bson::raw::cstr;
 use bson::{DateTime, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
@@ -8,7 +10,6 @@ use mongodb::ClientSession;
 use super::mapping::map;
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
 use super::{ASSESSMENTS, UNIFY};
-use crate::capture::delta::{Change, narrow_difference};
 use crate::capture::documents::{insert, insert_whole};
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
@@ -30,8 +31,8 @@ use crate::server_error::{ServerError, codes};
 
 /// Bytes of documents in one chunk.
 pub const CHUNK_BYTES: usize = 16 * 1024 * 1024;
-/// What a document that the migration makes holds key by key: each goes back by itself.
-const OPENED: [&[u8]; 1] = [b"settings"];
+/// Documents mapped while others are written.
+const AT_ONCE: usize = 500;
 
 /// Selects what is not unified yet.
 pub fn pending() -> RawDocumentBuf {
@@ -104,6 +105,83 @@ struct InPlace {
     slot: Option<Slot>,
 }
 
+/// Some of a window's documents, mapped.
+#[derive(Default)]
+struct Part {
+    /// The update command.
+    command: RawDocumentBuf,
+    count: i64,
+    mapped: Mapped,
+    /// Documents to be kept whole.
+    whole: Vec<RawDocumentBuf>,
+}
+
+/// Maps documents and captures in `packer` what will become of them.
+fn map_all(documents: &[RawDocumentBuf], now: DateTime, packer: &mut Option<Packer>) -> Part {
+    let mut part = Part::default();
+    let mut command = Builder::new();
+    command.value(0x02, b"update", &super::mapping::text(ASSESSMENTS.as_bytes()));
+    let mut statements = command.begin_array("updates");
+    for document in documents {
+        let unified = map(document.as_bytes(), Side::Regular, now);
+        let made = unified.and_then(|unified| Ok((unified.in_place()?, unified.dates_converted)));
+        let (Ok((made, dates)), Some(id), Some(own)) = (made, first(document.as_bytes()), Id::of_stored(document))
+        else {
+            part.mapped.unmapped += 1;
+            continue;
+        };
+        part.mapped.dates_converted += dates;
+        part.count += 1;
+        if let Some(packer) = packer {
+            match &made.back {
+                Some(delta) => packer.changed(&id, delta, &made.after),
+                None => {
+                    packer.replaced(&id, &made.after);
+                    part.whole.push(document.clone());
+                }
+            }
+        }
+        statements.push(rawdoc! {"q": {"_id": own.keyed("$eq")}, "u": made.operators}.as_bytes());
+    }
+    statements.end();
+    part.command = command.finish();
+    part
+}
+
+impl InPlace {
+    /// Writes what is in `part`.
+    async fn send(
+        &self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        part: Part,
+    ) -> Result<(), ServerError> {
+        if part.count == 0 {
+            return Ok(());
+        }
+        if let Some(slot) = self.slot {
+            let again = session.is_none();
+            insert_whole(server, session.as_deref_mut(), &slot.whole(), part.whole.iter(), again).await?;
+        }
+        if written(&send(server, session, part.command).await?) == part.count {
+            return Ok(());
+        }
+        let message = "documents were removed between reading and writing them";
+        Err(ServerError::found(codes::WRITE_CONFLICT, message))
+    }
+
+    async fn capture(
+        &self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+        packer: Option<Packer>,
+    ) -> Result<(), ServerError> {
+        let (Some(slot), Some(packer)) = (self.slot, packer) else { return Ok(()) };
+        let again = session.is_none();
+        insert(server, session, &slot.capture.packs(), packer.finish().iter(), again).await
+    }
+}
+
 impl ChunkBody for InPlace {
     async fn write(
         &mut self,
@@ -113,53 +191,42 @@ impl ChunkBody for InPlace {
     ) -> Result<Counts, ServerError> {
         let find = rawdoc! {"find": ASSESSMENTS, "filter": selection.filter.clone(), "hint": {"_id": 1}};
         let documents = server.read(find, session.as_deref_mut(), CHUNK_BYTES).await?;
-        let mut mapped = Mapped::default();
-        let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
-        let mut whole = Vec::new();
-        let mut command = Builder::new();
-        command.value(0x02, b"update", &super::mapping::text(ASSESSMENTS.as_bytes()));
-        let mut statements = command.begin_array("updates");
-        let mut count = 0_i64;
-        for document in &documents {
-            let unified = map(document.as_bytes(), Side::Regular, self.now);
-            let made = unified.and_then(|unified| Ok((unified.in_place()?, unified)));
-            let Ok(((operators, after), unified)) = made else {
-                mapped.unmapped += 1;
-                continue;
-            };
-            let (Some(id), Some(own)) = (first(document.as_bytes()), Id::of_stored(document)) else {
-                mapped.unmapped += 1;
-                continue;
-            };
-            mapped.dates_converted += unified.dates_converted;
-            count += 1;
-            if let Some(packer) = &mut packer {
-                match narrow_difference(&unified.own(document), &unified.own(&after), &OPENED) {
-                    Change::None => {}
-                    Change::Fields(delta) => packer.changed(&id, &delta, &after),
-                    Change::Whole => {
-                        packer.replaced(&id, &after);
-                        whole.push(document);
-                    }
-                }
-            }
-            statements.push(rawdoc! {"q": {"_id": own.keyed("$eq")}, "u": operators}.as_bytes());
-        }
-        statements.end();
-        if count > 0 {
-            // The capture first: where there are no transactions, a document must not be changed and its capture lacking.
-            if let (Some(slot), Some(packer)) = (self.slot, packer) {
-                let again = session.is_none();
-                insert_whole(server, session.as_deref_mut(), &slot.whole(), whole.into_iter(), again).await?;
-                insert(server, session.as_deref_mut(), &slot.capture.packs(), packer.finish().iter(), again).await?;
-            }
-            let reply = send(server, session, command.finish()).await?;
-            if written(&reply) != count {
-                let message = "documents were removed between reading and writing them";
-                return Err(ServerError::found(codes::WRITE_CONFLICT, message));
-            }
-        }
         let matched = i64::try_from(documents.len()).unwrap_or(i64::MAX);
-        Ok(Counts { matched, modified: count, mapped, ..Counts::default() })
+        let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
+        let mut counts = Counts { matched, ..Counts::default() };
+        let now = self.now;
+        if session.is_none() {
+            // The capture first: without transactions a document must not be changed and its capture lacking.
+            let part = map_all(&documents, now, &mut packer);
+            counts.modified = part.count;
+            counts.mapped = part.mapped;
+            self.capture(server, None, packer).await?;
+            self.send(server, None, part).await?;
+            return Ok(counts);
+        }
+        // While the server writes one part, the next is mapped.
+        let documents = Arc::new(documents);
+        let mapping = |from: usize, mut packer: Option<Packer>| {
+            let documents = Arc::clone(&documents);
+            tokio::task::spawn_blocking(move || {
+                let to = documents.len().min(from + AT_ONCE);
+                let part = map_all(&documents[from..to], now, &mut packer);
+                (part, packer, to)
+            })
+        };
+        let mut next = (!documents.is_empty()).then(|| mapping(0, packer.take()));
+        while let Some(mapped) = next.take() {
+            let (part, own, to) = mapped.await.map_err(|e| ServerError::found(codes::INVALID_BSON, e.to_string()))?;
+            counts.modified += part.count;
+            counts.mapped += part.mapped;
+            if to < documents.len() {
+                next = Some(mapping(to, own));
+            } else {
+                packer = own;
+            }
+            self.send(server, session.as_deref_mut(), part).await?;
+        }
+        self.capture(server, session, packer).await?;
+        Ok(counts)
     }
 }

@@ -51,17 +51,46 @@ pub fn difference_opening(before: &RawDocument, after: &RawDocument, opened: &[&
     }
 }
 
-/// [`difference_opening`] of documents that hold only some of the fields: the others are none of the change's business, and
-/// their names may stand twice.
-pub fn narrow_difference(before: &RawDocument, after: &RawDocument, opened: &[&[u8]]) -> Change {
-    match difference_opening(before, after, opened) {
-        Change::Fields(delta) => {
-            let mut narrow = Builder::default();
-            narrow.extend(delta.as_bytes());
-            narrow.value(NULL, b"n", b"");
-            Change::Fields(narrow.finish())
+/// A delta put together of the fields that are known to have changed, where they kept their places and what is new came last.
+/// Other fields are none of its business, and their names may stand twice.
+#[derive(Debug, Default)]
+pub struct Known {
+    changes: Builder,
+}
+
+impl Known {
+    /// Adds a field that changed, or is new.
+    pub fn changed(&mut self, before: Option<&Element<'_>>, after: &Element<'_>) {
+        self.changes.document(after.name, change(before, Some(after)).as_bytes());
+    }
+
+    /// Adds an embedded document that the change made: it goes back key by key.
+    pub fn made(&mut self, before: Option<&Element<'_>>, after: &Element<'_>) {
+        if let Some(change) = opening(before, after, &[after.name]) {
+            self.changes.document(after.name, change.as_bytes());
         }
-        other => other,
+    }
+
+    /// Adds what changed inside an embedded document.
+    pub fn inside(&mut self, name: &[u8], keys: Self) {
+        let mut delta = Builder::default();
+        delta.document(b"c", keys.changes.finish().as_bytes());
+        let mut nested = Builder::default();
+        nested.document(b"d", delta.finish().as_bytes());
+        self.changes.document(name, nested.finish().as_bytes());
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The delta; `None` where it is too large for a pack.
+    pub fn finish(self) -> Option<RawDocumentBuf> {
+        let mut delta = Builder::default();
+        delta.document(b"c", self.changes.finish().as_bytes());
+        delta.value(NULL, b"n", b"");
+        Some(delta.finish()).filter(|delta| delta.as_bytes().len() <= LARGEST)
     }
 }
 
