@@ -7,6 +7,7 @@
 //! is undone like any update. [`survey`] finds out beforehand what there is to do, [`validate`] afterwards what stands.
 //! [`old_tool`] rolls back what the old tool did, from the backup document that it left.
 
+mod ahead;
 pub(crate) mod base;
 pub(crate) mod carry_back;
 mod dates;

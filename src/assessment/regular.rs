@@ -7,6 +7,7 @@ use bson::raw::cstr;
 use bson::{DateTime, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
+use super::ahead::Ahead;
 use super::mapping::map;
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
 use super::{ASSESSMENTS, UNIFY};
@@ -31,8 +32,6 @@ use crate::server_error::{ServerError, codes};
 
 /// Bytes of documents in one chunk.
 pub const CHUNK_BYTES: usize = 16 * 1024 * 1024;
-/// Documents mapped while others are written.
-const AT_ONCE: usize = 500;
 
 /// Selects what is not unified yet.
 pub fn pending() -> RawDocumentBuf {
@@ -204,29 +203,17 @@ impl ChunkBody for InPlace {
             self.send(server, None, part).await?;
             return Ok(counts);
         }
-        // While the server writes one part, the next is mapped.
-        let documents = Arc::new(documents);
-        let mapping = |from: usize, mut packer: Option<Packer>| {
-            let documents = Arc::clone(&documents);
-            tokio::task::spawn_blocking(move || {
-                let to = documents.len().min(from + AT_ONCE);
-                let part = map_all(&documents[from..to], now, &mut packer);
-                (part, packer, to)
-            })
-        };
-        let mut next = (!documents.is_empty()).then(|| mapping(0, packer.take()));
-        while let Some(mapped) = next.take() {
-            let (part, own, to) = mapped.await.map_err(|e| ServerError::found(codes::INVALID_BSON, e.to_string()))?;
+        let mut parts = Ahead::begin(
+            documents,
+            packer,
+            Arc::new(move |part: &[RawDocumentBuf], packer: &mut Option<Packer>| map_all(part, now, packer)),
+        );
+        while let Some(part) = parts.next().await? {
             counts.modified += part.count;
             counts.mapped += part.mapped;
-            if to < documents.len() {
-                next = Some(mapping(to, own));
-            } else {
-                packer = own;
-            }
             self.send(server, session.as_deref_mut(), part).await?;
         }
-        self.capture(server, session, packer).await?;
+        self.capture(server, session, parts.captured()).await?;
         Ok(counts)
     }
 }

@@ -2,10 +2,12 @@
 //! that references go on meaning it. The original stays as it is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bson::{DateTime, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
 use mongodb::ClientSession;
 
+use super::ahead::Ahead;
 use super::base;
 use super::mapping::{id_text, map, text, text_of};
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
@@ -18,7 +20,7 @@ use crate::capture::registry::Entry;
 use crate::ops::announce::{takes_transactions, weaker};
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
-use crate::raw::{Builder, Element, first, get};
+use crate::raw::{Builder, Element, first, get, has_zero_timestamp};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::Id;
@@ -40,7 +42,7 @@ pub async fn carry_out(
     run: &mut Run,
     journal: &mut Journal,
     now: DateTime,
-    known: &Known,
+    known: &Arc<Known>,
     hash: &str,
     place: Place,
 ) -> Result<(), Halt> {
@@ -65,7 +67,7 @@ pub async fn carry_out(
         weight: 1,
         total: None,
     };
-    let mut body = Copies { now, known, slot };
+    let mut body = Copies { now, known: Arc::clone(known), slot };
     work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
     finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
@@ -90,13 +92,79 @@ pub fn telling() -> RawDocumentBuf {
 }
 
 /// The documents of a window, copied.
-struct Copies<'a> {
+struct Copies {
     now: DateTime,
-    known: &'a Known,
+    known: Arc<Known>,
     slot: Option<Slot>,
 }
 
-impl ChunkBody for Copies<'_> {
+/// Some of a window's documents, mapped.
+#[derive(Default)]
+struct Part {
+    /// The insert command.
+    command: RawDocumentBuf,
+    count: i64,
+    mapped: Mapped,
+    /// Copies with an empty timestamp at the top.
+    odd: Vec<RawDocumentBuf>,
+}
+
+/// Maps documents and captures in `packer` what they and their copies are. `there` is what stands under their `_id`s.
+fn map_all(
+    documents: &[RawDocumentBuf],
+    now: DateTime,
+    known: &Known,
+    there: &HashMap<Id, RawDocumentBuf>,
+    packer: &mut Option<Packer>,
+) -> Part {
+    let mut part = Part::default();
+    let mut command = Builder::new();
+    command.value(0x02, b"insert", &text(ASSESSMENTS.as_bytes()));
+    let mut copies = command.begin_array("documents");
+    for document in documents {
+        let (Some(own), Some(id)) = (first(document.as_bytes()), Id::of_stored(document)) else { continue };
+        let as_text = id_text(&own);
+        let standing = there.get(&id);
+        if standing.is_some_and(|other| is_copy_of(other.as_bytes(), &as_text)) || known.has(&as_text) {
+            part.mapped.already += 1;
+            continue;
+        }
+        let new_id = ObjectId::new().bytes();
+        let other = Element { kind: OBJECT_ID, name: b"_id", value: &new_id };
+        let id = standing.is_some().then_some(&other);
+        let unified = map(document.as_bytes(), Side::Teacher, now);
+        let made = unified.and_then(|unified| Ok((unified.copy(id)?, unified)));
+        let Ok((copy, unified)) = made else {
+            part.mapped.unmapped += 1;
+            continue;
+        };
+        part.mapped.dates_converted += unified.dates_converted;
+        part.mapped.clashes += i64::from(standing.is_some());
+        part.count += 1;
+        if let Some(packer) = packer {
+            let mut entry = Builder::new();
+            entry.push(id.unwrap_or(&own));
+            if id.is_some() {
+                entry.value(own.kind, b"t", own.value);
+            }
+            entry.value(BINARY, b"u", &binary(&base::short(copy.as_bytes())));
+            entry.value(BINARY, b"v", &binary(&base::short(document.as_bytes())));
+            if let Some(base) = base::of_original(document.as_bytes(), &unified) {
+                entry.document("b", base.as_bytes());
+            }
+            packer.other(entry, copy.as_bytes().len());
+        }
+        copies.push(copy.as_bytes());
+        if has_zero_timestamp(copy.as_bytes()) {
+            part.odd.push(copy);
+        }
+    }
+    copies.end();
+    part.command = command.finish();
+    part
+}
+
+impl ChunkBody for Copies {
     async fn write(
         &mut self,
         server: &Server,
@@ -105,6 +173,7 @@ impl ChunkBody for Copies<'_> {
     ) -> Result<Counts, ServerError> {
         let find = rawdoc! {"find": TEACHER_ASSESSMENTS, "filter": selection.filter.clone(), "hint": {"_id": 1}};
         let documents = server.read(find, session.as_deref_mut(), CHUNK_BYTES).await?;
+        let matched = i64::try_from(documents.len()).unwrap_or(i64::MAX);
         let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
         let find = rawdoc! {
             "find": ASSESSMENTS, "filter": {"_id": Id::any_of(&ids)}, "hint": {"_id": 1}, "projection": telling(),
@@ -112,66 +181,57 @@ impl ChunkBody for Copies<'_> {
         let there = server.read(find, session.as_deref_mut(), usize::MAX).await?;
         let there: HashMap<Id, RawDocumentBuf> =
             there.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect();
-        let mut mapped = Mapped::default();
         let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
-        let mut command = Builder::new();
-        command.value(0x02, b"insert", &text(ASSESSMENTS.as_bytes()));
-        let mut copies = command.begin_array("documents");
-        let mut count = 0_i64;
-        let mut odd = Vec::new();
-        for (id, document) in ids.iter().zip(&documents) {
-            let Some(own) = first(document.as_bytes()) else { continue };
-            let as_text = id_text(&own);
-            let standing = there.get(id);
-            if standing.is_some_and(|other| is_copy_of(other.as_bytes(), &as_text)) || self.known.has(&as_text) {
-                mapped.already += 1;
-                continue;
-            }
-            let new_id = ObjectId::new();
-            let other = Element { kind: OBJECT_ID, name: b"_id", value: &new_id.bytes() };
-            let id = standing.is_some().then_some(&other);
-            let unified = map(document.as_bytes(), Side::Teacher, self.now);
-            let made = unified.and_then(|unified| Ok((unified.copy(id)?, unified)));
-            let Ok((copy, unified)) = made else {
-                mapped.unmapped += 1;
-                continue;
-            };
-            mapped.dates_converted += unified.dates_converted;
-            mapped.clashes += i64::from(standing.is_some());
-            count += 1;
-            if let Some(packer) = &mut packer {
-                let mut entry = Builder::new();
-                entry.push(id.unwrap_or(&own));
-                if id.is_some() {
-                    entry.value(own.kind, b"t", own.value);
-                }
-                entry.value(BINARY, b"u", &binary(&base::short(copy.as_bytes())));
-                entry.value(BINARY, b"v", &binary(&base::short(document.as_bytes())));
-                if let Some(base) = base::of_original(document.as_bytes(), &unified) {
-                    entry.document("b", base.as_bytes());
-                }
-                packer.other(entry, copy.as_bytes().len());
-            }
-            copies.push(copy.as_bytes());
-            if crate::raw::has_zero_timestamp(copy.as_bytes()) {
-                odd.push(copy);
-            }
+        let mut counts = Counts { matched, ..Counts::default() };
+        if session.is_none() {
+            // The capture first: without transactions a copy must not stand and its capture lack.
+            let part = map_all(&documents, self.now, &self.known, &there, &mut packer);
+            counts.inserted = part.count;
+            counts.mapped = part.mapped;
+            self.capture(server, None, packer).await?;
+            send_part(server, None, part).await?;
+            return Ok(counts);
         }
-        copies.end();
-        if count > 0 {
-            // The capture first: where there are no transactions, a copy must not stand and its capture lack.
-            if let (Some(slot), Some(packer)) = (self.slot, packer) {
-                let again = session.is_none();
-                insert(server, session.as_deref_mut(), &slot.capture.packs(), packer.finish().iter(), again).await?;
-            }
-            send(server, session.as_deref_mut(), command.finish()).await?;
-            for copy in &odd {
-                keep_timestamps(server, session.as_deref_mut(), ASSESSMENTS, copy).await?;
-            }
+        let (now, known) = (self.now, Arc::clone(&self.known));
+        let mut parts = Ahead::begin(
+            documents,
+            packer,
+            Arc::new(move |part: &[RawDocumentBuf], packer: &mut Option<Packer>| {
+                map_all(part, now, &known, &there, packer)
+            }),
+        );
+        while let Some(part) = parts.next().await? {
+            counts.inserted += part.count;
+            counts.mapped += part.mapped;
+            send_part(server, session.as_deref_mut(), part).await?;
         }
-        let matched = i64::try_from(documents.len()).unwrap_or(i64::MAX);
-        Ok(Counts { matched, inserted: count, mapped, ..Counts::default() })
+        self.capture(server, session, parts.captured()).await?;
+        Ok(counts)
     }
+}
+
+impl Copies {
+    async fn capture(
+        &self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+        packer: Option<Packer>,
+    ) -> Result<(), ServerError> {
+        let (Some(slot), Some(packer)) = (self.slot, packer) else { return Ok(()) };
+        let again = session.is_none();
+        insert(server, session, &slot.capture.packs(), packer.finish().iter(), again).await
+    }
+}
+
+async fn send_part(server: &Server, mut session: Option<&mut ClientSession>, part: Part) -> Result<(), ServerError> {
+    if part.count == 0 {
+        return Ok(());
+    }
+    send(server, session.as_deref_mut(), part.command).await?;
+    for copy in &part.odd {
+        keep_timestamps(server, session.as_deref_mut(), ASSESSMENTS, copy).await?;
+    }
+    Ok(())
 }
 
 fn binary(bytes: &[u8; 8]) -> Vec<u8> {
