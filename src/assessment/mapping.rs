@@ -7,7 +7,7 @@ use bson::{Bson, DateTime, RawDocumentBuf};
 
 use super::dates;
 use super::model::{
-    BATCHES, Default, EMBEDDED, FIELDS, Field, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS,
+    BATCHES, EMBEDDED, FIELDS, Fallback, Field, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS,
     Type, UPDATED_AT,
 };
 use crate::capture::delta::Known;
@@ -231,14 +231,14 @@ fn wrong(origin: Path, reason: String) -> Unmapped {
 }
 
 /// The value of a field that no source has.
-pub fn default_value<'a>(path: Path, default: Default, now: DateTime) -> Value<'a> {
+pub fn default_value<'a>(path: Path, default: Fallback, now: DateTime) -> Value<'a> {
     let (kind, bytes) = match default {
-        Default::Text(value) => (TEXT, text(value.as_bytes())),
-        Default::Number(value) => (INT32, value.to_le_bytes().to_vec()),
-        Default::Boolean(value) => (BOOLEAN, vec![u8::from(value)]),
-        Default::EmptyArray => (ARRAY, EMPTY.to_vec()),
-        Default::Null => (NULL, Vec::new()),
-        Default::Now => (DATE, now.timestamp_millis().to_le_bytes().to_vec()),
+        Fallback::Text(value) => (TEXT, text(value.as_bytes())),
+        Fallback::Number(value) => (INT32, value.to_le_bytes().to_vec()),
+        Fallback::Boolean(value) => (BOOLEAN, vec![u8::from(value)]),
+        Fallback::EmptyArray => (ARRAY, EMPTY.to_vec()),
+        Fallback::Null => (NULL, Vec::new()),
+        Fallback::Now => (DATE, now.timestamp_millis().to_le_bytes().to_vec()),
     };
     Value { path, kind, bytes: Cow::Owned(bytes), origin: None, converted: false }
 }
@@ -257,7 +257,7 @@ pub fn fits(field: &Field, kind: u8) -> bool {
         Type::Number => matches!(kind, DOUBLE | INT32 | INT64 | DECIMAL),
         Type::Boolean => kind == BOOLEAN,
         Type::Array => kind == ARRAY,
-        Type::Date => kind == DATE || (kind == NULL && field.default == Default::Null),
+        Type::Date => kind == DATE || (kind == NULL && field.default == Fallback::Null),
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Type {
 /// What a field is where no source has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs)]
-pub enum Default {
+pub enum Fallback {
     Text(&'static str),
     Number(i32),
     Boolean(bool),
@@ -48,9 +48,9 @@ pub struct Field {
     /// Where a teacher assessment has it.
     pub teacher: &'static [Path],
     /// What it is otherwise.
-    pub default: Default,
+    pub default: Fallback,
     /// What it is otherwise for a teacher assessment, where that differs.
-    pub teacher_default: Option<Default>,
+    pub teacher_default: Option<Fallback>,
 }
 
 /// Which of the two kinds of assessment a document is.
@@ -81,7 +81,7 @@ impl Field {
     }
 
     /// What it is where no source has it.
-    pub fn default(&self, side: Side) -> Default {
+    pub fn default(&self, side: Side) -> Fallback {
         match (side, self.teacher_default) {
             (Side::Teacher, Some(own)) => own,
             _ => self.default,
@@ -101,7 +101,7 @@ const fn settings(name: &'static str) -> Path {
     Path { within: "settings", name }
 }
 
-const fn same(path: Path, kind: Type, sources: &'static [Path], default: Default) -> Field {
+const fn same(path: Path, kind: Type, sources: &'static [Path], default: Fallback) -> Field {
     Field { path, kind, regular: sources, teacher: sources, default, teacher_default: None }
 }
 
@@ -130,68 +130,68 @@ pub const EMBEDDED: [&str; 2] = ["config", "settings"];
 /// Every field that a document has a source or a default for, in the model's order. Beside them stand
 /// [`TOTAL_QUESTIONS`], [`UPDATED_AT`], [`MIGRATION_SOURCE`] and [`ORIGINAL_ID`], which no source has.
 pub const FIELDS: [Field; 23] = [
-    plain!("title", Type::Text, Default::Text("")),
-    plain!("description", Type::Text, Default::Text("")),
+    plain!("title", Type::Text, Fallback::Text("")),
+    plain!("description", Type::Text, Fallback::Text("")),
     Field {
         path: top("subject"),
         kind: Type::Text,
         regular: &[top("subject")],
         teacher: &[top("subject"), top("topic")],
-        default: Default::Text(""),
+        default: Fallback::Text(""),
         teacher_default: None,
     },
-    plain!("difficulty", Type::Text, Default::Text("beginner")),
-    same(top("time_limit"), Type::Number, &[top("time_limit"), config("time_limit")], Default::Number(60)),
-    plain!("questions", Type::Array, Default::EmptyArray),
+    plain!("difficulty", Type::Text, Fallback::Text("beginner")),
+    same(top("time_limit"), Type::Number, &[top("time_limit"), config("time_limit")], Fallback::Number(60)),
+    plain!("questions", Type::Array, Fallback::EmptyArray),
     Field {
         path: top("created_by"),
         kind: Type::TextOrObjectId,
         regular: &[top("created_by")],
         teacher: &[top("teacher_id"), top("created_by")],
-        default: Default::Text(""),
+        default: Fallback::Text(""),
         teacher_default: None,
     },
-    plain!("created_at", Type::Date, Default::Now),
-    plain!("is_active", Type::Boolean, Default::Boolean(true)),
+    plain!("created_at", Type::Date, Fallback::Now),
+    plain!("is_active", Type::Boolean, Fallback::Boolean(true)),
     Field {
         path: top("type"),
         kind: Type::Text,
         regular: &[top("type")],
         teacher: &[top("type")],
-        default: Default::Text("mcq"),
-        teacher_default: Some(Default::Text("ai_generated")),
+        default: Fallback::Text("mcq"),
+        teacher_default: Some(Fallback::Text("ai_generated")),
     },
-    same(top("max_attempts"), Type::Number, &[top("max_attempts"), config("max_attempts")], Default::Number(1)),
-    same(top(BATCHES), Type::Array, &[top(BATCHES), top("assigned_batches")], Default::EmptyArray),
-    plain!("assigned_students", Type::Array, Default::EmptyArray),
-    plain!("status", Type::Text, Default::Text("draft")),
-    plain!("published_at", Type::Date, Default::Null),
-    plain!("due_date", Type::Date, Default::Null),
-    plain!("total_attempts", Type::Number, Default::Number(0)),
-    plain!("average_score", Type::Number, Default::Number(0)),
-    plain!("completion_rate", Type::Number, Default::Number(0)),
+    same(top("max_attempts"), Type::Number, &[top("max_attempts"), config("max_attempts")], Fallback::Number(1)),
+    same(top(BATCHES), Type::Array, &[top(BATCHES), top("assigned_batches")], Fallback::EmptyArray),
+    plain!("assigned_students", Type::Array, Fallback::EmptyArray),
+    plain!("status", Type::Text, Fallback::Text("draft")),
+    plain!("published_at", Type::Date, Fallback::Null),
+    plain!("due_date", Type::Date, Fallback::Null),
+    plain!("total_attempts", Type::Number, Fallback::Number(0)),
+    plain!("average_score", Type::Number, Fallback::Number(0)),
+    plain!("completion_rate", Type::Number, Fallback::Number(0)),
     same(
         settings("randomize_questions"),
         Type::Boolean,
         &[settings("randomize_questions"), top("randomize_questions"), config("shuffle_questions")],
-        Default::Boolean(false),
+        Fallback::Boolean(false),
     ),
     same(
         settings("show_correct_answers"),
         Type::Boolean,
         &[settings("show_correct_answers"), top("show_correct_answers"), config("show_results")],
-        Default::Boolean(true),
+        Fallback::Boolean(true),
     ),
     same(
         settings("allow_review"),
         Type::Boolean,
         &[settings("allow_review"), top("allow_review"), config("allow_review")],
-        Default::Boolean(true),
+        Fallback::Boolean(true),
     ),
     same(
         settings("time_limit_enforced"),
         Type::Boolean,
         &[settings("time_limit_enforced"), top("time_limit_enforced")],
-        Default::Boolean(true),
+        Fallback::Boolean(true),
     ),
 ];

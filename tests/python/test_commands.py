@@ -125,8 +125,6 @@ def test_the_documented_command_lines(shell: Callable[[str], Result], db: Db) ->
 @pytest.mark.parametrize(
     "line",
     [
-        "assessment-migrate",
-        "assessment-rollback",
         "plan",
         "check",
     ],

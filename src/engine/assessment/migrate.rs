@@ -103,6 +103,8 @@ async fn under_the_lease(
             None => server_time(&server).await?,
         };
         report.resumed = resume.is_some();
+        // Before the backup: nothing that takes long comes between that and the record that names it.
+        let known = Known::read(&server).await.map_err(reading())?;
         let kept = before.backup.clone().filter(|_| resume.is_some());
         report.backup = match (documents, kept) {
             (_, Some(kept)) => {
@@ -112,7 +114,6 @@ async fn under_the_lease(
             (false, None) => None,
             (true, None) => Some(back_up(run, steps, directory, &ground).await?),
         };
-        let known = Known::read(&server).await.map_err(reading())?;
         let mut tasks =
             vec![Task::Assessment(Part::regular(now)), Task::Assessment(Part::teacher(now, Arc::new(known)))];
         tasks.extend(indexes::tasks());
