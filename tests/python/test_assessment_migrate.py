@@ -121,7 +121,7 @@ def test_each_of_them_is_told_with_field_and_reason(school: Documents, cli: Cli)
     report = migrate(cli, code=1)
     listed = sorted((each["collection"], each["_id"], each["field"]) for each in report["unmapped"])
     assert listed == [("assessments", 77, "time_limit"), ("teacher_assessments", 78, "topic")]
-    assert "text" in report["unmapped"][0]["reason"]
+    assert "string" in report["unmapped"][0]["reason"]
     done = cli("assessment-migrate", "--accept-unmapped")
     assert done.code == 0, told(done)
     (line,) = [each for each in done.lines if "time_limit" in each]
