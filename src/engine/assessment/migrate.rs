@@ -10,7 +10,7 @@ use super::before::read;
 use super::findings::{conclude, note, settle};
 use super::ground::Ground;
 use super::steps::Steps;
-use super::{outcome, reading, room, server_time, step};
+use super::{done, outcome, reading, room, server_time, step};
 use crate::assessment::report::{BackupTaken, Clash, MigrateReport};
 use crate::assessment::survey::{Extent, Known, survey};
 use crate::assessment::validate::{Found, validate};
@@ -24,7 +24,7 @@ use crate::engine::{Engine, Verb};
 use crate::error::{Failed, Result};
 use crate::run::Run;
 use crate::run::report::{Direction, MigrationReport, Outcome};
-use crate::run::step::Task;
+use crate::run::step::{Step, Task};
 use crate::server::Server;
 
 /// How to migrate.
@@ -54,6 +54,7 @@ pub async fn migrate(
     let before = read(server).await?;
     let ground = Ground::look(server).await?;
     report.indexes = ground.indexes();
+    report.teacher.clashes = Some(0);
     if options.dry_run {
         dry_run(server, &ground, options, &mut report).await?;
         report.seconds = clock.elapsed().as_secs_f64();
@@ -120,7 +121,7 @@ async fn under_the_lease(
         let step = step(tasks, false, resume, fields(now, report.backup.as_ref()));
         let mut migration = outcome(&step, Direction::Up);
         let result = take_one(run, &step, Direction::Up, &mut migration).await;
-        take_over(report, &migration);
+        take_over(report, &step, &migration);
         result?;
     }
     let ground = Ground::look(&server).await?;
@@ -145,47 +146,35 @@ async fn look_after_steps(server: &Server, ground: &Ground) -> Result<Found> {
 }
 
 /// What the tasks did, for the report.
-fn take_over(report: &mut MigrateReport, migration: &MigrationReport) {
-    for operation in &migration.operations {
-        let counts = operation.counts;
-        match operation.kind.as_str() {
-            UNIFY => {
+fn take_over(report: &mut MigrateReport, step: &Step, migration: &MigrationReport) {
+    report.indexes.created.clear();
+    for done in done(step, migration) {
+        let counts = done.counts;
+        match step.tasks.get(done.index) {
+            Some(task) if task.kind() == UNIFY => {
                 report.regular.migrated = counts.modified;
                 report.regular.dates_converted = counts.mapped.dates_converted;
             }
-            BRING_OVER => {
+            Some(task) if task.kind() == BRING_OVER => {
                 report.teacher.migrated = counts.inserted;
                 report.teacher.dates_converted = counts.mapped.dates_converted;
                 report.teacher.clashes = Some(counts.mapped.clashes);
             }
-            _ => {}
+            _ => {
+                // The indexes come behind those two, in their order.
+                let wanted = indexes::wanted();
+                let Some((name, _)) = done.index.checked_sub(2).and_then(|at| wanted.get(at)) else { continue };
+                match (done.outcome, done.note) {
+                    (Outcome::Done, _) => {
+                        report.indexes.standing.retain(|standing| standing != name);
+                        report.indexes.created.push((*name).to_owned());
+                    }
+                    (Outcome::Failed, Some(note)) => report.indexes.conflicts.push(format!("{name} was {note}")),
+                    _ => {}
+                }
+            }
         }
     }
-    let made = |name: &String| {
-        migration.operations.iter().any(|operation| {
-            operation.kind == "create_index"
-                && operation.outcome == Outcome::Done
-                && operation.index == index_operation(name)
-        })
-    };
-    report.indexes.created.retain(made);
-    for operation in migration.operations.iter().filter(|operation| operation.outcome == Outcome::Failed) {
-        if let (Some((name, _)), Some(note)) = (index_of(operation.index), &operation.note) {
-            report.indexes.conflicts.push(format!("{name} was {note}"));
-        }
-    }
-}
-
-/// The index that the task of this number makes.
-fn index_of(operation: i64) -> Option<(&'static str, Document)> {
-    let at = usize::try_from(operation - 3).ok()?;
-    indexes::wanted().into_iter().nth(at)
-}
-
-/// The number of the task that makes an index.
-fn index_operation(name: &str) -> i64 {
-    let at = indexes::wanted().iter().position(|(own, _)| *own == name).unwrap_or_default();
-    i64::try_from(at + 3).unwrap_or_default()
 }
 
 async fn dry_run(server: &Server, ground: &Ground, options: MigrateOptions, report: &mut MigrateReport) -> Result<()> {

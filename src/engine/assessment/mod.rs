@@ -18,7 +18,7 @@ pub use self::rollback::rollback;
 use crate::assessment::{NAME, RECORD};
 use crate::error::{Error, Result};
 use crate::run::progress::Progress;
-use crate::run::report::{Direction, MigrationOutcome, MigrationReport};
+use crate::run::report::{Counts, Direction, MigrationOutcome, MigrationReport, Outcome};
 use crate::run::step::{Step, Task};
 use crate::server::Server;
 use crate::server_error::ServerError;
@@ -66,4 +66,26 @@ fn outcome(step: &Step, direction: Direction) -> MigrationReport {
 async fn server_time(server: &Server) -> Result<DateTime> {
     let reply = server.run(doc! {"hello": 1}, None).await.map_err(reading())?;
     Ok(reply.get_datetime("localTime").copied().unwrap_or_else(|_| DateTime::now()))
+}
+
+/// What a task did.
+struct Done {
+    /// Its number, from 0.
+    index: usize,
+    counts: Counts,
+    outcome: Outcome,
+    note: Option<String>,
+}
+
+/// What the tasks did, in the run that is carried on as well.
+fn done(step: &Step, migration: &MigrationReport) -> Vec<Done> {
+    let earlier = step.resume.iter().flat_map(|progress| progress.operations.iter().enumerate());
+    let earlier = earlier.filter_map(|(index, own)| {
+        Some(Done { index, counts: own.counts, outcome: own.outcome?, note: own.note.clone() })
+    });
+    let now = migration.operations.iter().filter_map(|own| {
+        let index = usize::try_from(own.index - 1).ok()?;
+        Some(Done { index, counts: own.counts, outcome: own.outcome, note: own.note.clone() })
+    });
+    earlier.chain(now).collect()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bson::{doc, rawdoc};
 
 use super::before::read;
-use super::{outcome, reading, step};
+use super::{done, outcome, reading, step};
 use crate::assessment::model::Side;
 use crate::assessment::report::{Restored, RollbackReport};
 use crate::assessment::{ASSESSMENTS, BRING_OVER, KIND, Part as What, Task as Part, UNIFY, old_tool};
@@ -122,19 +122,17 @@ fn captured_indexes(step: &Step) -> Vec<String> {
 
 /// What became of the documents.
 fn undone(report: &mut RollbackReport, step: &Step, migration: &MigrationReport) {
-    for operation in &migration.operations {
-        let Ok(at) = usize::try_from(operation.index - 1) else { continue };
-        let counts = operation.counts;
-        let side = match step.tasks.get(at) {
+    for done in done(step, migration) {
+        let side = match step.tasks.get(done.index) {
             Some(Task::Undo(undo)) if undo.done == UNIFY => &mut report.regular,
             Some(Task::Undo(undo)) if undo.done == BRING_OVER => &mut report.teacher,
             Some(Task::Assessment(Part { part: What::OldTool { side: Side::Regular, .. }, .. })) => &mut report.regular,
             Some(Task::Assessment(Part { part: What::OldTool { side: Side::Teacher, .. }, .. })) => &mut report.teacher,
             _ => continue,
         };
-        add(side, counts.undone);
-        report.carried_back += counts.mapped.carried_back;
-        report.kept_copies += counts.mapped.kept_copies;
+        add(side, done.counts.undone);
+        report.carried_back += done.counts.mapped.carried_back;
+        report.kept_copies += done.counts.mapped.kept_copies;
     }
 }
 
