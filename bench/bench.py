@@ -20,6 +20,7 @@ from typing import Any
 import pymongo
 
 import edulearn_migrate
+from assessment import assessments, large_assessments
 from backup import backups, large_backup
 from edulearn_migrate.local import LocalServer, LocalServerError
 from figures import ratio, row
@@ -49,6 +50,10 @@ def main() -> int:
             rehearsal(ground, options.notifications, options.backup_rounds)
             backups(ground, options.backed_up, options.backup_rounds)
             large_backup(ground, options.backed_up * 10)
+            ground.db.client.drop_database(DATABASE)
+            regular, teacher = options.regular, options.regular // 2
+            assessments(ground, regular, teacher, options.backup_rounds, options.part)
+            large_assessments(ground, regular * 10, teacher * 10)
     except (LocalServerError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -67,6 +72,8 @@ def parse() -> argparse.Namespace:
     options.backed_up = 42_500 if options.quick else 425_000
     options.notifications = 20_000 if options.quick else 200_000
     options.backup_rounds = min(3, options.rounds)
+    options.regular = 6_000 if options.quick else 60_000
+    options.part = 10 if options.quick else 30
     options.status_rounds = 7 if options.quick else 21
     # The old way is too slow to do all of it.
     options.old = options.documents // (30 if options.quick else 10)

@@ -5,6 +5,7 @@
 //! writer; [`preview`] asks what they would do without doing it; [`backup`] writes, verifies and restores backups. [`server`] is the only place that talks to MongoDB. The Python binding, in `api`, is
 //! compiled only with the feature `python`.
 
+pub mod assessment;
 pub mod backup;
 pub mod capture;
 pub mod catalog;

@@ -32,6 +32,7 @@ pub enum Kind {
     LockTakenOver,
     LockReleased,
     MigrationStarted,
+    StepStarted,
     OperationStarted,
     Progress,
     OperationFinished,
@@ -136,6 +137,11 @@ impl Reporter {
     /// Tells that something happened.
     pub fn tell(&self, kind: Kind, level: Level, message: impl Into<String>) {
         self.observer.notify(&self.event(kind, level, message.into()));
+    }
+
+    /// Passes on what another reporter told.
+    pub fn pass_on(&self, event: &Event) {
+        self.observer.notify(event);
     }
 
     /// Tells how far an operation is.

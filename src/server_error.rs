@@ -32,6 +32,7 @@ pub mod codes {
     pub const NO_SUCH_TRANSACTION: i32 = 251;
     /// A capped collection was overwritten faster than it was read.
     pub const CAPPED_POSITION_LOST: i32 = 136;
+    pub const CANNOT_INDEX_PARALLEL_ARRAYS: i32 = 171;
     /// The collection of a cursor was dropped or renamed.
     pub const QUERY_PLAN_KILLED: i32 = 175;
     pub const SNAPSHOT_TOO_OLD: i32 = 239;

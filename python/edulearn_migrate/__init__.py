@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         UndropReport,
         UnlockReport,
     )
+    from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
     from edulearn_migrate.reports.backups import (
         BackupList,
         BackupReport,
@@ -104,6 +105,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssessmentModelMigration",
+    "AssessmentReport",
+    "AssessmentRollbackReport",
     "AsyncMigrator",
     "BackupCorruptError",
     "BackupError",
@@ -185,6 +188,8 @@ __all__ = [
 
 _ELSEWHERE = {
     "AssessmentModelMigration": "assessment",
+    "AssessmentReport": "reports.assessment",
+    "AssessmentRollbackReport": "reports.assessment",
     "AsyncMigrator": "aio",
     "BackupList": "reports.backups",
     "BackupReport": "reports.backups",

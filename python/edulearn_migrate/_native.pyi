@@ -10,6 +10,7 @@ from os import PathLike
 from typing import Any, final
 
 __all__ = [
+    "Assessments",
     "BackupCorruptError",
     "BackupError",
     "BackupNotFoundError",
@@ -444,6 +445,44 @@ class Preview:
     ) -> _Report: ...
     def check_async(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
+    ) -> Awaitable[_Report]: ...
+
+@final
+class Assessments:
+    """The assessment model of an engine's database; backups of it go into one directory."""
+
+    def __new__(cls, engine: Engine, directory: str | PathLike[str]) -> Assessments: ...
+    def migrate(
+        self,
+        *,
+        accept_unmapped: bool = False,
+        dry_run: bool = False,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def migrate_async(
+        self,
+        *,
+        accept_unmapped: bool = False,
+        dry_run: bool = False,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> Awaitable[_Report]: ...
+    def rollback(
+        self,
+        *,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
+    ) -> _Report: ...
+    def rollback_async(
+        self,
+        *,
+        lock_timeout: float = 10.0,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
     ) -> Awaitable[_Report]: ...
 
 def create_migration(directory: str | PathLike[str], name: str, description: str = "") -> _Report:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edulearn_migrate import _native
+from edulearn_migrate.assessment_verbs import AsyncAssessments
 from edulearn_migrate.backup_verbs import AsyncBackups
 from edulearn_migrate.events import Event, observer
 from edulearn_migrate.migrator import BaseMigrator, MarkState, entries, give_types, in_seconds
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 
-class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview):
+class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     """Migrations of one database, for asyncio.
 
     Cancelling the task stops the run at its next safe point: the current chunk is committed, the

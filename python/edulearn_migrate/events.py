@@ -27,12 +27,13 @@ class Event:
     """One thing that happened in a run.
 
     `kind` is one of lock_waiting, lock_taken, lock_taken_over, lock_released, migration_started,
-    operation_started, progress, operation_finished, migration_applied, migration_rolled_back,
-    migration_failed, migration_interrupted, marked, unlocked, registered, purged, undropped,
-    backup_started, backup_finished, restore_started, restore_finished, backup_removed, retrying,
-    rehearsal_step, warning; a later version may add kinds. `at` is in UTC. A `progress` event says
-    how many `documents` of `total` (None while unknown) operation `index` (from 1) of `operations`
-    has done; that of a backup or a restore has `bytes` of `total_bytes` instead of an operation.
+    step_started, operation_started, progress, operation_finished, migration_applied,
+    migration_rolled_back, migration_failed, migration_interrupted, marked, unlocked, registered,
+    purged, undropped, backup_started, backup_finished, restore_started, restore_finished,
+    backup_removed, retrying, rehearsal_step, warning; a later version may add kinds. `at` is in
+    UTC. A `progress` event says how many `documents` of `total` (None while unknown) operation
+    `index` (from 1) of `operations` has done; that of a backup or a restore has `bytes` of
+    `total_bytes` instead of an operation.
     """
 
     kind: str

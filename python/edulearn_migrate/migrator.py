@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edulearn_migrate import _native
+from edulearn_migrate.assessment_verbs import SyncAssessments
 from edulearn_migrate.backup_verbs import SyncBackups
 from edulearn_migrate.connection import target
 from edulearn_migrate.events import Event, observer
@@ -21,6 +22,7 @@ from edulearn_migrate.reports import (
     UndropReport,
     UnlockReport,
 )
+from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
 from edulearn_migrate.reports.rehearsal import RehearsalReport
 
 if TYPE_CHECKING:
@@ -36,13 +38,17 @@ _Answer = TypeVar("_Answer")
 
 
 def give_types(error: _native.MigrateError) -> None:
-    """Make the exception's `report` a typed one, where it carries the dict of a run or a purge."""
+    """Make the exception's `report` a typed one, where it carries a verb's dict."""
     report: Any = error.report
     if isinstance(report, dict):
         if "direction" in report:
             error.report = RunReport.from_dict(report)
         elif "purged" in report:
             error.report = PurgeReport.from_dict(report)
+        elif "validation" in report:
+            error.report = AssessmentReport.from_dict(report)
+        elif "nothing_to_roll_back" in report:
+            error.report = AssessmentRollbackReport.from_dict(report)
 
 
 def in_seconds(age: timedelta | None) -> float | None:
@@ -85,6 +91,7 @@ class BaseMigrator:
         self.backup_dir = str(backup_dir)
         self._backups = _native.Backups(self._engine, self.backup_dir)
         self._preview = _native.Preview(self._engine)
+        self._assessments = _native.Assessments(self._engine, self.backup_dir)
         self.target = _native.describe_target(uri, self.database_name)
         """Hosts and database for messages, as in `localhost:27017/edulearn`; never a secret."""
 
@@ -135,7 +142,7 @@ class BaseMigrator:
         )
 
 
-class Migrator(SyncBackups, SyncPreview, BaseMigrator):
+class Migrator(SyncBackups, SyncPreview, SyncAssessments, BaseMigrator):
     """Migrations of one database, synchronously.
 
     Every verb releases the GIL, ends at a safe point on Ctrl-C or when `stop` is set from another

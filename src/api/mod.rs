@@ -1,6 +1,7 @@
 //! The Python binding: the only place that knows PyO3. It converts, and leaves every decision to the
 //! engine.
 
+mod assessment;
 mod backups;
 mod bridge;
 mod compare;
@@ -17,6 +18,8 @@ use pyo3::pymodule;
 mod _native {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::assessment::PyAssessments;
     #[pymodule_export]
     use super::backups::PyBackups;
     #[pymodule_export]

@@ -6,12 +6,14 @@
 //! and it stays.
 //!
 //! As a document: `c` holds the changes by name, `{b: before, a: after}` with either absent where the field
-//! was, `{b, h}` with a fingerprint in place of a long `a`, or `{d: delta}`; `o` has the names before in
-//! their order, where taking the changes back one by one would not restore it.
+//! was, `{b, h}` with a fingerprint in place of a long `a`, or `{d: delta}`; with `k`, the delta from an empty document,
+//! an embedded document that the change made goes back key by key once somebody has edited it; `o` has the names before in
+//! their order, where taking the changes back one by one would not restore it; `n` says that other fields than those named
+//! may have names that stand twice.
 
 use bson::{RawDocument, RawDocumentBuf};
 
-use crate::raw::{Builder, DOCUMENT, Element, fields, fingerprint, repeats};
+use crate::raw::{Builder, DOCUMENT, Element, SMALLEST, fields, fingerprint, repeats};
 
 /// Longer values after the change are kept as their fingerprint: they are only ever compared.
 const LONGEST_AFTER: usize = 32;
@@ -35,17 +37,65 @@ pub enum Change {
 
 /// Compares a document before and after.
 pub fn difference(before: &RawDocument, after: &RawDocument) -> Change {
+    difference_opening(before, after, &[])
+}
+
+/// [`difference`] where embedded documents of these names that the change made, at the top, go back key by key.
+pub fn difference_opening(before: &RawDocument, after: &RawDocument, opened: &[&[u8]]) -> Change {
     if before.as_bytes() == after.as_bytes() {
         return Change::None;
     }
-    match level(before.as_bytes(), after.as_bytes()) {
+    match level(before.as_bytes(), after.as_bytes(), opened) {
         Some(delta) if delta.as_bytes().len() <= LARGEST => Change::Fields(delta),
         _ => Change::Whole,
     }
 }
 
+/// A delta put together of the fields that are known to have changed, where they kept their places and what is new came last.
+/// Other fields are none of its business, and their names may stand twice.
+#[derive(Debug, Default)]
+pub struct Known {
+    changes: Builder,
+}
+
+impl Known {
+    /// Adds a field that changed, or is new.
+    pub fn changed(&mut self, before: Option<&Element<'_>>, after: &Element<'_>) {
+        self.changes.document(after.name, change(before, Some(after)).as_bytes());
+    }
+
+    /// Adds an embedded document that the change made: it goes back key by key.
+    pub fn made(&mut self, before: Option<&Element<'_>>, after: &Element<'_>) {
+        if let Some(change) = opening(before, after, &[after.name]) {
+            self.changes.document(after.name, change.as_bytes());
+        }
+    }
+
+    /// Adds what changed inside an embedded document.
+    pub fn inside(&mut self, name: &[u8], keys: Self) {
+        let mut delta = Builder::default();
+        delta.document(b"c", keys.changes.finish().as_bytes());
+        let mut nested = Builder::default();
+        nested.document(b"d", delta.finish().as_bytes());
+        self.changes.document(name, nested.finish().as_bytes());
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The delta; `None` where it is too large for a pack.
+    pub fn finish(self) -> Option<RawDocumentBuf> {
+        let mut delta = Builder::default();
+        delta.document(b"c", self.changes.finish().as_bytes());
+        delta.value(NULL, b"n", b"");
+        Some(delta.finish()).filter(|delta| delta.as_bytes().len() <= LARGEST)
+    }
+}
+
 /// The delta of one level; `None` where fields cannot be told apart.
-fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
+fn level(before: &[u8], after: &[u8], opened: &[&[u8]]) -> Option<RawDocumentBuf> {
     let old = addressable(before)?;
     let new = addressable(after)?;
     let mut changes = Builder::default();
@@ -65,15 +115,15 @@ fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
         }
         if field.kind == DOCUMENT && now.kind == DOCUMENT {
             let mut nested = Builder::default();
-            nested.document(b"d", level(field.value, now.value)?.as_bytes());
+            nested.document(b"d", level(field.value, now.value, &[])?.as_bytes());
             changes.document(field.name, nested.finish().as_bytes());
         } else {
-            changes.document(field.name, change(Some(field), Some(now)).as_bytes());
+            changes.document(field.name, opening(Some(field), now, opened)?.as_bytes());
         }
     }
     for (at, field) in new.iter().enumerate() {
         if find(&old, field.name, at).is_none() {
-            changes.document(field.name, change(None, Some(field)).as_bytes());
+            changes.document(field.name, opening(None, field, opened)?.as_bytes());
         }
     }
     let mut delta = Builder::default();
@@ -84,6 +134,18 @@ fn level(before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
         delta.document(b"o", order.finish().as_bytes());
     }
     Some(delta.finish())
+}
+
+/// The change of a field, with its keys one by one if it is one of the `opened`.
+fn opening(before: Option<&Element<'_>>, after: &Element<'_>, opened: &[&[u8]]) -> Option<RawDocumentBuf> {
+    let change = change(before, Some(after));
+    if after.kind != DOCUMENT || !opened.contains(&after.name) {
+        return Some(change);
+    }
+    let mut with_keys = Builder::default();
+    with_keys.extend(change.as_bytes());
+    with_keys.document(b"k", level(&Builder::default().finish().into_bytes(), after.value, &[])?.as_bytes());
+    Some(with_keys.finish())
 }
 
 fn change(before: Option<&Element<'_>>, after: Option<&Element<'_>>) -> RawDocumentBuf {
@@ -136,8 +198,10 @@ pub struct Merged {
 /// Takes `delta` back in the document as it is now, but for the fields that `barred` says were edited. `None`
 /// where the delta or the document cannot be read.
 pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u8]) -> bool) -> Option<Merged> {
+    let narrow = fields(delta.as_bytes()).is_some_and(|parts| part(&parts, b"n").is_some());
     let mut back = Back {
         barred,
+        narrow,
         conflicts: 0,
         edited: Vec::new(),
         plain: true,
@@ -163,6 +227,8 @@ pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u
 
 struct Back<'b> {
     barred: &'b dyn Fn(&[u8]) -> bool,
+    /// Whether only the names that the delta has must stand once.
+    narrow: bool,
     conflicts: i64,
     edited: Vec<Vec<u8>>,
     /// Whether operators alone do it: nothing to put back between other fields.
@@ -181,7 +247,14 @@ impl Back<'_> {
         };
         let now = fields(current)?;
         // A name twice: somebody wrote the document anew since, and a field cannot be told from its twin.
-        if repeats(&now) {
+        let named: Vec<Element<'_>>;
+        let once = if self.narrow {
+            named = now.iter().filter(|field| find(&changes, field.name, 0).is_some()).copied().collect();
+            &named
+        } else {
+            &now
+        };
+        if repeats(once) {
             for change in &changes {
                 self.edited(path, change.name, true);
             }
@@ -217,6 +290,23 @@ impl Back<'_> {
                 _ => false,
             };
             if !still_as_written(&parts, standing.map(|(_, field)| field)) {
+                // Made by the change and edited since: the keys that nobody has touched go.
+                if let (Some(keys), Some((place, field)), false) = (part(&parts, b"k"), standing, same_as_before)
+                    && field.kind == DOCUMENT
+                {
+                    let length = path.len();
+                    push_name(path, change.name);
+                    let document = self.level(keys.value, field.value, path)?;
+                    path.truncate(length);
+                    if document.as_bytes().len() > SMALLEST {
+                        result[place].1 = Becomes::Document(document);
+                    } else {
+                        // Nothing of it is left, and the operators that say so are in each other's way.
+                        self.plain = false;
+                        result[place].1 = before.map_or(Becomes::Gone, |before| Becomes::Value(*before));
+                    }
+                    continue;
+                }
                 // Put back by somebody, it is as it should be.
                 self.edited(path, change.name, !same_as_before);
                 continue;

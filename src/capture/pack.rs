@@ -68,6 +68,11 @@ impl Packer {
         self.add(entry, document.as_bytes().len());
     }
 
+    /// Adds an entry of a form of its own, which begins with an `_id`, about a document of so many bytes.
+    pub fn other(&mut self, entry: Builder, document_bytes: usize) {
+        self.add(entry, document_bytes);
+    }
+
     fn add(&mut self, entry: Builder, document_bytes: usize) {
         let bytes = entry.size() + document_bytes;
         if self.count > 0 && (self.count >= DOCUMENTS || self.bytes + bytes > BYTES) {
@@ -134,9 +139,14 @@ pub enum What {
 
 /// The entries of a pack in the order in which the documents were changed; `None` for what is no pack.
 pub fn entries(pack: &RawDocument) -> Option<Vec<Entry>> {
+    raw_entries(pack)?.iter().map(entry).collect()
+}
+
+/// The entries of a pack as they were added.
+pub fn raw_entries(pack: &RawDocument) -> Option<Vec<Element<'_>>> {
     let parts = fields(pack.as_bytes())?;
     let listed = parts.iter().find(|part| part.name == b"e" && part.kind == ARRAY)?;
-    fields(listed.value)?.iter().map(entry).collect()
+    fields(listed.value)
 }
 
 fn entry(element: &Element<'_>) -> Option<Entry> {

@@ -8,6 +8,7 @@ use bson::oid::ObjectId;
 use super::inventory::Inventory;
 use super::plan::{ApplyOptions, Plan, RollbackOptions};
 use super::{Engine, Verb, beyond, exact, verify};
+use crate::assessment;
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
@@ -170,7 +171,12 @@ async fn take_through(run: &mut Run, plan: Plan, direction: Direction, report: &
 }
 
 /// Runs one script from where the journal says to its end.
-async fn take_one(run: &mut Run, step: &Step, direction: Direction, report: &mut MigrationReport) -> Result<()> {
+pub(super) async fn take_one(
+    run: &mut Run,
+    step: &Step,
+    direction: Direction,
+    report: &mut MigrationReport,
+) -> Result<()> {
     let speaker = run.reporter.clone();
     run.reporter = speaker.for_migration(&step.id);
     let started = Instant::now();
@@ -256,6 +262,7 @@ async fn run_operations(
         let carried_out = match task {
             Task::Operation(operation) => ops::carry_out(run, &mut journal, operation, place).await,
             Task::Undo(undo) => undo::carry_out(run, &mut journal, undo, &step.tasks, place).await,
+            Task::Assessment(task) => assessment::carry_out(run, &mut journal, task, place).await,
         };
         match carried_out {
             Ok(()) => {
@@ -296,8 +303,12 @@ fn stopped(error: Error, step: &Step, place: Place, journal: &Journal) -> Error 
     let documents = journal.progress.operations.get(place.index).map_or(0, |operation| operation.counts.documents());
     let within = if documents > 0 { format!(", {documents} documents of the next one too") } else { String::new() };
     Error::Interrupted(format!(
-        "{why} {} ({}): {} of {} operations are done{within}. Run the same command again to carry on, or `rollback {}` to undo it.",
-        step.id, step.name, place.index, place.operations, step.id
+        "{why} {} ({}): {} of {} operations are done{within}. Run the same command again to carry on, or `{}` to undo it.",
+        step.id,
+        step.name,
+        place.index,
+        place.operations,
+        step.undone_by()
     ))
 }
 
@@ -322,6 +333,10 @@ fn describe(
     } else {
         "; of this one, nothing is done".to_owned()
     };
+    let mut advice = failure.remedy.unwrap_or_else(|| remedy(failure.code, task.kind()).to_owned());
+    if step.assessment.is_some() {
+        advice = advice.replace("apply again", "run the same command again");
+    }
     let cause = match failure.code {
         Some(code) if !failure.cause.contains(&format!("code {code}")) => format!("{} (code {code})", failure.cause),
         _ => failure.cause,
@@ -334,7 +349,7 @@ fn describe(
         operations: place.operations,
         kind: task.kind().to_owned(),
         collection: task.collection().to_owned(),
-        remedy: failure.remedy.unwrap_or_else(|| remedy(failure.code, task.kind()).to_owned()),
+        remedy: advice,
         cause,
         code: failure.code,
         done: format!("{before}{own}."),

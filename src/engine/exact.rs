@@ -22,7 +22,8 @@ pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan) -> Re
     }
     let headers = registry::headers(server).await.map_err(Error::server("Reading what was captured"))?;
     for step in plan.steps.iter_mut().filter(|step| step.exact) {
-        if let Err(why) = fill_one(server, inventory, &headers, step).await {
+        let record = inventory.find(&step.id)?.record.as_ref();
+        if let Err(why) = fill_one(server, record, &headers, step).await {
             match step.instead.take() {
                 Some(script) if matches!(why, Error::WrongState(_)) => {
                     *step = Step { capture: step.capture, ..*script }
@@ -34,16 +35,22 @@ pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan) -> Re
     Ok(())
 }
 
-async fn fill_one(server: &Server, inventory: &Inventory, headers: &[Header], step: &mut Step) -> Result<()> {
-    let record = inventory.find(&step.id)?.record.as_ref();
+/// Fills in the tasks of one exact step.
+///
+/// # Errors
+/// As [`fill`].
+pub async fn fill_one(server: &Server, record: Option<&Record>, headers: &[Header], step: &mut Step) -> Result<()> {
     let captures = record.map(|record| record.captures.as_slice()).unwrap_or_default();
     if let Some(why) = missing(captures, headers) {
         return Err(refused(step, &why));
     }
+    // An assessment task that was only announced has captured nothing, and undoing that does nothing. Left out, it would be
+    // missed by a run that carries on: the record then no longer says how far the migration came.
+    let all = step.assessment.is_some();
     for capture in captures.iter().rev().flatten() {
         let entries = registry::entries(server, *capture).await;
         let entries = entries.map_err(Error::server("Reading what was captured"))?;
-        for (slot, entry) in entries.into_iter().rev().filter(|(slot, _)| begun(record, *slot)) {
+        for (slot, entry) in entries.into_iter().rev().filter(|(slot, _)| all || begun(record, *slot)) {
             if entry.get_bool("uncaptured").unwrap_or(false) {
                 let why = format!("its operation {} was not captured (\"capture\": false)", slot.operation + 1);
                 return Err(refused(step, &why));
@@ -56,6 +63,12 @@ async fn fill_one(server: &Server, inventory: &Inventory, headers: &[Header], st
 }
 
 fn refused(step: &Step, why: &str) -> Error {
+    if step.assessment.is_some() {
+        return Error::WrongState(format!(
+            "The assessment migration cannot be rolled back: {why}. Nothing was done. `restore` brings back the backup that \
+             it made, without what was written since."
+        ));
+    }
     Error::WrongState(format!(
         "{} ({}) cannot be rolled back exactly: {why}. Nothing was done. `rollback {}` runs its down script.",
         step.id, step.name, step.id

@@ -4,6 +4,7 @@
 //! through, under the lease and entry by entry of the journal.
 
 pub mod apply;
+pub mod assessment;
 pub mod backup;
 pub mod backups;
 mod beyond;

@@ -231,6 +231,7 @@ impl Entry {
                 resume,
                 checks: file.checks.clone(),
                 instead: None,
+                assessment: None,
             };
             return unchanged_where_begun(step);
         }
@@ -251,6 +252,7 @@ impl Entry {
             resume,
             checks: record.checks()?,
             instead: None,
+            assessment: None,
         };
         unchanged_where_begun(step)
     }
@@ -298,6 +300,7 @@ impl Entry {
             resume: self.resume(Direction::Down),
             checks: Checks::default(),
             instead: None,
+            assessment: None,
         };
         unchanged_where_begun(step)
     }
@@ -321,6 +324,7 @@ impl Entry {
             resume: self.undoing().then(|| self.resume(Direction::Down)).flatten(),
             checks: Checks::default(),
             instead: None,
+            assessment: None,
         })
     }
 
@@ -356,6 +360,7 @@ impl Entry {
             resume: None,
             checks: self.file.as_ref().map(|file| file.checks.clone()).unwrap_or_default(),
             instead: None,
+            assessment: None,
         }
     }
 

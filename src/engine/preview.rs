@@ -96,6 +96,8 @@ impl Walk<'_> {
                     plan
                 }
                 Task::Undo(undo) => preview::foresee(&self.look, index, undo, &mut before).await?,
+                // No migration's: `assessment-migrate` has a dry run of its own.
+                Task::Assessment(_) => continue,
             });
         }
         Ok(MigrationPlan {

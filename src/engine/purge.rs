@@ -8,6 +8,7 @@ use super::apply::read_files;
 use super::inventory::Inventory;
 use super::retention::{describe, sizes};
 use super::{Engine, Verb};
+use crate::assessment;
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::PurgeReport;
 use crate::error::{Error, Failed, Result};
@@ -36,9 +37,11 @@ pub async fn purge(
     let mut run = Run::open(server, "purge", lock_timeout, &verb.reporter, &verb.stop).await?;
     let mut report = PurgeReport::default();
     let result = async {
-        let records = ledger::read(server).await?;
+        let mut records = ledger::read(server).await?;
         let headers = registry::headers(server).await.map_err(reading())?;
         let inventory = Inventory::new(files.migrations, records.clone());
+        // No migration, but half done it needs its captures like one.
+        records.extend(ledger::read_one(server, assessment::RECORD).await?);
         let chosen = choose(&mut run, &inventory, headers, id, older_than).await?;
         for header in chosen {
             free(&mut run, &header, needed(&records, &header), &mut report).await?;

@@ -7,6 +7,7 @@ use bson::{Bson, Document, RawDocumentBuf, rawdoc};
 
 use super::retention::{Size, sizes};
 use super::{Engine, Verb};
+use crate::assessment::OLD_TOOL;
 use crate::capture::aside;
 use crate::capture::documents::{insert, read_by_id, unwrapped};
 use crate::capture::registry::{self, Header};
@@ -81,9 +82,12 @@ fn describe(header: &Header, slot: Slot, registered: &Document, sizes: &HashMap<
             }
             _ => return None,
         },
-        "delete_documents" | "undo insert_documents" | "undo update_documents" => {
-            ("documents", Some(*sizes.get(&slot.whole())?))
-        }
+        "delete_documents"
+        | "undo insert_documents"
+        | "undo update_documents"
+        | "undo unify_assessments"
+        | "undo bring_over_teacher_assessments"
+        | OLD_TOOL => ("documents", Some(*sizes.get(&slot.whole())?)),
         _ => return None,
     };
     Some(Dropped {

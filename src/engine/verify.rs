@@ -32,7 +32,7 @@ pub async fn after(run: &mut Run, step: &Step, report: &mut MigrationReport) -> 
         .iter()
         .filter_map(|task| match task {
             Task::Operation(operation) => Some(operation.as_ref()),
-            Task::Undo(_) => None,
+            Task::Undo(_) | Task::Assessment(_) => None,
         })
         .collect();
     let state = EndState::of(&operations);

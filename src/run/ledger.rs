@@ -14,6 +14,7 @@ use super::report::{Direction, MigrationReport};
 use super::slot::{HEADER, REGISTRY};
 use super::step::{Step, Task};
 use super::transaction::with_majority;
+use crate::assessment::KIND;
 use crate::error::{CheckFailure, Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
 use crate::server::Server;
@@ -34,13 +35,16 @@ pub async fn read(server: &Server) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// The documents as they are.
+/// The documents of migrations as they are.
 ///
 /// # Errors
 /// The server's.
 pub async fn read_raw(server: &Server, sort: Document) -> Result<Vec<RawDocumentBuf>> {
     server
-        .find_all(doc! {"find": COLLECTION, "filter": {}, "sort": sort, "readConcern": {"level": "local"}})
+        // The unification of the assessment model is no migration.
+        .find_all(doc! {
+            "find": COLLECTION, "filter": {"kind": {"$ne": KIND}}, "sort": sort, "readConcern": {"level": "local"},
+        })
         .await
         .map_err(Error::server("Reading the ledger"))
 }
@@ -84,12 +88,16 @@ pub async fn begin(
         // The captures of every run since the migration was last not applied; null for one without.
         let capture = fresh.capture.map_or(Bson::Null, |capture| Bson::ObjectId(capture.0));
         match (direction, step.exact) {
+            (Direction::Up, _) if step.assessment.is_some() => drop(push.insert("captures", capture)),
             (Direction::Up, _) => drop(set.insert("captures", [capture])),
             (Direction::Down, false) => drop(push.insert("captures", capture)),
             (Direction::Down, true) => {}
         }
     }
-    if direction == Direction::Up {
+    if let Some(fields) = &step.assessment {
+        set.insert("name", &step.name);
+        set.extend(fields.clone());
+    } else if direction == Direction::Up {
         set.insert("name", &step.name);
         set.insert("description", &step.description);
         set.insert("up_script", &step.up_text);
@@ -199,7 +207,7 @@ fn undone(step: &Step) -> Option<Document> {
         .iter()
         .filter_map(|task| match task {
             Task::Undo(undo) => Some(undo.slot.capture.0),
-            Task::Operation(_) => None,
+            Task::Operation(_) | Task::Assessment(_) => None,
         })
         .collect();
     runs.dedup();

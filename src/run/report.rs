@@ -37,6 +37,45 @@ pub struct Counts {
     /// Of an exact rollback.
     #[serde(skip_serializing_if = "Undone::is_nothing")]
     pub undone: Undone,
+    /// Of the unification of the assessment model.
+    #[serde(skip_serializing_if = "Mapped::is_nothing")]
+    pub mapped: Mapped,
+}
+
+/// Documents that the unification of the assessment model dealt with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mapped {
+    /// Unified before.
+    pub already: i64,
+    /// Left as they are: they cannot be mapped.
+    pub unmapped: i64,
+    /// Dates that were text.
+    pub dates_converted: i64,
+    /// Copies whose `_id` was taken.
+    pub clashes: i64,
+    /// Of its rollback: teacher assessments that got back what was edited in their copies.
+    pub carried_back: i64,
+    /// Of its rollback: edited copies that stay.
+    pub kept_copies: i64,
+}
+
+impl Mapped {
+    /// Whether there is nothing to tell.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::ops::AddAssign for Mapped {
+    fn add_assign(&mut self, other: Self) {
+        self.already += other.already;
+        self.unmapped += other.unmapped;
+        self.dates_converted += other.dates_converted;
+        self.clashes += other.clashes;
+        self.carried_back += other.carried_back;
+        self.kept_copies += other.kept_copies;
+    }
 }
 
 /// Documents an exact rollback dealt with.
@@ -79,7 +118,9 @@ impl std::ops::AddAssign for Undone {
 impl Counts {
     /// Documents written or found as they should be: how far the operation is.
     pub fn documents(&self) -> i64 {
-        self.matched + self.inserted + self.deleted + self.undone.documents()
+        // What the unification copies has been matched in the other collection.
+        let inserted = if self.matched > 0 { 0 } else { self.inserted };
+        self.matched + inserted + self.deleted + self.undone.documents()
     }
 }
 
@@ -91,6 +132,7 @@ impl std::ops::AddAssign for Counts {
         self.deleted += other.deleted;
         self.upserted += other.upserted;
         self.undone += other.undone;
+        self.mapped += other.mapped;
     }
 }
 

@@ -4,6 +4,7 @@ use bson::Document;
 
 use super::progress::Progress;
 use super::slot::Slot;
+use crate::assessment;
 use crate::script::checks::Checks;
 use crate::script::{Operation, Script};
 
@@ -32,6 +33,19 @@ pub struct Step {
     pub checks: Checks,
     /// What to run where the captures that this would undo are not whole.
     pub instead: Option<Box<Step>>,
+    /// What the record keeps beside, where this is the unification of the assessment model: the captures of its runs add
+    /// up, and no script is kept.
+    pub assessment: Option<Document>,
+}
+
+impl Step {
+    /// The command that undoes it.
+    pub fn undone_by(&self) -> String {
+        match self.assessment {
+            Some(_) => "assessment-rollback".to_owned(),
+            None => format!("rollback {}", self.id),
+        }
+    }
 }
 
 /// One thing to do.
@@ -41,6 +55,8 @@ pub enum Task {
     Operation(Box<Operation>),
     /// Undoing what one operation did.
     Undo(Undo),
+    /// A part of the unification of the assessment model.
+    Assessment(assessment::Task),
 }
 
 /// Undoing what one operation did.
@@ -82,6 +98,7 @@ impl Task {
         match self {
             Self::Operation(operation) => operation.kind(),
             Self::Undo(undo) => &undo.kind,
+            Self::Assessment(task) => task.kind(),
         }
     }
 
@@ -90,6 +107,7 @@ impl Task {
         match self {
             Self::Operation(operation) => &operation.collection,
             Self::Undo(undo) => &undo.collection,
+            Self::Assessment(task) => task.collection(),
         }
     }
 
@@ -98,6 +116,7 @@ impl Task {
         match self {
             Self::Operation(operation) => &operation.fingerprint,
             Self::Undo(undo) => &undo.hash,
+            Self::Assessment(task) => &task.hash,
         }
     }
 
@@ -105,7 +124,7 @@ impl Task {
     pub fn captures(&self) -> bool {
         match self {
             Self::Operation(operation) => operation.capture,
-            Self::Undo(_) => true,
+            Self::Undo(_) | Self::Assessment(_) => true,
         }
     }
 }

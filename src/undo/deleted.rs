@@ -6,13 +6,14 @@ use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::edits::Edits;
+use super::writes::keep_timestamps;
 use super::{again, by_id, taken};
 use crate::capture::documents::{insert, read_by_id, unwrapped};
 use crate::capture::pack::Packer;
 use crate::ops::announce::takes_transactions;
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
-use crate::raw::{first, has_duplicates, has_zero_timestamp};
+use crate::raw::first;
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::Id;
@@ -147,8 +148,8 @@ impl Kept<'_> {
             self.left.insert(id.clone());
             return Err(again(&error));
         }
-        for (id, document) in &missing {
-            self.keep_timestamps(server, session.as_deref_mut(), id, document).await?;
+        for (_, document) in &missing {
+            keep_timestamps(server, session.as_deref_mut(), self.collection, document).await?;
         }
         counts.restored += i64::try_from(missing.len()).unwrap_or(i64::MAX);
         let Some(own) = self.own else { return Ok(()) };
@@ -159,23 +160,5 @@ impl Kept<'_> {
             }
         }
         insert(server, session, &own.capture.packs(), packer.finish().iter(), false).await
-    }
-
-    /// An insert puts the time into a zero timestamp at the top; this puts the zero back.
-    async fn keep_timestamps(
-        &self,
-        server: &Server,
-        session: Option<&mut ClientSession>,
-        id: &Id,
-        document: &RawDocumentBuf,
-    ) -> Result<(), ServerError> {
-        if !has_zero_timestamp(document.as_bytes()) || has_duplicates(document.as_bytes()) {
-            return Ok(());
-        }
-        let statement = rawdoc! {
-            "q": {"_id": id.keyed("$eq")}, "u": [{"$replaceWith": {"$literal": document.clone()}}],
-        };
-        let command = rawdoc! {"update": self.collection, "updates": [statement], "bypassDocumentValidation": true};
-        send(server, session, command).await.map(drop)
     }
 }

@@ -76,7 +76,8 @@ pub async fn undo(
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
 
-async fn documents_in(server: &Server, packs: &str, low: &Id, high: &Id) -> Result<i64, ServerError> {
+/// How many documents the packs between these are about.
+pub(super) async fn documents_in(server: &Server, packs: &str, low: &Id, high: &Id) -> Result<i64, ServerError> {
     let within = rawdoc! {"_id": {"$gte": value(low), "$lte": value(high)}};
     let pipeline = [rawdoc! {"$match": within}, rawdoc! {"$group": {"_id": null, "n": {"$sum": "$n"}}}];
     let pipeline: bson::RawArrayBuf = pipeline.into_iter().collect();
@@ -208,7 +209,7 @@ impl Packs<'_> {
 }
 
 /// What is to be written of one document, by the three-way rule, and which of its fields somebody edited.
-pub(super) fn decide(
+pub(crate) fn decide(
     entry: &Entry,
     current: &RawDocumentBuf,
     whole: &HashMap<Id, RawDocumentBuf>,
@@ -272,18 +273,20 @@ pub(super) fn decide(
 }
 
 /// What the undo itself takes away, captured in turn.
-struct Record {
+pub(crate) struct Record {
     slot: Option<Slot>,
     packer: Option<Packer>,
     whole: Vec<RawDocumentBuf>,
 }
 
 impl Record {
-    fn new(slot: Option<Slot>, chunk: i64) -> Self {
+    /// For the chunk of this number.
+    pub(crate) fn new(slot: Option<Slot>, chunk: i64) -> Self {
         Self { slot, packer: slot.map(|slot| Packer::new(slot, chunk)), whole: Vec::new() }
     }
 
-    fn add(&mut self, current: &RawDocumentBuf, write: &Write) {
+    /// Adds a document and what is written of it.
+    pub(crate) fn add(&mut self, current: &RawDocumentBuf, write: &Write) {
         let Some(packer) = &mut self.packer else { return };
         let Some(id) = first(current.as_bytes()) else { return };
         let Some(result) = write.document() else {
@@ -300,7 +303,12 @@ impl Record {
         }
     }
 
-    async fn write(self, server: &Server, mut session: Option<&mut ClientSession>) -> Result<(), ServerError> {
+    /// Writes it.
+    pub(crate) async fn write(
+        self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+    ) -> Result<(), ServerError> {
         let (Some(slot), Some(packer)) = (self.slot, self.packer) else { return Ok(()) };
         let again = session.is_none();
         insert_whole(server, session.as_deref_mut(), &slot.whole(), self.whole.iter(), again).await?;

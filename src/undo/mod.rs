@@ -6,20 +6,22 @@
 //! order too, so that every step meets a state that has been before: unique indexes are met on the way back
 //! as they were on the way there.
 
+mod copies;
 mod deleted;
-mod documents;
+pub(crate) mod documents;
 mod edits;
 mod foresee;
 pub mod indexes;
 mod options;
 pub mod schema;
-mod writes;
+pub mod writes;
 
 use std::collections::HashMap;
 
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
 pub use self::foresee::foresee;
+use crate::assessment::{BRING_OVER, UNIFY};
 use crate::capture::aside::discard_if_empty;
 use crate::capture::registry::Entry;
 use crate::catalog;
@@ -57,12 +59,16 @@ pub async fn carry_out(
         let counts = Undone { conflicts: 1, ..Undone::default() };
         return finish(run, journal, undo, place, counts, Some(why)).await;
     }
-    let oldest = match tasks.last() {
-        Some(Task::Undo(oldest)) => oldest.slot.capture,
-        _ => undo.slot.capture,
-    };
+    let oldest = tasks.iter().rev().find_map(|task| match task {
+        Task::Undo(oldest) => Some(oldest.slot.capture),
+        _ => None,
+    });
+    let oldest = oldest.unwrap_or(undo.slot.capture);
     match undo.done.as_str() {
-        "update_documents" | "insert_documents" => documents::undo(run, journal, undo, own, oldest, place).await?,
+        "update_documents" | "insert_documents" | UNIFY => {
+            documents::undo(run, journal, undo, own, oldest, place).await?;
+        }
+        BRING_OVER => copies::undo(run, journal, undo, own, place).await?,
         "delete_documents" => deleted::undo(run, journal, undo, own, oldest, place).await?,
         _ => {
             let conflicts = conflicts_in(journal, tasks, &undo.collection);
@@ -113,7 +119,8 @@ fn conflicts_in(journal: &Journal, tasks: &[Task], collection: &str) -> i64 {
 
 /// Makes the undo's own entry in the registry of captures, unless it was begun before.
 async fn announce(run: &mut Run, journal: &mut Journal, undo: &Undo, own: Slot, place: Place) -> Result<(), Halt> {
-    let writes = matches!(undo.done.as_str(), "update_documents" | "insert_documents" | "delete_documents");
+    let done = undo.done.as_str();
+    let writes = matches!(done, "update_documents" | "insert_documents" | "delete_documents" | UNIFY | BRING_OVER);
     if !writes || journal.progress.operations.get(place.index).is_some_and(|standing| standing.begun) {
         return Ok(());
     }

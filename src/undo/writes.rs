@@ -147,6 +147,27 @@ impl<'a> Writes<'a> {
     }
 }
 
+/// Puts the zero back into a zero timestamp at the top of a document that was inserted: an insert puts the time there.
+///
+/// # Errors
+/// The server's.
+pub async fn keep_timestamps(
+    server: &Server,
+    session: Option<&mut ClientSession>,
+    collection: &str,
+    document: &RawDocumentBuf,
+) -> Result<(), ServerError> {
+    let Some(id) = Id::of_stored(document) else { return Ok(()) };
+    if !has_zero_timestamp(document.as_bytes()) || has_duplicates(document.as_bytes()) {
+        return Ok(());
+    }
+    let statement = rawdoc! {
+        "q": {"_id": id.keyed("$eq")}, "u": [{"$replaceWith": {"$literal": document.clone()}}],
+    };
+    let command = rawdoc! {"update": collection, "updates": [statement], "bypassDocumentValidation": true};
+    send(server, session, command).await.map(drop)
+}
+
 impl Statement {
     fn deletes(&self) -> bool {
         matches!(self.write, Write::Delete)

@@ -153,8 +153,6 @@ def test_wrong_usage(cli: Cli) -> None:
         result = cli(*arguments)
         assert result.code == 2, (arguments, result.stdout)
         assert words in result.stdout, (arguments, result.stdout)
-    for command in ("backup", "restore", "backups"):
-        assert "not in this version" not in cli(command, "--help").stdout
 
 
 def test_another_databases_backup(db: Documents, cli: Cli, client: Client) -> None:

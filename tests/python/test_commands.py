@@ -122,28 +122,6 @@ def test_the_documented_command_lines(shell: Callable[[str], Result], db: Db) ->
     run(f"apply {created[1]}", f"✓ Applied migration: {created[1]}")
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "assessment-migrate",
-        "assessment-rollback",
-    ],
-)
-def test_what_has_not_landed_says_so(
-    shell: Callable[[str], Result],
-    client: pymongo.MongoClient[dict[str, Any]],
-    database_name: str,
-    line: str,
-) -> None:
-    result = shell(f"python migration_cli.py {line}")
-    assert result.code == 1
-    failures = [each for each in result.lines if each.startswith("✗ Error: ")]
-    assert len(failures) == 1
-    assert re.search(r"cannot do `[a-z -]+` yet; nothing was changed\.$", failures[0])
-    assert "Traceback" not in result.stderr
-    assert database_name not in client.list_database_names()
-
-
 def test_no_command_is_help_and_fails(cli: Cli) -> None:
     result = cli()
     assert result.code == 1

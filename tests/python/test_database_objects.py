@@ -224,12 +224,20 @@ def test_one_manager_in_several_loops(server_uri: str, database_name: str) -> No
         assert asyncio.run(manager.get_migration_status())["total"] == 0
 
 
-async def test_the_assessment_class_says_what_it_cannot(database: Any, db: Db) -> None:
-    migration = AssessmentModelMigration(database)
-    for verb in (migration.migrate_to_unified_model, migration.rollback_migration):
-        with pytest.raises(MigrateError, match="yet; nothing was changed"):
-            await verb()
-    assert db.list_collection_names() == []
+async def test_the_assessment_class_reaches_the_same_database(
+    database: Any, db: Db, tmp_path: Path
+) -> None:
+    db["teacher_assessments"].insert_one({"_id": 1, "topic": "x"})
+    migration = AssessmentModelMigration(database, backup_dir=tmp_path)
+    done = await migration.migrate_to_unified_model()
+    assert done["teacher_assessments"]["migrated"] == 1
+    assert done["validation"]["is_valid"] is True
+    copy = db["assessments"].find_one({"_id": 1})
+    assert copy is not None
+    assert copy["subject"] == "x"
+    undone = await migration.rollback_migration()
+    assert undone["restore"]["restored_teacher"] == 1
+    assert db["assessments"].find_one() is None
 
 
 # -- which database, and how it is reached

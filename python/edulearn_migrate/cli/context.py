@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
 
-    from edulearn_migrate._native import Backups, Engine
+    from edulearn_migrate._native import Assessments, Backups, Engine
     from edulearn_migrate.cli.audit import AuditLog
     from edulearn_migrate.cli.output import Output
     from edulearn_migrate.cli.progress import Progress
@@ -115,6 +115,12 @@ class Context:
         from edulearn_migrate._native import Backups
 
         return Backups(engine, self.settings.backup_dir)
+
+    def assessments(self, engine: Engine) -> Assessments:
+        """The assessment model of that engine's database; its backup goes into the directory."""
+        from edulearn_migrate._native import Assessments
+
+        return Assessments(engine, self.settings.backup_dir)
 
     def audited_without_database(self) -> AuditLog:
         """The audit log for a command that writes files only."""

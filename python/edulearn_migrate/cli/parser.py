@@ -356,10 +356,16 @@ def _rehearse(parser: _Parser) -> None:
 
 
 def _assessment_migrate(parser: _Parser) -> None:
-    parser.add_argument("--accept-unmapped", action="store_true")
+    parser.add_argument(
+        "--accept-unmapped",
+        action="store_true",
+        help="documents that cannot be mapped are no failure",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="write nothing; say what would be done"
+    )
 
 
-_LATER = "(not in this version)"
 _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "status": ("show what is applied, pending, rolled back and failed", None),
     "apply": ("apply every pending migration, or one", _apply),
@@ -376,8 +382,8 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "backups": ("list, verify or prune backups", _backups),
     "purge": ("free what was captured for undo", _purge),
     "undrop": ("list what was dropped or deleted, or bring it back", _undrop),
-    "assessment-migrate": (f"unify the assessment model {_LATER}", _assessment_migrate),
-    "assessment-rollback": (f"undo that {_LATER}", None),
+    "assessment-migrate": ("bring all assessments into one model", _assessment_migrate),
+    "assessment-rollback": ("undo that without losing later work", None),
 }
 
 

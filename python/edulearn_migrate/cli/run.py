@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from edulearn_migrate.cli import exits
-from edulearn_migrate.cli.errors import CommandError, NoCommandError, NotYetError, Terminated
+from edulearn_migrate.cli.errors import CommandError, NoCommandError, Terminated
 from edulearn_migrate.cli.output import Output, safe
 from edulearn_migrate.cli.signals import Handlers
 
@@ -62,14 +62,10 @@ def run(argv: list[str]) -> int:
 
 def _run(command: str, args: Namespace, output: Output, document: dict[str, Any]) -> int:
     from edulearn_migrate.cli import commands
-
-    function = commands.find(command)
-    if function is None:
-        raise NotYetError(command)
     from edulearn_migrate.cli.context import Context
 
     with Context(command, args, output, document) as context:
-        return function(context)
+        return commands.find(command)(context)
 
 
 def _say(error: BaseException, code: int, output: Output, document: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
-"""The commands, a file each. One that is not here yet says so and ends with exit code 1."""
+"""The commands, a file each; a `-` of a command's name is a `_` of its file's."""
 
 from __future__ import annotations
+
+from importlib import import_module
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -9,30 +11,8 @@ if TYPE_CHECKING:
 
     from edulearn_migrate.cli.context import Context
 
-_HERE = (
-    "apply",
-    "backup",
-    "backups",
-    "check",
-    "create",
-    "lint",
-    "mark",
-    "plan",
-    "purge",
-    "rehearse",
-    "restore",
-    "rollback",
-    "status",
-    "undrop",
-    "unlock",
-)
 
-
-def find(name: str) -> Callable[[Context], int] | None:
-    """The function that runs a command and returns its exit code, or None."""
-    if name not in _HERE:
-        return None
-    from importlib import import_module
-
-    function: Callable[[Context], int] = import_module(f"{__name__}.{name}").run
+def find(name: str) -> Callable[[Context], int]:
+    """The function that runs a command and returns its exit code."""
+    function: Callable[[Context], int] = import_module(f"{__name__}.{name.replace('-', '_')}").run
     return function

@@ -1,0 +1,215 @@
+"""What the verbs of the assessment model answer, as frozen dataclasses.
+
+Durations are in seconds, counts are documents, an `_id` is Extended JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edulearn_migrate.reports.base import read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentBackup:
+    """The backup of both collections. `path` is absolute."""
+
+    name: str
+    path: str
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentSide:
+    """What became of one kind of assessment.
+
+    `migrated` by this migration, or to be migrated in a dry run; `already` unified before;
+    `unmapped` left as they are. `dates_converted` were text; `clashes` got a new `_id` because
+    another document has theirs.
+    """
+
+    migrated: int
+    already: int
+    unmapped: int
+    dates_converted: int
+    clashes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnmappedDocument:
+    """A document that cannot be mapped and was left as it is: which field, and why."""
+
+    collection: str
+    id: Any
+    field: str
+    reason: str
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> UnmappedDocument:
+        """The typed form of what the engine says about it."""
+        return read(cls, data, id=data["_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentClash:
+    """A teacher assessment whose `_id` another document has; its copy has `new_id`.
+
+    `references` of results and submissions now mean the other document.
+    """
+
+    id: Any
+    new_id: Any
+    references: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AssessmentClash:
+        """The typed form of what the engine says about it."""
+        return read(cls, data, id=data["_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentReported:
+    """Unified documents with no batches beside filled `assigned_batches`, as the old tool left."""
+
+    empty_batches: int
+    ids: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentIndexes:
+    """Names of the indexes made and of those that stood; what is in the way, in words."""
+
+    created: tuple[str, ...]
+    standing: tuple[str, ...]
+    conflicts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentReferences:
+    """Assessments that results and submissions refer to, each counted once.
+
+    `found` in `assessments`; `elsewhere` only as a teacher assessment whose copy has another `_id`
+    or that has none; `dangling` nowhere, before and now; `lost` found before and not now.
+    """
+
+    distinct: int
+    found: int
+    elsewhere: int
+    dangling: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentValidation:
+    """What was found in the end. `valid` when there are no `problems`."""
+
+    valid: bool
+    total: int
+    unified: int
+    regular: int
+    teacher: int
+    unmapped: int
+    missing_fields: int
+    added_meanwhile: int
+    references: AssessmentReferences
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentReport:
+    """The answer of `assessment_migrate`, and the `report` of an exception it raises."""
+
+    database: str
+    dry_run: bool
+    resumed: bool
+    backup: AssessmentBackup | None
+    regular: AssessmentSide
+    teacher: AssessmentSide
+    unmapped: tuple[UnmappedDocument, ...]
+    clashes: tuple[AssessmentClash, ...]
+    reported: AssessmentReported
+    indexes: AssessmentIndexes
+    validation: AssessmentValidation
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AssessmentReport:
+        """The typed form of the engine's answer."""
+        backup, reported, validation = data["backup"], data["reported"], data["validation"]
+        return read(
+            cls,
+            data,
+            backup=None if backup is None else read(AssessmentBackup, backup),
+            regular=read(AssessmentSide, data["regular"]),
+            teacher=read(AssessmentSide, data["teacher"]),
+            unmapped=tuple(map(UnmappedDocument.from_dict, data["unmapped"])),
+            clashes=tuple(map(AssessmentClash.from_dict, data["clashes"])),
+            reported=read(AssessmentReported, reported, ids=tuple(reported["ids"])),
+            indexes=AssessmentIndexes(
+                *(tuple(data["indexes"][name]) for name in ("created", "standing", "conflicts"))
+            ),
+            validation=read(
+                AssessmentValidation,
+                validation,
+                references=read(AssessmentReferences, validation["references"]),
+                problems=tuple(validation["problems"]),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentRestored:
+    """What became of one kind of assessment in a rollback.
+
+    `restored` are as they were before the migration; `restored_with_edits` too, with what was
+    edited since. `gone` were removed since. `conflicts`: of a teacher assessment the same was
+    edited in both, and its own stays; of a regular one (counted in `restored_with_edits`, too)
+    something that the migration had changed was changed again, and that stays.
+    """
+
+    restored: int
+    restored_with_edits: int
+    gone: int
+    conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentRollbackReport:
+    """The answer of `assessment_rollback`, and the `report` of an exception it raises.
+
+    `kept_newer` documents of `assessments` were made since and stay. `carried_back` teacher
+    assessments got back what was edited in their copies; `kept_copies` stay because their original
+    is gone or cannot take the edits. `from_old_backup` is the old tool's backup document that was
+    used, and `unknown` says what it could not tell. `migrated_at` is when what is undone was done.
+    """
+
+    database: str
+    nothing_to_roll_back: bool
+    resumed: bool
+    migrated_at: datetime | None
+    regular: AssessmentRestored
+    teacher: AssessmentRestored
+    kept_newer: int
+    carried_back: int
+    kept_copies: int
+    indexes_dropped: tuple[str, ...]
+    from_old_backup: str | None
+    unknown: tuple[str, ...]
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AssessmentRollbackReport:
+        """The typed form of the engine's answer."""
+        return read(
+            cls,
+            data,
+            regular=read(AssessmentRestored, data["regular"]),
+            teacher=read(AssessmentRestored, data["teacher"]),
+            indexes_dropped=tuple(data["indexes_dropped"]),
+            unknown=tuple(data["unknown"]),
+        )

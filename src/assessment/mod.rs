@@ -1,0 +1,150 @@
+//! The unification of the assessment model: regular assessments are brought to one model in place, teacher
+//! assessments are brought into their collection, five indexes are made, and the result is validated.
+//!
+//! [`model`] is the table of fields, sources and defaults; [`mapping`] applies it to one document and knows no server.
+//! [`regular`] and [`teacher`] are the two tasks of a run, taken through by the same journal and chunks as the
+//! operations of a migration and captured alike; the second one is taken back with [`carry_back`], the first one
+//! is undone like any update. [`survey`] finds out beforehand what there is to do, [`validate`] afterwards what stands.
+//! [`old_tool`] rolls back what the old tool did, from the backup document that it left.
+
+mod ahead;
+pub(crate) mod base;
+pub(crate) mod carry_back;
+mod dates;
+pub mod indexes;
+pub(crate) mod mapping;
+pub(crate) mod model;
+pub mod old_tool;
+pub mod references;
+mod regular;
+pub mod report;
+pub mod survey;
+mod teacher;
+pub mod validate;
+
+use std::sync::Arc;
+
+use bson::DateTime;
+
+use crate::ops::{Halt, Place};
+use crate::run::Run;
+use crate::run::journal::Journal;
+use crate::script::Operation;
+use model::Side;
+use survey::Known;
+
+/// The collection of regular assessments, and of all of them afterwards.
+pub const ASSESSMENTS: &str = "assessments";
+/// The collection of teacher assessments.
+pub const TEACHER_ASSESSMENTS: &str = "teacher_assessments";
+/// The `_id` of its record in the ledger.
+pub const RECORD: &str = "assessment_model";
+/// What tells its record from a migration's: the field `kind`.
+pub const KIND: &str = "assessment";
+/// Its name in messages.
+pub const NAME: &str = "assessment model unification";
+/// The type of the task on regular assessments, in the journal and in the registry of captures.
+pub const UNIFY: &str = "unify_assessments";
+/// The type of the task on teacher assessments.
+pub const BRING_OVER: &str = "bring_over_teacher_assessments";
+/// The type of the task that undoes what the old tool did.
+pub const OLD_TOOL: &str = "undo_old_tool";
+
+/// One task of a run, besides the making of indexes.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Which.
+    pub part: Part,
+    /// What a resumed run compares.
+    pub hash: String,
+}
+
+/// Which task.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// Regular assessments, in place.
+    Regular {
+        /// The run's time.
+        now: DateTime,
+    },
+    /// Teacher assessments, into the others' collection.
+    Teacher {
+        /// The run's time.
+        now: DateTime,
+        /// Which of them stand there under another `_id`.
+        known: Arc<Known>,
+    },
+    /// Making an index.
+    Index(Box<Operation>),
+    /// Undoing what the old tool did to one kind of assessment.
+    OldTool {
+        /// What it left.
+        backup: Arc<old_tool::Backup>,
+        /// Which kind.
+        side: Side,
+    },
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Task {
+    /// The task on regular assessments.
+    pub fn regular(now: DateTime) -> Self {
+        Self { part: Part::Regular { now }, hash: UNIFY.to_owned() }
+    }
+
+    /// The task on teacher assessments.
+    pub fn teacher(now: DateTime, known: Arc<Known>) -> Self {
+        Self { part: Part::Teacher { now, known }, hash: BRING_OVER.to_owned() }
+    }
+
+    /// The task that makes an index.
+    pub fn index(operation: Operation) -> Self {
+        Self { hash: operation.fingerprint.clone(), part: Part::Index(Box::new(operation)) }
+    }
+
+    /// The task that undoes what the old tool did to one kind of assessment.
+    pub fn old_tool(backup: Arc<old_tool::Backup>, side: Side) -> Self {
+        Self { hash: format!("{OLD_TOOL} {} {}", backup.id, side.source()), part: Part::OldTool { backup, side } }
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> &'static str {
+        match self.part {
+            Part::Regular { .. } => UNIFY,
+            Part::Teacher { .. } => BRING_OVER,
+            Part::Index(_) => "create_index",
+            Part::OldTool { .. } => OLD_TOOL,
+        }
+    }
+
+    /// The collection that it works through.
+    pub fn collection(&self) -> &'static str {
+        match self.part {
+            Part::Regular { .. } | Part::Index(_) | Part::OldTool { .. } => ASSESSMENTS,
+            Part::Teacher { .. } => TEACHER_ASSESSMENTS,
+        }
+    }
+}
+
+/// Carries out a task, from where the journal says.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn carry_out(run: &mut Run, journal: &mut Journal, task: &Task, place: Place) -> Result<(), Halt> {
+    match &task.part {
+        Part::Regular { now } => regular::carry_out(run, journal, *now, &task.hash, place).await,
+        Part::Teacher { now, known } => teacher::carry_out(run, journal, *now, known, &task.hash, place).await,
+        Part::Index(operation) => indexes::carry_out(run, journal, operation, place).await,
+        Part::OldTool { backup, side } => old_tool::carry_out(run, journal, backup, *side, &task.hash, place).await,
+    }
+}
+
+/// An `_id` as Extended JSON.
+pub fn shown_id(id: &crate::run::id::Id) -> serde_json::Value {
+    crate::raw::first(id.as_bytes()).map_or(serde_json::Value::Null, |id| mapping::shown(&id))
+}

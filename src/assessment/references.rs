@@ -1,0 +1,143 @@
+//! Whether what refers to assessments finds them: results and submissions name them by `assessment_id`.
+
+use std::collections::HashSet;
+
+use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
+
+use super::report::References;
+use super::survey::{Known, counterparts};
+use super::{TEACHER_ASSESSMENTS, mapping::id_text, mapping::text_of};
+use crate::raw::{Builder, Element, first, get};
+use crate::run::id::Id;
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// The collections that refer to assessments.
+const REFERRING: [&str; 2] = ["teacher_assessment_results", "assessment_submissions"];
+/// References looked up at once.
+const AT_ONCE: usize = 1_000;
+const OBJECT_ID: u8 = 0x07;
+
+/// Looks every assessment up that is referred to. `known` has the copies that stand under another `_id`.
+///
+/// # Errors
+/// The server's.
+pub async fn check(server: &Server, known: &Known, unmapped: &HashSet<Id>) -> Result<References, ServerError> {
+    let mut references = References::default();
+    for collection in REFERRING {
+        let group = rawdoc! {"$group": {"_id": "$assessment_id"}};
+        let there = rawdoc! {"$match": {"assessment_id": {"$exists": true, "$ne": null}}};
+        let pipeline: RawArrayBuf = [there, group].into_iter().collect();
+        let command = rawdoc! {"aggregate": collection, "pipeline": pipeline, "allowDiskUse": true, "cursor": {}};
+        let mut found = match server.find(command).await {
+            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => continue,
+            found => found?,
+        };
+        let mut batch: Vec<RawDocumentBuf> = Vec::new();
+        loop {
+            let next = found.next().await?;
+            let last = next.is_none();
+            batch.extend(next);
+            if !last && batch.len() < AT_ONCE {
+                continue;
+            }
+            look_up(server, known, unmapped, &batch, &mut references).await?;
+            batch.clear();
+            if last {
+                break;
+            }
+        }
+    }
+    Ok(references)
+}
+
+async fn look_up(
+    server: &Server,
+    known: &Known,
+    unmapped: &HashSet<Id>,
+    batch: &[RawDocumentBuf],
+    references: &mut References,
+) -> Result<(), ServerError> {
+    let meant: Vec<Vec<Id>> = batch.iter().map(|reference| meant_by(reference)).collect();
+    let ids: Vec<Id> = meant.iter().flatten().cloned().collect();
+    let there = counterparts(server, &ids).await?;
+    let find = rawdoc! {
+        "find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(&ids)}, "hint": {"_id": 1}, "projection": {"_id": 1},
+    };
+    let originals = server.read(find, None, usize::MAX).await?;
+    let originals: Vec<Id> = originals.iter().filter_map(|document| Id::of_stored(document)).collect();
+    for ids in &meant {
+        references.distinct += 1;
+        let original = ids.iter().find(|id| originals.contains(id));
+        if ids.iter().any(|id| there.contains_key(id)) {
+            references.found += 1;
+        } else if let Some(original) = original {
+            let text = id_of(original);
+            let elsewhere = known.has(&text) || unmapped.contains(original);
+            if elsewhere {
+                references.elsewhere += 1;
+            } else {
+                references.lost += 1;
+            }
+        } else {
+            references.dangling += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The `_id`s that a reference may mean: its own value, and an ObjectId that is written as text.
+fn meant_by(reference: &RawDocumentBuf) -> Vec<Id> {
+    let Some(value) = first(reference.as_bytes()) else { return Vec::new() };
+    let mut meant: Vec<Id> = Id::from_element(&value).into_iter().collect();
+    if let Some(bytes) = text_of(&value).and_then(object_id) {
+        meant.extend(Id::from_element(&Element { kind: OBJECT_ID, name: b"_id", value: &bytes }));
+    }
+    meant
+}
+
+fn object_id(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 24)?;
+    bson::oid::ObjectId::parse_str(text).ok().map(|id| id.bytes().to_vec())
+}
+
+fn id_of(id: &Id) -> Vec<u8> {
+    first(id.as_bytes()).map(|id| id_text(&id)).unwrap_or_default()
+}
+
+/// How many references each of these `_id`s has.
+///
+/// # Errors
+/// The server's.
+pub async fn count(server: &Server, ids: &[Id]) -> Result<Vec<i64>, ServerError> {
+    let mut counts = vec![0; ids.len()];
+    for (ids, counts) in ids.chunks(AT_ONCE).zip(counts.chunks_mut(AT_ONCE)) {
+        let texts: Vec<Vec<u8>> = ids.iter().map(id_of).collect();
+        let mut values = Builder::new();
+        for (index, (id, text)) in ids.iter().zip(&texts).enumerate() {
+            if let Some(id) = first(id.as_bytes()) {
+                values.value(id.kind, format!("{}", 2 * index).as_bytes(), id.value);
+                values.value(0x02, format!("{}", 2 * index + 1).as_bytes(), &super::mapping::text(text));
+            }
+        }
+        let mut within = Builder::new();
+        within.value(crate::raw::ARRAY, b"$in", values.finish().as_bytes());
+        let within = within.finish();
+        for collection in REFERRING {
+            let chosen = rawdoc! {"$match": {"assessment_id": within.clone()}};
+            let group = rawdoc! {"$group": {"_id": "$assessment_id", "n": {"$sum": 1_i64}}};
+            let pipeline: RawArrayBuf = [chosen, group].into_iter().collect();
+            let command = rawdoc! {"aggregate": collection, "pipeline": pipeline, "cursor": {}};
+            let mut found = server.find(command).await?;
+            while let Some(group) = found.next().await? {
+                let Some(value) = get(group.as_bytes(), "_id") else { continue };
+                let text = id_text(&value);
+                let n = group.get_i64("n").unwrap_or_default();
+                if let Some(at) = texts.iter().position(|own| *own == text) {
+                    counts[at] += n;
+                }
+            }
+        }
+    }
+    Ok(counts)
+}

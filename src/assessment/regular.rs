@@ -1,0 +1,219 @@
+//! Bringing regular assessments to the unified model in place: chunk by chunk, read, mapped, captured and written in one
+//! transaction, so that what somebody edited a moment ago is what is captured.
+
+use std::sync::Arc;
+
+use bson::raw::cstr;
+use bson::{DateTime, RawDocumentBuf, doc, rawdoc};
+use mongodb::ClientSession;
+
+use super::ahead::Ahead;
+use super::mapping::map;
+use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use super::{ASSESSMENTS, UNIFY};
+use crate::capture::documents::{insert, insert_whole};
+use crate::capture::pack::Packer;
+use crate::capture::registry::Entry;
+use crate::ops::announce::{takes_transactions, weaker};
+use crate::ops::documents::look_up;
+use crate::ops::{Halt, Place};
+use crate::raw::{Builder, first};
+use crate::run::Run;
+use crate::run::chunks::{ChunkBody, Selection, work_through};
+use crate::run::id::Id;
+use crate::run::journal::Journal;
+use crate::run::progress::{OperationProgress, Position};
+use crate::run::report::{Counts, Mapped, Outcome};
+use crate::run::slot::Slot;
+use crate::run::transaction::{send, written};
+use crate::run::windows::Scope;
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// Bytes of documents in one chunk.
+pub const CHUNK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Selects what is not unified yet.
+pub fn pending() -> RawDocumentBuf {
+    let sources = [Side::Regular.source(), Side::Teacher.source()];
+    let mut unified = RawDocumentBuf::new();
+    // Names that are known to have no NUL.
+    let source = rawdoc! {"$in": [sources[0], sources[1]]};
+    unified.append(cstr!("migration_source"), source);
+    unified.append(cstr!("original_id"), rawdoc! {"$type": "string"});
+    debug_assert!(MIGRATION_SOURCE == "migration_source" && ORIGINAL_ID == "original_id");
+    rawdoc! {"$nor": [unified]}
+}
+
+/// The task, from where the journal says.
+pub async fn carry_out(
+    run: &mut Run,
+    journal: &mut Journal,
+    now: DateTime,
+    hash: &str,
+    place: Place,
+) -> Result<(), Halt> {
+    let Some(standing) = look_up(run, ASSESSMENTS).await? else {
+        return finish(run, journal, hash, place, Outcome::Done, Some("there is no such collection".to_owned())).await;
+    };
+    let atomic = takes_transactions(run, ASSESSMENTS, &standing);
+    let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
+    if let Some(slot) = slot.filter(|_| !begun(journal, place)) {
+        let mut entry = Entry::first(slot, UNIFY, ASSESSMENTS, doc! {"made": false});
+        journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
+    }
+    let scope = Scope {
+        collection: ASSESSMENTS.to_owned(),
+        filter: pending(),
+        hint: None,
+        variables: None,
+        atomic,
+        bounds: None,
+        weight: 1,
+        total: None,
+    };
+    let mut body = InPlace { now, slot };
+    work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
+    finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
+}
+
+/// Whether something of the task may stand already.
+pub fn begun(journal: &Journal, place: Place) -> bool {
+    journal.progress.operations.get(place.index).is_some_and(|own| own.begun)
+}
+
+/// Makes the task's last entry in the journal.
+pub async fn finish(
+    run: &mut Run,
+    journal: &mut Journal,
+    hash: &str,
+    place: Place,
+    outcome: Outcome,
+    note: Option<String>,
+) -> Result<(), Halt> {
+    let standing = journal.progress.operations.get(place.index).cloned();
+    let mut progress = standing.unwrap_or_else(|| OperationProgress::new(hash));
+    progress.outcome = Some(outcome);
+    progress.note = note;
+    Ok(journal.note(run, place.index, progress, None).await?)
+}
+
+/// The documents of a window, unified.
+struct InPlace {
+    now: DateTime,
+    slot: Option<Slot>,
+}
+
+/// Some of a window's documents, mapped.
+#[derive(Default)]
+struct Part {
+    /// The update command.
+    command: RawDocumentBuf,
+    count: i64,
+    mapped: Mapped,
+    /// Documents to be kept whole.
+    whole: Vec<RawDocumentBuf>,
+}
+
+/// Maps documents and captures in `packer` what will become of them.
+fn map_all(documents: &[RawDocumentBuf], now: DateTime, packer: &mut Option<Packer>) -> Part {
+    let mut part = Part::default();
+    let mut command = Builder::new();
+    command.value(0x02, b"update", &super::mapping::text(ASSESSMENTS.as_bytes()));
+    let mut statements = command.begin_array("updates");
+    for document in documents {
+        let unified = map(document.as_bytes(), Side::Regular, now);
+        let made = unified.and_then(|unified| Ok((unified.in_place()?, unified.dates_converted)));
+        let (Ok((made, dates)), Some(id), Some(own)) = (made, first(document.as_bytes()), Id::of_stored(document))
+        else {
+            part.mapped.unmapped += 1;
+            continue;
+        };
+        part.mapped.dates_converted += dates;
+        part.count += 1;
+        if let Some(packer) = packer {
+            match &made.back {
+                Some(delta) => packer.changed(&id, delta, &made.after),
+                None => {
+                    packer.replaced(&id, &made.after);
+                    part.whole.push(document.clone());
+                }
+            }
+        }
+        statements.push(rawdoc! {"q": {"_id": own.keyed("$eq")}, "u": made.operators}.as_bytes());
+    }
+    statements.end();
+    part.command = command.finish();
+    part
+}
+
+impl InPlace {
+    /// Writes what is in `part`.
+    async fn send(
+        &self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        part: Part,
+    ) -> Result<(), ServerError> {
+        if part.count == 0 {
+            return Ok(());
+        }
+        if let Some(slot) = self.slot {
+            let again = session.is_none();
+            insert_whole(server, session.as_deref_mut(), &slot.whole(), part.whole.iter(), again).await?;
+        }
+        if written(&send(server, session, part.command).await?) == part.count {
+            return Ok(());
+        }
+        let message = "documents were removed between reading and writing them";
+        Err(ServerError::found(codes::WRITE_CONFLICT, message))
+    }
+
+    async fn capture(
+        &self,
+        server: &Server,
+        session: Option<&mut ClientSession>,
+        packer: Option<Packer>,
+    ) -> Result<(), ServerError> {
+        let (Some(slot), Some(packer)) = (self.slot, packer) else { return Ok(()) };
+        let again = session.is_none();
+        insert(server, session, &slot.capture.packs(), packer.finish().iter(), again).await
+    }
+}
+
+impl ChunkBody for InPlace {
+    async fn write(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        selection: &Selection,
+    ) -> Result<Counts, ServerError> {
+        let find = rawdoc! {"find": ASSESSMENTS, "filter": selection.filter.clone(), "hint": {"_id": 1}};
+        let documents = server.read(find, session.as_deref_mut(), CHUNK_BYTES).await?;
+        let matched = i64::try_from(documents.len()).unwrap_or(i64::MAX);
+        let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
+        let mut counts = Counts { matched, ..Counts::default() };
+        let now = self.now;
+        if session.is_none() {
+            // The capture first: without transactions a document must not be changed and its capture lacking.
+            let part = map_all(&documents, now, &mut packer);
+            counts.modified = part.count;
+            counts.mapped = part.mapped;
+            self.capture(server, None, packer).await?;
+            self.send(server, None, part).await?;
+            return Ok(counts);
+        }
+        let mut parts = Ahead::begin(
+            documents,
+            packer,
+            Arc::new(move |part: &[RawDocumentBuf], packer: &mut Option<Packer>| map_all(part, now, packer)),
+        );
+        while let Some(part) = parts.next().await? {
+            counts.modified += part.count;
+            counts.mapped += part.mapped;
+            self.send(server, session.as_deref_mut(), part).await?;
+        }
+        self.capture(server, session, parts.captured()).await?;
+        Ok(counts)
+    }
+}

@@ -1,0 +1,211 @@
+//! What there is to do, found out before anything is written: reads only.
+
+use std::collections::HashSet;
+
+use bson::{DateTime, RawDocumentBuf, rawdoc};
+
+use super::mapping::{id_text, map, shown};
+use super::model::Side;
+use super::regular::pending;
+use super::report::{Side as Counted, UnmappedDocument};
+use super::teacher::{is_copy_of, original_of, telling};
+use super::{ASSESSMENTS, TEACHER_ASSESSMENTS};
+use crate::raw::{fingerprint, first};
+use crate::run::id::Id;
+use crate::run::query::Query;
+use crate::server::Server;
+use crate::server_error::ServerError;
+
+/// Documents whose counterparts are looked for at once.
+const AT_ONCE: usize = 1_000;
+
+/// Teacher assessments whose copies stand under another `_id`: those that the old tool made, and those whose own was taken.
+#[derive(Debug, Default)]
+pub struct Known(HashSet<[u8; 16]>);
+
+impl Known {
+    /// Whether the teacher assessment with this `_id`, as text, is among them.
+    pub fn has(&self, id: &[u8]) -> bool {
+        !self.0.is_empty() && self.0.contains(&fingerprint(id))
+    }
+
+    /// Takes note of a unified document, where it is the copy of another `_id`.
+    pub fn note(&mut self, document: &[u8]) {
+        let (Some(original), Some(id)) = (original_of(document), first(document)) else { return };
+        if id_text(&id) != original {
+            self.0.insert(fingerprint(original));
+        }
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn read(server: &Server) -> Result<Self, ServerError> {
+        let command = rawdoc! {
+            "find": ASSESSMENTS, "filter": {"migration_source": Side::Teacher.source()}, "projection": telling(),
+        };
+        let mut found = server.find(command).await?;
+        let mut known = Self::default();
+        while let Some(document) = found.next().await? {
+            known.note(document.as_bytes());
+        }
+        Ok(known)
+    }
+}
+
+/// What there is to do.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Which copies stand under another `_id`.
+    pub known: Known,
+    /// Regular assessments: `migrated` is how many would be.
+    pub regular: Counted,
+    /// Teacher assessments.
+    pub teacher: Counted,
+    /// What cannot be mapped.
+    pub unmapped: Vec<UnmappedDocument>,
+    /// Teacher assessments whose `_id` is taken by another document.
+    pub clashes: Vec<Id>,
+}
+
+impl Survey {
+    /// Whether a run would change any document.
+    pub fn has_work(&self) -> bool {
+        self.regular.migrated + self.teacher.migrated > 0
+    }
+}
+
+/// How much of a survey is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Whether there is anything to do at all: reading ends at the first document that can be mapped.
+    AnyWork,
+    /// Everything.
+    Whole,
+}
+
+/// Looks at every document that is not unified yet.
+///
+/// # Errors
+/// The server's.
+pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Survey, ServerError> {
+    let mut survey = Survey::default();
+    survey.teacher.clashes = Some(0);
+    if extent == Extent::Whole {
+        survey.regular.already = unified(server).await?;
+    }
+    let mut found = server.find(rawdoc! {"find": ASSESSMENTS, "filter": pending()}).await?;
+    while let Some(document) = found.next().await? {
+        survey.look_at(&document, Side::Regular, now, None);
+        if extent == Extent::AnyWork && survey.has_work() {
+            return Ok(survey);
+        }
+    }
+    survey.known = Known::read(server).await?;
+    let mut found = server.find(rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let next = found.next().await?;
+        let last = next.is_none();
+        bytes += next.as_ref().map_or(0, |document| document.as_bytes().len());
+        batch.extend(next);
+        if !last && batch.len() < AT_ONCE && bytes < super::regular::CHUNK_BYTES {
+            continue;
+        }
+        survey.look_at_teachers(server, &batch, now).await?;
+        batch.clear();
+        bytes = 0;
+        if last || (extent == Extent::AnyWork && survey.has_work()) {
+            return Ok(survey);
+        }
+    }
+}
+
+/// How many regular assessments are unified.
+async fn unified(server: &Server) -> Result<i64, ServerError> {
+    let query = Query { collection: ASSESSMENTS, hint: None, collation: None, variables: None };
+    let filter = rawdoc! {"migration_source": Side::Regular.source(), "original_id": {"$type": "string"}};
+    query.count(server, filter).await
+}
+
+impl Survey {
+    fn look_at(&mut self, document: &RawDocumentBuf, side: Side, now: DateTime, clash: Option<&Id>) {
+        let mapped = map(document.as_bytes(), side, now);
+        let fits = mapped.and_then(|unified| {
+            match side {
+                Side::Regular => unified.in_place().map(drop)?,
+                Side::Teacher => unified.copy(None).map(drop)?,
+            }
+            Ok(unified.dates_converted)
+        });
+        let counted = match side {
+            Side::Regular => &mut self.regular,
+            Side::Teacher => &mut self.teacher,
+        };
+        match fits {
+            Ok(dates) => {
+                counted.migrated += 1;
+                counted.dates_converted += dates;
+                if let Some(id) = clash {
+                    *counted.clashes.get_or_insert(0) += 1;
+                    self.clashes.push(id.clone());
+                }
+            }
+            Err(why) => {
+                counted.unmapped += 1;
+                self.unmapped.push(UnmappedDocument {
+                    collection: collection(side).to_owned(),
+                    id: first(document.as_bytes()).map_or(serde_json::Value::Null, |id| shown(&id)),
+                    field: why.field,
+                    reason: why.reason,
+                });
+            }
+        }
+    }
+
+    async fn look_at_teachers(
+        &mut self,
+        server: &Server,
+        batch: &[RawDocumentBuf],
+        now: DateTime,
+    ) -> Result<(), ServerError> {
+        let ids: Vec<Id> = batch.iter().filter_map(|document| Id::of_stored(document)).collect();
+        let there = counterparts(server, &ids).await?;
+        for (id, document) in ids.iter().zip(batch) {
+            let Some(own) = first(document.as_bytes()) else { continue };
+            let as_text = id_text(&own);
+            let standing = there.get(id);
+            if standing.is_some_and(|other| is_copy_of(other.as_bytes(), &as_text)) || self.known.has(&as_text) {
+                self.teacher.already += 1;
+            } else {
+                self.look_at(document, Side::Teacher, now, standing.map(|_| id));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The documents of the assessments' collection with these `_id`s, as far as it tells whether they are copies.
+///
+/// # Errors
+/// The server's.
+pub async fn counterparts(
+    server: &Server,
+    ids: &[Id],
+) -> Result<std::collections::HashMap<Id, RawDocumentBuf>, ServerError> {
+    let find = rawdoc! {
+        "find": ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}, "hint": {"_id": 1}, "projection": telling(),
+    };
+    let found = server.read(find, None, usize::MAX).await?;
+    Ok(found.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect())
+}
+
+/// The collection that a kind of assessment is read from.
+fn collection(side: Side) -> &'static str {
+    match side {
+        Side::Regular => ASSESSMENTS,
+        Side::Teacher => TEACHER_ASSESSMENTS,
+    }
+}

@@ -1,0 +1,92 @@
+//! What the ledger says of the unification before a run.
+
+use bson::{DateTime, RawDocumentBuf, doc};
+
+use crate::assessment::report::BackupTaken;
+use crate::assessment::{KIND, RECORD};
+use crate::error::{Error, Result};
+use crate::run::ledger;
+use crate::run::progress::Progress;
+use crate::run::record::{Record, Status};
+use crate::run::report::Direction;
+use crate::server::Server;
+
+/// What is known of it from the ledger.
+pub(super) struct Before {
+    pub(super) record: Option<Record>,
+    pub(super) backup: Option<BackupTaken>,
+    pub(super) now: Option<DateTime>,
+    /// The old tool's backup document that a rollback has used.
+    pub(super) old_backup: Option<String>,
+    /// Regular assessments that could not be mapped.
+    pub(super) unmapped: i64,
+}
+
+pub(super) async fn read(server: &Server) -> Result<Before> {
+    let command = doc! {"find": ledger::COLLECTION, "filter": {"_id": RECORD}, "limit": 1};
+    let found = server.find_certain(command).await.map_err(Error::server("Reading the ledger"))?;
+    let Some(raw) = found.first() else {
+        return Ok(Before { record: None, backup: None, now: None, old_backup: None, unmapped: 0 });
+    };
+    if raw.get_str("kind").is_ok_and(|kind| kind == KIND) {
+        return Ok(Before::of(raw));
+    }
+    Err(Error::WrongState(format!(
+        "The ledger has a record {RECORD:?} that is not that of the assessment migration. Nothing was changed. Rename it first."
+    )))
+}
+
+impl Before {
+    pub(super) fn of(raw: &RawDocumentBuf) -> Self {
+        let text = |name: &str| raw.get_str(name).ok().map(str::to_owned);
+        Self {
+            record: Some(Record::parse(raw)),
+            backup: text("backup").map(|name| BackupTaken {
+                name,
+                path: text("backup_path").unwrap_or_default(),
+                documents: raw.get_i64("backup_documents").unwrap_or_default(),
+            }),
+            now: raw.get_datetime("now").ok(),
+            old_backup: text("old_backup"),
+            unmapped: raw.get_i64("unmapped").unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.progress.is_some())
+    }
+
+    /// How far an unfinished run in this direction came.
+    pub(super) fn resume(&self, direction: Direction) -> Option<Progress> {
+        let progress = self.record.as_ref()?.progress.as_ref()?;
+        (progress.direction == direction).then(|| progress.clone().settled())
+    }
+
+    pub(super) fn reliable(&self) -> Result<()> {
+        match self.record.as_ref().and_then(|record| record.problem.as_ref()) {
+            None => Ok(()),
+            Some(problem) => Err(Error::WrongState(format!(
+                "The record of the assessment migration ({RECORD:?} in the ledger) cannot be relied on: {problem}. Nothing was changed."
+            ))),
+        }
+    }
+
+    pub(super) fn may_migrate(&self) -> Result<()> {
+        self.reliable()?;
+        if self.resume(Direction::Down).is_some() {
+            return Err(Error::WrongState(
+                "The assessment migration is half rolled back. `assessment-rollback` finishes that; then it can be done again."
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Before {
+    pub(super) fn nothing_of_ours(&self) -> bool {
+        self.record.as_ref().is_none_or(|record| {
+            matches!(record.status, Status::RolledBack | Status::Pending) && record.progress.is_none()
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! What stands where the migration works.
+
+use bson::DateTime;
+
+use super::reading;
+use crate::assessment::report::Indexes;
+use crate::assessment::survey::{Extent, survey};
+use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS, indexes};
+use crate::catalog::{self, Collection};
+use crate::error::{Error, Result};
+use crate::server::Server;
+
+/// What stands where the migration works.
+pub(super) struct Ground {
+    pub(super) assessments: Option<Collection>,
+    pub(super) teacher: Option<Collection>,
+    pub(super) standing: indexes::Standing,
+}
+
+impl Ground {
+    pub(super) async fn look(server: &Server) -> Result<Self> {
+        let assessments = catalog::collection(server, ASSESSMENTS).await.map_err(reading())?;
+        let teacher = catalog::collection(server, TEACHER_ASSESSMENTS).await.map_err(reading())?;
+        for (name, found) in [(ASSESSMENTS, &assessments), (TEACHER_ASSESSMENTS, &teacher)] {
+            let Some(found) = found else { continue };
+            if found.kind != "collection" || found.options.get_bool("capped").unwrap_or(false) {
+                let noun = if found.kind == "collection" { "capped collection" } else { found.noun() };
+                return Err(Error::WrongState(format!(
+                    "{name:?} is a {noun}, and the assessment migration works on plain collections only. Nothing was changed. \
+                     Put its documents into a plain collection of this name first."
+                )));
+            }
+        }
+        let standing = indexes::look(server, assessments.as_ref()).await.map_err(reading())?;
+        Ok(Self { assessments, teacher, standing })
+    }
+
+    pub(super) fn indexes(&self) -> Indexes {
+        let absent = self.assessments.is_none() && self.teacher.is_none();
+        Indexes {
+            created: if absent { Vec::new() } else { self.standing.missing.clone() },
+            standing: self.standing.equal.clone(),
+            conflicts: self.standing.conflicts.clone(),
+        }
+    }
+
+    /// Refuses where an index is in the way.
+    pub(super) fn free(&self) -> Result<()> {
+        if self.standing.conflicts.is_empty() {
+            return Ok(());
+        }
+        Err(Error::WrongState(format!(
+            "Indexes of {ASSESSMENTS:?} are in the way: {}. Nothing was changed. Drop or rename what stands, then run the same \
+             command again.",
+            self.standing.conflicts.join("; ")
+        )))
+    }
+
+    /// Whether there are documents to migrate.
+    pub(super) async fn has_documents(&self, server: &Server) -> Result<bool> {
+        if self.assessments.is_none() && self.teacher.is_none() {
+            return Ok(false);
+        }
+        Ok(survey(server, Extent::AnyWork, DateTime::now()).await.map_err(reading())?.has_work())
+    }
+
+    /// Whether there is anything to do.
+    pub(super) async fn has_work(&self, server: &Server) -> Result<bool> {
+        let indexes = self.assessments.is_some() && !self.standing.missing.is_empty();
+        Ok(indexes || self.has_documents(server).await?)
+    }
+}

@@ -1,0 +1,233 @@
+//! `assessment-migrate`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bson::{DateTime, Document, doc};
+
+use super::before::read;
+use super::findings::{conclude, note, settle};
+use super::ground::Ground;
+use super::steps::Steps;
+use super::{done, outcome, reading, room, server_time, step};
+use crate::assessment::report::{BackupTaken, Clash, MigrateReport};
+use crate::assessment::survey::{Extent, Known, survey};
+use crate::assessment::validate::{Found, validate};
+use crate::assessment::{ASSESSMENTS, BRING_OVER, KIND, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
+use crate::assessment::{indexes, references};
+use crate::backup::dump::{Request, dump};
+use crate::backup::manifest::{Consistency, Kind as BackupKind, Scope};
+use crate::backup::restore::journal;
+use crate::engine::apply::take_one;
+use crate::engine::{Engine, Verb};
+use crate::error::{Failed, Result};
+use crate::run::Run;
+use crate::run::report::{Direction, MigrationReport, Outcome};
+use crate::run::step::{Step, Task};
+use crate::server::Server;
+
+/// How to migrate.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MigrateOptions {
+    /// Whether documents that cannot be mapped are no failure.
+    pub accept_unmapped: bool,
+    /// Whether nothing is to be written.
+    pub dry_run: bool,
+}
+
+/// Unifies the assessment model. The backup goes into `directory`.
+///
+/// # Errors
+/// [`Error::WrongState`] before anything is written where it cannot be done, or any [`Error`] with what was done before.
+pub async fn migrate(
+    engine: &Engine,
+    verb: &Verb,
+    directory: &Path,
+    options: MigrateOptions,
+    lock_timeout: Duration,
+) -> Result<MigrateReport, Failed<MigrateReport>> {
+    let clock = Instant::now();
+    let server = engine.server().await?;
+    let mut report =
+        MigrateReport { database: server.database().to_owned(), dry_run: options.dry_run, ..MigrateReport::default() };
+    let before = read(server).await?;
+    let ground = Ground::look(server).await?;
+    report.indexes = ground.indexes();
+    report.teacher.clashes = Some(0);
+    if options.dry_run {
+        dry_run(server, &ground, options, &mut report).await?;
+        report.seconds = clock.elapsed().as_secs_f64();
+        return Ok(report);
+    }
+    ground.free()?;
+    before.may_migrate()?;
+    if !before.is_unfinished() && !ground.has_work(server).await? {
+        let found = look_after(server, verb, &ground).await?;
+        conclude(&mut report, &ground, found, options);
+        report.seconds = clock.elapsed().as_secs_f64();
+        return Ok(report);
+    }
+    let steps = Steps::over(&verb.reporter);
+    let mut run = Run::open(server, "assessment-migrate", lock_timeout, &steps.reporter(), &verb.stop).await?;
+    let result = under_the_lease(&mut run, &steps, directory, options, &mut report).await;
+    run.close().await;
+    report.seconds = clock.elapsed().as_secs_f64();
+    match result {
+        Ok(()) => Ok(report),
+        Err(error) => Err(Failed { error, report: Some(Box::new(report)) }),
+    }
+}
+
+async fn under_the_lease(
+    run: &mut Run,
+    steps: &Steps,
+    directory: &Path,
+    options: MigrateOptions,
+    report: &mut MigrateReport,
+) -> Result<()> {
+    let server = run.server.clone();
+    // What was read before the lease may have changed while it was awaited.
+    journal::refuse_unfinished(&server).await?;
+    let before = read(&server).await?;
+    let ground = Ground::look(&server).await?;
+    ground.free()?;
+    before.may_migrate()?;
+    let resume = before.resume(Direction::Up);
+    let (documents, anything) = match resume {
+        Some(_) => (true, true),
+        None => (ground.has_documents(&server).await?, ground.has_work(&server).await?),
+    };
+    if anything {
+        let now = match before.now.filter(|_| resume.is_some()) {
+            Some(now) => now,
+            None => server_time(&server).await?,
+        };
+        report.resumed = resume.is_some();
+        // Before the backup: nothing that takes long comes between that and the record that names it.
+        let known = Known::read(&server).await.map_err(reading())?;
+        let kept = before.backup.clone().filter(|_| resume.is_some());
+        report.backup = match (documents, kept) {
+            (_, Some(kept)) => {
+                steps.tell(1, format!("Backed up already, as {}", kept.path));
+                Some(kept)
+            }
+            (false, None) => None,
+            (true, None) => Some(back_up(run, steps, directory, &ground).await?),
+        };
+        let mut tasks =
+            vec![Task::Assessment(Part::regular(now)), Task::Assessment(Part::teacher(now, Arc::new(known)))];
+        tasks.extend(indexes::tasks());
+        let step = step(tasks, false, resume, fields(now, report.backup.as_ref()));
+        let mut migration = outcome(&step, Direction::Up);
+        let result = take_one(run, &step, Direction::Up, &mut migration).await;
+        take_over(report, &step, &migration);
+        result?;
+    }
+    let ground = Ground::look(&server).await?;
+    steps.tell(5, "Validating".to_owned());
+    let found = look_after_steps(&server, &ground).await?;
+    conclude(report, &ground, found, options);
+    if anything {
+        note(run, report).await?;
+    }
+    Ok(())
+}
+
+async fn look_after(server: &Server, verb: &Verb, ground: &Ground) -> Result<Found> {
+    Steps::over(&verb.reporter).tell(5, "Nothing is to be migrated; validating".to_owned());
+    look_after_steps(server, ground).await
+}
+
+async fn look_after_steps(server: &Server, ground: &Ground) -> Result<Found> {
+    let mut found = validate(server, DateTime::now()).await.map_err(reading())?;
+    found.validation.problems.extend(ground.standing.conflicts.iter().cloned());
+    Ok(found)
+}
+
+/// What the tasks did, for the report.
+fn take_over(report: &mut MigrateReport, step: &Step, migration: &MigrationReport) {
+    report.indexes.created.clear();
+    for done in done(step, migration) {
+        let counts = done.counts;
+        match step.tasks.get(done.index) {
+            Some(task) if task.kind() == UNIFY => {
+                report.regular.migrated = counts.modified;
+                report.regular.dates_converted = counts.mapped.dates_converted;
+            }
+            Some(task) if task.kind() == BRING_OVER => {
+                report.teacher.migrated = counts.inserted;
+                report.teacher.dates_converted = counts.mapped.dates_converted;
+                report.teacher.clashes = Some(counts.mapped.clashes);
+            }
+            _ => {
+                // The indexes come behind those two, in their order.
+                let wanted = indexes::wanted();
+                let Some((name, _)) = done.index.checked_sub(2).and_then(|at| wanted.get(at)) else { continue };
+                match (done.outcome, done.note) {
+                    (Outcome::Done, _) => {
+                        report.indexes.standing.retain(|standing| standing != name);
+                        report.indexes.created.push((*name).to_owned());
+                    }
+                    (Outcome::Failed, Some(note)) => report.indexes.conflicts.push(format!("{name} was {note}")),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+async fn dry_run(server: &Server, ground: &Ground, options: MigrateOptions, report: &mut MigrateReport) -> Result<()> {
+    let now = server_time(server).await?;
+    let survey = survey(server, Extent::Whole, now).await.map_err(reading())?;
+    let counts = references::count(server, &survey.clashes).await.map_err(reading())?;
+    report.regular = survey.regular;
+    report.teacher = survey.teacher;
+    let known = |id: &crate::run::id::Id| crate::assessment::shown_id(id);
+    report.clashes = survey
+        .clashes
+        .iter()
+        .zip(counts)
+        .map(|(id, references)| Clash { id: known(id), new_id: serde_json::Value::Null, references })
+        .collect();
+    report.unmapped = survey.unmapped;
+    let validation = &mut report.validation;
+    validation.unmapped = i64::try_from(report.unmapped.len()).unwrap_or(i64::MAX);
+    validation.regular = report.regular.already;
+    validation.teacher = report.teacher.already;
+    validation.unified = validation.regular + validation.teacher;
+    validation.problems.extend(ground.standing.conflicts.iter().cloned());
+    settle(validation, Vec::new(), "would be", options);
+    Ok(())
+}
+
+async fn back_up(run: &Run, steps: &Steps, directory: &Path, ground: &Ground) -> Result<BackupTaken> {
+    room::check(&run.server, directory).await?;
+    let mut names = Vec::new();
+    for (name, found) in [(ASSESSMENTS, &ground.assessments), (TEACHER_ASSESSMENTS, &ground.teacher)] {
+        if found.is_some() {
+            names.push(name);
+        }
+    }
+    steps.tell(1, format!("Backing up {} into {}", names.join(" and "), directory.display()));
+    let request = Request {
+        kind: BackupKind::Assessment,
+        // Also what is not there: a restore of this backup removes it again.
+        scope: Scope::Collections(vec![ASSESSMENTS.to_owned(), TEACHER_ASSESSMENTS.to_owned()]),
+        consistency: Consistency::Snapshot,
+        raise_window: true,
+    };
+    let written = dump(&run.server, directory, &request, &run.reporter, &run.stop).await?;
+    Ok(BackupTaken { name: written.name, path: written.path, documents: written.documents })
+}
+
+/// What the record keeps of a migration.
+fn fields(now: DateTime, backup: Option<&BackupTaken>) -> Document {
+    let mut fields = doc! {"kind": KIND, "now": now};
+    if let Some(backup) = backup {
+        fields.insert("backup", &backup.name);
+        fields.insert("backup_path", &backup.path);
+        fields.insert("backup_documents", backup.documents);
+    }
+    fields
+}

@@ -1,0 +1,151 @@
+//! `assessment-rollback`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bson::{doc, rawdoc};
+
+use super::before::read;
+use super::{done, outcome, reading, step};
+use crate::assessment::model::Side;
+use crate::assessment::report::{Restored, RollbackReport};
+use crate::assessment::{ASSESSMENTS, BRING_OVER, KIND, Part as What, Task as Part, UNIFY, old_tool};
+use crate::backup::restore::journal;
+use crate::capture::registry;
+use crate::catalog;
+use crate::engine::apply::take_one;
+use crate::engine::plan::unchanged_where_begun;
+use crate::engine::{Engine, Verb, exact};
+use crate::error::{Error, Failed, Result};
+use crate::run::Run;
+use crate::run::report::{Direction, MigrationReport, Undone};
+use crate::run::step::{Step, Task};
+use crate::run::transaction::written;
+use crate::server::Server;
+
+/// Takes the unification back by the three-way rule.
+///
+/// # Errors
+/// [`Error::WrongState`] before anything is written where what it needs has been purged, or any [`Error`].
+pub async fn rollback(
+    engine: &Engine,
+    verb: &Verb,
+    lock_timeout: Duration,
+) -> Result<RollbackReport, Failed<RollbackReport>> {
+    let clock = Instant::now();
+    let server = engine.server().await?;
+    let mut report = RollbackReport { database: server.database().to_owned(), ..RollbackReport::default() };
+    if nothing_to_undo(server).await? {
+        report.nothing_to_roll_back = true;
+        report.seconds = clock.elapsed().as_secs_f64();
+        return Ok(report);
+    }
+    let mut run = Run::open(server, "assessment-rollback", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let result = undo(&mut run, &mut report).await;
+    run.close().await;
+    report.seconds = clock.elapsed().as_secs_f64();
+    match result {
+        Ok(()) => Ok(report),
+        Err(error) => Err(Failed { error, report: Some(Box::new(report)) }),
+    }
+}
+
+async fn nothing_to_undo(server: &Server) -> Result<bool> {
+    let before = read(server).await?;
+    before.reliable()?;
+    Ok(before.nothing_of_ours()
+        && old_tool::find(server, before.old_backup.as_deref()).await.map_err(reading())?.is_none())
+}
+
+async fn undo(run: &mut Run, report: &mut RollbackReport) -> Result<()> {
+    let server = run.server.clone();
+    journal::refuse_unfinished(&server).await?;
+    let before = read(&server).await?;
+    before.reliable()?;
+    let old = old_tool::find(&server, before.old_backup.as_deref()).await.map_err(reading())?;
+    if before.nothing_of_ours() && old.is_none() {
+        report.nothing_to_roll_back = true;
+        return Ok(());
+    }
+    let resume = before.resume(Direction::Down);
+    report.resumed = resume.is_some();
+    report.migrated_at = before.now;
+    let mut kept = doc! {"kind": KIND};
+    if let Some(old) = &old {
+        kept.insert("old_backup", &old.id);
+        report.from_old_backup = Some(old.id.clone());
+    }
+    let mut step = step(Vec::new(), true, None, kept);
+    if !before.nothing_of_ours()
+        && before.record.as_ref().is_some_and(|record| old.is_none() || !record.captures.is_empty())
+    {
+        let headers = registry::headers(&server).await.map_err(Error::server("Reading what was captured"))?;
+        exact::fill_one(&server, before.record.as_ref(), &headers, &mut step).await?;
+    }
+    if let Some(old) = old {
+        report.unknown = old.unknown();
+        report.migrated_at = Some(old.at);
+        let old = Arc::new(old);
+        // In reverse order of the tool's.
+        step.tasks.push(Task::Assessment(Part::old_tool(Arc::clone(&old), Side::Teacher)));
+        step.tasks.push(Task::Assessment(Part::old_tool(old, Side::Regular)));
+    }
+    step.resume = resume;
+    let step = unchanged_where_begun(step)?;
+    let captured = captured_indexes(&step);
+    let mut migration = outcome(&step, Direction::Down);
+    let result = take_one(run, &step, Direction::Down, &mut migration).await;
+    undone(report, &step, &migration);
+    result?;
+    let left = catalog::indexes(&server, ASSESSMENTS).await.map_err(reading())?;
+    let stands = |name: &String| left.iter().any(|index| index.get_str("name").is_ok_and(|own| own == name));
+    report.indexes_dropped = captured.into_iter().filter(|name| !stands(name)).collect();
+    // For a regular assessment an edit of what the migration wrote is an edit like any other.
+    report.regular.restored_with_edits += report.regular.conflicts;
+    report.kept_newer = newer(&server, report, before.unmapped).await?;
+    Ok(())
+}
+
+/// The indexes that the migration had made.
+fn captured_indexes(step: &Step) -> Vec<String> {
+    let made = step.tasks.iter().filter_map(|task| match task {
+        Task::Undo(undo) if undo.done == "create_index" && undo.entry.get_document("before").is_err() => {
+            undo.entry.get_str("index").ok().map(str::to_owned)
+        }
+        _ => None,
+    });
+    let mut names: Vec<String> = made.collect();
+    names.reverse();
+    names.dedup();
+    names
+}
+
+/// What became of the documents.
+fn undone(report: &mut RollbackReport, step: &Step, migration: &MigrationReport) {
+    for done in done(step, migration) {
+        let side = match step.tasks.get(done.index) {
+            Some(Task::Undo(undo)) if undo.done == UNIFY => &mut report.regular,
+            Some(Task::Undo(undo)) if undo.done == BRING_OVER => &mut report.teacher,
+            Some(Task::Assessment(Part { part: What::OldTool { side: Side::Regular, .. }, .. })) => &mut report.regular,
+            Some(Task::Assessment(Part { part: What::OldTool { side: Side::Teacher, .. }, .. })) => &mut report.teacher,
+            _ => continue,
+        };
+        add(side, done.counts.undone);
+        report.carried_back += done.counts.mapped.carried_back;
+        report.kept_copies += done.counts.mapped.kept_copies;
+    }
+}
+
+fn add(side: &mut Restored, counts: Undone) {
+    side.restored += counts.restored;
+    side.restored_with_edits += counts.restored_with_edits;
+    side.gone += counts.gone;
+    side.conflicts += counts.conflicts;
+}
+
+/// Documents that the migration has not touched, but for those that it could not map: they were made since.
+async fn newer(server: &Server, report: &RollbackReport, unmapped: i64) -> Result<i64> {
+    let counted = server.run_raw(rawdoc! {"count": ASSESSMENTS, "query": {}}, None).await.map_err(reading())?;
+    let regular = report.regular.restored + report.regular.restored_with_edits;
+    Ok((written(&counted) - regular - report.kept_copies - unmapped).max(0))
+}

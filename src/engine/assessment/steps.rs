@@ -1,0 +1,52 @@
+//! The five steps of a migration, told as they happen.
+
+use std::sync::Arc;
+
+use crate::observe::{Event, Kind, Level, Observer, Reporter};
+
+/// How many there are.
+const STEPS: usize = 5;
+
+/// Tells of the steps, and passes everything else on.
+#[derive(Clone)]
+pub struct Steps {
+    to: Reporter,
+}
+
+impl Steps {
+    /// Tells `reporter`.
+    pub fn over(reporter: &Reporter) -> Self {
+        Self { to: reporter.clone() }
+    }
+
+    /// A reporter of whose operations the steps are told.
+    pub fn reporter(&self) -> Reporter {
+        Reporter::new(Arc::new(self.clone()))
+    }
+
+    /// Tells that step `number` begins.
+    pub fn tell(&self, number: usize, what: String) {
+        let message = format!("Step {number} of {STEPS}: {what}.");
+        self.to.operation(Kind::StepStarted, number, STEPS, message);
+    }
+}
+
+impl Observer for Steps {
+    fn notify(&self, event: &Event) {
+        if event.kind == Kind::OperationStarted {
+            match event.index {
+                Some(1) => self.tell(2, "Transforming regular assessments in place".to_owned()),
+                Some(2) => self.tell(3, "Bringing teacher assessments over".to_owned()),
+                Some(3) => self.tell(4, "Creating indexes".to_owned()),
+                _ => {}
+            }
+        }
+        self.to.pass_on(event);
+    }
+}
+
+impl std::fmt::Debug for Steps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steps").field("level", &Level::Info).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,282 @@
+//! Undoing the copying of teacher assessments: a copy goes, and what somebody edited in it returns to the original. A copy
+//! that was edited and whose original is gone stays: it is all there is of that work.
+
+use bson::{DateTime, RawDocumentBuf, rawdoc};
+use mongodb::ClientSession;
+
+use super::documents::documents_in;
+use super::writes::{Write, Writes};
+use super::{again, bounds, by_id};
+use crate::assessment::TEACHER_ASSESSMENTS;
+use crate::assessment::base::{self, Print, short};
+use crate::assessment::carry_back::carry_back;
+use crate::assessment::mapping::{id_text, text_of};
+use crate::assessment::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use crate::capture::delta::{Change, difference};
+use crate::capture::documents::{insert, insert_whole, read_by_id};
+use crate::capture::pack::{self, Packer, raw_entries};
+use crate::ops::announce::takes_transactions;
+use crate::ops::documents::look_up;
+use crate::ops::{Halt, Place};
+use crate::raw::{Element, fields, first, get};
+use crate::run::Run;
+use crate::run::chunks::{ChunkBody, Selection, work_through};
+use crate::run::id::Id;
+use crate::run::journal::Journal;
+use crate::run::patience::{Patience, patiently};
+use crate::run::report::{Counts, Mapped, Undone};
+use crate::run::slot::Slot;
+use crate::run::step::Undo;
+use crate::run::windows::Scope;
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// Bytes of packs, and of documents, read for one transaction.
+const BYTES: usize = 24 * 1024 * 1024;
+/// Documents read at once where more do not fit, of 16 MiB at most.
+const FEW: usize = 4;
+/// The largest document that the server stores.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// Undoes the copying; what it takes away is captured in `own`.
+pub async fn undo(
+    run: &mut Run,
+    journal: &mut Journal,
+    undo: &Undo,
+    own: Option<Slot>,
+    place: Place,
+) -> Result<(), Halt> {
+    let Some(bounds) = bounds(undo.slot) else { return Ok(()) };
+    let packs = undo.slot.capture.packs();
+    let standing = look_up(run, &undo.collection).await?;
+    let mut patience = Patience::new(&run.reporter, &run.stop);
+    let total = patiently!(patience, documents_in(&run.server, &packs, &bounds.0, &bounds.1))?;
+    let atomic = match &standing {
+        Some(standing) if total > 0 => takes_transactions(run, &undo.collection, standing),
+        _ => run.server.transactions(),
+    };
+    let scope = Scope {
+        collection: packs,
+        filter: RawDocumentBuf::new(),
+        hint: None,
+        variables: None,
+        atomic,
+        bounds: Some(bounds),
+        weight: pack::DOCUMENTS,
+        total: Some(total),
+    };
+    let now = undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN);
+    let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, now, at_once: usize::MAX };
+    Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
+}
+
+/// The copies of a window of packs, taken back.
+struct Copies<'a> {
+    collection: &'a str,
+    slot: Slot,
+    own: Option<Slot>,
+    /// The migration's time.
+    now: DateTime,
+    /// How many documents are read at once: fewer where they have grown so large that a pack's do not fit.
+    at_once: usize,
+}
+
+/// What was captured of one copy.
+struct Entry<'a> {
+    id: Id,
+    original: Id,
+    /// The original's `_id` as text.
+    text: Vec<u8>,
+    copy_was: &'a [u8],
+    original_was: &'a [u8],
+    base: Option<&'a [u8]>,
+}
+
+fn read<'a>(element: &Element<'a>) -> Option<Entry<'a>> {
+    let parts = fields(element.value)?;
+    let own = parts.first()?;
+    let part = |name: &[u8]| parts.iter().skip(1).find(|part| part.name == name);
+    let original = match part(b"t") {
+        Some(other) => Element { name: b"_id", ..*other },
+        None => *own,
+    };
+    Some(Entry {
+        id: Id::from_element(own)?,
+        original: Id::from_element(&original)?,
+        text: id_text(&original),
+        copy_was: part(b"u")?.value.get(5..)?,
+        original_was: part(b"v")?.value.get(5..)?,
+        base: part(b"b").map(|base| base.value),
+    })
+}
+
+impl ChunkBody for Copies<'_> {
+    async fn write(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        selection: &Selection,
+    ) -> Result<Counts, ServerError> {
+        let packs = self.slot.capture.packs();
+        let find = rawdoc! {
+            "find": packs.as_str(), "filter": selection.filter.clone(), "sort": {"_id": 1}, "hint": {"_id": 1},
+        };
+        let window = server.read(find, session.as_deref_mut(), BYTES).await?;
+        let mut entries = Vec::new();
+        for pack in &window {
+            let read: Option<Vec<Entry<'_>>> =
+                raw_entries(pack).and_then(|entries| entries.iter().rev().map(read).collect());
+            let unreadable = || ServerError::found(codes::INVALID_BSON, format!("a document of {packs} is no pack"));
+            entries.extend(read.ok_or_else(unreadable)?);
+        }
+        let mut packer = self.own.map(|own| Packer::new(own, selection.number(session.is_some())));
+        let mut counts = Counts::default();
+        for part in entries.chunks(self.at_once) {
+            match self.take_back(server, session.as_deref_mut(), part, packer.as_mut()).await {
+                Ok(part) => counts += part,
+                // A window of one pack cannot be made smaller.
+                Err(e) if e.is(codes::TRANSACTION_TOO_LARGE) && window.len() == 1 && self.at_once > FEW => {
+                    self.at_once = FEW;
+                    return Err(again(&e));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        if let (Some(own), Some(packer)) = (self.own, packer) {
+            insert(server, session, &own.capture.packs(), packer.finish().iter(), false).await?;
+        }
+        Ok(counts)
+    }
+}
+
+impl Copies<'_> {
+    async fn take_back(
+        &self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+        entries: &[Entry<'_>],
+        mut packer: Option<&mut Packer>,
+    ) -> Result<Counts, ServerError> {
+        let limit = if entries.len() <= FEW { usize::MAX } else { BYTES };
+        let ids = entries.iter().map(|entry| &entry.id);
+        let copies = by_id(read_by_id(server, session.as_deref_mut(), self.collection, ids, limit).await?);
+        let ids = entries.iter().map(|entry| &entry.original);
+        let originals = by_id(read_by_id(server, session.as_deref_mut(), TEACHER_ASSESSMENTS, ids, limit).await?);
+        let mut counts = Undone::default();
+        let mut mapped = Mapped::default();
+        let mut removed = Vec::new();
+        let mut replaced = Vec::new();
+        let mut removals = Writes::new(self.collection, false);
+        let mut replacements = Writes::new(TEACHER_ASSESSMENTS, false);
+        for entry in entries {
+            let Some(copy) = copies.get(&entry.id) else {
+                counts.gone += 1;
+                continue;
+            };
+            let original = originals.get(&entry.original);
+            let (fate, carried) = decide(entry, copy, original, self.now);
+            match fate {
+                Fate::Restored => counts.restored += 1,
+                Fate::RestoredWithEdits => counts.restored_with_edits += 1,
+                Fate::Gone => counts.gone += 1,
+                Fate::Conflict | Fate::Another => counts.conflicts += 1,
+                Fate::Stays => {
+                    counts.gone += i64::from(original.is_none());
+                    counts.conflicts += i64::from(original.is_some());
+                    mapped.kept_copies += 1;
+                }
+            }
+            if matches!(fate, Fate::Stays | Fate::Another) {
+                continue;
+            }
+            if let (Some(document), Some(original)) = (carried, original) {
+                mapped.carried_back += 1;
+                let id = first(original.as_bytes());
+                if let (Some(packer), Some(id)) = (&mut packer, id) {
+                    match difference(original, &document) {
+                        Change::None => {}
+                        Change::Fields(delta) => packer.changed(&id, &delta, &document),
+                        Change::Whole => replaced.push(original),
+                    }
+                }
+                replacements.add(entry.original.clone(), Write::Replace(document));
+            }
+            removed.push(copy);
+            removals.add(entry.id.clone(), Write::Delete);
+        }
+        if let Some(own) = self.own {
+            let again = session.is_none();
+            insert_whole(server, session.as_deref_mut(), &own.whole(), removed.into_iter(), again).await?;
+            let originals = format!("{}_originals", own.whole());
+            insert_whole(server, session.as_deref_mut(), &originals, replaced.into_iter(), again).await?;
+        }
+        replacements.send(server, session.as_deref_mut()).await.map_err(|(error, _)| error)?;
+        removals.send(server, session).await.map_err(|(error, _)| error)?;
+        Ok(Counts { undone: counts, mapped, ..Counts::default() })
+    }
+}
+
+/// What becomes of a copy.
+#[derive(Debug, PartialEq)]
+enum Fate {
+    /// It goes, and the original is as it was.
+    Restored,
+    /// It goes, and the original has what was edited in either.
+    RestoredWithEdits,
+    /// It goes, and the original keeps its own where both were edited.
+    Conflict,
+    /// It goes; so has the original.
+    Gone,
+    /// It was edited and the edits have nowhere to go, so it stays.
+    Stays,
+    /// Somebody has made another document in its place.
+    Another,
+}
+
+fn decide(
+    entry: &Entry<'_>,
+    copy: &RawDocumentBuf,
+    original: Option<&RawDocumentBuf>,
+    now: DateTime,
+) -> (Fate, Option<RawDocumentBuf>) {
+    let as_was = |document: &RawDocumentBuf, print: &[u8]| {
+        let now: Print = short(document.as_bytes());
+        now[..] == *print
+    };
+    let untouched = original.is_some_and(|original| as_was(original, entry.original_was));
+    if as_was(copy, entry.copy_was) {
+        return match original {
+            None => (Fate::Gone, None),
+            Some(_) if untouched => (Fate::Restored, None),
+            Some(_) => (Fate::RestoredWithEdits, None),
+        };
+    }
+    if !is_the_copy(copy, &entry.text) {
+        return (Fate::Another, None);
+    }
+    let Some(original) = original else { return (Fate::Stays, None) };
+    let base = entry.base.and_then(|base| base::read(base, now, &entry.text));
+    let Some(carried) = base.and_then(|base| carry_back(&base, original.as_bytes(), copy.as_bytes())) else {
+        return (Fate::Stays, None);
+    };
+    let writable = |document: &RawDocumentBuf| {
+        document.as_bytes().len() <= LARGEST && Write::replacing(document.clone()).is_some()
+    };
+    if carried.document.as_ref().is_some_and(|document| !writable(document)) {
+        return (Fate::Stays, None);
+    }
+    let fate = match &carried.document {
+        _ if carried.conflicts > 0 => Fate::Conflict,
+        None if untouched => Fate::Restored,
+        _ => Fate::RestoredWithEdits,
+    };
+    (fate, carried.document)
+}
+
+/// Whether it still says that it is the copy, in one way at least: somebody may have changed the other.
+fn is_the_copy(copy: &RawDocumentBuf, original: &[u8]) -> bool {
+    let says = |name: &str, value: &[u8]| {
+        get(copy.as_bytes(), name).as_ref().and_then(text_of).is_some_and(|own| own == value)
+    };
+    says(ORIGINAL_ID, original) || says(MIGRATION_SOURCE, Side::Teacher.source().as_bytes())
+}
