@@ -35,7 +35,11 @@ def knowing(ground: Ground, total: int, rounds: int) -> None:
     scans: list[float] = []
     reads: list[float] = []
     took: dict[str, list[float]] = {"update": [], "pipeline": [], "unique index": []}
-    operations: dict[str, list[Any]] = {"update": MIGRATION, "pipeline": PIPELINE, "unique index": UNIQUE}
+    operations: dict[str, list[Any]] = {
+        "update": MIGRATION,
+        "pipeline": PIPELINE,
+        "unique index": UNIQUE,
+    }
     for _ in range(rounds):
         scans.append(scan(ground, total))
         reads.append(read(ground, total))
