@@ -268,7 +268,7 @@ async fn assigned(
 }
 
 /// Runs the pipeline as an aggregation and compares what it makes of each document with the document. The two are
-/// read side by side in the order of their `_id`s, at one time of the cluster where there is such a thing.
+/// read side by side in one order, at one time of the cluster where there is such a thing.
 async fn piped(
     look: &Look<'_>,
     query: &Query<'_>,
@@ -280,14 +280,18 @@ async fn piped(
         true => snapshot_of(look, query.collection).await?,
         false => None,
     };
-    let along_id = Bson::Document(bson::doc! {"_id": 1});
-    let query = Query { hint: query.hint.or(Some(&along_id)), ..*query };
-    let mut before = rawdoc! {
-        "find": query.collection, "filter": filter.clone(), "sort": {"_id": 1}, "allowDiskUse": true,
-    };
+    // In the order in which the documents lie, which is the same for both; a hint's index may have one document
+    // several times, and so needs them sorted.
+    let as_they_lie = Bson::Document(bson::doc! {"$natural": 1});
+    let hinted = query.hint.is_some();
+    let query = Query { hint: query.hint.or(Some(&as_they_lie)), ..*query };
+    let mut before = rawdoc! {"find": query.collection, "filter": filter.clone(), "allowDiskUse": true};
     let mut pipeline = RawArrayBuf::new();
     pipeline.push(rawdoc! {"$match": filter.clone()});
-    pipeline.push(rawdoc! {"$sort": {"_id": 1}});
+    if hinted {
+        before.append(cstr!("sort"), rawdoc! {"_id": 1});
+        pipeline.push(rawdoc! {"$sort": {"_id": 1}});
+    }
     for stage in stages.iter().filter_map(Bson::as_document) {
         pipeline.push(raw(stage)?);
     }
@@ -357,7 +361,7 @@ struct Stream {
 
 impl Stream {
     async fn open(look: &Look<'_>, command: RawDocumentBuf) -> Result<Self, Unseen> {
-        Ok(Self { replies: look.server.batches(command, 1_000).await?, ready: Vec::new().into_iter() })
+        Ok(Self { replies: look.server.batches(command, 20_000).await?, ready: Vec::new().into_iter() })
     }
 
     async fn next(&mut self, look: &Look<'_>) -> Result<Option<RawDocumentBuf>, Unseen> {
