@@ -503,10 +503,14 @@ def compare_databases(
     engine: Engine,
     before: str,
     *,
+    known: dict[str, str] | None = None,
     observer: _Observer | None = None,
     stop: StopToken | None = None,
 ) -> _Report:
-    """What differs between `before`, a database of the same server, and the engine's."""
+    """What differs between `before`, a database of the same server, and the engine's.
+
+    `known` are the `hashes` that an earlier comparison told, where `before` stands as it did.
+    """
 
 def copy_database(
     engine: Engine,

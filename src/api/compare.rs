@@ -8,11 +8,12 @@ use pyo3::prelude::*;
 use super::bridge::verb;
 use super::engine::{Callback, Outcome, PyEngine, Token, blocking};
 use crate::backup::report::ListReport;
+use crate::compare::Hashes;
 use crate::compare::report::Comparison;
 use crate::engine::{Engine, Verb, backups, compare};
 
-async fn compared(engine: Arc<Engine>, verb: Verb, before: String) -> Outcome<Comparison> {
-    Ok(compare::compare(&engine, &verb, &before).await?)
+async fn compared(engine: Arc<Engine>, verb: Verb, before: String, known: Option<Hashes>) -> Outcome<Comparison> {
+    Ok(compare::compare(&engine, &verb, &before, known).await?)
 }
 
 async fn copied(
@@ -39,16 +40,17 @@ async fn dropped(engine: Arc<Engine>, database: String) -> Outcome<()> {
 
 /// What differs between another database of the same server, as what was, and the engine's.
 #[pyfunction]
-#[pyo3(signature = (engine, before, *, observer = None, stop = None))]
+#[pyo3(signature = (engine, before, *, known = None, observer = None, stop = None))]
 pub fn compare_databases(
     py: Python<'_>,
     engine: &Bound<'_, PyEngine>,
     before: String,
+    known: Option<Hashes>,
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let verb = verb(observer, stop);
-    blocking(py, &verb, compared(engine.get().0.clone(), verb.clone(), before))
+    blocking(py, &verb, compared(engine.get().0.clone(), verb.clone(), before, known))
 }
 
 /// Brings another database of the same server to the state of the engine's, by a backup in `directory`.

@@ -29,25 +29,35 @@ fn ours(collection: &str) -> bool {
     matches!(collection, ledger::COLLECTION | history::COLLECTION) || names::left_out(collection)
 }
 
-/// What differs between the database of `before` and that of `after`.
+/// The server's hashes of collections, by the names that they are stored under.
+pub type Hashes = BTreeMap<String, String>;
+
+/// What differs between the database of `before` and that of `after`. Of a `before` that has been compared already and
+/// stands as it did, the hashes are `known`.
 ///
 /// # Errors
 /// [`Error::Interrupted`], or the server's.
-pub async fn compare(before: &Server, after: &Server, stop: &Stop) -> Result<Comparison> {
+pub async fn compare(before: &Server, after: &Server, known: Option<Hashes>, stop: &Stop) -> Result<Comparison> {
     // It only reads, and may be given up anywhere: a hash of much data takes its time.
     tokio::select! {
         biased;
         () = stop.cancelled() => {
             Err(Error::Interrupted("Stopped while two databases were compared.".to_owned()))
         }
-        compared = all(before, after) => compared,
+        compared = all(before, after, known) => compared,
     }
 }
 
-async fn all(before: &Server, after: &Server) -> Result<Comparison> {
+async fn all(before: &Server, after: &Server, known: Option<Hashes>) -> Result<Comparison> {
     let clock = Instant::now();
     let (was, is) = tokio::try_join!(entries(before), entries(after))?;
-    let (hashed_before, hashed_after) = tokio::try_join!(hashes(before, &was), hashes(after, &is))?;
+    let of_before = async {
+        match known {
+            Some(known) => Ok(known),
+            None => hashes(before, &was).await,
+        }
+    };
+    let (hashed_before, hashed_after) = tokio::try_join!(of_before, hashes(after, &is))?;
     let mut collections = Vec::new();
     for entry in &was {
         let Some(now) = is.iter().find(|it| it.name == entry.name && it.kind == entry.kind) else {
@@ -76,6 +86,7 @@ async fn all(before: &Server, after: &Server) -> Result<Comparison> {
         after: after.database().to_owned(),
         same: collections.is_empty(),
         collections,
+        hashes: hashed_before,
         seconds: clock.elapsed().as_secs_f64(),
     })
 }
@@ -129,7 +140,7 @@ async fn alone(server: &Server, entry: &Entry, standing: Standing) -> Result<Col
 
 /// The server's hashes of the collections' documents; none where it computes none: a `mongos` does not, nor does a
 /// server on which the user may not.
-async fn hashes(server: &Server, entries: &[Entry]) -> Result<BTreeMap<String, String>> {
+async fn hashes(server: &Server, entries: &[Entry]) -> Result<Hashes> {
     let names: Vec<String> = entries.iter().filter(|it| it.kind != Type::View).map(Entry::stored_in).collect();
     if names.is_empty() {
         return Ok(BTreeMap::new());

@@ -20,6 +20,8 @@ pub struct Comparison {
     pub same: bool,
     /// The collections that differ, by name.
     pub collections: Vec<CollectionDifference>,
+    /// The hashes of what was, to be handed in again while it stands as it does.
+    pub hashes: super::Hashes,
     /// How long it took.
     pub seconds: f64,
 }

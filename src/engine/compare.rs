@@ -12,19 +12,21 @@ use crate::backup::manifest::{Consistency, Kind, Scope};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
 use crate::backup::{legacy, store, verify};
+use crate::compare::Hashes;
 use crate::compare::report::Comparison;
 use crate::error::{Error, Result};
 use crate::run::Run;
 use crate::server_error::codes;
 
-/// What differs between `before`, a database of the same server, and the engine's.
+/// What differs between `before`, a database of the same server, and the engine's. `known` are the hashes of `before`
+/// that an earlier comparison told, where it stands as it did.
 ///
 /// # Errors
 /// [`Error::Settings`] for a database that is refused, [`Error::Interrupted`], or the server's.
-pub async fn compare(engine: &Engine, verb: &Verb, before: &str) -> Result<Comparison> {
+pub async fn compare(engine: &Engine, verb: &Verb, before: &str, known: Option<Hashes>) -> Result<Comparison> {
     check_database(before)?;
     let server = engine.server().await?;
-    crate::compare::compare(&server.with_database(before), server, &verb.stop).await
+    crate::compare::compare(&server.with_database(before), server, known, &verb.stop).await
 }
 
 /// Brings the database `into` of the same server to the state of the engine's: of `collections` or of all. A backup in

@@ -38,18 +38,26 @@ class Station:
         self._engine = _native.Engine(uri, database)
         self._of_copy = _native.Engine(uri, name)
         self._directory = directory
+        self._hashes: dict[str, str] | None = None  # of the copy, once it has been compared
         self._observe = observe
         self._stop = stop
 
     def take(self, collections: list[str] | None = None) -> None:
         """Bring the copy to the database's state: all of it, or these collections."""
+        self._hashes = None
         self._copy(self._engine, self.name, collections)
 
     def compare(self) -> Report:
         """What differs in the database from the copy, this tool's own collections aside."""
-        return _native.compare_databases(
-            self._engine, self.name, observer=self._observe, stop=self._stop
+        found = _native.compare_databases(
+            self._engine,
+            self.name,
+            known=self._hashes,
+            observer=self._observe,
+            stop=self._stop,
         )
+        self._hashes = found.pop("hashes")
+        return found
 
     def catch_up(self) -> None:
         """Bring the copy to the database's state, by copying only what differs."""
