@@ -115,7 +115,8 @@ test-python: $(TEST_WHEEL)/.made | prerequisites-server ## the Python tests, new
 .PHONY: test-pins
 test-pins: $(PINS_VENV)/.made | prerequisites-server ## the drop-in classes with EDULEARN's PyMongo and Motor
 	@$(STAGE) "pytest, $(wordlist 1, 2, $(PINS))" "$(PY)" -m edulearn_migrate.local -- \
-		"$(PINS_VENV)/bin/python" -m pytest tests/python/test_database_objects.py
+		"$(PINS_VENV)/bin/python" -m pytest \
+		tests/python/test_database_objects.py tests/python/test_assessment_python.py
 
 # The wheel of what is compiled already: nothing of cargo's work is done twice.
 $(TEST_WHEEL)/.made: $(VENV)/.built $(PYTHON_FILES)

@@ -135,16 +135,22 @@ pub fn read(base: &[u8], now: DateTime, original_id: &[u8]) -> Option<Base> {
                 print(value.kind, &value.bytes)
             }
         };
-        copy.insert(target, print);
+        put(&mut copy, target, print);
     }
     let mut made = |name: &str, kind: u8, value: &[u8]| {
-        copy.insert(vec![name.as_bytes().to_vec()], print(kind, value));
+        put(&mut copy, vec![name.as_bytes().to_vec()], print(kind, value));
     };
     made(TOTAL_QUESTIONS, INT32, questions);
     made(UPDATED_AT, DATE, &now.timestamp_millis().to_le_bytes());
     made(MIGRATION_SOURCE, TEXT, &text(Side::Teacher.source().as_bytes()));
     made(ORIGINAL_ID, TEXT, &text(original_id));
     Some(Base { original, copy, origin: origins })
+}
+
+/// Puts a value in the place of whatever was there, of an embedded document as well.
+fn put(fields: &mut HashMap<Key, Print>, key: Key, print: Print) {
+    fields.retain(|other, _| !(other.len() > key.len() && other.starts_with(&key)));
+    fields.insert(key, print);
 }
 
 /// What [`prints`] wrote, flat.

@@ -7,7 +7,7 @@ use bson::RawDocumentBuf;
 
 use super::base::{Base, Key, Print, flat, print};
 use super::mapping::{EMPTY, NULL};
-use crate::raw::{Builder, DOCUMENT, Element, fields};
+use crate::raw::{Builder, DOCUMENT, Element, elements, fields};
 
 /// What becomes of the original.
 #[derive(Debug, Default, PartialEq)]
@@ -67,12 +67,19 @@ fn printed(field: &Element<'_>) -> Print {
 
 /// What differs between the copy as it was made and as it is, in the copy's order, removals last.
 fn edits<'a>(base: &Base, copy: &'a [u8], ours: &HashMap<Key, Element<'a>>) -> Option<Vec<Edit<'a>>> {
-    let mut changed: Vec<(Key, Option<Element<'a>>)> = flat(copy)?
-        .into_iter()
-        .filter(|(key, field)| base.copy.get(key) != Some(&printed(field)))
-        .map(|(key, field)| (key, Some(field)))
-        .collect();
-    let mut removed: Vec<Key> = base.copy.keys().filter(|key| !ours.contains_key(*key)).cloned().collect();
+    let mut changed: Vec<(Key, Option<Element<'a>>)> = Vec::new();
+    for (key, field) in flat(copy)? {
+        // A document in the place of a value is one edit, like any other value.
+        let whole = (1..key.len()).map(|length| &key[..length]).find(|outer| base.copy.contains_key(*outer));
+        match whole {
+            Some(outer) if changed.iter().any(|(other, _)| other == outer) => {}
+            Some(outer) => changed.push((outer.to_vec(), Some(at(copy, outer)?))),
+            None if base.copy.get(&key) == Some(&printed(&field)) => {}
+            None => changed.push((key, Some(field))),
+        }
+    }
+    let kept = |key: &Key| ours.contains_key(key) || changed.iter().any(|(other, _)| other == key);
+    let mut removed: Vec<Key> = base.copy.keys().filter(|key| !kept(key)).cloned().collect();
     removed.sort();
     changed.extend(removed.into_iter().map(|key| (key, None)));
     let (renamed, own): (Vec<_>, Vec<_>) =
@@ -98,6 +105,13 @@ fn edits<'a>(base: &Base, copy: &'a [u8], ours: &HashMap<Key, Element<'a>>) -> O
         edits.push(Edit { target, value });
     }
     Some(edits)
+}
+
+/// The field of a document at a path.
+fn at<'a>(document: &'a [u8], path: &[Vec<u8>]) -> Option<Element<'a>> {
+    let (name, rest) = path.split_first()?;
+    let field = elements(document).find(|field| field.name == name.as_slice())?;
+    if rest.is_empty() { Some(field) } else { at(field.value, rest) }
 }
 
 /// Whether what stands in the original leaves no place for the field: an embedded document where a value goes, or a value

@@ -58,7 +58,7 @@ async fn look_up(
     batch: &[RawDocumentBuf],
     references: &mut References,
 ) -> Result<(), ServerError> {
-    let meant: Vec<Vec<Id>> = batch.iter().map(|reference| meant_by(reference)).collect();
+    let meant: Vec<Vec<Id>> = batch.iter().map(meant_by).collect();
     let ids: Vec<Id> = meant.iter().flatten().cloned().collect();
     let there = counterparts(server, &ids).await?;
     let find = rawdoc! {

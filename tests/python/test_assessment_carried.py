@@ -10,7 +10,7 @@ import pytest
 from bson import ObjectId
 
 from assessment_documents import both, stored
-from assessment_model import Document, as_bytes
+from assessment_model import Document, as_bytes, at_path
 from assessment_runs import Documents, fill_recorded, migrate, one, rollback, set_
 from conftest import Cli
 from edulearn_migrate import Migrator
@@ -85,6 +85,36 @@ def test_an_edit_of_the_copy_is_carried_back(
     assert report["carried_back"] >= 1
     assert report["teacher"]["restored"] == report["teacher"]["restored_with_edits"] == 1
     assert report["teacher"]["conflicts"] == 0
+
+
+@pytest.mark.parametrize(
+    ("edited", "source"),
+    [
+        ("created_by", "teacher_id"),
+        ("subject", "topic"),
+        ("settings.randomize_questions", "config.shuffle_questions"),
+    ],
+)
+def test_an_edit_to_a_document_goes_where_any_edit_goes(
+    db: Documents, cli: Cli, edited: str, source: str
+) -> None:
+    db["teacher_assessments"].insert_one(TEACHER)
+    migrate(cli)
+    set_(db, "assessments", PLANTS, {edited: {"a": {"b": 1}}})
+    rollback(cli)
+    found = one(db, "teacher_assessments", PLANTS)
+    assert at_path(found, source) == {"a": {"b": 1}}
+    assert set(found) == set(TEACHER)
+
+
+def test_what_the_model_does_not_take_is_not_removed(db: Documents, cli: Cli) -> None:
+    """A document under a name that the model has, where another source won: it stays."""
+    own = {**TEACHER, "created_by": {"x": 1}}
+    db["teacher_assessments"].insert_one(own)
+    migrate(cli)
+    set_(db, "assessments", PLANTS, {"title": "edited"})
+    rollback(cli)
+    assert one(db, "teacher_assessments", PLANTS) == {**own, "title": "edited"}
 
 
 def test_a_field_taken_away_on_the_copy(db: Documents, cli: Cli) -> None:

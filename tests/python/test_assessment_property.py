@@ -19,6 +19,7 @@ from assessment_kills import Kills, kill_until_done
 from assessment_model import (
     ABSENT,
     COLLECTIONS,
+    INDEXES,
     KINDS,
     MODEL,
     ROW,
@@ -53,13 +54,15 @@ def state(db: Documents) -> dict[str, dict[str, Document]]:
 
 # -- edits
 
+OWN = ("own", "own_2", "nested.deep.value", "settings.own", "config.own")
+INDEXED = {name for keys in INDEXES.values() for name, _ in keys}
+
 
 def edit_one(dice: random.Random, document: Document) -> tuple[dict[str, Any], dict[str, str]]:
     """What the application sets on a document, and what it takes away."""
     inner = [row.field for row in ROWS if "." in row.field]
     names = [*sorted(MODEL - {"settings", "original_id", "migration_source"}), *inner]
-    names += ["own", "own_2", "topic", "teacher_id", "nested.deep.value", "settings.own"]
-    names += ["config.allow_review", "config.own"]
+    names += ["topic", "teacher_id", "config.allow_review", *OWN]
     chosen = dice.sample(names, dice.randrange(1, 4))
     if len({each.partition(".")[0] for each in chosen}) < len(chosen):
         chosen = chosen[:1]
@@ -80,7 +83,13 @@ def edit_one(dice: random.Random, document: Document) -> tuple[dict[str, Any], d
             unsets[each] = ""
         else:
             token = f"edit {dice.randrange(10**12)}"
-            sets[each] = dice.choice([token, [token], {"text": token}])
+            # No index holds two arrays of a document: only batches may become one.
+            arrays = each == "batches" or each not in INDEXED
+            # A document in the place of a text or a number: test_assessment_carried.
+            documents = each in OWN
+            sets[each] = dice.choice(
+                [token, [token] if arrays else token, {"text": token} if documents else token]
+            )
     return sets, unsets
 
 
