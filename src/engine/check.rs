@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::apply::read_files;
+use super::assessment;
 use super::inventory::{Entry, Inventory};
 use super::reports::{CheckReport, Finding, FindingKind};
 use crate::backup::restore::journal;
@@ -29,6 +30,12 @@ pub async fn check(engine: &Engine) -> Result<CheckReport> {
             message: format!("a restore of {} was begun; `restore --finish` takes it to its end", restore.backup),
         });
     }
+    findings.extend(assessment::unfinished(server).await?.map(|message| Finding {
+        kind: FindingKind::Unfinished,
+        migration: None,
+        name: None,
+        message,
+    }));
     // One that has run out holds nobody up: the next run takes over.
     if let Some(holder) = lock?.filter(|holder| !holder.expired) {
         let message = format!("the lock is held: {}", holder.describe());

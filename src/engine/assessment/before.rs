@@ -36,6 +36,22 @@ pub(super) async fn read(server: &Server) -> Result<Before> {
     )))
 }
 
+/// What a killed `assessment-migrate` or `assessment-rollback` left to be carried on, in words.
+///
+/// # Errors
+/// The server's.
+pub async fn unfinished(server: &Server) -> Result<Option<String>> {
+    let record = ledger::read_one(server, RECORD).await?;
+    let direction = record.and_then(|record| record.progress).map(|progress| progress.direction);
+    Ok(direction.map(|direction| {
+        let command = match direction {
+            Direction::Up => "assessment-migrate",
+            Direction::Down => "assessment-rollback",
+        };
+        format!("the assessment model is between two states; `{command}` carries on")
+    }))
+}
+
 impl Before {
     pub(super) fn of(raw: &RawDocumentBuf) -> Self {
         let text = |name: &str| raw.get_str(name).ok().map(str::to_owned);

@@ -13,6 +13,7 @@ mod steps;
 
 use bson::{DateTime, Document, doc};
 
+pub use self::before::unfinished;
 pub use self::migrate::{MigrateOptions, migrate};
 pub use self::rollback::rollback;
 use crate::assessment::{NAME, RECORD};
