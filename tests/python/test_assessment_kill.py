@@ -29,7 +29,7 @@ from harness import (
     uri_of,
 )
 
-EACH = 8_000
+EACH = 5_000
 STEPS = ("backup", "regular", "teacher", "indexes", "validation")
 ROLLBACK_STEPS = ("begun", "teacher", "regular")
 
