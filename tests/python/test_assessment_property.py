@@ -85,11 +85,7 @@ def edit_one(dice: random.Random, document: Document) -> tuple[dict[str, Any], d
             token = f"edit {dice.randrange(10**12)}"
             # No index holds two arrays of a document: only batches may become one.
             arrays = each == "batches" or each not in INDEXED
-            # A document in the place of a text or a number: test_assessment_carried.
-            documents = each in OWN
-            sets[each] = dice.choice(
-                [token, [token] if arrays else token, {"text": token} if documents else token]
-            )
+            sets[each] = dice.choice([token, {"text": token}, [token] if arrays else token])
     return sets, unsets
 
 
