@@ -39,8 +39,6 @@ pub const ASSESSMENTS: &str = "assessments";
 pub const TEACHER_ASSESSMENTS: &str = "teacher_assessments";
 /// The `_id` of its record in the ledger.
 pub const RECORD: &str = "assessment_model";
-/// What tells its record from a migration's: the field `kind`.
-pub const KIND: &str = "assessment";
 /// Its name in messages.
 pub const NAME: &str = "assessment model unification";
 /// The type of the task on regular assessments, in the journal and in the registry of captures.

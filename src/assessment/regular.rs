@@ -98,6 +98,21 @@ pub async fn finish(
     Ok(journal.note(run, place.index, progress, None).await?)
 }
 
+/// Writes what a chunk captured.
+///
+/// # Errors
+/// The server's.
+pub async fn keep(
+    slot: Option<Slot>,
+    server: &Server,
+    session: Option<&mut ClientSession>,
+    packer: Option<Packer>,
+) -> Result<(), ServerError> {
+    let (Some(slot), Some(packer)) = (slot, packer) else { return Ok(()) };
+    let again = session.is_none();
+    insert(server, session, &slot.capture.packs(), packer.finish().iter(), again).await
+}
+
 /// The documents of a window, unified.
 struct InPlace {
     now: DateTime,
@@ -168,17 +183,6 @@ impl InPlace {
         let message = "documents were removed between reading and writing them";
         Err(ServerError::found(codes::WRITE_CONFLICT, message))
     }
-
-    async fn capture(
-        &self,
-        server: &Server,
-        session: Option<&mut ClientSession>,
-        packer: Option<Packer>,
-    ) -> Result<(), ServerError> {
-        let (Some(slot), Some(packer)) = (self.slot, packer) else { return Ok(()) };
-        let again = session.is_none();
-        insert(server, session, &slot.capture.packs(), packer.finish().iter(), again).await
-    }
 }
 
 impl ChunkBody for InPlace {
@@ -199,7 +203,7 @@ impl ChunkBody for InPlace {
             let part = map_all(&documents, now, &mut packer);
             counts.modified = part.count;
             counts.mapped = part.mapped;
-            self.capture(server, None, packer).await?;
+            keep(self.slot, server, None, packer).await?;
             self.send(server, None, part).await?;
             return Ok(counts);
         }
@@ -213,7 +217,7 @@ impl ChunkBody for InPlace {
             counts.mapped += part.mapped;
             self.send(server, session.as_deref_mut(), part).await?;
         }
-        self.capture(server, session, parts.captured()).await?;
+        keep(self.slot, server, session, parts.captured()).await?;
         Ok(counts)
     }
 }

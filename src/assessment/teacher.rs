@@ -11,10 +11,9 @@ use super::ahead::Ahead;
 use super::base;
 use super::mapping::{id_text, map, text, text_of};
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
-use super::regular::{CHUNK_BYTES, begun, finish};
+use super::regular::{CHUNK_BYTES, begun, finish, keep};
 use super::survey::Known;
 use super::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS};
-use crate::capture::documents::insert;
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
 use crate::ops::announce::{takes_transactions, weaker};
@@ -188,7 +187,7 @@ impl ChunkBody for Copies {
             let part = map_all(&documents, self.now, &self.known, &there, &mut packer);
             counts.inserted = part.count;
             counts.mapped = part.mapped;
-            self.capture(server, None, packer).await?;
+            keep(self.slot, server, None, packer).await?;
             send_part(server, None, part).await?;
             return Ok(counts);
         }
@@ -205,21 +204,8 @@ impl ChunkBody for Copies {
             counts.mapped += part.mapped;
             send_part(server, session.as_deref_mut(), part).await?;
         }
-        self.capture(server, session, parts.captured()).await?;
+        keep(self.slot, server, session, parts.captured()).await?;
         Ok(counts)
-    }
-}
-
-impl Copies {
-    async fn capture(
-        &self,
-        server: &Server,
-        session: Option<&mut ClientSession>,
-        packer: Option<Packer>,
-    ) -> Result<(), ServerError> {
-        let (Some(slot), Some(packer)) = (self.slot, packer) else { return Ok(()) };
-        let again = session.is_none();
-        insert(server, session, &slot.capture.packs(), packer.finish().iter(), again).await
     }
 }
 

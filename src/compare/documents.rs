@@ -21,13 +21,6 @@ const BATCH: usize = 1_000;
 /// How large those may be together.
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// How many documents a collection has.
-pub async fn count(server: &Server, collection: &str) -> Result<i64, ServerError> {
-    let command = rawdoc! {"aggregate": collection, "pipeline": [{"$count": "n"}], "cursor": {}};
-    let counted = server.find(command).await?.next().await?;
-    Ok(counted.map_or(0, |it| it.get_i32("n").map(i64::from).or_else(|_| it.get_i64("n")).unwrap_or(0)))
-}
-
 /// What differs in the documents.
 pub async fn compare(before: &Server, after: &Server, entry: &Entry) -> Result<DocumentDifferences, ServerError> {
     let mut join = Join {

@@ -18,6 +18,8 @@ use bson::{Bson, Document, doc};
 use self::report::{CollectionDifference, Comparison, Standing};
 use crate::backup::catalog::{Entry, Type, list_all};
 use crate::backup::names;
+use crate::backup::ranges;
+use crate::backup::snapshot::Reading;
 use crate::error::{Error, Result};
 use crate::observe::Stop;
 use crate::run::{history, ledger};
@@ -125,7 +127,7 @@ async fn alone(server: &Server, entry: &Entry, standing: Standing) -> Result<Col
     let mut found = CollectionDifference::of(entry, standing);
     if entry.kind != Type::View {
         let context = format!("Counting {:?}", entry.name);
-        let count = documents::count(server, &entry.name).await.map_err(Error::server(context))?;
+        let count = ranges::count(server, &entry.name, Reading::Local).await.map_err(Error::server(context))?;
         let side = if standing == Standing::Missing {
             found.documents.missing = count;
             &mut found.documents.before

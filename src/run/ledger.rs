@@ -14,7 +14,6 @@ use super::report::{Direction, MigrationReport};
 use super::slot::{HEADER, REGISTRY};
 use super::step::{Step, Task};
 use super::transaction::with_majority;
-use crate::assessment::KIND;
 use crate::error::{CheckFailure, Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
 use crate::server::Server;
@@ -22,6 +21,9 @@ use crate::server_error::codes;
 
 /// The collection of records.
 pub const COLLECTION: &str = "migrations";
+/// The `kind` of the record of the assessment model's unification, which is no migration of a file's.
+pub const ASSESSMENT: &str = "assessment";
+
 /// Every record, by `created_at`.
 ///
 /// # Errors
@@ -43,7 +45,7 @@ pub async fn read_raw(server: &Server, sort: Document) -> Result<Vec<RawDocument
     server
         // The unification of the assessment model is no migration.
         .find_all(doc! {
-            "find": COLLECTION, "filter": {"kind": {"$ne": KIND}}, "sort": sort, "readConcern": {"level": "local"},
+            "find": COLLECTION, "filter": {"kind": {"$ne": ASSESSMENT}}, "sort": sort, "readConcern": {"level": "local"},
         })
         .await
         .map_err(Error::server("Reading the ledger"))

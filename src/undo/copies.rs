@@ -4,9 +4,9 @@
 use bson::{DateTime, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use super::documents::documents_in;
+use super::documents::packs_of;
 use super::writes::{Write, Writes};
-use super::{again, bounds, by_id};
+use super::{again, by_id};
 use crate::assessment::TEACHER_ASSESSMENTS;
 use crate::assessment::base::{self, Print, short};
 use crate::assessment::carry_back::carry_back;
@@ -14,20 +14,16 @@ use crate::assessment::mapping::{id_text, text_of};
 use crate::assessment::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
 use crate::capture::delta::{Change, difference};
 use crate::capture::documents::{insert, insert_whole, read_by_id};
-use crate::capture::pack::{self, Packer, raw_entries};
-use crate::ops::announce::takes_transactions;
-use crate::ops::documents::look_up;
+use crate::capture::pack::{Packer, raw_entries};
 use crate::ops::{Halt, Place};
 use crate::raw::{Element, fields, first, get};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::Id;
 use crate::run::journal::Journal;
-use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Mapped, Undone};
 use crate::run::slot::Slot;
 use crate::run::step::Undo;
-use crate::run::windows::Scope;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -46,25 +42,7 @@ pub async fn undo(
     own: Option<Slot>,
     place: Place,
 ) -> Result<(), Halt> {
-    let Some(bounds) = bounds(undo.slot) else { return Ok(()) };
-    let packs = undo.slot.capture.packs();
-    let standing = look_up(run, &undo.collection).await?;
-    let mut patience = Patience::new(&run.reporter, &run.stop);
-    let total = patiently!(patience, documents_in(&run.server, &packs, &bounds.0, &bounds.1))?;
-    let atomic = match &standing {
-        Some(standing) if total > 0 => takes_transactions(run, &undo.collection, standing),
-        _ => run.server.transactions(),
-    };
-    let scope = Scope {
-        collection: packs,
-        filter: RawDocumentBuf::new(),
-        hint: None,
-        variables: None,
-        atomic,
-        bounds: Some(bounds),
-        weight: pack::DOCUMENTS,
-        total: Some(total),
-    };
+    let Some((scope, _)) = packs_of(run, undo).await? else { return Ok(()) };
     let now = undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN);
     let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, now, at_once: usize::MAX };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)

@@ -11,6 +11,7 @@ use super::{again, bounds, by_id, taken};
 use crate::capture::delta::{Change, difference, take_back};
 use crate::capture::documents::{insert, insert_whole, read_by_id, unwrapped};
 use crate::capture::pack::{self, Entry, Packer, What, entries};
+use crate::catalog::Collection;
 use crate::ops::announce::takes_transactions;
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
@@ -42,7 +43,26 @@ pub async fn undo(
     oldest: Capture,
     place: Place,
 ) -> Result<(), Halt> {
-    let Some(bounds) = bounds(undo.slot) else { return Ok(()) };
+    let Some((scope, standing)) = packs_of(run, undo).await? else { return Ok(()) };
+    let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
+    let mut patience = Patience::new(&run.reporter, &run.stop);
+    let edits = patiently!(patience, Edits::open(&run.server, oldest, uuid))?;
+    let mut body = Packs {
+        collection: &undo.collection,
+        stands: standing.is_some_and(|standing| standing.kind != "view"),
+        slot: undo.slot,
+        own,
+        edits,
+        left: HashSet::new(),
+        one_by_one: false,
+        at_once: usize::MAX,
+    };
+    Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
+}
+
+/// The packs of what was captured, to be worked through, and what stands under the collection's name now.
+pub(super) async fn packs_of(run: &Run, undo: &Undo) -> Result<Option<(Scope, Option<Collection>)>, Halt> {
+    let Some(bounds) = bounds(undo.slot) else { return Ok(None) };
     let packs = undo.slot.capture.packs();
     let standing = look_up(run, &undo.collection).await?;
     let mut patience = Patience::new(&run.reporter, &run.stop);
@@ -61,23 +81,11 @@ pub async fn undo(
         weight: pack::DOCUMENTS,
         total: Some(total),
     };
-    let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
-    let edits = patiently!(patience, Edits::open(&run.server, oldest, uuid))?;
-    let mut body = Packs {
-        collection: &undo.collection,
-        stands: standing.is_some_and(|standing| standing.kind != "view"),
-        slot: undo.slot,
-        own,
-        edits,
-        left: HashSet::new(),
-        one_by_one: false,
-        at_once: usize::MAX,
-    };
-    Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
+    Ok(Some((scope, standing)))
 }
 
 /// How many documents the packs between these are about.
-pub(super) async fn documents_in(server: &Server, packs: &str, low: &Id, high: &Id) -> Result<i64, ServerError> {
+async fn documents_in(server: &Server, packs: &str, low: &Id, high: &Id) -> Result<i64, ServerError> {
     let within = rawdoc! {"_id": {"$gte": value(low), "$lte": value(high)}};
     let pipeline = [rawdoc! {"$match": within}, rawdoc! {"$group": {"_id": null, "n": {"$sum": "$n"}}}];
     let pipeline: bson::RawArrayBuf = pipeline.into_iter().collect();

@@ -2,8 +2,8 @@
 
 use bson::{DateTime, RawDocumentBuf, doc};
 
+use crate::assessment::RECORD;
 use crate::assessment::report::BackupTaken;
-use crate::assessment::{KIND, RECORD};
 use crate::error::{Error, Result};
 use crate::run::ledger;
 use crate::run::progress::Progress;
@@ -28,7 +28,7 @@ pub(super) async fn read(server: &Server) -> Result<Before> {
     let Some(raw) = found.first() else {
         return Ok(Before { record: None, backup: None, now: None, old_backup: None, unmapped: 0 });
     };
-    if raw.get_str("kind").is_ok_and(|kind| kind == KIND) {
+    if raw.get_str("kind").is_ok_and(|kind| kind == ledger::ASSESSMENT) {
         return Ok(Before::of(raw));
     }
     Err(Error::WrongState(format!(

@@ -14,7 +14,7 @@ use super::{done, outcome, reading, room, server_time, step};
 use crate::assessment::report::{BackupTaken, Clash, MigrateReport};
 use crate::assessment::survey::{Extent, Known, survey};
 use crate::assessment::validate::{Found, validate};
-use crate::assessment::{ASSESSMENTS, BRING_OVER, KIND, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
+use crate::assessment::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
 use crate::assessment::{indexes, references};
 use crate::backup::dump::{Request, dump};
 use crate::backup::manifest::{Consistency, Kind as BackupKind, Scope};
@@ -23,6 +23,7 @@ use crate::engine::apply::take_one;
 use crate::engine::{Engine, Verb};
 use crate::error::{Failed, Result};
 use crate::run::Run;
+use crate::run::ledger;
 use crate::run::report::{Direction, MigrationReport, Outcome};
 use crate::run::step::{Step, Task};
 use crate::server::Server;
@@ -223,7 +224,7 @@ async fn back_up(run: &Run, steps: &Steps, directory: &Path, ground: &Ground) ->
 
 /// What the record keeps of a migration.
 fn fields(now: DateTime, backup: Option<&BackupTaken>) -> Document {
-    let mut fields = doc! {"kind": KIND, "now": now};
+    let mut fields = doc! {"kind": ledger::ASSESSMENT, "now": now};
     if let Some(backup) = backup {
         fields.insert("backup", &backup.name);
         fields.insert("backup_path", &backup.path);

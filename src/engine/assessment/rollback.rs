@@ -9,7 +9,7 @@ use super::before::read;
 use super::{done, outcome, reading, step};
 use crate::assessment::model::Side;
 use crate::assessment::report::{Restored, RollbackReport};
-use crate::assessment::{ASSESSMENTS, BRING_OVER, KIND, Part as What, Task as Part, UNIFY, old_tool};
+use crate::assessment::{ASSESSMENTS, BRING_OVER, Part as What, Task as Part, UNIFY, old_tool};
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::catalog;
@@ -18,6 +18,7 @@ use crate::engine::plan::unchanged_where_begun;
 use crate::engine::{Engine, Verb, exact};
 use crate::error::{Error, Failed, Result};
 use crate::run::Run;
+use crate::run::ledger;
 use crate::run::report::{Direction, MigrationReport, Undone};
 use crate::run::step::{Step, Task};
 use crate::run::transaction::written;
@@ -70,7 +71,7 @@ async fn undo(run: &mut Run, report: &mut RollbackReport) -> Result<()> {
     let resume = before.resume(Direction::Down);
     report.resumed = resume.is_some();
     report.migrated_at = before.now;
-    let mut kept = doc! {"kind": KIND};
+    let mut kept = doc! {"kind": ledger::ASSESSMENT};
     if let Some(old) = &old {
         kept.insert("old_backup", &old.id);
         report.from_old_backup = Some(old.id.clone());
