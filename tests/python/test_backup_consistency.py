@@ -117,7 +117,8 @@ def test_a_changing_catalog_is_started_over_and_then_refused(
         until(lambda: changes > 5, "the catalog changes")
         with pytest.raises(Exception, match="5 times in a row") as caught:
             migrator.backup(progress=lambda event: messages.append(event.message))
-    assert "renamed" in str(caught.value) or "other" in str(caught.value)
+    # The last attempt met a change that it saw, or one that no majority had yet.
+    assert any(word in str(caught.value) for word in ("renamed", "other", "created or indexed"))
     assert [message for message in messages if message.startswith("Starting the backup over")]
     assert names_in(tmp_path / "backups") == set()
     # Once it is quiet there is one.

@@ -179,8 +179,8 @@ def test_read_rights_are_enough(published: Cli, guarded: LocalServer) -> None:
         school = client["rehearsed"]
         school["users"].insert_many([{"role": "student"}, {"role": "teacher"}, {}])
         role = {"role": "read", "db": "rehearsed"}
-        client["admin"].command("createUser", "reader", pwd="r34d", roles=[role])
-    reader = {"MONGO_URI": login(guarded, "reader", "r34d"), "DB_NAME": "rehearsed"}
+        client["admin"].command("createUser", "rehearser", pwd="r34d", roles=[role])
+    reader = {"MONGO_URI": login(guarded, "rehearser", "r34d"), "DB_NAME": "rehearsed"}
     result = published("rehearse", "--live", "migration_003", env=reader)
     assert result.code == 1
     assert "    users: field role: 1 document lost it" in result.lines
