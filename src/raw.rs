@@ -11,12 +11,36 @@ use sha2::{Digest, Sha256};
 pub const LARGEST: usize = 16 * 1024 * 1024 + 16 * 1024;
 /// The least one: length and closing NUL.
 pub const SMALLEST: usize = 5;
+/// The type byte of a double.
+pub const DOUBLE: u8 = 0x01;
+/// The type byte of a string.
+pub const TEXT: u8 = 0x02;
 /// The type byte of an embedded document.
 pub const DOCUMENT: u8 = 0x03;
 /// The type byte of an array.
 pub const ARRAY: u8 = 0x04;
+/// The type byte of binary data.
+pub const BINARY: u8 = 0x05;
+/// The type byte of undefined.
+pub const UNDEFINED: u8 = 0x06;
+/// The type byte of an ObjectId.
+pub const OBJECT_ID: u8 = 0x07;
+/// The type byte of a boolean.
+pub const BOOLEAN: u8 = 0x08;
+/// The type byte of a date.
+pub const DATE: u8 = 0x09;
+/// The type byte of null.
+pub const NULL: u8 = 0x0A;
+/// The type byte of a symbol.
+pub const SYMBOL: u8 = 0x0E;
+/// The type byte of a 32-bit integer.
+pub const INT32: u8 = 0x10;
 /// The type byte of a timestamp.
 pub const TIMESTAMP: u8 = 0x11;
+/// The type byte of a 64-bit integer.
+pub const INT64: u8 = 0x12;
+/// The type byte of a decimal.
+pub const DECIMAL: u8 = 0x13;
 
 /// One element of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,14 +8,9 @@ use std::collections::HashMap;
 
 use bson::{DateTime, RawDocumentBuf};
 
-use super::mapping::{EMPTY, NULL, Unified, default_value, text};
+use super::mapping::{EMPTY, Unified, default_value, text};
 use super::model::{BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Path, Side, TOTAL_QUESTIONS, UPDATED_AT};
-use crate::raw::{ARRAY, Builder, DOCUMENT, Element, fields, fingerprint, repeats};
-
-const INT32: u8 = 0x10;
-const INT64: u8 = 0x12;
-const DATE: u8 = 0x09;
-const TEXT: u8 = 0x02;
+use crate::raw::{ARRAY, Builder, DATE, DOCUMENT, Element, INT32, INT64, NULL, TEXT, fields, fingerprint, repeats};
 
 /// The first bytes of a value's fingerprint, its type among what it is of.
 pub type Print = [u8; 8];

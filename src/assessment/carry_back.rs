@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use bson::RawDocumentBuf;
 
 use super::base::{Base, Key, Print, flat, print};
-use super::mapping::{EMPTY, NULL};
-use crate::raw::{Builder, DOCUMENT, Element, elements, fields};
+use super::mapping::EMPTY;
+use crate::raw::{Builder, DOCUMENT, Element, NULL, elements, fields};
 
 /// What becomes of the original.
 #[derive(Debug, Default, PartialEq)]

@@ -11,22 +11,15 @@ use super::model::{
     Type, UPDATED_AT,
 };
 use crate::capture::delta::Known;
-use crate::raw::{ARRAY, Builder, DOCUMENT, Element, fields, first, has_duplicates, has_zero_timestamp, repeats};
+use crate::raw::{
+    ARRAY, BOOLEAN, Builder, DATE, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, OBJECT_ID, TEXT, fields,
+    first, has_duplicates, has_zero_timestamp, repeats,
+};
 
 /// The largest document that the server stores.
 const LARGEST: usize = 16 * 1024 * 1024;
 /// An empty array or document.
 pub const EMPTY: [u8; 5] = [5, 0, 0, 0, 0];
-const DOUBLE: u8 = 0x01;
-const TEXT: u8 = 0x02;
-const OBJECT_ID: u8 = 0x07;
-const BOOLEAN: u8 = 0x08;
-const DATE: u8 = 0x09;
-/// The type byte of null.
-pub const NULL: u8 = 0x0A;
-const INT32: u8 = 0x10;
-const INT64: u8 = 0x12;
-const DECIMAL: u8 = 0x13;
 
 /// Why a document cannot be mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use mongodb::ClientSession;
 
 use super::base::{Base, Key, Print, flat, key, print};
 use super::carry_back::carry_back;
-use super::mapping::{NULL, Value, count, default_value, id_text, put, text, text_of};
+use super::mapping::{Value, count, default_value, id_text, put, text, text_of};
 use super::model::{FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS, UPDATED_AT};
 use super::teacher::original_of;
 use super::{ASSESSMENTS, OLD_TOOL, TEACHER_ASSESSMENTS};
@@ -21,7 +21,7 @@ use crate::capture::documents::read_by_id;
 use crate::capture::pack::{Entry, What};
 use crate::capture::registry;
 use crate::ops::{Halt, Place};
-use crate::raw::{ARRAY, Builder, DOCUMENT, Element, documents, fields, first, get};
+use crate::raw::{ARRAY, Builder, DATE, DOCUMENT, Element, INT32, NULL, TEXT, documents, fields, first, get};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selected, Selection};
 use crate::run::id::Id;
@@ -41,9 +41,6 @@ const COLLECTION: &str = "assessment_backup";
 const LONGEST: i64 = 10 * 60 * 1000;
 /// How often a transaction that met another writer is tried.
 const ATTEMPTS: i64 = 100;
-const DATE: u8 = 0x09;
-const TEXT: u8 = 0x02;
-const INT32: u8 = 0x10;
 
 /// The backup document.
 #[derive(Debug)]

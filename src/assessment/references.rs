@@ -7,7 +7,7 @@ use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use super::report::References;
 use super::survey::{Known, counterparts};
 use super::{TEACHER_ASSESSMENTS, mapping::id_text, mapping::text_of};
-use crate::raw::{Builder, Element, first, get};
+use crate::raw::{Builder, Element, OBJECT_ID, first, get};
 use crate::run::id::Id;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
@@ -16,7 +16,6 @@ use crate::server_error::{ServerError, codes};
 const REFERRING: [&str; 2] = ["teacher_assessment_results", "assessment_submissions"];
 /// References looked up at once.
 const AT_ONCE: usize = 1_000;
-const OBJECT_ID: u8 = 0x07;
 
 /// Looks every assessment up that is referred to. `known` has the copies that stand under another `_id`.
 ///

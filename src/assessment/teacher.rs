@@ -19,7 +19,7 @@ use crate::capture::registry::Entry;
 use crate::ops::announce::{takes_transactions, weaker};
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
-use crate::raw::{Builder, Element, first, get, has_zero_timestamp};
+use crate::raw::{BINARY, Builder, Element, OBJECT_ID, first, get, has_zero_timestamp};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::Id;
@@ -32,9 +32,6 @@ use crate::run::windows::Scope;
 use crate::server::Server;
 use crate::server_error::ServerError;
 use crate::undo::writes::keep_timestamps;
-
-const OBJECT_ID: u8 = 0x07;
-const BINARY: u8 = 0x05;
 
 /// The task, from where the journal says.
 pub async fn carry_out(

@@ -13,14 +13,12 @@
 
 use bson::{RawDocument, RawDocumentBuf};
 
-use crate::raw::{Builder, DOCUMENT, Element, SMALLEST, fields, fingerprint, repeats};
+use crate::raw::{BINARY, Builder, DOCUMENT, Element, NULL, SMALLEST, fields, fingerprint, repeats};
 
 /// Longer values after the change are kept as their fingerprint: they are only ever compared.
 const LONGEST_AFTER: usize = 32;
 /// A delta beyond this would fit into no pack, and keeps the document whole instead.
 const LARGEST: usize = 15 * 1024 * 1024;
-const BINARY: u8 = 0x05;
-const NULL: u8 = 0x0A;
 /// Length and subtype come before a binary value's bytes.
 const BINARY_HEAD: [u8; 5] = [16, 0, 0, 0, 0];
 

@@ -7,7 +7,7 @@
 
 use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
-use crate::raw::{Builder, DOCUMENT, Element, fields, fingerprint};
+use crate::raw::{ARRAY, BINARY, Builder, DOCUMENT, Element, INT32, INT64, fields, fingerprint};
 use crate::run::id::Id;
 use crate::run::slot::Slot;
 
@@ -15,10 +15,6 @@ use crate::run::slot::Slot;
 pub const DOCUMENTS: usize = 100;
 /// Bytes of one pack, and of the documents that it is about; a single one may be larger.
 const BYTES: usize = 4 * 1024 * 1024;
-const INT32: u8 = 0x10;
-const INT64: u8 = 0x12;
-const BINARY: u8 = 0x05;
-const ARRAY: u8 = 0x04;
 /// Packs of one chunk at most: a chunk has at most 20,000 documents, alone in their packs at worst.
 const PARTS: i64 = 1 << 20;
 

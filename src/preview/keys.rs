@@ -8,16 +8,8 @@ use std::collections::BTreeSet;
 
 use bson::Document;
 
-use crate::raw::{self, ARRAY, DOCUMENT, Element};
+use crate::raw::{self, ARRAY, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, SYMBOL, TEXT, UNDEFINED};
 
-const TEXT: u8 = 0x02;
-const NULL: u8 = 0x0A;
-const UNDEFINED: u8 = 0x06;
-const SYMBOL: u8 = 0x0E;
-const DOUBLE: u8 = 0x01;
-const INT32: u8 = 0x10;
-const INT64: u8 = 0x12;
-const DECIMAL: u8 = 0x13;
 /// What an index tells apart beyond the types: a whole number.
 const WHOLE: u8 = 0x80;
 

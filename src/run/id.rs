@@ -3,7 +3,7 @@
 
 use bson::{RawDocument, RawDocumentBuf};
 
-use crate::raw::{Builder, Element, fields, first};
+use crate::raw::{ARRAY, Builder, DATE, Element, INT32, INT64, OBJECT_ID, TEXT, fields, first};
 
 /// An `_id`, kept as the document `{"_id": …}` that the server answered with.
 #[derive(Debug, Clone)]
@@ -74,20 +74,14 @@ impl Id {
     /// Whether both are of one type of which every value between them is, too: ObjectIds, texts, dates, or
     /// whole numbers (between which other numbers may lie; numbers compare as one type).
     pub fn compares_plainly_with(&self, other: &Self) -> bool {
-        const STRING: u8 = 2;
-        const OBJECT_ID: u8 = 7;
-        const DATE: u8 = 9;
-        const INT32: u8 = 16;
-        const INT64: u8 = 18;
         match (self.0.as_bytes()[TYPE_AT], other.0.as_bytes()[TYPE_AT]) {
             (INT32 | INT64, INT32 | INT64) => true,
-            (own, others) => own == others && matches!(own, STRING | OBJECT_ID | DATE),
+            (own, others) => own == others && matches!(own, TEXT | OBJECT_ID | DATE),
         }
     }
 
     /// `{"$in": […]}` of all of them.
     pub fn any_of<'a>(ids: impl IntoIterator<Item = &'a Self>) -> RawDocumentBuf {
-        const ARRAY: u8 = 4;
         let mut array = Builder::default();
         ids.into_iter().enumerate().for_each(|(index, id)| id.push(&mut array, &index.to_string()));
         let mut document = Builder::default();

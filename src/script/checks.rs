@@ -7,7 +7,6 @@ use bson::{Bson, Document};
 use serde_json::Value;
 
 use super::fields::{Fields, type_name};
-use super::keys::default_index_name;
 use super::operation::{IndexRef, collection_name};
 use super::options::{CREATE_OPTIONS, INDEX_OPTIONS};
 
@@ -211,11 +210,7 @@ impl Check {
             }
             Demand::Collection { exists, .. } => format!("{} {name:?}", not(*exists, "collection")),
             Demand::Index { index, exists, .. } => {
-                let index = match index {
-                    IndexRef::Name(index) => index.clone(),
-                    IndexRef::Keys(keys) => default_index_name(keys),
-                };
-                format!("{} {index:?} on {name:?}", not(*exists, "index"))
+                format!("{} {:?} on {name:?}", not(*exists, "index"), index.name())
             }
             Demand::Validator { exists, .. } => format!("{} on {name:?}", not(*exists, "validator")),
         }

@@ -270,6 +270,14 @@ impl IndexRef {
             keys => Ok(Self::Keys(index_keys(keys)?)),
         }
     }
+
+    /// Its name; of keys, the one that the server gives an index of them by itself.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Name(name) => name.clone(),
+            Self::Keys(keys) => default_index_name(keys),
+        }
+    }
 }
 
 impl UpdateDocuments {

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::raw::{Builder, fields};
+use crate::raw::{ARRAY, BINARY, Builder, TEXT, fields};
 use crate::run::id::Id;
 use crate::run::slot::Capture;
 use crate::run::transaction::send;
@@ -20,9 +20,6 @@ use crate::server_error::ServerError;
 /// The paths of fields that somebody changed; the empty one means the document.
 pub type Paths = HashSet<Vec<u8>>;
 
-const STRING: u8 = 0x02;
-const BINARY: u8 = 0x05;
-const ARRAY: u8 = 0x04;
 /// Statements of one command.
 const STATEMENTS: usize = 1_000;
 
@@ -105,7 +102,7 @@ impl Edits {
         for (index, path) in paths.iter().enumerate() {
             let length = u32::try_from(path.len() + 1).unwrap_or(u32::MAX).to_le_bytes();
             let text = [&length[..], path, &[0]].concat();
-            listed.value(STRING, index.to_string().as_bytes(), &text);
+            listed.value(TEXT, index.to_string().as_bytes(), &text);
         }
         let mut each = Builder::default();
         each.value(ARRAY, b"$each", listed.finish().as_bytes());

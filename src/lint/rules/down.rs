@@ -91,7 +91,7 @@ impl Undo<'_> {
             Action::DropIndex(index) => (
                 self.down_has(operation, |it| matches!(it, Action::CreateIndex(it) if names(index, it)))
                     || self.before(at, operation, |it| matches!(it, Action::CreateIndex(it) if names(index, it))),
-                format!("does not create the index {} on {collection}, which the up script drops", shown(index)),
+                format!("does not create the index {} on {collection}, which the up script drops", index.name()),
             ),
             Action::InsertDocuments(_) => (
                 self.down_has(operation, |it| matches!(it, Action::DeleteDocuments(_))),
@@ -165,12 +165,5 @@ pub fn names(reference: &IndexRef, index: &CreateIndex) -> bool {
     match reference {
         IndexRef::Name(name) => *name == index.name || *name == default_index_name(&index.keys),
         IndexRef::Keys(keys) => *keys == index.keys,
-    }
-}
-
-fn shown(index: &IndexRef) -> String {
-    match index {
-        IndexRef::Name(name) => name.clone(),
-        IndexRef::Keys(keys) => default_index_name(keys),
     }
 }
