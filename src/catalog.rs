@@ -77,6 +77,11 @@ pub async fn indexes(server: &Server, collection: &str) -> Result<Vec<Document>,
     found.iter().map(|raw| Ok(Document::try_from(raw.as_ref()).map_err(mongodb::error::Error::from)?)).collect()
 }
 
+/// What an index is, as [`indexes`] lists it: one that is being built is listed with that inside.
+pub fn specification(listed: &Document) -> &Document {
+    listed.get_document("spec").unwrap_or(listed)
+}
+
 /// How a collection that stands differs from the options asked for; `None` where it does not. Options that
 /// were not asked for must stand at the server's defaults.
 pub fn difference(asked: &Document, standing: &Collection) -> Option<String> {

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use mongodb::options::{ClientOptions, RunCommandOptions, SelectionCriteria};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, ClientSession, Database};
+use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 use crate::redact::describe_target;
@@ -152,7 +153,7 @@ impl Server {
         let mut attempts = 1;
         loop {
             match self.db.run_raw_cursor_command(command.clone()).batch().await.map_err(ServerError::from) {
-                Ok(cursor) => return Ok(Documents { cursor, batch: Vec::new().into_iter() }),
+                Ok(cursor) => return Ok(Documents::of(Replies::AsAsked(cursor))),
                 Err(e) if e.is_passing() && attempts < READ_ATTEMPTS => attempts += 1,
                 Err(e) => return Err(e),
             }
@@ -222,23 +223,58 @@ impl Server {
 
 /// Documents of a cursor, one server reply in memory at a time.
 pub struct Documents {
-    cursor: RawBatchCursor,
+    replies: Replies,
     batch: std::vec::IntoIter<RawDocumentBuf>,
 }
 
+/// Where a cursor's next reply comes from.
+enum Replies {
+    AsAsked(RawBatchCursor),
+    Ahead(mpsc::Receiver<Result<Vec<RawDocumentBuf>, ServerError>>),
+}
+
 impl Documents {
+    fn of(replies: Replies) -> Self {
+        Self { replies, batch: Vec::new().into_iter() }
+    }
+
+    /// The same documents, with the next reply asked for while one is looked at: three of them may be in memory.
+    pub fn ahead(mut self) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(reply) = self.replies.next().await {
+                // Whoever looks at them has enough.
+                if sender.send(reply).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self::of(Replies::Ahead(receiver))
+    }
+
     /// The next document, or `None` at the end.
     pub async fn next(&mut self) -> Result<Option<RawDocumentBuf>, ServerError> {
         loop {
             if let Some(document) = self.batch.next() {
                 return Ok(Some(document));
             }
-            let Some(batch) = self.cursor.next().await else {
+            let Some(reply) = self.replies.next().await else {
                 return Ok(None);
             };
-            let mut read = Read { documents: Vec::new(), bytes: 0, limit: usize::MAX };
-            read.take(&batch?)?;
-            self.batch = read.documents.into_iter();
+            self.batch = reply?.into_iter();
+        }
+    }
+}
+
+impl Replies {
+    async fn next(&mut self) -> Option<Result<Vec<RawDocumentBuf>, ServerError>> {
+        match self {
+            Self::AsAsked(cursor) => {
+                let mut read = Read { documents: Vec::new(), bytes: 0, limit: usize::MAX };
+                let taken = cursor.next().await?.map_err(ServerError::from).and_then(|batch| read.take(&batch));
+                Some(taken.map(|()| read.documents))
+            }
+            Self::Ahead(receiver) => receiver.recv().await,
         }
     }
 }

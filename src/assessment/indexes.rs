@@ -4,17 +4,18 @@ use bson::{Bson, Document, doc};
 
 use super::ASSESSMENTS;
 use super::regular::finish;
+use crate::capture::registry;
 use crate::catalog::{self, Collection, same_collation, same_keys};
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place, schema};
 use crate::run::Run;
 use crate::run::journal::Journal;
 use crate::run::report::Outcome;
-use crate::run::step::Task;
+use crate::run::slot::Capture;
 use crate::script::Operation;
 use crate::script::operation::{Action, CreateIndex};
 use crate::server::Server;
-use crate::server_error::{ServerError, codes, show};
+use crate::server_error::{ServerError, show};
 
 /// Their names and keys.
 pub fn wanted() -> [(&'static str, Document); 5] {
@@ -27,43 +28,49 @@ pub fn wanted() -> [(&'static str, Document); 5] {
     ]
 }
 
-/// The tasks that make them.
-pub fn tasks() -> impl Iterator<Item = Task> {
-    wanted().into_iter().map(|(name, keys)| {
-        let index =
-            CreateIndex { keys, name: name.to_owned(), options: Document::new(), commit_quorum: None, comment: None };
-        Task::Assessment(super::Task::index(Operation {
-            collection: ASSESSMENTS.to_owned(),
-            action: Action::CreateIndex(index),
-            capture: true,
-            fingerprint: format!("create_index {name}"),
-        }))
-    })
+/// What makes them.
+pub fn operations() -> Vec<Operation> {
+    let operation = |(name, keys): (&str, Document)| Operation {
+        collection: ASSESSMENTS.to_owned(),
+        action: Action::CreateIndex(CreateIndex {
+            keys,
+            name: name.to_owned(),
+            options: Document::new(),
+            commit_quorum: None,
+            comment: None,
+        }),
+        capture: true,
+        fingerprint: format!("create_index {name}"),
+    };
+    wanted().into_iter().map(operation).collect()
 }
 
-/// Makes one. Documents that could not be mapped may have arrays in two of its fields, which no index takes; it is left out
-/// then, and the validation says so.
+/// Makes them. Documents that could not be mapped may have arrays in two of an index's fields, which none takes; it is
+/// left out then, and the validation says so.
 ///
 /// # Errors
 /// [`Halt`].
-pub async fn carry_out(run: &mut Run, journal: &mut Journal, operation: &Operation, place: Place) -> Result<(), Halt> {
+pub async fn carry_out(run: &mut Run, journal: &mut Journal, hash: &str, place: Place) -> Result<(), Halt> {
     // Where nothing was migrated into it, there is no collection, and none is made for its indexes.
     let Some(_) = look_up(run, ASSESSMENTS).await? else {
         let note = Some("there is no such collection".to_owned());
-        return finish(run, journal, &operation.fingerprint, place, Outcome::Absent, note).await;
+        return finish(run, journal, hash, place, Outcome::Absent, note).await;
     };
     let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
-    let change = schema::Change::Operation(operation);
-    match schema::change(run, journal, &change, &operation.fingerprint, slot, place).await {
-        Err(Halt::Failed(failure)) if failure.code == Some(codes::CANNOT_INDEX_PARALLEL_ARRAYS) => {
-            let note = Some(format!(
-                "left out, because a document that cannot be mapped has arrays in two of its fields: {}",
-                failure.cause
-            ));
-            finish(run, journal, &operation.fingerprint, place, Outcome::Failed, note).await
-        }
-        other => other,
-    }
+    schema::change(run, journal, &schema::Change::Indexes(&operations()), hash, slot, place).await
+}
+
+/// Which of them the run with these captures has made.
+///
+/// # Errors
+/// The server's.
+pub async fn made(server: &Server, capture: Capture) -> Result<Vec<String>, ServerError> {
+    let entries = registry::entries(server, capture).await?.into_iter();
+    let made = entries.filter(|(_, entry)| {
+        let stood = |when: &str| entry.get_document(when).is_ok();
+        !stood("before") && stood("after")
+    });
+    Ok(made.filter_map(|(_, entry)| entry.get_str("index").ok().map(str::to_owned)).collect())
 }
 
 /// How they stand.
@@ -85,12 +92,9 @@ pub async fn look(server: &Server, collection: Option<&Collection>) -> Result<St
     let mut standing = Standing::default();
     let listed: Vec<Document> = match collection {
         None => Vec::new(),
-        Some(_) => catalog::indexes(server, ASSESSMENTS)
-            .await?
-            .into_iter()
-            // One that is being built is listed with its specification inside.
-            .map(|listed| listed.get_document("spec").cloned().unwrap_or(listed))
-            .collect(),
+        Some(_) => {
+            catalog::indexes(server, ASSESSMENTS).await?.iter().map(catalog::specification).cloned().collect()
+        }
     };
     // An index that says nothing of a collation gets the collection's.
     let collation = collection.and_then(|collection| collection.options.get_document("collation").ok());

@@ -29,7 +29,6 @@ use bson::DateTime;
 use crate::ops::{Halt, Place};
 use crate::run::Run;
 use crate::run::journal::Journal;
-use crate::script::Operation;
 use model::Side;
 use survey::Known;
 
@@ -45,10 +44,12 @@ pub const NAME: &str = "assessment model unification";
 pub const UNIFY: &str = "unify_assessments";
 /// The type of the task on teacher assessments.
 pub const BRING_OVER: &str = "bring_over_teacher_assessments";
+/// The type of the task that makes the indexes.
+pub const INDEX: &str = "create_indexes";
 /// The type of the task that undoes what the old tool did.
 pub const OLD_TOOL: &str = "undo_old_tool";
 
-/// One task of a run, besides the making of indexes.
+/// One task of a run.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// Which.
@@ -72,8 +73,8 @@ pub enum Part {
         /// Which of them stand there under another `_id`.
         known: Arc<Known>,
     },
-    /// Making an index.
-    Index(Box<Operation>),
+    /// Making the indexes.
+    Indexes,
     /// Undoing what the old tool did to one kind of assessment.
     OldTool {
         /// What it left.
@@ -100,9 +101,9 @@ impl Task {
         Self { part: Part::Teacher { now, known }, hash: BRING_OVER.to_owned() }
     }
 
-    /// The task that makes an index.
-    pub fn index(operation: Operation) -> Self {
-        Self { hash: operation.fingerprint.clone(), part: Part::Index(Box::new(operation)) }
+    /// The task that makes the indexes, the last of its run.
+    pub fn indexes() -> Self {
+        Self { part: Part::Indexes, hash: INDEX.to_owned() }
     }
 
     /// The task that undoes what the old tool did to one kind of assessment.
@@ -115,7 +116,7 @@ impl Task {
         match self.part {
             Part::Regular { .. } => UNIFY,
             Part::Teacher { .. } => BRING_OVER,
-            Part::Index(_) => "create_index",
+            Part::Indexes => INDEX,
             Part::OldTool { .. } => OLD_TOOL,
         }
     }
@@ -123,7 +124,7 @@ impl Task {
     /// The collection that it works through.
     pub fn collection(&self) -> &'static str {
         match self.part {
-            Part::Regular { .. } | Part::Index(_) | Part::OldTool { .. } => ASSESSMENTS,
+            Part::Regular { .. } | Part::Indexes | Part::OldTool { .. } => ASSESSMENTS,
             Part::Teacher { .. } => TEACHER_ASSESSMENTS,
         }
     }
@@ -137,7 +138,7 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, task: &Task, place:
     match &task.part {
         Part::Regular { now } => regular::carry_out(run, journal, *now, &task.hash, place).await,
         Part::Teacher { now, known } => teacher::carry_out(run, journal, *now, known, &task.hash, place).await,
-        Part::Index(operation) => indexes::carry_out(run, journal, operation, place).await,
+        Part::Indexes => indexes::carry_out(run, journal, &task.hash, place).await,
         Part::OldTool { backup, side } => old_tool::carry_out(run, journal, backup, *side, &task.hash, place).await,
     }
 }

@@ -155,7 +155,7 @@ fn map_all(documents: &[RawDocumentBuf], now: DateTime, packer: &mut Option<Pack
                 }
             }
         }
-        statements.push(rawdoc! {"q": {"_id": own.keyed("$eq")}, "u": made.operators}.as_bytes());
+        statements.push(rawdoc! {"q": own.filter(), "u": made.operators}.as_bytes());
     }
     statements.end();
     part.command = command.finish();

@@ -126,7 +126,7 @@ impl<B: Finds> Capturing<'_, B> {
         let first = before.first().and_then(|document| Id::of_stored(document));
         match first {
             Some(id) if self.body.does() == Does::UpdateOne => Selection {
-                filter: rawdoc! {"$and": [selection.filter.clone(), {"_id": id.keyed("$eq")}]},
+                filter: rawdoc! {"$and": [selection.filter.clone(), id.filter()]},
                 ..selection.clone()
             },
             _ => selection.clone(),

@@ -57,9 +57,10 @@ fn id(slot: Slot) -> Document {
     doc! {"run": slot.capture.0, "op": slot.operation}
 }
 
-/// An operation's entry, or an addition to it, as the body of the journal's transaction.
+/// Entries of operations, or additions to them, as the body of the journal's transaction.
+#[derive(Default)]
 pub struct Entry {
-    update: Option<Document>,
+    statements: Vec<Document>,
 }
 
 impl Entry {
@@ -67,31 +68,41 @@ impl Entry {
     pub fn first(slot: Slot, kind: &str, collection: &str, what: Document) -> Self {
         let mut fields = doc! {"type": kind, "collection": collection};
         fields.extend(what);
-        Self { update: Some(update(slot, fields, true)) }
+        Self { statements: vec![statement(slot, fields, true)] }
     }
 
     /// Adds to the entry.
     pub fn more(slot: Slot, what: Document) -> Self {
         let nothing = what.is_empty();
-        Self { update: (!nothing).then(|| update(slot, doc! {"$set": what}, false)) }
+        Self { statements: if nothing { Vec::new() } else { vec![statement(slot, doc! {"$set": what}, false)] } }
     }
 
     /// Nothing to write: the operation is not captured.
     pub fn none() -> Self {
-        Self { update: None }
+        Self::default()
+    }
+
+    /// Writes another one, too.
+    pub fn and(&mut self, other: Self) {
+        self.statements.extend(other.statements);
     }
 }
 
-fn update(slot: Slot, change: Document, upsert: bool) -> Document {
-    doc! {"update": REGISTRY, "updates": [{"q": {"_id": id(slot)}, "u": change, "upsert": upsert}]}
+fn statement(slot: Slot, change: Document, upsert: bool) -> Document {
+    doc! {"q": {"_id": id(slot)}, "u": change, "upsert": upsert}
+}
+
+fn update(statements: Vec<Document>) -> Document {
+    doc! {"update": REGISTRY, "updates": statements}
 }
 
 impl Body for Entry {
     type Output = ();
 
     async fn write(&mut self, server: &Server, session: Option<&mut ClientSession>) -> Result<Option<()>, ServerError> {
-        if let Some(update) = &self.update {
-            let command = if session.is_some() { update.clone() } else { with_majority(update.clone()) };
+        if !self.statements.is_empty() {
+            let update = update(self.statements.clone());
+            let command = if session.is_some() { update } else { with_majority(update) };
             server.run(command, session).await?;
         }
         Ok(Some(()))
@@ -103,7 +114,7 @@ impl Body for Entry {
 /// # Errors
 /// The server's.
 pub async fn amend(server: &Server, slot: Slot, what: Document) -> Result<(), ServerError> {
-    server.run(with_majority(update(slot, doc! {"$set": what}, false)), None).await.map(drop)
+    server.run(with_majority(update(vec![statement(slot, doc! {"$set": what}, false)])), None).await.map(drop)
 }
 
 /// An operation's entry.

@@ -5,7 +5,8 @@ use bson::{Bson, Document, doc};
 use super::{Failure, SchemaError, Settled};
 use crate::catalog::{self, same_collation, same_keys};
 use crate::run::transaction::with_majority;
-use crate::script::operation::{CreateIndex, IndexRef};
+use crate::script::Operation;
+use crate::script::operation::{Action, CreateIndex, IndexRef};
 use crate::server::Server;
 use crate::server_error::{ServerError, codes, show};
 
@@ -13,9 +14,7 @@ use crate::server_error::{ServerError, codes, show};
 /// under way and answers when it has finished, well or not, so that an index is never taken for standing
 /// whose build fails later.
 pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> Result<Settled, SchemaError> {
-    let mut spec = doc! {"key": index.keys.clone(), "name": &index.name};
-    spec.extend(index.options.clone());
-    let mut command = doc! {"createIndexes": collection, "indexes": [spec]};
+    let mut command = doc! {"createIndexes": collection, "indexes": [specification(index)]};
     if let Some(quorum) = &index.commit_quorum {
         command.insert("commitQuorum", quorum.clone());
     }
@@ -54,6 +53,45 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
     })
 }
 
+/// Several indexes of one collection, in one pass over its documents. Those that some document cannot be in are left
+/// out: the note has a line for each, which begins with its name.
+pub async fn create_all(server: &Server, operations: &[Operation]) -> Result<Settled, SchemaError> {
+    let wanted = operations.iter().filter_map(|operation| match &operation.action {
+        Action::CreateIndex(index) => Some((operation.collection.as_str(), index)),
+        _ => None,
+    });
+    let wanted: Vec<_> = wanted.collect();
+    let Some((collection, _)) = wanted.first() else { return Ok(Settled::done()) };
+    let specifications: Vec<Document> = wanted.iter().map(|(_, index)| specification(index)).collect();
+    let command = doc! {"createIndexes": *collection, "indexes": specifications};
+    match server.run(with_majority(command), None).await {
+        Ok(_) => return Ok(Settled::done()),
+        Err(e) if e.is_passing() => return Err(e.into()),
+        // One is in the way of all: which one, and whether the others can be made, is seen one by one.
+        Err(_) => {}
+    }
+    let mut left_out = Vec::new();
+    for (collection, index) in wanted {
+        match create(server, collection, index).await {
+            Err(SchemaError::Server(e)) if e.is(codes::CANNOT_INDEX_PARALLEL_ARRAYS) => {
+                left_out.push(format!(
+                    "{} was left out, because a document has arrays in two of its fields: {e}",
+                    index.name
+                ));
+            }
+            other => drop(other?),
+        }
+    }
+    Ok(Settled { note: (!left_out.is_empty()).then(|| left_out.join("\n")), ..Settled::done() })
+}
+
+/// As `createIndexes` takes it.
+fn specification(index: &CreateIndex) -> Document {
+    let mut specification = doc! {"key": index.keys.clone(), "name": &index.name};
+    specification.extend(index.options.clone());
+    specification
+}
+
 /// The index that is in the way, beside the one asked for.
 async fn conflict(
     server: &Server,
@@ -79,8 +117,7 @@ async fn conflict(
 }
 
 fn different(index: &CreateIndex, standing: &Document, code: i32) -> Failure {
-    let mut asked = doc! {"key": index.keys.clone(), "name": &index.name};
-    asked.extend(index.options.clone());
+    let asked = specification(index);
     let mut standing = standing.clone();
     standing.remove("v");
     Failure {
@@ -96,26 +133,26 @@ fn different(index: &CreateIndex, standing: &Document, code: i32) -> Failure {
 
 /// `drop_index`.
 pub async fn drop_index(server: &Server, collection: &str, index: &IndexRef) -> Result<Settled, SchemaError> {
-    let listed: Vec<Document> = catalog::indexes(server, collection)
-        .await?
-        .into_iter()
-        // One that is being built is listed with its specification inside.
-        .map(|listed| listed.get_document("spec").cloned().unwrap_or(listed))
-        .collect();
-    let wanted: Vec<&str> = listed
+    let listed = catalog::indexes(server, collection).await?;
+    let wanted: Vec<&Document> = listed
         .iter()
         .filter(|listed| match index {
-            IndexRef::Name(name) => listed.get_str("name").is_ok_and(|it| it == name),
-            IndexRef::Keys(keys) => listed.get_document("key").is_ok_and(|own| same_keys(own, keys)),
+            IndexRef::Name(name) => listed_name(listed) == Some(name),
+            IndexRef::Keys(keys) => {
+                catalog::specification(listed).get_document("key").is_ok_and(|own| same_keys(own, keys))
+            }
         })
-        .filter_map(|listed| listed.get_str("name").ok())
         .collect();
     let name = match wanted.as_slice() {
         [] => return Ok(Settled::absent("there is no such index")),
-        [name] => *name,
+        [one] => {
+            finish_together(server, collection, one, &listed).await?;
+            listed_name(one)
+        }
         several => {
+            let names: Vec<&str> = several.iter().filter_map(|listed| listed_name(listed)).collect();
             return Err(Failure::found(
-                format!("{} indexes have these keys: {}", several.len(), several.join(", ")),
+                format!("{} indexes have these keys: {}", names.len(), names.join(", ")),
                 "Name the one to drop.",
             )
             .into());
@@ -127,5 +164,28 @@ pub async fn drop_index(server: &Server, collection: &str, index: &IndexRef) -> 
             Ok(Settled::absent("there is no such index"))
         }
         Err(e) => Err(e.into()),
+    }
+}
+
+fn listed_name(listed: &Document) -> Option<&str> {
+    catalog::specification(listed).get_str("name").ok()
+}
+
+/// Waits for an index that is being built together with others: the server stops such a build for all of them only.
+async fn finish_together(
+    server: &Server,
+    collection: &str,
+    index: &Document,
+    listed: &[Document],
+) -> Result<(), ServerError> {
+    let Some(build) = index.get("buildUUID") else { return Ok(()) };
+    if listed.iter().filter(|other| other.get("buildUUID") == Some(build)).count() < 2 {
+        return Ok(());
+    }
+    let specification = catalog::specification(index).clone();
+    match server.run(doc! {"createIndexes": collection, "indexes": [specification]}, None).await {
+        Err(e) if e.is_passing() => Err(e),
+        // A build that has failed leaves nothing to drop.
+        _ => Ok(()),
     }
 }

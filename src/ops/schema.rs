@@ -23,6 +23,9 @@ use crate::server_error::{ServerError, codes};
 pub enum Change<'a> {
     /// As an operation says.
     Operation(&'a Operation),
+    /// Several indexes of one collection, built in one pass over its documents. The last operation of its run: each index
+    /// is captured as if an operation of its own had made it.
+    Indexes(&'a [Operation]),
     /// An index is dropped and built as `listIndexes` had it.
     Rebuild {
         /// Its collection.
@@ -58,7 +61,7 @@ pub async fn change(
     let mut patience = Patience::new(&reporter, &stop);
     let mut progress = OperationProgress::new(hash);
     progress.begun = true;
-    let (settled, after) = loop {
+    let (settled, mut after) = loop {
         let error = match attempt(run, journal, change, &progress, slot, place).await {
             Ok(settled) => break settled,
             Err(Attempt::Halt(halt)) => return Err(halt),
@@ -79,11 +82,7 @@ pub async fn change(
     };
     progress.outcome = Some(settled.outcome);
     progress.note = settled.note;
-    let mut entry = match slot {
-        Some(slot) => Entry::more(slot, after),
-        None => Entry::none(),
-    };
-    Ok(journal.note_with(run, place.index, &mut entry, progress, None).await?)
+    Ok(journal.note_with(run, place.index, &mut after, progress, None).await?)
 }
 
 enum Attempt {
@@ -104,13 +103,17 @@ async fn attempt(
     progress: &OperationProgress,
     slot: Option<Slot>,
     place: Place,
-) -> Result<(Settled, Document), Attempt> {
+) -> Result<(Settled, Entry), Attempt> {
     let begun = journal.progress.operations.get(place.index).is_some_and(|operation| operation.begun);
     let mut entry = match (slot, change) {
         // What stood before the first attempt is what counts.
-        (Some(slot), Change::Operation(operation)) if !begun => {
-            let before = captured::before(&run.server, operation, slot).await?;
-            Entry::first(slot, operation.kind(), &operation.collection, before)
+        (Some(slot), _) if !begun => {
+            let mut entry = Entry::none();
+            for (slot, operation) in slot.parts().zip(change.operations()) {
+                let before = captured::before(&run.server, operation, slot).await?;
+                entry.and(Entry::first(slot, operation.kind(), &operation.collection, before));
+            }
+            entry
         }
         (None, Change::Operation(operation)) if !begun => super::uncaptured(journal, operation, place),
         _ => Entry::none(),
@@ -119,16 +122,28 @@ async fn attempt(
     let noted = journal.note_with(run, place.index, &mut entry, begins, Some(Position::Whole)).await;
     noted.map_err(|error| Attempt::Halt(error.into()))?;
     let settled = settle(&run.server, change, slot).await?;
-    let after = match (slot, change) {
-        (Some(_), Change::Operation(operation)) => captured::after(&run.server, operation).await?,
-        _ => Document::new(),
-    };
+    let mut after = Entry::none();
+    for (slot, operation) in slot.into_iter().flat_map(Slot::parts).zip(change.operations()) {
+        after.and(Entry::more(slot, captured::after(&run.server, operation).await?));
+    }
     Ok((settled, after))
+}
+
+impl<'a> Change<'a> {
+    /// The operations that it carries out.
+    fn operations(&self) -> &'a [Operation] {
+        match self {
+            Self::Operation(operation) => std::slice::from_ref(operation),
+            Self::Indexes(operations) => operations,
+            Self::Rebuild { .. } | Self::Return { .. } => &[],
+        }
+    }
 }
 
 async fn settle(server: &Server, change: &Change<'_>, slot: Option<Slot>) -> Result<Settled, SchemaError> {
     let operation = match change {
         Change::Operation(operation) => operation,
+        Change::Indexes(operations) => return indexes::create_all(server, operations).await,
         Change::Rebuild { collection, index } => {
             let name = index.get_str("name").unwrap_or_default().to_owned();
             let standing = crate::catalog::indexes(server, collection).await?;

@@ -1,6 +1,6 @@
 //! Operations on indexes: what stands in their place, and which keys a unique one would meet twice.
 
-use bson::{Bson, Document};
+use bson::Bson;
 
 use super::duplicates;
 use super::look::{Look, Unseen};
@@ -85,13 +85,10 @@ pub async fn drop_index(
         );
         return Ok(());
     }
-    let listed: Vec<Document> = catalog::indexes(look.server, name)
-        .await?
-        .into_iter()
-        .map(|listed| listed.get_document("spec").cloned().unwrap_or(listed))
-        .collect();
+    let listed = catalog::indexes(look.server, name).await?;
     let found: Vec<&str> = listed
         .iter()
+        .map(catalog::specification)
         .filter(|listed| match index {
             IndexRef::Name(name) => listed.get_str("name").is_ok_and(|own| own == name),
             IndexRef::Keys(keys) => listed.get_document("key").is_ok_and(|own| same_keys(own, keys)),

@@ -1,7 +1,7 @@
 //! An `_id` as the server stores it: bytes that are passed on and never decoded. A decoded value could hold
 //! neither text that is no UTF-8 nor an embedded document with one name twice, and the server stores both.
 
-use bson::{RawDocument, RawDocumentBuf};
+use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
 use crate::raw::{ARRAY, Builder, DATE, Element, INT32, INT64, OBJECT_ID, TEXT, fields, first};
 
@@ -71,6 +71,16 @@ impl Id {
         document.finish()
     }
 
+    /// The filter that selects the document with this `_id`.
+    pub fn filter(&self) -> RawDocumentBuf {
+        // The server goes straight to a bare value of these types; through `$eq` it plans each query, and an update by
+        // `_id` takes half as long again. Others could be read as something else than a value.
+        match self.0.as_bytes()[TYPE_AT] {
+            OBJECT_ID | TEXT | INT32 | INT64 | DATE => self.document(),
+            _ => rawdoc! {"_id": self.keyed("$eq")},
+        }
+    }
+
     /// Whether both are of one type of which every value between them is, too: ObjectIds, texts, dates, or
     /// whole numbers (between which other numbers may lie; numbers compare as one type).
     pub fn compares_plainly_with(&self, other: &Self) -> bool {
@@ -97,7 +107,7 @@ impl Id {
 
 #[cfg(test)]
 mod tests {
-    use bson::{Bson, doc, rawdoc};
+    use bson::{Bson, doc};
 
     use super::*;
 
@@ -116,7 +126,13 @@ mod tests {
             assert_eq!(id.keyed("$literal"), literal);
             let any = RawDocumentBuf::try_from(&doc! {"$in": [value.clone(), 1]}).expect("encodes");
             assert_eq!(Id::any_of([&id, &self::id(1)]), any);
-            assert_eq!(id, self::id(value));
+            assert_eq!(id, self::id(value.clone()));
+            let filter = if matches!(value, Bson::String(_) | Bson::Int32(_)) {
+                RawDocumentBuf::try_from(&doc! {"_id": value})
+            } else {
+                RawDocumentBuf::try_from(&doc! {"_id": {"$eq": value}})
+            };
+            assert_eq!(id.filter(), filter.expect("encodes"));
         }
         assert_eq!(Id::of(&rawdoc! {"other": 1}), None);
     }

@@ -45,6 +45,11 @@ impl Capture {
 }
 
 impl Slot {
+    /// Those of this operation's parts where it is the run's last: each as if it were an operation of its own.
+    pub fn parts(self) -> impl Iterator<Item = Self> {
+        (self.operation..).map(move |operation| Self { operation, ..self })
+    }
+
     /// The collection of documents kept whole.
     pub fn whole(self) -> String {
         format!("{}_{}", self.capture.packs(), self.operation + 1)

@@ -93,7 +93,9 @@ pub fn index_again(listed: &Document, collection: &catalog::Collection) -> Creat
     }
 }
 
+/// An index that stands or is being built: a build outlives the run that asked for it.
 async fn index(server: &Server, collection: &str, name: &str) -> Result<Option<Document>, ServerError> {
     let listed = catalog::indexes(server, collection).await?;
-    Ok(listed.into_iter().find(|index| index.get_str("name").is_ok_and(|own| own == name)))
+    let named = |index: &&Document| index.get_str("name").is_ok_and(|own| own == name);
+    Ok(listed.iter().map(catalog::specification).find(named).cloned())
 }

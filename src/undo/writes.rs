@@ -162,7 +162,7 @@ pub async fn keep_timestamps(
         return Ok(());
     }
     let statement = rawdoc! {
-        "q": {"_id": id.keyed("$eq")}, "u": [{"$replaceWith": {"$literal": document.clone()}}],
+        "q": id.filter(), "u": [{"$replaceWith": {"$literal": document.clone()}}],
     };
     let command = rawdoc! {"update": collection, "updates": [statement], "bypassDocumentValidation": true};
     send(server, session, command).await.map(drop)
@@ -175,7 +175,7 @@ impl Statement {
 
     fn build(&self) -> RawDocumentBuf {
         let filter = match self.ids.as_slice() {
-            [id] => rawdoc! {"_id": id.keyed("$eq")},
+            [id] => id.filter(),
             ids => rawdoc! {"_id": Id::any_of(ids)},
         };
         match &self.write {

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pymongo
 from bson import json_util
+from bson.codec_options import CodecOptions
 from pymongo.database import Database
 
 Client = pymongo.MongoClient[dict[str, Any]]
@@ -105,7 +106,9 @@ def open_transaction(db: Documents) -> bool:
         {"$currentOp": {"allUsers": True, "idleSessions": True}},
         {"$match": {"lsid.id": owner["session"]["id"], "transaction": {"$exists": True}}},
     ]
-    return bool(list(db.client.admin.aggregate(stages)))
+    # The operation is listed with its command, in which documents under test may be anything.
+    lenient: CodecOptions[dict[str, Any]] = CodecOptions(unicode_decode_error_handler="replace")
+    return bool(list(db.client.get_database("admin", lenient).aggregate(stages)))
 
 
 def start_holding(db: Documents, start: Callable[[], Process]) -> Process:
@@ -146,7 +149,9 @@ def running(db: Documents) -> bool:
         {"$currentOp": {"allUsers": True}},
         {"$match": {"active": True, "lsid.id": owner["session"]["id"] if owner else None}},
     ]
-    return bool(list(db.client.admin.aggregate(stages)))
+    # The operation is listed with its command, in which documents under test may be anything.
+    lenient: CodecOptions[dict[str, Any]] = CodecOptions(unicode_decode_error_handler="replace")
+    return bool(list(db.client.get_database("admin", lenient).aggregate(stages)))
 
 
 def finish(process: Process, seconds: float = 120) -> tuple[int, str, str]:

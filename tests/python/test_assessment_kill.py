@@ -147,6 +147,26 @@ def test_a_rollback_undoes_what_was_done(ground: Ground, step: str) -> None:
     assert ground.indexes() == 0
 
 
+def test_a_rollback_waits_for_the_indexes_that_a_killed_run_left_in_the_making(
+    ground: Ground,
+) -> None:
+    """The server builds on without its client, and stops one build for all its indexes only."""
+    stages: list[dict[str, Any]] = [
+        {"$currentOp": {}},
+        {"$match": {"command.createIndexes": "assessments", "command.indexes": {"$size": 1}}},
+    ]
+    with fail_point(ground.client, "hangAfterSettingUpIndexBuild", "alwaysOn"):
+        ground.kill_in("assessment-migrate", ground.building)
+        process = start_holding(ground.db, lambda: ground.cli.start("assessment-rollback"))
+        until(lambda: list(ground.client.admin.aggregate(stages)), "it waits for the build")
+        assert ground.building()
+    code, stdout, stderr = finish(process)
+    assert code == 0, f"{stdout}\n{stderr}"
+    assert not ground.building()
+    assert both(ground.db) == ground.bytes
+    assert ground.indexes() == 0
+
+
 @pytest.mark.parametrize("step", ROLLBACK_STEPS)
 def test_a_killed_rollback_carries_on(ground: Ground, step: str) -> None:
     migrate(ground.cli)

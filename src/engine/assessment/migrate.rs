@@ -14,7 +14,7 @@ use super::{done, outcome, reading, room, server_time, step};
 use crate::assessment::report::{BackupTaken, Clash, MigrateReport};
 use crate::assessment::survey::{Extent, Known, survey};
 use crate::assessment::validate::{Found, validate};
-use crate::assessment::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
+use crate::assessment::{ASSESSMENTS, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
 use crate::assessment::{indexes, references};
 use crate::backup::dump::{Request, dump};
 use crate::backup::manifest::{Consistency, Kind as BackupKind, Scope};
@@ -116,14 +116,19 @@ async fn under_the_lease(
             (false, None) => None,
             (true, None) => Some(back_up(run, steps, directory, &ground).await?),
         };
-        let mut tasks =
-            vec![Task::Assessment(Part::regular(now)), Task::Assessment(Part::teacher(now, Arc::new(known)))];
-        tasks.extend(indexes::tasks());
+        let tasks = [Part::regular(now), Part::teacher(now, Arc::new(known)), Part::indexes()];
+        let tasks = tasks.into_iter().map(Task::Assessment).collect();
         let step = step(tasks, false, resume, fields(now, report.backup.as_ref()));
         let mut migration = outcome(&step, Direction::Up);
         let result = take_one(run, &step, Direction::Up, &mut migration).await;
         take_over(report, &step, &migration);
         result?;
+        let record = read(&server).await?.record;
+        if let Some(capture) = record.and_then(|record| record.captures.last().copied().flatten()) {
+            report.indexes.created = indexes::made(&server, capture).await.map_err(reading())?;
+            let created = &report.indexes.created;
+            report.indexes.standing.retain(|standing| !created.contains(standing));
+        }
     }
     let ground = Ground::look(&server).await?;
     steps.tell(5, "Validating".to_owned());
@@ -161,19 +166,10 @@ fn take_over(report: &mut MigrateReport, step: &Step, migration: &MigrationRepor
                 report.teacher.dates_converted = counts.mapped.dates_converted;
                 report.teacher.clashes = Some(counts.mapped.clashes);
             }
-            _ => {
-                // The indexes come behind those two, in their order.
-                let wanted = indexes::wanted();
-                let Some((name, _)) = done.index.checked_sub(2).and_then(|at| wanted.get(at)) else { continue };
-                match (done.outcome, done.note) {
-                    (Outcome::Done, _) => {
-                        report.indexes.standing.retain(|standing| standing != name);
-                        report.indexes.created.push((*name).to_owned());
-                    }
-                    (Outcome::Failed, Some(note)) => report.indexes.conflicts.push(format!("{name} was {note}")),
-                    _ => {}
-                }
+            Some(task) if task.kind() == INDEX && done.outcome == Outcome::Done => {
+                report.indexes.conflicts.extend(done.note.iter().flat_map(|note| note.lines().map(str::to_owned)));
             }
+            _ => {}
         }
     }
 }

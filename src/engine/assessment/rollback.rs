@@ -93,25 +93,32 @@ async fn undo(run: &mut Run, report: &mut RollbackReport) -> Result<()> {
     }
     step.resume = resume;
     let step = unchanged_where_begun(step)?;
-    let captured = captured_indexes(&step);
+    let captured = made_indexes(&step, &index_names(&server).await?);
     let mut migration = outcome(&step, Direction::Down);
     let result = take_one(run, &step, Direction::Down, &mut migration).await;
     undone(report, &step, &migration);
     result?;
-    let left = catalog::indexes(&server, ASSESSMENTS).await.map_err(reading())?;
-    let stands = |name: &String| left.iter().any(|index| index.get_str("name").is_ok_and(|own| own == name));
-    report.indexes_dropped = captured.into_iter().filter(|name| !stands(name)).collect();
+    let left = index_names(&server).await?;
+    report.indexes_dropped = captured.into_iter().filter(|name| !left.contains(name)).collect();
     // For a regular assessment an edit of what the migration wrote is an edit like any other.
     report.regular.restored_with_edits += report.regular.conflicts;
     report.kept_newer = newer(&server, report, before.unmapped).await?;
     Ok(())
 }
 
-/// The indexes that the migration had made.
-fn captured_indexes(step: &Step) -> Vec<String> {
+async fn index_names(server: &Server) -> Result<Vec<String>> {
+    let listed = catalog::indexes(server, ASSESSMENTS).await.map_err(reading())?;
+    let names = listed.iter().filter_map(|index| catalog::specification(index).get_str("name").ok());
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// The indexes that the migration had made. One that was killed may have finished an index and not noted it: such a one
+/// is among those that stand.
+fn made_indexes(step: &Step, standing: &[String]) -> Vec<String> {
     let made = step.tasks.iter().filter_map(|task| match task {
         Task::Undo(undo) if undo.done == "create_index" && undo.entry.get_document("before").is_err() => {
-            undo.entry.get_str("index").ok().map(str::to_owned)
+            let name = undo.entry.get_str("index").ok()?.to_owned();
+            (undo.entry.get_document("after").is_ok() || standing.contains(&name)).then_some(name)
         }
         _ => None,
     });
