@@ -159,6 +159,9 @@ pub fn id_of(document: &[u8]) -> Option<RawDocumentBuf> {
     Some(builder.finish())
 }
 
+/// Room for what most documents hold that are put together here: a change, an entry, a statement.
+const SMALL: usize = 128;
+
 /// A document being put together of elements that are bytes already.
 #[derive(Debug, Clone)]
 pub struct Builder(Vec<u8>);
@@ -172,7 +175,14 @@ impl Default for Builder {
 impl Builder {
     /// An empty document.
     pub fn new() -> Self {
-        Self(vec![0; 4])
+        Self::with_capacity(SMALL)
+    }
+
+    /// An empty document with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut own = Vec::with_capacity(bytes);
+        own.extend_from_slice(&[0; 4]);
+        Self(own)
     }
 
     /// Appends an element.

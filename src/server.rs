@@ -20,6 +20,8 @@ use crate::server_error::{ServerError, codes};
 /// How often a read is tried. Each attempt waits for a primary as long as the connection's settings say.
 const READ_ATTEMPTS: u32 = 5;
 const READ_PAUSE: Duration = Duration::from_millis(200);
+/// Documents of one reply, after a cursor's first: those of one reply are in memory twice, and 16 MB are the server's limit.
+const REPLY: u32 = 2_000;
 /// How long a primary may take to make sure that it is one, in milliseconds.
 const CERTAINTY_MILLISECONDS: i32 = 15_000;
 
@@ -152,7 +154,14 @@ impl Server {
     pub async fn find(&self, command: RawDocumentBuf) -> Result<Documents, ServerError> {
         let mut attempts = 1;
         loop {
-            match self.db.run_raw_cursor_command(command.clone()).batch().await.map_err(ServerError::from) {
+            match self
+                .db
+                .run_raw_cursor_command(command.clone())
+                .batch_size(REPLY)
+                .batch()
+                .await
+                .map_err(ServerError::from)
+            {
                 Ok(cursor) => return Ok(Documents::of(Replies::AsAsked(cursor))),
                 Err(e) if e.is_passing() && attempts < READ_ATTEMPTS => attempts += 1,
                 Err(e) => return Err(e),
@@ -189,7 +198,7 @@ impl Server {
         session: Option<&mut ClientSession>,
         limit: usize,
     ) -> Result<Vec<RawDocumentBuf>, ServerError> {
-        let action = self.db.run_raw_cursor_command(command);
+        let action = self.db.run_raw_cursor_command(command).batch_size(REPLY);
         let mut read = Read { documents: Vec::new(), bytes: 0, limit };
         match session {
             None => {

@@ -8,8 +8,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::capture::pack::Packer;
 use crate::server_error::{ServerError, codes};
 
-/// Documents of one part.
-const AT_ONCE: usize = 500;
+/// Documents of the first part: nothing is written meanwhile. The next ones have twice as many each, as mapping takes about
+/// half as long as writing.
+const FIRST: usize = 125;
+/// Documents of one part at most.
+const LARGEST: usize = 2_000;
 
 type Map<P> = Arc<dyn Fn(&[RawDocumentBuf], &mut Option<Packer>) -> P + Send + Sync>;
 
@@ -17,6 +20,7 @@ type Map<P> = Arc<dyn Fn(&[RawDocumentBuf], &mut Option<Packer>) -> P + Send + S
 pub struct Ahead<P> {
     documents: Arc<Vec<RawDocumentBuf>>,
     map: Map<P>,
+    at_once: usize,
     next: Option<JoinHandle<(P, Option<Packer>, usize)>>,
     packer: Option<Packer>,
 }
@@ -24,7 +28,7 @@ pub struct Ahead<P> {
 impl<P: Send + 'static> Ahead<P> {
     /// Begins with the first part; what `map` captures goes into `packer`.
     pub fn begin(documents: Vec<RawDocumentBuf>, packer: Option<Packer>, map: Map<P>) -> Self {
-        let mut ahead = Self { documents: Arc::new(documents), map, next: None, packer: None };
+        let mut ahead = Self { documents: Arc::new(documents), map, at_once: FIRST, next: None, packer: None };
         ahead.go_on(0, packer);
         ahead
     }
@@ -35,8 +39,9 @@ impl<P: Send + 'static> Ahead<P> {
             return;
         }
         let (documents, map) = (Arc::clone(&self.documents), Arc::clone(&self.map));
+        let to = documents.len().min(from + self.at_once);
+        self.at_once = LARGEST.min(self.at_once * 2);
         self.next = Some(spawn_blocking(move || {
-            let to = documents.len().min(from + AT_ONCE);
             let part = map(&documents[from..to], &mut packer);
             (part, packer, to)
         }));

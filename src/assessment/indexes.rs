@@ -92,9 +92,7 @@ pub async fn look(server: &Server, collection: Option<&Collection>) -> Result<St
     let mut standing = Standing::default();
     let listed: Vec<Document> = match collection {
         None => Vec::new(),
-        Some(_) => {
-            catalog::indexes(server, ASSESSMENTS).await?.iter().map(catalog::specification).cloned().collect()
-        }
+        Some(_) => catalog::indexes(server, ASSESSMENTS).await?.iter().map(catalog::specification).cloned().collect(),
     };
     // An index that says nothing of a collation gets the collection's.
     let collation = collection.and_then(|collection| collection.options.get_document("collation").ok());

@@ -409,7 +409,9 @@ impl Unified<'_> {
 
 /// The fields in their places with the values wanted, what is new behind them.
 pub fn put(own: &[Element<'_>], wanted: Vec<Element<'_>>, sorted: bool) -> RawDocumentBuf {
-    let mut document = Builder::new();
+    let room =
+        |fields: &[Element<'_>]| fields.iter().map(|field| field.name.len() + field.value.len() + 2).sum::<usize>();
+    let mut document = Builder::with_capacity(room(own) + room(&wanted) + 5);
     for field in own {
         document.push(wanted.iter().find(|value| value.name == field.name).unwrap_or(field));
     }

@@ -18,8 +18,6 @@ use crate::server_error::ServerError;
 
 /// Teacher assessments whose copies are looked for at once.
 const AT_ONCE: usize = 2_000;
-/// Documents in one reply of the server: few enough for several replies to be in memory.
-const REPLY: i32 = 1_000;
 /// Problems of documents that are described one by one.
 const SHOWN: usize = 20;
 
@@ -49,7 +47,7 @@ pub async fn validate(server: &Server, now: DateTime) -> Result<Found, ServerErr
     let mut known = Known::default();
     // The copies that stand under another `_id`: by the fingerprint of the original's.
     let mut elsewhere: HashMap<[u8; 16], Id> = HashMap::new();
-    let mut documents = server.find(rawdoc! {"find": ASSESSMENTS, "batchSize": REPLY}).await?.ahead();
+    let mut documents = server.find(rawdoc! {"find": ASSESSMENTS}).await?.ahead();
     while let Some(document) = documents.next().await? {
         found.look_at(&document, now);
         if let (Some(original), Some(id)) = (original_of(document.as_bytes()), first(document.as_bytes()))

@@ -125,10 +125,9 @@ impl<B: Finds> Capturing<'_, B> {
     fn narrowed(&self, selection: &Selection, before: &[RawDocumentBuf]) -> Selection {
         let first = before.first().and_then(|document| Id::of_stored(document));
         match first {
-            Some(id) if self.body.does() == Does::UpdateOne => Selection {
-                filter: rawdoc! {"$and": [selection.filter.clone(), id.filter()]},
-                ..selection.clone()
-            },
+            Some(id) if self.body.does() == Does::UpdateOne => {
+                Selection { filter: rawdoc! {"$and": [selection.filter.clone(), id.filter()]}, ..selection.clone() }
+            }
             _ => selection.clone(),
         }
     }

@@ -29,6 +29,8 @@ use crate::server_error::{ServerError, codes};
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 24 * 1024 * 1024;
+/// Documents read at once: they are in memory as they are and as they will be.
+const AT_ONCE: usize = 2_000;
 /// Documents read at once where more do not fit, of 16 MiB at most.
 const FEW: usize = 4;
 /// The largest document that the server stores.
@@ -44,7 +46,7 @@ pub async fn undo(
 ) -> Result<(), Halt> {
     let Some((scope, _)) = packs_of(run, undo).await? else { return Ok(()) };
     let now = undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN);
-    let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, now, at_once: usize::MAX };
+    let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, now, at_once: AT_ONCE };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
 
@@ -55,7 +57,7 @@ struct Copies<'a> {
     own: Option<Slot>,
     /// The migration's time.
     now: DateTime,
-    /// How many documents are read at once: fewer where they have grown so large that a pack's do not fit.
+    /// How many documents are read at once.
     at_once: usize,
 }
 

@@ -30,6 +30,8 @@ use crate::server_error::{ServerError, codes};
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 48 * 1024 * 1024;
+/// Documents read at once: they are in memory as they are and as they will be.
+const AT_ONCE: usize = 2_000;
 /// Documents read at once where more do not fit, of 16 MiB at most.
 const FEW: usize = 4;
 
@@ -55,7 +57,7 @@ pub async fn undo(
         edits,
         left: HashSet::new(),
         one_by_one: false,
-        at_once: usize::MAX,
+        at_once: AT_ONCE,
     };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
@@ -108,7 +110,7 @@ struct Packs<'a> {
     left: HashSet<Id>,
     /// Whether each document is written by a statement of its own, in exact reverse order.
     one_by_one: bool,
-    /// How many documents are read at once: fewer where they have grown so large that a pack's do not fit.
+    /// How many documents are read at once.
     at_once: usize,
 }
 
