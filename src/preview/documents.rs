@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use bson::raw::cstr;
-use bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
-use futures_util::StreamExt;
-use mongodb::raw_batch_cursor::RawBatchCursor;
+use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, rawdoc};
 
 use super::changes::{Assignments, Effect, repeatable, touched};
 use super::look::{EXAMPLES, Look, Unseen, find, id_text, selecting};
@@ -29,6 +27,9 @@ const WRITE: f64 = 20.0;
 const WRITE_UNCAPTURED: f64 = 12.0;
 /// What comparing a document with what a pipeline makes of it costs, as a multiple of reading its fields.
 const PIPED: f64 = 5.0;
+
+/// Documents between two looks at whether to stop.
+const SAFE_POINT: i64 = 1_000;
 
 /// What of an update would happen.
 #[derive(Debug, Clone, Copy, Default)]
@@ -311,13 +312,17 @@ async fn piped(
         }
     }
     let began = std::time::Instant::now();
-    let mut before = Stream::open(look, before).await?;
-    let mut after = Stream::open(look, after).await?;
+    // Ahead, so that the server works on both at once.
+    let mut before = look.server.find(before).await?.ahead();
+    let mut after = look.server.find(after).await?.ahead();
     let mut numbers = Numbers { exact: concern.is_some(), ..Numbers::default() };
     loop {
-        match (before.next(look).await?, after.next(look).await?) {
+        match (before.next().await?, after.next().await?) {
             (Some(one), Some(other)) => {
                 numbers.matched += 1;
+                if numbers.matched % SAFE_POINT == 0 {
+                    look.safe_point()?;
+                }
                 numbers.changes += i64::from(one.as_bytes() != other.as_bytes());
                 // It cannot change an `_id`; without a snapshot, the two may be different documents.
                 let ids = (first(one.as_bytes()), other.get("_id").ok().flatten());
@@ -351,35 +356,6 @@ async fn snapshot_of(look: &Look<'_>, collection: &str) -> Result<Option<RawDocu
         Err(_) => None,
     };
     Ok(time.map(|time| rawdoc! {"level": "snapshot", "atClusterTime": time}))
-}
-
-/// A cursor's documents one by one.
-struct Stream {
-    replies: RawBatchCursor,
-    ready: std::vec::IntoIter<RawDocumentBuf>,
-}
-
-impl Stream {
-    async fn open(look: &Look<'_>, command: RawDocumentBuf) -> Result<Self, Unseen> {
-        Ok(Self { replies: look.server.batches(command, 20_000).await?, ready: Vec::new().into_iter() })
-    }
-
-    async fn next(&mut self, look: &Look<'_>) -> Result<Option<RawDocumentBuf>, Unseen> {
-        loop {
-            if let Some(document) = self.ready.next() {
-                return Ok(Some(document));
-            }
-            look.safe_point()?;
-            let Some(reply) = self.replies.next().await else { return Ok(None) };
-            let reply = reply?;
-            let mut ready = Vec::new();
-            for document in reply.doc_slices()? {
-                let document = document.map_err(mongodb::error::Error::from)?;
-                ready.extend(document.as_document().map(RawDocument::to_owned));
-            }
-            self.ready = ready.into_iter();
-        }
-    }
 }
 
 /// Reading what is to be changed once more, and writing it.
