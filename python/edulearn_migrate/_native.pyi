@@ -1,13 +1,13 @@
 """The engine, compiled from Rust. Its users are this package's modules; yours is the package.
 
-Every verb exists twice: one blocks with Python's lock released and sees signals every 100 ms, its
-`_async` twin returns an awaitable. Reports are dictionaries with aware UTC datetimes, which
-`edulearn_migrate.reports` has as typed classes. Times are in seconds.
+A verb returns `Work`, which is carried out blocking or as an awaitable. Reports are dictionaries
+with aware UTC datetimes, which `edulearn_migrate.reports` has as typed classes. Times are in
+seconds.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from os import PathLike
-from typing import Any, final
+from typing import Any, Generic, TypeVar, final
 
 __all__ = [
     "Assessments",
@@ -33,6 +33,7 @@ __all__ = [
     "SnapshotLostError",
     "StopToken",
     "UnknownMigrationError",
+    "Work",
     "WrongStateError",
     "__version__",
     "compare_databases",
@@ -48,6 +49,7 @@ __all__ = [
 
 __version__: str
 
+_T = TypeVar("_T")
 _Report = dict[str, Any]
 _Names = list[str] | None
 _Observer = Callable[[dict[str, Any]], object]
@@ -141,6 +143,16 @@ class StopToken:
     def set(self) -> None: ...
 
 @final
+class Work(Generic[_T]):
+    """A verb with its arguments, carried out once."""
+
+    def run(self) -> _T:
+        """Blocks with Python's lock released, and sees signals every 100 ms."""
+
+    def start(self) -> Awaitable[_T]:
+        """Starts it; cancelling what is returned asks it to stop at its next safe point."""
+
+@final
 class Engine:
     """One database and one migrations directory. Connects at first use.
 
@@ -152,16 +164,10 @@ class Engine:
     ) -> Engine: ...
     def status(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> _Report: ...
-    def status_async(
-        self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def records(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> list[dict[str, Any]]: ...
-    def records_async(
-        self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> Awaitable[list[dict[str, Any]]]: ...
+    ) -> Work[list[dict[str, Any]]]: ...
     def apply(
         self,
         id: str | None = None,
@@ -172,18 +178,7 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def apply_async(
-        self,
-        id: str | None = None,
-        *,
-        rolled_back: bool = False,
-        strict_order: bool = False,
-        capture: bool = True,
-        lock_timeout: float = 10.0,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def rollback(
         self,
         id: str | None = None,
@@ -194,18 +189,7 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def rollback_async(
-        self,
-        id: str | None = None,
-        *,
-        from_file: bool = False,
-        exact: bool = False,
-        capture: bool = True,
-        lock_timeout: float = 10.0,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def mark(
         self,
         id: str,
@@ -214,16 +198,7 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def mark_async(
-        self,
-        id: str,
-        state: str,
-        *,
-        lock_timeout: float = 10.0,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def purge(
         self,
         id: str | None = None,
@@ -232,22 +207,10 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def purge_async(
-        self,
-        id: str | None = None,
-        *,
-        older_than: float | None = None,
-        lock_timeout: float = 10.0,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def dropped(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> list[_Report]: ...
-    def dropped_async(
-        self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> Awaitable[list[_Report]]: ...
+    ) -> Work[list[_Report]]: ...
     def undrop(
         self,
         name: str,
@@ -256,30 +219,14 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def undrop_async(
-        self,
-        name: str,
-        *,
-        to: str | None = None,
-        lock_timeout: float = 10.0,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def unlock(
         self,
         *,
         force: bool = False,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def unlock_async(
-        self,
-        *,
-        force: bool = False,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def register(
         self,
         name: str,
@@ -289,17 +236,7 @@ class Engine:
         *,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def register_async(
-        self,
-        name: str,
-        up_script: str,
-        down_script: str,
-        description: str = "",
-        *,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
 
 @final
 class Backups:
@@ -314,16 +251,7 @@ class Backups:
         only_reading: bool = False,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def backup_async(
-        self,
-        *,
-        collections: _Names = None,
-        consistency: str | None = None,
-        only_reading: bool = False,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def restore(
         self,
         name: str | None = None,
@@ -337,47 +265,20 @@ class Backups:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def restore_async(
-        self,
-        name: str | None = None,
-        *,
-        from_mongodump: str | PathLike[str] | None = None,
-        collections: _Names = None,
-        keep_extra: bool = False,
-        safety_backup: bool = True,
-        allow_different_db: bool = False,
-        into: str | None = None,
-        lock_timeout: float = 10.0,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def list(
         self,
         *,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def list_async(
-        self,
-        *,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def verify(
         self,
         name: str,
         *,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def verify_async(
-        self,
-        name: str,
-        *,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def prune(
         self,
         keep: int,
@@ -385,15 +286,7 @@ class Backups:
         kind: str = "manual",
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def prune_async(
-        self,
-        keep: int,
-        *,
-        kind: str = "manual",
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
 
 @final
 class Preview:
@@ -409,17 +302,7 @@ class Preview:
         capture: bool = True,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def apply_async(
-        self,
-        id: str | None = None,
-        *,
-        rolled_back: bool = False,
-        strict_order: bool = False,
-        capture: bool = True,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def rollback(
         self,
         id: str | None = None,
@@ -429,23 +312,10 @@ class Preview:
         capture: bool = True,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def rollback_async(
-        self,
-        id: str | None = None,
-        *,
-        from_file: bool = False,
-        exact: bool = False,
-        capture: bool = True,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def check(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> _Report: ...
-    def check_async(
-        self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
 
 @final
 class Assessments:
@@ -460,30 +330,14 @@ class Assessments:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def migrate_async(
-        self,
-        *,
-        accept_unmapped: bool = False,
-        dry_run: bool = False,
-        lock_timeout: float = 10.0,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
     def rollback(
         self,
         *,
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> _Report: ...
-    def rollback_async(
-        self,
-        *,
-        lock_timeout: float = 10.0,
-        observer: _Observer | None = None,
-        stop: StopToken | None = None,
-    ) -> Awaitable[_Report]: ...
+    ) -> Work[_Report]: ...
 
 def create_migration(directory: str | PathLike[str], name: str, description: str = "") -> _Report:
     """Writes a new migration file from the template; no database is needed."""

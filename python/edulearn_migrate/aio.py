@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edulearn_migrate import _native
@@ -25,10 +24,11 @@ from edulearn_migrate.reports import (
 from edulearn_migrate.reports.rehearsal import RehearsalReport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from datetime import timedelta
 
     from edulearn_migrate.migrator import Progress
+    from edulearn_migrate.work import Work
 
 _Result = TypeVar("_Result")
 
@@ -44,11 +44,11 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
 
     async def status(self, *, progress: Progress | None = None) -> StatusReport:
         """Where every migration stands, and what is retained for undo. Reads only."""
-        return StatusReport.from_dict(await self._run(self._engine.status_async, progress))
+        return StatusReport.from_dict(await self._run(self._engine.status, progress))
 
     async def records(self, *, progress: Progress | None = None) -> list[dict[str, Any]]:
         """The documents of the `migrations` collection as they are, by `applied_at`."""
-        return await self._run(self._engine.records_async, progress)
+        return await self._run(self._engine.records, progress)
 
     async def apply(
         self,
@@ -62,7 +62,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     ) -> RunReport:
         """Apply every pending migration in order, or the one named by id, file stem or name."""
         report = await self._run(
-            self._engine.apply_async,
+            self._engine.apply,
             progress,
             id,
             rolled_back=rolled_back,
@@ -84,7 +84,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     ) -> RunReport:
         """Roll back every applied migration in reverse order of application, or the one named."""
         report = await self._run(
-            self._engine.rollback_async,
+            self._engine.rollback,
             progress,
             id,
             from_file=from_file,
@@ -103,9 +103,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
         progress: Progress | None = None,
     ) -> MarkReport:
         """Set a migration's state by hand, running nothing. Recorded in the history."""
-        report = await self._run(
-            self._engine.mark_async, progress, id, state, lock_timeout=lock_timeout
-        )
+        report = await self._run(self._engine.mark, progress, id, state, lock_timeout=lock_timeout)
         return MarkReport.from_dict(report)
 
     async def purge(
@@ -118,7 +116,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     ) -> PurgeReport:
         """Free what was captured: all of it, or of one migration, or what is `older_than` this."""
         report = await self._run(
-            self._engine.purge_async,
+            self._engine.purge,
             progress,
             id,
             older_than=in_seconds(older_than),
@@ -128,7 +126,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
 
     async def dropped(self, *, progress: Progress | None = None) -> list[DroppedEntry]:
         """What `undrop` can bring back, the oldest run's first. Reads only."""
-        return entries(await self._run(self._engine.dropped_async, progress))
+        return entries(await self._run(self._engine.dropped, progress))
 
     async def undrop(
         self,
@@ -140,7 +138,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     ) -> UndropReport:
         """Bring back what `dropped` lists as `name`, under its old collection's name or as `to`."""
         report = await self._run(
-            self._engine.undrop_async, progress, name, to=to, lock_timeout=lock_timeout
+            self._engine.undrop, progress, name, to=to, lock_timeout=lock_timeout
         )
         return UndropReport.from_dict(report)
 
@@ -148,9 +146,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
         self, *, force: bool = False, progress: Progress | None = None
     ) -> UnlockReport:
         """Release the lock of a run that is gone; with `force` of one that may still be alive."""
-        return UnlockReport.from_dict(
-            await self._run(self._engine.unlock_async, progress, force=force)
-        )
+        return UnlockReport.from_dict(await self._run(self._engine.unlock, progress, force=force))
 
     async def register(
         self,
@@ -163,7 +159,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     ) -> str:
         """Record a migration in the database only, pending; returns its id."""
         made = await self._run(
-            self._engine.register_async,
+            self._engine.register,
             progress,
             name,
             up_script,
@@ -183,20 +179,18 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     ) -> RehearsalReport:
         """Try out what is pending, or the one named, there and back on a private server."""
         verb = self._rehearsal(id, backup=backup, live=live, any_version=any_version)
-        # Starting servers and restoring backups block; cancelling stops it at a safe point.
-        threaded = partial(asyncio.to_thread, verb)
-        return RehearsalReport.from_dict(await self._run(threaded, progress))
+        return RehearsalReport.from_dict(await self._run(verb, progress))
 
     async def _run(
         self,
-        verb: Callable[..., Awaitable[_Result]],
+        verb: Callable[..., Work[_Result]],
         progress: Progress | None,
         *args: object,
         **options: object,
     ) -> _Result:
         stop = _native.StopToken()
         observe = observer(_in_the_loop(progress))
-        run = asyncio.ensure_future(verb(*args, **options, observer=observe, stop=stop))
+        run = asyncio.ensure_future(verb(*args, **options, observer=observe, stop=stop).start())
         try:
             # Shielded, because cancelling the native future would abandon the run between two
             # awaits, with its lease held.

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from edulearn_migrate import _native
     from edulearn_migrate.migrator import Progress
+    from edulearn_migrate.work import Work
 
 _Result = TypeVar("_Result")
 
@@ -22,7 +23,7 @@ class SyncAssessments:
 
     def _run(
         self,
-        verb: Callable[..., _Result],
+        verb: Callable[..., Work[_Result]],
         progress: Progress | None,
         stop: _native.StopToken | None,
         *args: object,
@@ -75,7 +76,7 @@ class AsyncAssessments:
 
     async def _run(
         self,
-        verb: Callable[..., Awaitable[_Result]],
+        verb: Callable[..., Work[_Result]],
         progress: Progress | None,
         *args: object,
         **options: object,
@@ -92,7 +93,7 @@ class AsyncAssessments:
     ) -> AssessmentReport:
         """Bring regular and teacher assessments into one model."""
         report = await self._run(
-            self._assessments.migrate_async,
+            self._assessments.migrate,
             progress,
             accept_unmapped=accept_unmapped,
             dry_run=dry_run,
@@ -104,7 +105,5 @@ class AsyncAssessments:
         self, *, lock_timeout: float = 10.0, progress: Progress | None = None
     ) -> AssessmentRollbackReport:
         """Take that back: what was edited since stays, or returns to the teacher assessment."""
-        report = await self._run(
-            self._assessments.rollback_async, progress, lock_timeout=lock_timeout
-        )
+        report = await self._run(self._assessments.rollback, progress, lock_timeout=lock_timeout)
         return AssessmentRollbackReport.from_dict(report)

@@ -15,12 +15,13 @@ from edulearn_migrate.reports.backups import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Literal
 
     from edulearn_migrate import _native
     from edulearn_migrate.migrator import Progress
     from edulearn_migrate.reports.backups import Consistency
+    from edulearn_migrate.work import Work
 
 _Result = TypeVar("_Result")
 
@@ -56,7 +57,7 @@ class SyncBackups:
                 consistency=consistency,
                 observer=observer(progress),
                 stop=stop,
-            )
+            ).run()
         )
 
     def restore(
@@ -91,14 +92,16 @@ class SyncBackups:
                 lock_timeout=lock_timeout,
                 observer=observer(progress),
                 stop=stop,
-            )
+            ).run()
         )
 
     def list_backups(
         self, *, progress: Progress | None = None, stop: _native.StopToken | None = None
     ) -> BackupList:
         """Every backup in the directory, and those that the old tool left in the database."""
-        return BackupList.from_dict(self._backups.list(observer=observer(progress), stop=stop))
+        return BackupList.from_dict(
+            self._backups.list(observer=observer(progress), stop=stop).run()
+        )
 
     def verify_backup(
         self,
@@ -112,7 +115,7 @@ class SyncBackups:
         Raises `BackupCorruptError`, whose `file` names the one that is not as it was written.
         """
         return VerifyReport.from_dict(
-            self._backups.verify(name, observer=observer(progress), stop=stop)
+            self._backups.verify(name, observer=observer(progress), stop=stop).run()
         )
 
     def prune_backups(
@@ -128,7 +131,7 @@ class SyncBackups:
         One that a migration's record or an unfinished restore still needs stays.
         """
         return PruneReport.from_dict(
-            self._backups.prune(keep, kind=kind, observer=observer(progress), stop=stop)
+            self._backups.prune(keep, kind=kind, observer=observer(progress), stop=stop).run()
         )
 
 
@@ -139,7 +142,7 @@ class AsyncBackups:
 
     async def _run(
         self,
-        verb: Callable[..., Awaitable[_Result]],
+        verb: Callable[..., Work[_Result]],
         progress: Progress | None,
         *args: object,
         **options: object,
@@ -155,7 +158,7 @@ class AsyncBackups:
     ) -> BackupReport:
         """Write a backup into the backup directory; needs read rights only and takes no lock."""
         report = await self._run(
-            self._backups.backup_async,
+            self._backups.backup,
             progress,
             collections=_names(collections),
             consistency=consistency,
@@ -177,7 +180,7 @@ class AsyncBackups:
     ) -> RestoreReport:
         """Bring the database to the state of the backup `name`, or of what mongodump wrote."""
         report = await self._run(
-            self._backups.restore_async,
+            self._backups.restore,
             progress,
             name,
             from_mongodump=from_mongodump,
@@ -192,11 +195,11 @@ class AsyncBackups:
 
     async def list_backups(self, *, progress: Progress | None = None) -> BackupList:
         """Every backup in the directory, and those that the old tool left in the database."""
-        return BackupList.from_dict(await self._run(self._backups.list_async, progress))
+        return BackupList.from_dict(await self._run(self._backups.list, progress))
 
     async def verify_backup(self, name: str, *, progress: Progress | None = None) -> VerifyReport:
         """Read every byte of a backup and compare it with its manifest."""
-        report: dict[str, Any] = await self._run(self._backups.verify_async, progress, name)
+        report: dict[str, Any] = await self._run(self._backups.verify, progress, name)
         return VerifyReport.from_dict(report)
 
     async def prune_backups(
@@ -207,5 +210,5 @@ class AsyncBackups:
         progress: Progress | None = None,
     ) -> PruneReport:
         """Remove all but the `keep` newest backups of this database and kind."""
-        report = await self._run(self._backups.prune_async, progress, keep, kind=kind)
+        report = await self._run(self._backups.prune, progress, keep, kind=kind)
         return PruneReport.from_dict(report)

@@ -24,11 +24,14 @@ from edulearn_migrate.reports import (
 )
 from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
 from edulearn_migrate.reports.rehearsal import RehearsalReport
+from edulearn_migrate.work import InThread
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
     from datetime import timedelta
+
+    from edulearn_migrate.work import Work
 
     Progress = Callable[[Event], None]
 
@@ -122,8 +125,8 @@ class BaseMigrator:
 
     def _rehearsal(
         self, id: str | None, *, backup: str | None, live: bool, any_version: bool
-    ) -> Callable[..., dict[str, Any]]:
-        """A verb like those of the engine: called with `observer` and `stop`, it rehearses."""
+    ) -> Callable[..., Work[dict[str, Any]]]:
+        """A verb like those of the engine, to be called with `observer` and `stop`."""
         from functools import partial
 
         from edulearn_migrate.rehearsal import rehearse
@@ -131,6 +134,7 @@ class BaseMigrator:
         if live and backup is not None:
             raise _native.SettingsError("A rehearsal is on a backup or on the live database.")
         return partial(
+            InThread,
             rehearse,
             self.database_name,
             self.migrations_dir,
@@ -340,14 +344,14 @@ class Migrator(SyncBackups, SyncPreview, SyncAssessments, BaseMigrator):
 
     def _run(
         self,
-        verb: Callable[..., _Answer],
+        verb: Callable[..., Work[_Answer]],
         progress: Progress | None,
         stop: _native.StopToken | None,
         *args: object,
         **options: object,
     ) -> _Answer:
         try:
-            return verb(*args, **options, observer=observer(progress), stop=stop)
+            return verb(*args, **options, observer=observer(progress), stop=stop).run()
         except _native.MigrateError as error:
             give_types(error)
             raise

@@ -8,10 +8,11 @@ from edulearn_migrate.events import observer
 from edulearn_migrate.reports.preview import CheckReport, PlanReport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from edulearn_migrate import _native
     from edulearn_migrate.migrator import Progress
+    from edulearn_migrate.work import Work
 
 _Result = TypeVar("_Result")
 
@@ -45,7 +46,7 @@ class SyncPreview:
                 capture=capture,
                 observer=observer(progress),
                 stop=stop,
-            )
+            ).run()
         )
 
     def plan_rollback(
@@ -67,14 +68,16 @@ class SyncPreview:
                 capture=capture,
                 observer=observer(progress),
                 stop=stop,
-            )
+            ).run()
         )
 
     def check(
         self, *, progress: Progress | None = None, stop: _native.StopToken | None = None
     ) -> CheckReport:
         """Whether anything is pending, changed, failed, unfinished or held."""
-        return CheckReport.from_dict(self._preview.check(observer=observer(progress), stop=stop))
+        return CheckReport.from_dict(
+            self._preview.check(observer=observer(progress), stop=stop).run()
+        )
 
 
 class AsyncPreview:
@@ -84,7 +87,7 @@ class AsyncPreview:
 
     async def _run(
         self,
-        verb: Callable[..., Awaitable[_Result]],
+        verb: Callable[..., Work[_Result]],
         progress: Progress | None,
         *args: object,
         **options: object,
@@ -102,7 +105,7 @@ class AsyncPreview:
     ) -> PlanReport:
         """What `apply` with the same arguments would do, by the data as it is now."""
         report = await self._run(
-            self._preview.apply_async,
+            self._preview.apply,
             progress,
             id,
             rolled_back=rolled_back,
@@ -122,7 +125,7 @@ class AsyncPreview:
     ) -> PlanReport:
         """What `rollback` with the same arguments would do, by the data as it is now."""
         report = await self._run(
-            self._preview.rollback_async,
+            self._preview.rollback,
             progress,
             id,
             from_file=from_file,
@@ -133,4 +136,4 @@ class AsyncPreview:
 
     async def check(self, *, progress: Progress | None = None) -> CheckReport:
         """Whether anything is pending, changed, failed, unfinished or held."""
-        return CheckReport.from_dict(await self._run(self._preview.check_async, progress))
+        return CheckReport.from_dict(await self._run(self._preview.check, progress))

@@ -1,13 +1,15 @@
 //! Where the tokio runtime, Python's signals and its lock meet. Nothing else touches more than one of them.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use serde::Serialize;
 use tokio::runtime::Runtime;
+use tokio::task::JoinError;
 
 use super::convert::to_python;
 use super::errors::failed;
@@ -71,7 +73,7 @@ impl Observer for PythonObserver {
 }
 
 /// What a call of a verb reports to and is stopped by.
-pub fn verb(observer: Option<Py<PyAny>>, stop: Option<&Bound<'_, StopToken>>) -> Verb {
+pub fn verb(observer: Callback, stop: Token<'_, '_>) -> Verb {
     let observer: Arc<dyn Observer> = match observer {
         Some(callable) => Arc::new(PythonObserver(callable)),
         None => Arc::new(Silent),
@@ -81,73 +83,106 @@ pub fn verb(observer: Option<Py<PyAny>>, stop: Option<&Bound<'_, StopToken>>) ->
     Verb::new(observer, stop)
 }
 
-/// Runs `work` to its end with Python's lock released. A signal whose handler raises (Ctrl-C) asks the run
-/// to stop at its next safe point and is raised once it has; a second one gives the run up where it stands.
-pub fn run_sync<R, T>(
-    py: Python<'_>,
-    verb: &Verb,
-    work: impl Future<Output = Result<R, Failed<R>>> + Send + 'static,
-    convert: impl FnOnce(Python<'_>, R) -> PyResult<T>,
-) -> PyResult<T>
-where
-    R: Serialize + std::fmt::Debug + Send + 'static,
-{
-    let runtime = runtime()?;
-    let stop = verb.stop.clone();
-    let mut signal: Option<PyErr> = None;
-    let mut task = runtime.spawn(work);
-    let result = loop {
-        let waited = py.detach(|| runtime.block_on(async { tokio::time::timeout(SIGNAL_POLL, &mut task).await }));
-        if let Ok(joined) = waited {
-            break joined;
-        }
-        if let Err(raised) = py.check_signals() {
-            if signal.is_some() {
-                task.abort();
-                return Err(raised);
-            }
-            stop.cancel();
-            signal = Some(raised);
-        }
-    };
-    let result = result.map_err(|e| PyRuntimeError::new_err(format!("The engine stopped unexpectedly: {e}")))?;
-    match (result, signal) {
-        // The run ended by itself before its next safe point: the caller must still learn of the signal.
-        (Ok(report), Some(raised)) => {
-            let error = Error::Interrupted("The run had finished before it could be stopped.".to_owned());
-            raised.set_cause(py, Some(failed(py, &Failed { error, report: Some(Box::new(report)) })));
-            Err(raised)
-        }
-        (Ok(report), None) => convert(py, report),
-        (Err(error), Some(raised)) => {
-            raised.set_cause(py, Some(failed(py, &error)));
-            Err(raised)
-        }
-        (Err(error), None) => Err(failed(py, &error)),
+/// What a verb ends with.
+pub type Outcome<R> = Result<R, Failed<R>>;
+/// A Python callable that events go to.
+pub type Callback = Option<Py<PyAny>>;
+/// What a caller stops a verb by.
+pub type Token<'a, 'py> = Option<&'a Bound<'py, StopToken>>;
+
+/// How a verb ended, to be told to Python; the flag says whether a signal was to be raised meanwhile, which makes an error of
+/// any end.
+type Ending = Box<dyn FnOnce(Python<'_>, bool) -> PyResult<Py<PyAny>> + Send>;
+
+/// A verb with its arguments, carried out once.
+#[pyclass(frozen, module = "edulearn_migrate._native")]
+pub struct Work {
+    stop: Stop,
+    work: Mutex<Option<Pin<Box<dyn Future<Output = Ending> + Send>>>>,
+}
+
+impl Work {
+    /// A verb whose report becomes dictionaries.
+    pub fn new<R>(verb: &Verb, work: impl Future<Output = Outcome<R>> + Send + 'static) -> Self
+    where
+        R: Serialize + std::fmt::Debug + Send + 'static,
+    {
+        Self::converted(verb, work, |py, report| to_python(py, &report).map(Bound::unbind))
+    }
+
+    /// A verb whose answer becomes what `convert` makes of it.
+    pub fn converted<R>(
+        verb: &Verb,
+        work: impl Future<Output = Outcome<R>> + Send + 'static,
+        convert: fn(Python<'_>, R) -> PyResult<Py<PyAny>>,
+    ) -> Self
+    where
+        R: Serialize + std::fmt::Debug + Send + 'static,
+    {
+        let work = async move {
+            let outcome = work.await;
+            let ending: Ending = Box::new(move |py, signalled| match outcome {
+                // The run ended by itself before its next safe point: the caller must still learn of the signal.
+                Ok(report) if signalled => {
+                    let error = Error::Interrupted("The run had finished before it could be stopped.".to_owned());
+                    Err(failed(py, &Failed { error, report: Some(Box::new(report)) }))
+                }
+                Ok(report) => convert(py, report),
+                Err(error) => Err(failed(py, &error)),
+            });
+            ending
+        };
+        Self { stop: verb.stop.clone(), work: Mutex::new(Some(Box::pin(work))) }
+    }
+
+    fn take(&self) -> PyResult<Pin<Box<dyn Future<Output = Ending> + Send>>> {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        work.ok_or_else(|| PyRuntimeError::new_err("This was carried out already."))
     }
 }
 
-/// Starts `work` and returns an awaitable. Cancelling it asks the run to stop at its next safe point; the
-/// run goes on to that point by itself, with the lease released behind it.
-pub fn run_async<'py, R, T>(
-    py: Python<'py>,
-    verb: &Verb,
-    work: impl Future<Output = Result<R, Failed<R>>> + Send + 'static,
-    convert: impl FnOnce(Python<'_>, R) -> PyResult<T> + Send + 'static,
-) -> PyResult<Bound<'py, PyAny>>
-where
-    R: Serialize + std::fmt::Debug + Send + 'static,
-    T: for<'a> IntoPyObject<'a> + Send + 'static,
-{
-    let runtime = runtime()?;
-    let guard = verb.stop.clone().drop_guard();
-    pyo3_async_runtimes::tokio::future_into_py(py, async move {
-        let result = runtime.spawn(work).await;
-        guard.disarm();
-        let result = result.map_err(|e| PyRuntimeError::new_err(format!("The engine stopped unexpectedly: {e}")))?;
-        Python::attach(|py| match result {
-            Ok(report) => convert(py, report),
-            Err(error) => Err(failed(py, &error)),
+#[pymethods]
+impl Work {
+    /// Carries it out with Python's lock released. A signal whose handler raises (Ctrl-C) asks the run to stop at its next
+    /// safe point and is raised once it has; a second one gives the run up where it stands.
+    pub fn run(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let runtime = runtime()?;
+        let mut signal: Option<PyErr> = None;
+        let mut task = runtime.spawn(self.take()?);
+        let ending = loop {
+            let waited = py.detach(|| runtime.block_on(async { tokio::time::timeout(SIGNAL_POLL, &mut task).await }));
+            if let Ok(joined) = waited {
+                break joined.map_err(unexpected)?;
+            }
+            if let Err(raised) = py.check_signals() {
+                if signal.is_some() {
+                    task.abort();
+                    return Err(raised);
+                }
+                self.stop.cancel();
+                signal = Some(raised);
+            }
+        };
+        let Some(raised) = signal else { return ending(py, false) };
+        raised.set_cause(py, ending(py, true).err());
+        Err(raised)
+    }
+
+    /// Starts it and returns an awaitable. Cancelling that asks the run to stop at its next safe point; the run goes on to
+    /// that point by itself, with the lease released behind it.
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let runtime = runtime()?;
+        let work = self.take()?;
+        let guard = self.stop.clone().drop_guard();
+        pyo3_async_runtimes::tokio::future_into_py(py, async move {
+            let ending = runtime.spawn(work).await;
+            guard.disarm();
+            let ending = ending.map_err(unexpected)?;
+            Python::attach(|py| ending(py, false))
         })
-    })
+    }
+}
+
+fn unexpected(error: JoinError) -> PyErr {
+    PyRuntimeError::new_err(format!("The engine stopped unexpectedly: {error}"))
 }

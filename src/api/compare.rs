@@ -1,42 +1,13 @@
 //! What rehearsals and the testing of migrations need besides the verbs. Blocking only: they run in a thread of their own.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::bridge::verb;
-use super::engine::{Callback, Outcome, PyEngine, Token, blocking};
-use crate::backup::report::ListReport;
+use super::bridge::{Callback, Token, Work, verb};
+use super::engine::PyEngine;
 use crate::compare::Hashes;
-use crate::compare::report::Comparison;
-use crate::engine::{Engine, Verb, backups, compare};
-
-async fn compared(engine: Arc<Engine>, verb: Verb, before: String, known: Option<Hashes>) -> Outcome<Comparison> {
-    Ok(compare::compare(&engine, &verb, &before, known).await?)
-}
-
-async fn copied(
-    engine: Arc<Engine>,
-    verb: Verb,
-    into: String,
-    directory: PathBuf,
-    collections: Option<Vec<String>>,
-) -> Outcome<()> {
-    Ok(compare::copy(&engine, &verb, &into, &directory, collections).await?)
-}
-
-async fn stored(directory: PathBuf) -> Outcome<ListReport> {
-    Ok(backups::stored(&directory).await?)
-}
-
-async fn version(engine: Arc<Engine>) -> Outcome<Option<String>> {
-    Ok(compare::server_version(&engine).await?)
-}
-
-async fn dropped(engine: Arc<Engine>, database: String) -> Outcome<()> {
-    Ok(compare::drop_copy(&engine, &database).await?)
-}
+use crate::engine::{backups, compare};
 
 /// What differs between another database of the same server, as what was, and the engine's.
 #[pyfunction]
@@ -49,8 +20,8 @@ pub fn compare_databases(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    let verb = verb(observer, stop);
-    blocking(py, &verb, compared(engine.get().0.clone(), verb.clone(), before, known))
+    let (engine, verb) = (engine.get().0.clone(), verb(observer, stop));
+    Work::new(&verb.clone(), async move { Ok(compare::compare(&engine, &verb, &before, known).await?) }).run(py)
 }
 
 /// Brings another database of the same server to the state of the engine's, by a backup in `directory`.
@@ -65,8 +36,10 @@ pub fn copy_database(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<()> {
-    let verb = verb(observer, stop);
-    blocking(py, &verb, copied(engine.get().0.clone(), verb.clone(), into, directory, collections)).map(drop)
+    let (engine, verb) = (engine.get().0.clone(), verb(observer, stop));
+    Work::new(&verb.clone(), async move { Ok(compare::copy(&engine, &verb, &into, &directory, collections).await?) })
+        .run(py)
+        .map(drop)
 }
 
 /// Drops another database of the same server.
@@ -79,8 +52,9 @@ pub fn drop_copy(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<()> {
-    let verb = verb(observer, stop);
-    blocking(py, &verb, dropped(engine.get().0.clone(), database)).map(drop)
+    let engine = engine.get().0.clone();
+    let work = async move { Ok(compare::drop_copy(&engine, &database).await?) };
+    Work::new(&verb(observer, stop), work).run(py).map(drop)
 }
 
 /// The backups in `directory`, newest first. No server is asked.
@@ -92,7 +66,7 @@ pub fn stored_backups(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    blocking(py, &verb(observer, stop), stored(directory))
+    Work::new(&verb(observer, stop), async move { Ok(backups::stored(&directory).await?) }).run(py)
 }
 
 /// The version of the engine's server, where it tells.
@@ -104,5 +78,6 @@ pub fn server_version(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    blocking(py, &verb(observer, stop), version(engine.get().0.clone()))
+    let engine = engine.get().0.clone();
+    Work::new(&verb(observer, stop), async move { Ok(compare::server_version(&engine).await?) }).run(py)
 }

@@ -1,127 +1,34 @@
-//! The class `Engine`: every verb twice, blocking and awaitable, over one private function each.
+//! The class `Engine`: the verbs of migrations.
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use pyo3::prelude::*;
-use serde::Serialize;
 
-use super::bridge::{StopToken, run_async, run_sync, verb};
-use super::convert::{documents_to_python, to_python};
+use super::bridge::{Callback, Token, Work, verb};
+use super::convert::documents_to_python;
 use super::errors::exception;
 use crate::engine::plan::{ApplyOptions, RollbackOptions};
-use crate::engine::reports::{
-    Dropped, MarkReport, PurgeReport, RegisterReport, StatusReport, UndropReport, UnlockReport,
-};
-use crate::engine::{Engine, Verb, apply, mark, purge, register, status, undrop, unlock};
-use crate::error::{Error, Failed};
-use crate::run::report::RunReport;
+use crate::engine::{Engine, apply, mark, purge, register, status, undrop, unlock};
+use crate::error::Error;
 
 /// One database and one migrations directory. Connects at first use.
 #[pyclass(frozen, name = "Engine", module = "edulearn_migrate._native")]
 pub struct PyEngine(pub(super) Arc<Engine>);
 
-pub(super) type Outcome<R> = Result<R, Failed<R>>;
-
-fn report_to_python<R: Serialize>(py: Python<'_>, report: R) -> PyResult<Py<PyAny>> {
-    to_python(py, &report).map(Bound::unbind)
-}
-
 fn records_to_python(py: Python<'_>, records: Vec<RawDocumentBuf>) -> PyResult<Py<PyAny>> {
     documents_to_python(py, &records).map(Bound::unbind)
 }
 
+/// A number of seconds that an argument of this name says.
 pub(super) fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).map_err(|_| {
         let message = format!("{name} must be a number of seconds from 0 on, not {value}.");
         exception(py, &Error::Settings(message))
     })
 }
-
-fn optional_seconds(py: Python<'_>, older_than: Option<f64>) -> PyResult<Option<Duration>> {
-    older_than.map(|age| seconds(py, "older_than", age)).transpose()
-}
-
-async fn status(engine: Arc<Engine>) -> Outcome<StatusReport> {
-    Ok(status::status(&engine).await?)
-}
-
-async fn records(engine: Arc<Engine>) -> Outcome<Vec<RawDocumentBuf>> {
-    Ok(status::records(&engine).await?)
-}
-
-async fn apply(engine: Arc<Engine>, verb: Verb, options: ApplyOptions, wait: Duration) -> Outcome<RunReport> {
-    apply::apply(&engine, &verb, options, wait).await
-}
-
-async fn rollback(engine: Arc<Engine>, verb: Verb, options: RollbackOptions, wait: Duration) -> Outcome<RunReport> {
-    apply::rollback(&engine, &verb, options, wait).await
-}
-
-async fn mark(engine: Arc<Engine>, verb: Verb, id: String, state: String, wait: Duration) -> Outcome<MarkReport> {
-    Ok(mark::mark(&engine, &verb, &id, &state, wait).await?)
-}
-
-async fn purge(
-    engine: Arc<Engine>,
-    verb: Verb,
-    id: Option<String>,
-    older_than: Option<Duration>,
-    wait: Duration,
-) -> Outcome<PurgeReport> {
-    purge::purge(&engine, &verb, id.as_deref(), older_than, wait).await
-}
-
-async fn dropped(engine: Arc<Engine>) -> Outcome<Vec<Dropped>> {
-    Ok(undrop::dropped(&engine).await?)
-}
-
-async fn undrop(
-    engine: Arc<Engine>,
-    verb: Verb,
-    name: String,
-    to: Option<String>,
-    wait: Duration,
-) -> Outcome<UndropReport> {
-    Ok(undrop::undrop(&engine, &verb, &name, to.as_deref(), wait).await?)
-}
-
-async fn unlock(engine: Arc<Engine>, verb: Verb, force: bool) -> Outcome<UnlockReport> {
-    Ok(unlock::unlock(&engine, &verb, force).await?)
-}
-
-async fn register(
-    engine: Arc<Engine>,
-    verb: Verb,
-    name: String,
-    up: String,
-    down: String,
-    description: String,
-) -> Outcome<RegisterReport> {
-    Ok(register::register(&engine, &verb, &name, &up, &down, &description).await?)
-}
-
-pub(super) fn blocking<R: Serialize + std::fmt::Debug + Send + 'static>(
-    py: Python<'_>,
-    verb: &Verb,
-    work: impl Future<Output = Outcome<R>> + Send + 'static,
-) -> PyResult<Py<PyAny>> {
-    run_sync(py, verb, work, report_to_python)
-}
-
-pub(super) fn awaitable<'py, R: Serialize + std::fmt::Debug + Send + 'static>(
-    py: Python<'py>,
-    verb: &Verb,
-    work: impl Future<Output = Outcome<R>> + Send + 'static,
-) -> PyResult<Bound<'py, PyAny>> {
-    run_async(py, verb, work, report_to_python)
-}
-
-pub(super) type Callback = Option<Py<PyAny>>;
-pub(super) type Token<'a, 'py> = Option<&'a Bound<'py, StopToken>>;
 
 #[pymethods]
 #[allow(clippy::too_many_arguments)] // Python's keyword arguments
@@ -136,36 +43,16 @@ impl PyEngine {
 
     /// Where every migration stands. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
-    fn status(&self, py: Python<'_>, observer: Callback, stop: Token<'_, '_>) -> PyResult<Py<PyAny>> {
-        blocking(py, &verb(observer, stop), status(self.0.clone()))
-    }
-
-    /// `status` as an awaitable.
-    #[pyo3(signature = (*, observer = None, stop = None))]
-    fn status_async<'py>(
-        &self,
-        py: Python<'py>,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        awaitable(py, &verb(observer, stop), status(self.0.clone()))
+    fn status(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
+        let engine = self.0.clone();
+        Work::new(&verb(observer, stop), async move { Ok(status::status(&engine).await?) })
     }
 
     /// The ledger's documents as they are, by `applied_at`. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
-    fn records(&self, py: Python<'_>, observer: Callback, stop: Token<'_, '_>) -> PyResult<Py<PyAny>> {
-        run_sync(py, &verb(observer, stop), records(self.0.clone()), records_to_python)
-    }
-
-    /// `records` as an awaitable.
-    #[pyo3(signature = (*, observer = None, stop = None))]
-    fn records_async<'py>(
-        &self,
-        py: Python<'py>,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        run_async(py, &verb(observer, stop), records(self.0.clone()), records_to_python)
+    fn records(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
+        let engine = self.0.clone();
+        Work::converted(&verb(observer, stop), async move { Ok(status::records(&engine).await?) }, records_to_python)
     }
 
     /// Applies every pending migration in order, or the one named.
@@ -180,30 +67,10 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Py<PyAny>> {
-        let verb = verb(observer, stop);
+    ) -> PyResult<Work> {
+        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
         let options = ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture };
-        let wait = seconds(py, "lock_timeout", lock_timeout)?;
-        blocking(py, &verb, apply(self.0.clone(), verb.clone(), options, wait))
-    }
-
-    /// `apply` as an awaitable.
-    #[pyo3(signature = (id = None, *, rolled_back = false, strict_order = false, capture = true, lock_timeout = 10.0, observer = None, stop = None))]
-    fn apply_async<'py>(
-        &self,
-        py: Python<'py>,
-        id: Option<String>,
-        rolled_back: bool,
-        strict_order: bool,
-        capture: bool,
-        lock_timeout: f64,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let verb = verb(observer, stop);
-        let options = ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture };
-        let wait = seconds(py, "lock_timeout", lock_timeout)?;
-        awaitable(py, &verb, apply(self.0.clone(), verb.clone(), options, wait))
+        Ok(Work::new(&verb.clone(), async move { apply::apply(&engine, &verb, options, wait).await }))
     }
 
     /// Rolls every applied migration back in reverse order of application, or the one named.
@@ -218,30 +85,10 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Py<PyAny>> {
-        let verb = verb(observer, stop);
+    ) -> PyResult<Work> {
+        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
         let options = RollbackOptions { id, from_file, exact, uncaptured: !capture };
-        let wait = seconds(py, "lock_timeout", lock_timeout)?;
-        blocking(py, &verb, rollback(self.0.clone(), verb.clone(), options, wait))
-    }
-
-    /// `rollback` as an awaitable.
-    #[pyo3(signature = (id = None, *, from_file = false, exact = false, capture = true, lock_timeout = 10.0, observer = None, stop = None))]
-    fn rollback_async<'py>(
-        &self,
-        py: Python<'py>,
-        id: Option<String>,
-        from_file: bool,
-        exact: bool,
-        capture: bool,
-        lock_timeout: f64,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let verb = verb(observer, stop);
-        let options = RollbackOptions { id, from_file, exact, uncaptured: !capture };
-        let wait = seconds(py, "lock_timeout", lock_timeout)?;
-        awaitable(py, &verb, rollback(self.0.clone(), verb.clone(), options, wait))
+        Ok(Work::new(&verb.clone(), async move { apply::rollback(&engine, &verb, options, wait).await }))
     }
 
     /// Sets a migration's state by hand: `applied`, `pending` or `rolled_back`. Runs nothing.
@@ -254,26 +101,9 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Py<PyAny>> {
-        let verb = verb(observer, stop);
-        let wait = seconds(py, "lock_timeout", lock_timeout)?;
-        blocking(py, &verb, mark(self.0.clone(), verb.clone(), id, state, wait))
-    }
-
-    /// `mark` as an awaitable.
-    #[pyo3(signature = (id, state, *, lock_timeout = 10.0, observer = None, stop = None))]
-    fn mark_async<'py>(
-        &self,
-        py: Python<'py>,
-        id: String,
-        state: String,
-        lock_timeout: f64,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let verb = verb(observer, stop);
-        let wait = seconds(py, "lock_timeout", lock_timeout)?;
-        awaitable(py, &verb, mark(self.0.clone(), verb.clone(), id, state, wait))
+    ) -> PyResult<Work> {
+        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        Ok(Work::new(&verb.clone(), async move { Ok(mark::mark(&engine, &verb, &id, &state, wait).await?) }))
     }
 
     /// Frees what was captured: of one migration or of all, and only what is older than so many seconds.
@@ -286,43 +116,17 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Py<PyAny>> {
-        let verb = verb(observer, stop);
-        let (age, wait) = (optional_seconds(py, older_than)?, seconds(py, "lock_timeout", lock_timeout)?);
-        blocking(py, &verb, purge(self.0.clone(), verb.clone(), id, age, wait))
-    }
-
-    /// `purge` as an awaitable.
-    #[pyo3(signature = (id = None, *, older_than = None, lock_timeout = 10.0, observer = None, stop = None))]
-    fn purge_async<'py>(
-        &self,
-        py: Python<'py>,
-        id: Option<String>,
-        older_than: Option<f64>,
-        lock_timeout: f64,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let verb = verb(observer, stop);
-        let (age, wait) = (optional_seconds(py, older_than)?, seconds(py, "lock_timeout", lock_timeout)?);
-        awaitable(py, &verb, purge(self.0.clone(), verb.clone(), id, age, wait))
+    ) -> PyResult<Work> {
+        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        let age = older_than.map(|age| seconds(py, "older_than", age)).transpose()?;
+        Ok(Work::new(&verb.clone(), async move { purge::purge(&engine, &verb, id.as_deref(), age, wait).await }))
     }
 
     /// What was set aside and can be brought back. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
-    fn dropped(&self, py: Python<'_>, observer: Callback, stop: Token<'_, '_>) -> PyResult<Py<PyAny>> {
-        blocking(py, &verb(observer, stop), dropped(self.0.clone()))
-    }
-
-    /// `dropped` as an awaitable.
-    #[pyo3(signature = (*, observer = None, stop = None))]
-    fn dropped_async<'py>(
-        &self,
-        py: Python<'py>,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        awaitable(py, &verb(observer, stop), dropped(self.0.clone()))
+    fn dropped(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
+        let engine = self.0.clone();
+        Work::new(&verb(observer, stop), async move { Ok(undrop::dropped(&engine).await?) })
     }
 
     /// Brings back what `dropped` lists under a name.
@@ -335,79 +139,35 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Py<PyAny>> {
-        let verb = verb(observer, stop);
-        let wait = seconds(py, "lock_timeout", lock_timeout)?;
-        blocking(py, &verb, undrop(self.0.clone(), verb.clone(), name, to, wait))
-    }
-
-    /// `undrop` as an awaitable.
-    #[pyo3(signature = (name, *, to = None, lock_timeout = 10.0, observer = None, stop = None))]
-    fn undrop_async<'py>(
-        &self,
-        py: Python<'py>,
-        name: String,
-        to: Option<String>,
-        lock_timeout: f64,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let verb = verb(observer, stop);
-        let wait = seconds(py, "lock_timeout", lock_timeout)?;
-        awaitable(py, &verb, undrop(self.0.clone(), verb.clone(), name, to, wait))
+    ) -> PyResult<Work> {
+        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        Ok(Work::new(
+            &verb.clone(),
+            async move { Ok(undrop::undrop(&engine, &verb, &name, to.as_deref(), wait).await?) },
+        ))
     }
 
     /// Breaks the lock of a run that is gone; with `force`, of any run.
     #[pyo3(signature = (*, force = false, observer = None, stop = None))]
-    fn unlock(&self, py: Python<'_>, force: bool, observer: Callback, stop: Token<'_, '_>) -> PyResult<Py<PyAny>> {
-        let verb = verb(observer, stop);
-        blocking(py, &verb, unlock(self.0.clone(), verb.clone(), force))
-    }
-
-    /// `unlock` as an awaitable.
-    #[pyo3(signature = (*, force = false, observer = None, stop = None))]
-    fn unlock_async<'py>(
-        &self,
-        py: Python<'py>,
-        force: bool,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let verb = verb(observer, stop);
-        awaitable(py, &verb, unlock(self.0.clone(), verb.clone(), force))
+    fn unlock(&self, force: bool, observer: Callback, stop: Token<'_, '_>) -> Work {
+        let (engine, verb) = (self.0.clone(), verb(observer, stop));
+        Work::new(&verb.clone(), async move { Ok(unlock::unlock(&engine, &verb, force).await?) })
     }
 
     /// Registers a migration that lives in the database only.
     #[pyo3(signature = (name, up_script, down_script, description = "", *, observer = None, stop = None))]
     fn register(
         &self,
-        py: Python<'_>,
         name: String,
         up_script: String,
         down_script: String,
         description: &str,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Py<PyAny>> {
-        let verb = verb(observer, stop);
-        let work = register(self.0.clone(), verb.clone(), name, up_script, down_script, description.to_owned());
-        blocking(py, &verb, work)
-    }
-
-    /// `register` as an awaitable.
-    #[pyo3(signature = (name, up_script, down_script, description = "", *, observer = None, stop = None))]
-    fn register_async<'py>(
-        &self,
-        py: Python<'py>,
-        name: String,
-        up_script: String,
-        down_script: String,
-        description: &str,
-        observer: Callback,
-        stop: Token<'_, '_>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let verb = verb(observer, stop);
-        let work = register(self.0.clone(), verb.clone(), name, up_script, down_script, description.to_owned());
-        awaitable(py, &verb, work)
+    ) -> Work {
+        let (engine, verb, description) = (self.0.clone(), verb(observer, stop), description.to_owned());
+        Work::new(&verb.clone(), async move {
+            Ok(register::register(&engine, &verb, &name, &up_script, &down_script, &description).await?)
+        })
     }
 }

@@ -23,7 +23,7 @@ mod _native {
     #[pymodule_export]
     use super::backups::PyBackups;
     #[pymodule_export]
-    use super::bridge::StopToken;
+    use super::bridge::{StopToken, Work};
     #[pymodule_export]
     use super::compare::{compare_databases, copy_database, drop_copy, server_version, stored_backups};
     #[pymodule_export]

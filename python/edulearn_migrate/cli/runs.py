@@ -9,11 +9,12 @@ from edulearn_migrate.cli.retained import counted
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from edulearn_migrate.cli.context import Context
     from edulearn_migrate.cli.output import Output
+    from edulearn_migrate.work import Work
 
     Report = Mapping[str, Any]
 
@@ -41,14 +42,14 @@ class Words:
         """The first is what this run did; the others stood so before."""
 
 
-def carry_out(context: Context, asked: str | None, words: Words, verb: Callable[[], Any]) -> int:
-    """Run `verb` and print its lines, also those of what was done before it failed.
+def carry_out(context: Context, asked: str | None, words: Words, work: Work[Report]) -> int:
+    """Do `work` and print its lines, also those of what was done before it failed.
 
     `asked` is the migration the command named. Whatever ended the run is raised again.
     """
     captured = not context.args.no_capture
     try:
-        report = verb()
+        report = work.run()
     except BaseException as error:  # also what a signal handler raised
         context.finish()
         found = report_of(error, "migrations", "direction")

@@ -54,7 +54,7 @@ def rehearse(
             _check_versions(data.version, private)
         _tell(observer, "Filling the private server.")
         source = stage.fill(data, database, backup_dir, live, observe=observer, stop=stop)
-        status = engine.status(stop=stop)
+        status = engine.status(stop=stop).run()
         course = _Course(engine, stage, database, observer, stop)
         migrations, rest = course.run(_chosen(status["migrations"], id))
     return {
@@ -104,7 +104,8 @@ class _Course:
             if at == 0:
                 self._station.take()
             else:
-                self._engine.apply(chosen[at - 1]["id"], observer=self._observe, stop=self._stop)
+                before = chosen[at - 1]["id"]
+                self._engine.apply(before, observer=self._observe, stop=self._stop).run()
                 self._station.catch_up()
             _tell(self._observe, f"Rehearsing {each['id']}.", each["id"])
             trip = round_trip(

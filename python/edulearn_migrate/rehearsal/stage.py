@@ -82,7 +82,7 @@ def of_backup(directory: str | os.PathLike[str], database: str, name: str | None
 
 def of_live(engine: _native.Engine, stop: _native.StopToken | None) -> Data:
     """The live database of that engine."""
-    size = int(_native.Engine.status(engine, stop=stop)["retained"]["data_bytes"])
+    size = int(engine.status(stop=stop).run()["retained"]["data_bytes"])
     return Data(True, None, size, _native.server_version(engine, stop=stop))
 
 
@@ -146,14 +146,12 @@ class Stage:
         name = data.backup
         if live is not None:
             directory = self.directory / "live"
-            written = _native.Backups(live, directory).backup(
-                only_reading=True, observer=observe, stop=stop
-            )
+            backups = _native.Backups(live, directory)
+            written = backups.backup(only_reading=True, observer=observe, stop=stop).run()
             name = written["name"]
         assert name is not None
-        restored = _native.Backups(_native.Engine(self.uri, database), directory).restore(
-            name, safety_backup=False, observer=observe, stop=stop
-        )
+        backups = _native.Backups(_native.Engine(self.uri, database), directory)
+        restored = backups.restore(name, safety_backup=False, observer=observe, stop=stop).run()
         found = _native.stored_backups(directory)["backups"]
         return next(each for each in found if each["name"] == restored["name"])
 

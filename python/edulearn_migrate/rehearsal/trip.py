@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edulearn_migrate.rehearsal.station import Observe, Report, Station
+    from edulearn_migrate.work import Work
 
 # What ends a rehearsal instead of being one of its results.
 _ENDING = (
@@ -111,11 +112,11 @@ class _Trip:
             self._station.go_back()
 
     def _step(
-        self, step: str, timed: str | None, verb: Callable[..., Report], **options: object
+        self, step: str, timed: str | None, verb: Callable[..., Work[Report]], **options: object
     ) -> Report | None:
         """What the verb did with the migration, or None where it failed."""
         try:
-            answer = verb(self._migration, **options, **self._common)
+            answer = verb(self._migration, **options, **self._common).run()
         except _ENDING:
             raise
         except _native.MigrateError as error:

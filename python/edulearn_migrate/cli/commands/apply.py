@@ -29,7 +29,7 @@ def run(context: Context) -> int:
         context,
         args.migration_id,
         _WORDS,
-        lambda: engine.apply(
+        engine.apply(
             args.migration_id,
             rolled_back=args.rolled_back,
             strict_order=args.strict_order,

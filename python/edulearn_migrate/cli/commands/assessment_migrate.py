@@ -40,12 +40,13 @@ def run(context: Context) -> int:
             context.show_progress()
 
     try:
-        report = context.assessments(engine).migrate(
+        work = context.assessments(engine).migrate(
             accept_unmapped=args.accept_unmapped,
             dry_run=args.dry_run,
             lock_timeout=context.lock_timeout,
             observer=observe,
         )
+        report = work.run()
     except BaseException as error:  # also what a signal handler raised
         context.finish()
         found = report_of(error, "dry_run", "validation")

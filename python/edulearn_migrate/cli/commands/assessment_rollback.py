@@ -27,9 +27,10 @@ def run(context: Context) -> int:
     engine = context.writing()
     output.line("Starting assessment migration rollback...")
     try:
-        report = context.assessments(engine).rollback(
+        work = context.assessments(engine).rollback(
             lock_timeout=context.lock_timeout, observer=context.observe
         )
+        report = work.run()
     except BaseException as error:  # also what a signal handler raised
         context.finish()
         found = report_of(error, "nothing_to_roll_back", "carried_back")

@@ -20,7 +20,7 @@ def run(context: Context) -> int:
     backups = context.backups(context.writing())
     report = backups.backup(
         collections=args.collections, consistency=args.consistency, observer=context.observe
-    )
+    ).run()
     context.finish()
     context.document.update(report)
     output = context.output

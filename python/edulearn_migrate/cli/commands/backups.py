@@ -20,7 +20,7 @@ def run(context: Context) -> int:
 
 
 def _list(context: Context) -> int:
-    report = context.backups(context.engine()).list(observer=context.observe)
+    report = context.backups(context.engine()).list(observer=context.observe).run()
     for problem in report["problems"]:
         context.warn(f"Warning: {problem}")
     found = report["backups"]
@@ -42,9 +42,10 @@ def _verify(context: Context) -> int:
 
     context.show_progress()
     try:
-        report = context.backups(context.engine()).verify(
+        work = context.backups(context.engine()).verify(
             context.args.backup_name, observer=context.observe
         )
+        report = work.run()
     except Exception as error:
         context.finish()
         missing(context.output, error)
@@ -63,9 +64,10 @@ def _verify(context: Context) -> int:
 
 
 def _prune(context: Context) -> int:
-    report = context.backups(context.writing()).prune(
+    work = context.backups(context.writing()).prune(
         context.args.keep, kind=context.args.kind, observer=context.observe
     )
+    report = work.run()
     context.document.update(report)
     for name in report["removed"]:
         context.output.line(f"✓ Removed backup: {name}")

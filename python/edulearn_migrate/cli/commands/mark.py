@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 def run(context: Context) -> int:
     """Set the state and print it with the one before."""
     args = context.args
-    report = context.writing(args.migration_id).mark(
+    work = context.writing(args.migration_id).mark(
         args.migration_id,
         args.state,
         lock_timeout=context.lock_timeout,
         observer=context.observe,
     )
+    report = work.run()
     context.document.update(report)
     context.output.line(
         f"✓ Marked migration: {report['id']} as {report['after']} (it was {report['before']})"

@@ -25,13 +25,14 @@ def run(context: Context) -> int:
     args = context.args
     engine = context.engine()
     context.show_progress()
-    report = Preview(engine).apply(
+    work = Preview(engine).apply(
         args.migration_id,
         rolled_back=args.rolled_back,
         strict_order=args.strict_order,
         capture=not args.no_capture,
         observer=context.observe,
     )
+    report = work.run()
     return show(context, report)
 
 
@@ -42,13 +43,14 @@ def rollback(context: Context) -> int:
     args = context.args
     engine = context.engine()
     context.show_progress()
-    report = Preview(engine).rollback(
+    work = Preview(engine).rollback(
         args.migration_id,
         from_file=args.from_file,
         exact=args.exact,
         capture=not args.no_capture,
         observer=context.observe,
     )
+    report = work.run()
     return show(context, report)
 
 

@@ -26,7 +26,7 @@ def run(context: Context) -> int:
             older_than=args.older_than,
             lock_timeout=context.lock_timeout,
             observer=context.observe,
-        )
+        ).run()
     except BaseException as error:  # also what a signal handler raised
         found = report_of(error, "purged")
         if found is not None:

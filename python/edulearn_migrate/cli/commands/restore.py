@@ -36,7 +36,7 @@ def run(context: Context) -> int:
             into=args.into,
             lock_timeout=context.lock_timeout,
             observer=context.observe,
-        )
+        ).run()
     except Exception as error:
         context.finish()
         missing(context.output, error)

@@ -29,7 +29,7 @@ def run(context: Context) -> int:
         context,
         args.migration_id,
         _WORDS,
-        lambda: engine.rollback(
+        engine.rollback(
             args.migration_id,
             from_file=args.from_file,
             exact=args.exact,

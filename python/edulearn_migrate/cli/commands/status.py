@@ -27,7 +27,7 @@ _NEW_COUNTS = (("failed", "Failed"), ("applying", "Applying"), ("rolling_back", 
 
 def run(context: Context) -> int:
     """Print where every migration stands."""
-    report = context.engine().status(observer=context.observe)
+    report = context.engine().status(observer=context.observe).run()
     context.ignored(report["ignored"])
     context.document.update(report)
     context.output.note(f"Target: {context.target()}")

@@ -29,7 +29,7 @@ def run(context: Context) -> int:
 
 def _list(context: Context) -> int:
     """Reads only, and takes no lock."""
-    entries = context.engine().dropped(observer=context.observe)
+    entries = context.engine().dropped(observer=context.observe).run()
     context.document["dropped"] = entries
     output = context.output
     output.note(f"Target: {context.target()}")
@@ -59,12 +59,13 @@ def _list(context: Context) -> int:
 
 
 def _bring_back(context: Context, name: str) -> int:
-    report = context.writing().undrop(
+    work = context.writing().undrop(
         name,
         to=context.args.to,
         lock_timeout=context.lock_timeout,
         observer=context.observe,
     )
+    report = work.run()
     context.document.update(report)
     entry, to = report["entry"], report["to"]
     if entry["kind"] == "documents":
