@@ -8,8 +8,9 @@ use std::collections::HashMap;
 
 use bson::{DateTime, RawDocumentBuf};
 
-use super::mapping::{EMPTY, Unified, default_value, text};
+use super::mapping::{Unified, default_value};
 use super::model::{BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Path, Side, TOTAL_QUESTIONS, UPDATED_AT};
+use super::values::{EMPTY, text};
 use crate::raw::{ARRAY, Builder, DATE, DOCUMENT, Element, INT32, INT64, NULL, TEXT, fields, fingerprint, repeats};
 
 /// The first bytes of a value's fingerprint, its type among what it is of.
@@ -172,7 +173,8 @@ pub fn key(path: Path) -> Key {
 mod tests {
     use bson::{DateTime, Document, doc, oid::ObjectId};
 
-    use super::super::mapping::{id_text, map};
+    use super::super::mapping::map;
+    use super::super::values::id_text;
     use super::*;
     use crate::raw::first;
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use bson::RawDocumentBuf;
 
 use super::base::{Base, Key, Print, flat, print};
-use super::mapping::EMPTY;
+use super::values::EMPTY;
 use crate::raw::{Builder, DOCUMENT, Element, NULL, elements, fields};
 
 /// What becomes of the original.

@@ -1,7 +1,8 @@
 //! The unification of the assessment model: regular assessments are brought to one model in place, teacher
 //! assessments are brought into their collection, five indexes are made, and the result is validated.
 //!
-//! [`model`] is the table of fields, sources and defaults; [`mapping`] applies it to one document and knows no server.
+//! [`model`] is the table of fields, sources and defaults; [`mapping`] applies it to one document, [`unified`] makes of that
+//! an update or a copy; neither knows a server, and both see values as [`values`] does.
 //! [`regular`] and [`teacher`] are the two tasks of a run, taken through by the same journal and chunks as the
 //! operations of a migration and captured alike; the second one is taken back with [`carry_back`], the first one
 //! is undone like any update. [`survey`] finds out beforehand what there is to do, [`validate`] afterwards what stands.
@@ -20,7 +21,9 @@ mod regular;
 pub mod report;
 pub mod survey;
 mod teacher;
+mod unified;
 pub mod validate;
+pub(crate) mod values;
 
 use std::sync::Arc;
 
@@ -145,5 +148,5 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, task: &Task, place:
 
 /// An `_id` as Extended JSON.
 pub fn shown_id(id: &crate::run::id::Id) -> serde_json::Value {
-    crate::raw::first(id.as_bytes()).map_or(serde_json::Value::Null, |id| mapping::shown(&id))
+    crate::raw::first(id.as_bytes()).map_or(serde_json::Value::Null, |id| values::shown(&id))
 }

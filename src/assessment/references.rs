@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 
+use super::TEACHER_ASSESSMENTS;
 use super::report::References;
-use super::survey::{Known, counterparts};
-use super::{TEACHER_ASSESSMENTS, mapping::id_text, mapping::text_of};
-use crate::raw::{Builder, Element, OBJECT_ID, first, get};
+use super::survey::Known;
+use super::teacher::counterparts;
+use super::values::{id_text, text_of};
+use crate::raw::{Builder, Element, OBJECT_ID, TEXT, first, get};
 use crate::run::id::Id;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
@@ -59,7 +61,7 @@ async fn look_up(
 ) -> Result<(), ServerError> {
     let meant: Vec<Vec<Id>> = batch.iter().map(meant_by).collect();
     let ids: Vec<Id> = meant.iter().flatten().cloned().collect();
-    let there = counterparts(server, &ids).await?;
+    let there = counterparts(server, None, &ids).await?;
     let find = rawdoc! {
         "find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(&ids)}, "hint": {"_id": 1}, "projection": {"_id": 1},
     };
@@ -116,7 +118,7 @@ pub async fn count(server: &Server, ids: &[Id]) -> Result<Vec<i64>, ServerError>
         for (index, (id, text)) in ids.iter().zip(&texts).enumerate() {
             if let Some(id) = first(id.as_bytes()) {
                 values.value(id.kind, format!("{}", 2 * index).as_bytes(), id.value);
-                values.value(0x02, format!("{}", 2 * index + 1).as_bytes(), &super::mapping::text(text));
+                values.value(TEXT, format!("{}", 2 * index + 1).as_bytes(), &super::values::text(text));
             }
         }
         let mut within = Builder::new();

@@ -10,6 +10,7 @@ use mongodb::ClientSession;
 use super::ahead::Ahead;
 use super::mapping::map;
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use super::values::text;
 use super::{ASSESSMENTS, UNIFY};
 use crate::capture::documents::{insert, insert_whole};
 use crate::capture::pack::Packer;
@@ -17,7 +18,7 @@ use crate::capture::registry::Entry;
 use crate::ops::announce::{takes_transactions, weaker};
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
-use crate::raw::{Builder, first};
+use crate::raw::{Builder, TEXT, first};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::Id;
@@ -134,7 +135,7 @@ struct Part {
 fn map_all(documents: &[RawDocumentBuf], now: DateTime, packer: &mut Option<Packer>) -> Part {
     let mut part = Part::default();
     let mut command = Builder::new();
-    command.value(0x02, b"update", &super::mapping::text(ASSESSMENTS.as_bytes()));
+    command.value(TEXT, b"update", &text(ASSESSMENTS.as_bytes()));
     let mut statements = command.begin_array("updates");
     for document in documents {
         let unified = map(document.as_bytes(), Side::Regular, now);

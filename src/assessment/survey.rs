@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use bson::{DateTime, RawDocumentBuf, rawdoc};
 
-use super::mapping::{id_text, map, shown};
+use super::mapping::map;
 use super::model::Side;
 use super::regular::pending;
 use super::report::{Side as Counted, UnmappedDocument};
-use super::teacher::{is_copy_of, original_of, telling};
+use super::teacher::{counterparts, is_copy_of, original_of, telling};
+use super::values::{id_text, shown};
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::raw::{fingerprint, first};
 use crate::run::id::Id;
@@ -172,7 +173,7 @@ impl Survey {
         now: DateTime,
     ) -> Result<(), ServerError> {
         let ids: Vec<Id> = batch.iter().filter_map(|document| Id::of_stored(document)).collect();
-        let there = counterparts(server, &ids).await?;
+        let there = counterparts(server, None, &ids).await?;
         for (id, document) in ids.iter().zip(batch) {
             let Some(own) = first(document.as_bytes()) else { continue };
             let as_text = id_text(&own);
@@ -185,21 +186,6 @@ impl Survey {
         }
         Ok(())
     }
-}
-
-/// The documents of the assessments' collection with these `_id`s, as far as it tells whether they are copies.
-///
-/// # Errors
-/// The server's.
-pub async fn counterparts(
-    server: &Server,
-    ids: &[Id],
-) -> Result<std::collections::HashMap<Id, RawDocumentBuf>, ServerError> {
-    let find = rawdoc! {
-        "find": ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}, "hint": {"_id": 1}, "projection": telling(),
-    };
-    let found = server.read(find, None, usize::MAX).await?;
-    Ok(found.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect())
 }
 
 /// The collection that a kind of assessment is read from.

@@ -9,20 +9,21 @@ use mongodb::ClientSession;
 
 use super::ahead::Ahead;
 use super::base;
-use super::mapping::{id_text, map, text, text_of};
+use super::mapping::map;
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
 use super::regular::{CHUNK_BYTES, begun, finish, keep};
 use super::survey::Known;
+use super::values::{id_text, text, text_of};
 use super::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS};
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
 use crate::ops::announce::{takes_transactions, weaker};
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
-use crate::raw::{BINARY, Builder, Element, OBJECT_ID, first, get, has_zero_timestamp};
+use crate::raw::{BINARY, Builder, Element, OBJECT_ID, TEXT, first, get, has_zero_timestamp};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
-use crate::run::id::Id;
+use crate::run::id::{Id, by_id};
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Mapped, Outcome};
@@ -87,6 +88,21 @@ pub fn telling() -> RawDocumentBuf {
     rawdoc! {"_id": 1, "migration_source": 1, "original_id": 1}
 }
 
+/// The documents of the assessments' collection with these `_id`s, as far as it tells whether they are copies.
+///
+/// # Errors
+/// The server's.
+pub async fn counterparts(
+    server: &Server,
+    session: Option<&mut ClientSession>,
+    ids: &[Id],
+) -> Result<HashMap<Id, RawDocumentBuf>, ServerError> {
+    let find = rawdoc! {
+        "find": ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}, "hint": {"_id": 1}, "projection": telling(),
+    };
+    Ok(by_id(server.read(find, session, usize::MAX).await?))
+}
+
 /// The documents of a window, copied.
 struct Copies {
     now: DateTime,
@@ -115,7 +131,7 @@ fn map_all(
 ) -> Part {
     let mut part = Part::default();
     let mut command = Builder::new();
-    command.value(0x02, b"insert", &text(ASSESSMENTS.as_bytes()));
+    command.value(TEXT, b"insert", &text(ASSESSMENTS.as_bytes()));
     let mut copies = command.begin_array("documents");
     for document in documents {
         let (Some(own), Some(id)) = (first(document.as_bytes()), Id::of_stored(document)) else { continue };
@@ -171,12 +187,7 @@ impl ChunkBody for Copies {
         let documents = server.read(find, session.as_deref_mut(), CHUNK_BYTES).await?;
         let matched = i64::try_from(documents.len()).unwrap_or(i64::MAX);
         let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
-        let find = rawdoc! {
-            "find": ASSESSMENTS, "filter": {"_id": Id::any_of(&ids)}, "hint": {"_id": 1}, "projection": telling(),
-        };
-        let there = server.read(find, session.as_deref_mut(), usize::MAX).await?;
-        let there: HashMap<Id, RawDocumentBuf> =
-            there.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect();
+        let there = counterparts(server, session.as_deref_mut(), &ids).await?;
         let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
         let mut counts = Counts { matched, ..Counts::default() };
         if session.is_none() {

@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use bson::{DateTime, RawDocumentBuf, rawdoc};
 
-use super::mapping::{Unmapped, fits, id_text, is_date, is_number, map, shown, text_of};
+use super::mapping::{Unmapped, map};
 use super::model::{BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Side, TOTAL_QUESTIONS, UPDATED_AT};
 use super::references;
 use super::report::{Clash, Reported, UnmappedDocument, Validation};
-use super::survey::{Known, counterparts};
-use super::teacher::{is_copy_of, original_of};
+use super::survey::Known;
+use super::teacher::{counterparts, is_copy_of, original_of};
+use super::values::{fits, id_text, is_date, is_number, shown, text_of};
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::raw::{ARRAY, DOCUMENT, Element, elements, fields, fingerprint, first};
 use crate::run::id::Id;
@@ -69,7 +70,7 @@ pub async fn validate(server: &Server, now: DateTime) -> Result<Found, ServerErr
         if !last && batch.len() < AT_ONCE {
             continue;
         }
-        let there = counterparts(server, &batch).await?;
+        let there = counterparts(server, None, &batch).await?;
         let mut missing = Vec::new();
         for id in batch.drain(..) {
             let Some(text) = first(id.as_bytes()).map(|id| id_text(&id)) else { continue };
@@ -201,7 +202,7 @@ fn incomplete(present: &[Element<'_>]) -> Option<String> {
         match standing {
             None => return Some(format!("{name} is missing")),
             Some(standing) if !fits(field, standing.kind) => {
-                return Some(format!("{name} is {}", super::mapping::type_name(standing.kind)));
+                return Some(format!("{name} is {}", super::values::type_name(standing.kind)));
             }
             Some(_) => {}
         }

@@ -145,7 +145,8 @@ async fn carry_out<B: ChunkBody>(
     let scope = match how {
         How::InChunks(scope) => scope,
         How::InOneGo(why) => {
-            return in_one_go(run, journal, hash, body, request.filter, why, atomic, request.place).await;
+            let selection = Selection::whole(raw(request.filter)?);
+            return in_one_go(run, journal, hash, Selected { body, selection }, why, atomic, request.place).await;
         }
     };
     work_through(run, journal, index, operations, hash, &scope, body).await?;
@@ -155,14 +156,15 @@ async fn carry_out<B: ChunkBody>(
     Ok(journal.note(run, index, progress, None).await?)
 }
 
-/// One statement over everything that matches, in one transaction with its journal entry.
-#[allow(clippy::too_many_arguments)]
-async fn in_one_go<B: ChunkBody>(
+/// One write, in one transaction with its journal entry; `why` it cannot be cut.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn in_one_go<B: ChunkBody>(
     run: &mut Run,
     journal: &mut Journal,
     hash: &str,
-    body: &mut B,
-    filter: &Document,
+    mut whole: Selected<'_, B>,
     why: &str,
     atomic: bool,
     place: Place,
@@ -170,7 +172,6 @@ async fn in_one_go<B: ChunkBody>(
     let mut progress = OperationProgress::new(hash);
     progress.begun = !atomic;
     journal.note(run, place.index, progress.clone(), Some(Position::Whole)).await?;
-    let mut whole = Selected { body, selection: Selection::whole(raw(filter)?) };
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut patience = Patience::new(&reporter, &stop);

@@ -1,6 +1,8 @@
 //! An `_id` as the server stores it: bytes that are passed on and never decoded. A decoded value could hold
 //! neither text that is no UTF-8 nor an embedded document with one name twice, and the server stores both.
 
+use std::collections::HashMap;
+
 use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
 use crate::raw::{ARRAY, Builder, DATE, Element, INT32, INT64, OBJECT_ID, TEXT, fields, first};
@@ -103,6 +105,11 @@ impl Id {
         let own = self.0.as_bytes();
         document.value(own[TYPE_AT], name.as_bytes(), &own[VALUE_AT..own.len() - 1]);
     }
+}
+
+/// Stored documents by their `_id`s.
+pub fn by_id(documents: Vec<RawDocumentBuf>) -> HashMap<Id, RawDocumentBuf> {
+    documents.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect()
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 use bson::{DateTime, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
+use super::again;
 use super::documents::packs_of;
 use super::writes::{Write, Writes};
-use super::{again, by_id};
 use crate::assessment::TEACHER_ASSESSMENTS;
 use crate::assessment::base::{self, Print, short};
 use crate::assessment::carry_back::carry_back;
-use crate::assessment::mapping::{id_text, text_of};
 use crate::assessment::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use crate::assessment::values::{id_text, text_of};
 use crate::capture::delta::{Change, difference};
 use crate::capture::documents::{insert, insert_whole, read_by_id};
 use crate::capture::pack::{Packer, raw_entries};
@@ -19,7 +19,7 @@ use crate::ops::{Halt, Place};
 use crate::raw::{Element, fields, first, get};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
-use crate::run::id::Id;
+use crate::run::id::{Id, by_id};
 use crate::run::journal::Journal;
 use crate::run::report::{Counts, Mapped, Undone};
 use crate::run::slot::Slot;

@@ -7,7 +7,7 @@ use mongodb::ClientSession;
 
 use super::edits::Edits;
 use super::writes::keep_timestamps;
-use super::{again, by_id, taken};
+use super::{again, taken};
 use crate::capture::documents::{insert, read_by_id, unwrapped};
 use crate::capture::pack::Packer;
 use crate::ops::announce::takes_transactions;
@@ -16,7 +16,7 @@ use crate::ops::{Halt, Place};
 use crate::raw::first;
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
-use crate::run::id::Id;
+use crate::run::id::{Id, by_id};
 use crate::run::journal::Journal;
 use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Undone};

@@ -7,7 +7,7 @@ use mongodb::ClientSession;
 
 use super::edits::{Edits, Paths, bars};
 use super::writes::{Write, Writes};
-use super::{again, bounds, by_id, taken};
+use super::{again, bounds, taken};
 use crate::capture::delta::{Change, difference, take_back};
 use crate::capture::documents::{insert, insert_whole, read_by_id, unwrapped};
 use crate::capture::pack::{self, Entry, Packer, What, entries};
@@ -18,7 +18,7 @@ use crate::ops::{Halt, Place};
 use crate::raw::{fingerprint, first};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
-use crate::run::id::Id;
+use crate::run::id::{Id, by_id};
 use crate::run::journal::Journal;
 use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Undone};

@@ -5,13 +5,13 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use bson::{RawDocumentBuf, rawdoc};
 
+use super::bounds;
 use super::documents::decide;
 use super::edits::Edits;
-use super::{bounds, by_id};
 use crate::capture::documents::{read_by_id, unwrapped};
 use crate::capture::pack::{self, Entry, What};
 use crate::catalog;
-use crate::run::id::Id;
+use crate::run::id::{Id, by_id};
 use crate::run::report::Undone;
 use crate::run::step::Undo;
 use crate::server::{Documents, Server};

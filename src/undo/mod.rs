@@ -16,9 +16,7 @@ mod options;
 pub mod schema;
 pub mod writes;
 
-use std::collections::HashMap;
-
-use bson::{Document, RawDocumentBuf, doc, rawdoc};
+use bson::{Document, doc, rawdoc};
 
 pub use self::foresee::foresee;
 use crate::assessment::{BRING_OVER, UNIFY};
@@ -229,11 +227,6 @@ impl From<SchemaError> for Halt {
             SchemaError::Found(failure) => Self::Failed(failure),
         }
     }
-}
-
-/// Documents by their `_id`s.
-fn by_id(documents: Vec<RawDocumentBuf>) -> HashMap<Id, RawDocumentBuf> {
-    documents.into_iter().filter_map(|document| Some((Id::of_stored(&document)?, document))).collect()
 }
 
 /// A unique value that somebody else has taken since: the next attempt goes without it.

@@ -143,7 +143,9 @@ impl<'a> Writes<'a> {
             return Ok(());
         }
         let message = "documents were removed between reading and writing them";
-        Err((ServerError::found(codes::WRITE_CONFLICT, message), None))
+        let error = ServerError::found(codes::WRITE_CONFLICT, message);
+        // Another attempt finds them gone.
+        Err((ServerError { transient_transaction: true, ..error }, None))
     }
 }
 

@@ -1,0 +1,106 @@
+//! Values as the model has them: their types, and their texts.
+
+use bson::Bson;
+
+use super::model::{Fallback, Field, Type};
+use crate::raw::{
+    ARRAY, BOOLEAN, Builder, DATE, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, OBJECT_ID, TEXT,
+};
+
+/// An empty array or document.
+pub const EMPTY: [u8; 5] = [5, 0, 0, 0, 0];
+
+/// The bytes of a text value.
+pub fn text(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len() + 1).unwrap_or(u32::MAX).to_le_bytes();
+    [&length[..], bytes, &[0]].concat()
+}
+
+/// The text inside a text value.
+pub fn text_of<'a>(element: &Element<'a>) -> Option<&'a [u8]> {
+    (element.kind == TEXT).then(|| element.value.get(4..element.value.len().checked_sub(1)?))?
+}
+
+/// An `_id` as text: an ObjectId's hexadecimal digits, a text as it is, anything else as relaxed Extended JSON.
+pub fn id_text(id: &Element<'_>) -> Vec<u8> {
+    match id.kind {
+        OBJECT_ID => id.value.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect(),
+        TEXT => text_of(id).unwrap_or_default().to_vec(),
+        _ => shown(id).to_string().into_bytes(),
+    }
+}
+
+/// A value as relaxed Extended JSON, with what is no UTF-8 replaced.
+pub fn shown(element: &Element<'_>) -> serde_json::Value {
+    let mut document = Builder::new();
+    document.value(element.kind, b"v", element.value);
+    let document = document.finish();
+    match document.get("v").ok().flatten().map(Bson::try_from) {
+        Some(Ok(value)) => value.into_relaxed_extjson(),
+        _ => String::from_utf8_lossy(text_of(element).unwrap_or(element.value)).into(),
+    }
+}
+
+/// How many elements an array has.
+pub fn count(array: &[u8]) -> i32 {
+    i32::try_from(crate::raw::elements(array).count()).unwrap_or(i32::MAX)
+}
+
+/// Whether a value is of the type that a unified document has there; dates that may be missing are null.
+pub fn fits(field: &Field, kind: u8) -> bool {
+    match field.kind {
+        Type::Text => kind == TEXT,
+        // The old tool kept ObjectIds.
+        Type::TextOrObjectId => matches!(kind, TEXT | OBJECT_ID),
+        Type::Number => matches!(kind, DOUBLE | INT32 | INT64 | DECIMAL),
+        Type::Boolean => kind == BOOLEAN,
+        Type::Array => kind == ARRAY,
+        Type::Date => kind == DATE || (kind == NULL && field.default == Fallback::Null),
+    }
+}
+
+/// Whether it is a number, as `total_questions` is.
+pub fn is_number(kind: u8) -> bool {
+    matches!(kind, DOUBLE | INT32 | INT64 | DECIMAL)
+}
+
+/// Whether it is a date.
+pub fn is_date(kind: u8) -> bool {
+    kind == DATE
+}
+
+/// A type of the model, with its article.
+pub fn wanted(kind: Type) -> &'static str {
+    match kind {
+        Type::Text => "a string",
+        Type::TextOrObjectId => "a string or an ObjectId",
+        Type::Number => "a number",
+        Type::Boolean => "a boolean",
+        Type::Array => "an array",
+        Type::Date => "a date",
+    }
+}
+
+/// The name of a BSON type, with its article.
+pub fn type_name(kind: u8) -> &'static str {
+    match kind {
+        DOUBLE => "a double",
+        TEXT => "a string",
+        DOCUMENT => "an object",
+        ARRAY => "an array",
+        0x05 => "binary data",
+        0x06 => "undefined",
+        OBJECT_ID => "an ObjectId",
+        BOOLEAN => "a boolean",
+        DATE => "a date",
+        NULL => "null",
+        0x0B => "a regular expression",
+        0x0D | 0x0F => "code",
+        0x0E => "a symbol",
+        INT32 => "a 32-bit integer",
+        0x11 => "a timestamp",
+        INT64 => "a 64-bit integer",
+        DECIMAL => "a decimal",
+        _ => "a value of another type",
+    }
+}
