@@ -162,7 +162,7 @@ impl Server {
                 .await
                 .map_err(ServerError::from)
             {
-                Ok(cursor) => return Ok(Documents::of(Replies::AsAsked(cursor))),
+                Ok(cursor) => return Ok(Documents::of(Replies::AsAsked(Box::new(cursor)))),
                 Err(e) if e.is_passing() && attempts < READ_ATTEMPTS => attempts += 1,
                 Err(e) => return Err(e),
             }
@@ -238,9 +238,13 @@ pub struct Documents {
 
 /// Where a cursor's next reply comes from.
 enum Replies {
-    AsAsked(RawBatchCursor),
-    Ahead(mpsc::Receiver<Result<Vec<RawDocumentBuf>, ServerError>>),
+    AsAsked(Box<RawBatchCursor>),
+    Ahead(mpsc::Receiver<Reply>),
+    Ended,
 }
+
+/// A reply's documents; `None` after the last one.
+type Reply = Option<Result<Vec<RawDocumentBuf>, ServerError>>;
 
 impl Documents {
     fn of(replies: Replies) -> Self {
@@ -251,9 +255,11 @@ impl Documents {
     pub fn ahead(mut self) -> Self {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
-            while let Some(reply) = self.replies.next().await {
-                // Whoever looks at them has enough.
-                if sender.send(reply).await.is_err() {
+            loop {
+                let reply = self.replies.next().await;
+                let last = reply.is_none();
+                // An error: whoever looks at them has enough.
+                if sender.send(reply).await.is_err() || last {
                     return;
                 }
             }
@@ -276,14 +282,23 @@ impl Documents {
 }
 
 impl Replies {
-    async fn next(&mut self) -> Option<Result<Vec<RawDocumentBuf>, ServerError>> {
+    async fn next(&mut self) -> Reply {
         match self {
             Self::AsAsked(cursor) => {
                 let mut read = Read { documents: Vec::new(), bytes: 0, limit: usize::MAX };
                 let taken = cursor.next().await?.map_err(ServerError::from).and_then(|batch| read.take(&batch));
                 Some(taken.map(|()| read.documents))
             }
-            Self::Ahead(receiver) => receiver.recv().await,
+            Self::Ahead(receiver) => {
+                // Without the last one, the reading has broken off, and what was read is not all.
+                let broken = || Some(Err(ServerError::found(codes::INTERRUPTED, "reading ahead ended unexpectedly")));
+                let reply = receiver.recv().await.unwrap_or_else(broken);
+                if reply.is_none() {
+                    *self = Self::Ended;
+                }
+                reply
+            }
+            Self::Ended => None,
         }
     }
 }

@@ -50,7 +50,8 @@ impl Id {
     /// The `_id` that an element named so holds.
     pub fn from_element(element: &Element<'_>) -> Option<Self> {
         (element.name == b"_id").then(|| {
-            let mut id = Builder::default();
+            // Many are kept: no more room than it needs.
+            let mut id = Builder::with_capacity(VALUE_AT + element.value.len() + 1);
             id.push(element);
             Self(id.finish())
         })
