@@ -32,6 +32,7 @@ pub enum Kind {
     LockTakenOver,
     LockReleased,
     MigrationStarted,
+    Surveyed,
     StepStarted,
     OperationStarted,
     Progress,

@@ -27,7 +27,7 @@ class Event:
     """One thing that happened in a run.
 
     `kind` is one of lock_waiting, lock_taken, lock_taken_over, lock_released, migration_started,
-    step_started, operation_started, progress, operation_finished, migration_applied,
+    surveyed, step_started, operation_started, progress, operation_finished, migration_applied,
     migration_rolled_back, migration_failed, migration_interrupted, marked, unlocked, registered,
     purged, undropped, backup_started, backup_finished, restore_started, restore_finished,
     backup_removed, retrying, rehearsal_step, warning; a later version may add kinds. `at` is in

@@ -14,7 +14,7 @@ use super::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::raw::{fingerprint, first};
 use crate::run::id::Id;
 use crate::run::query::Query;
-use crate::server::Server;
+use crate::server::{Documents, Server};
 use crate::server_error::ServerError;
 
 /// Documents whose counterparts are looked for at once.
@@ -93,10 +93,7 @@ pub enum Extent {
 pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Survey, ServerError> {
     let mut survey = Survey::default();
     survey.teacher.clashes = Some(0);
-    if extent == Extent::Whole {
-        survey.regular.already = unified(server).await?;
-    }
-    let mut found = server.find(rawdoc! {"find": ASSESSMENTS, "filter": pending()}).await?;
+    let mut found = read(server, extent, rawdoc! {"find": ASSESSMENTS, "filter": pending()}).await?;
     while let Some(document) = found.next().await? {
         survey.look_at(&document, Side::Regular, now, None);
         if extent == Extent::AnyWork && survey.has_work() {
@@ -104,7 +101,7 @@ pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Su
         }
     }
     survey.known = Known::read(server).await?;
-    let mut found = server.find(rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
+    let mut found = read(server, extent, rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
     let mut batch = Vec::new();
     let mut bytes = 0;
     loop {
@@ -124,8 +121,17 @@ pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Su
     }
 }
 
+/// All of it is read ahead; to find any work, the first reply is most often enough.
+async fn read(server: &Server, extent: Extent, command: RawDocumentBuf) -> Result<Documents, ServerError> {
+    let found = server.find(command).await?;
+    Ok(if extent == Extent::Whole { found.ahead() } else { found })
+}
+
 /// How many regular assessments are unified.
-async fn unified(server: &Server) -> Result<i64, ServerError> {
+///
+/// # Errors
+/// The server's.
+pub async fn unified(server: &Server) -> Result<i64, ServerError> {
     let query = Query { collection: ASSESSMENTS, hint: None, collation: None, variables: None };
     let filter = rawdoc! {"migration_source": Side::Regular.source(), "original_id": {"$type": "string"}};
     query.count(server, filter).await
@@ -135,10 +141,7 @@ impl Survey {
     fn look_at(&mut self, document: &RawDocumentBuf, side: Side, now: DateTime, clash: Option<&Id>) {
         let mapped = map(document.as_bytes(), side, now);
         let fits = mapped.and_then(|unified| {
-            match side {
-                Side::Regular => unified.in_place().map(drop)?,
-                Side::Teacher => unified.copy(None).map(drop)?,
-            }
+            unified.check(document.as_bytes(), side)?;
             Ok(unified.dates_converted)
         });
         let counted = match side {

@@ -3,11 +3,13 @@
 use bson::RawDocumentBuf;
 
 use super::mapping::{Unified, Unmapped, Value};
+use super::model::Side;
 use crate::capture::delta::Known;
 use crate::raw::{Builder, DOCUMENT, Element, fields, has_duplicates, has_zero_timestamp};
 
 /// The largest document that the server stores.
 const LARGEST: usize = 16 * 1024 * 1024;
+
 /// What becomes of a regular assessment.
 #[derive(Debug)]
 pub struct InPlace {
@@ -19,7 +21,25 @@ pub struct InPlace {
     pub back: Option<RawDocumentBuf>,
 }
 
+/// What the model's own values add to a document at most, besides what is in it already.
+const OWN: usize = 4 * 1024;
+
 impl Unified<'_> {
+    /// Whether the document can be made unified. What is in it comes to stand in it twice at most, so that for most that is
+    /// told without making it.
+    ///
+    /// # Errors
+    /// [`Unmapped`], as the making of it would say.
+    pub fn check(&self, document: &[u8], side: Side) -> Result<(), Unmapped> {
+        if document.len() * 2 + OWN <= LARGEST && !has_zero_timestamp(document) {
+            return Ok(());
+        }
+        match side {
+            Side::Regular => self.in_place().map(drop),
+            Side::Teacher => self.copy(None).map(drop),
+        }
+    }
+
     /// The update that makes a regular assessment unified, the document as the server then stores it, and how to take that
     /// back.
     ///

@@ -119,7 +119,7 @@ impl Found {
         match side {
             None => {
                 let mapped = map(document.as_bytes(), Side::Regular, now);
-                match mapped.and_then(|unified| unified.in_place().map(drop)) {
+                match mapped.and_then(|unified| unified.check(document.as_bytes(), Side::Regular)) {
                     Ok(()) => self.validation.added_meanwhile += 1,
                     Err(why) => {
                         self.regular_unmapped += 1;
@@ -163,7 +163,7 @@ impl Found {
             server.find(rawdoc! {"find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}}).await?;
         while let Some(document) = documents.next().await? {
             let mapped = map(document.as_bytes(), Side::Teacher, now);
-            match mapped.and_then(|unified| unified.copy(None).map(drop)) {
+            match mapped.and_then(|unified| unified.check(document.as_bytes(), Side::Teacher)) {
                 Ok(()) => {
                     self.validation.added_meanwhile += 1;
                     // Nobody has lost it: it comes with the next run.

@@ -38,6 +38,8 @@ def until(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
 
 def uri_of(client: Client) -> str:
     """The connection string of that client's replica set, as a set."""
+    if not client.nodes:  # none is known just now; a command looks for them
+        client.admin.command("ping")
     hosts = ",".join(sorted(f"{host}:{port}" for host, port in client.nodes))
     return f"mongodb://{hosts}/?replicaSet=rs0"
 

@@ -259,6 +259,21 @@ def test_progress(typed: Migrator, db: Db) -> None:
     assert any(event.kind == "progress" for event in events)
 
 
+def test_what_is_found_beforehand_is_told_first(typed: Migrator, db: Db) -> None:
+    db["assessments"].insert_many([{"_id": 1, "title": "x"}, {"_id": 2, "title": 5}])
+    db["teacher_assessments"].insert_many([{"_id": 1, "topic": "y"}, {"_id": 3}])
+    events: list[Event] = []
+    report = typed.assessment_migrate(progress=events.append)
+    kinds = [event.kind for event in events]
+    assert kinds.index("surveyed") < kinds.index("step_started")
+    assert events[kinds.index("surveyed")].message == (
+        "To be migrated: 1 regular and 2 teacher assessments. Cannot be mapped: 1. Have an _id that"
+        " another document has: 1."
+    )
+    assert (report.regular.migrated, report.teacher.migrated) == (1, 2)
+    assert (len(report.unmapped), len(report.clashes)) == (1, 1)
+
+
 def test_a_stop_token(typed: Migrator, db: Db) -> None:
     fill(db)
     stop = StopToken()

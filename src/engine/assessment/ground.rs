@@ -4,10 +4,11 @@ use bson::DateTime;
 
 use super::reading;
 use crate::assessment::report::Indexes;
-use crate::assessment::survey::{Extent, survey};
+use crate::assessment::survey::{Extent, Survey, survey};
 use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS, indexes};
 use crate::catalog::{self, Collection};
 use crate::error::{Error, Result};
+use crate::observe::Stop;
 use crate::server::Server;
 
 /// What stands where the migration works.
@@ -56,17 +57,21 @@ impl Ground {
         )))
     }
 
-    /// Whether there are documents to migrate.
-    pub(super) async fn has_documents(&self, server: &Server) -> Result<bool> {
+    /// Looks at the documents.
+    pub(super) async fn survey(&self, server: &Server, extent: Extent, stop: &Stop) -> Result<Survey> {
         if self.assessments.is_none() && self.teacher.is_none() {
-            return Ok(false);
+            return Ok(Survey::default());
         }
-        Ok(survey(server, Extent::AnyWork, DateTime::now()).await.map_err(reading())?.has_work())
+        tokio::select! {
+            found = survey(server, extent, DateTime::now()) => found.map_err(reading()),
+            () = stop.cancelled() => {
+                Err(Error::Interrupted("Stopped before this run wrote anything. Run the same command again.".to_owned()))
+            }
+        }
     }
 
-    /// Whether there is anything to do.
-    pub(super) async fn has_work(&self, server: &Server) -> Result<bool> {
-        let indexes = self.assessments.is_some() && !self.standing.missing.is_empty();
-        Ok(indexes || self.has_documents(server).await?)
+    /// Whether indexes are to be made, where there is a collection.
+    pub(super) fn lacks_indexes(&self) -> bool {
+        self.assessments.is_some() && !self.standing.missing.is_empty()
     }
 }

@@ -12,7 +12,7 @@ use super::ground::Ground;
 use super::steps::Steps;
 use super::{done, outcome, reading, room, server_time, step};
 use crate::assessment::report::{BackupTaken, Clash, MigrateReport};
-use crate::assessment::survey::{Extent, Known, survey};
+use crate::assessment::survey::{Extent, unified};
 use crate::assessment::validate::{Found, validate};
 use crate::assessment::{ASSESSMENTS, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
 use crate::assessment::{indexes, references};
@@ -22,6 +22,7 @@ use crate::backup::restore::journal;
 use crate::engine::apply::take_one;
 use crate::engine::{Engine, Verb};
 use crate::error::{Failed, Result};
+use crate::observe::Stop;
 use crate::run::Run;
 use crate::run::ledger;
 use crate::run::report::{Direction, MigrationReport, Outcome};
@@ -57,13 +58,14 @@ pub async fn migrate(
     report.indexes = ground.indexes();
     report.teacher.clashes = Some(0);
     if options.dry_run {
-        dry_run(server, &ground, options, &mut report).await?;
+        dry_run(server, &verb.stop, &ground, options, &mut report).await?;
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
     ground.free()?;
     before.may_migrate()?;
-    if !before.is_unfinished() && !ground.has_work(server).await? {
+    let any_work = ground.lacks_indexes() || ground.survey(server, Extent::AnyWork, &verb.stop).await?.has_work();
+    if !before.is_unfinished() && !any_work {
         let found = look_after(server, verb, &ground).await?;
         conclude(&mut report, &ground, found, options);
         report.seconds = clock.elapsed().as_secs_f64();
@@ -95,18 +97,16 @@ async fn under_the_lease(
     ground.free()?;
     before.may_migrate()?;
     let resume = before.resume(Direction::Up);
-    let (documents, anything) = match resume {
-        Some(_) => (true, true),
-        None => (ground.has_documents(&server).await?, ground.has_work(&server).await?),
-    };
+    let found = ground.survey(&server, Extent::Whole, &run.stop).await?;
+    let documents = resume.is_some() || found.has_work();
+    let anything = documents || ground.lacks_indexes();
     if anything {
+        steps.surveyed(&found);
         let now = match before.now.filter(|_| resume.is_some()) {
             Some(now) => now,
             None => server_time(&server).await?,
         };
         report.resumed = resume.is_some();
-        // Before the backup: nothing that takes long comes between that and the record that names it.
-        let known = Known::read(&server).await.map_err(reading())?;
         let kept = before.backup.clone().filter(|_| resume.is_some());
         report.backup = match (documents, kept) {
             (_, Some(kept)) => {
@@ -116,7 +116,7 @@ async fn under_the_lease(
             (false, None) => None,
             (true, None) => Some(back_up(run, steps, directory, &ground).await?),
         };
-        let tasks = [Part::regular(now), Part::teacher(now, Arc::new(known)), Part::indexes()];
+        let tasks = [Part::regular(now), Part::teacher(now, Arc::new(found.known)), Part::indexes()];
         let tasks = tasks.into_iter().map(Task::Assessment).collect();
         let step = step(tasks, false, resume, fields(now, report.backup.as_ref()));
         let mut migration = outcome(&step, Direction::Up);
@@ -174,9 +174,15 @@ fn take_over(report: &mut MigrateReport, step: &Step, migration: &MigrationRepor
     }
 }
 
-async fn dry_run(server: &Server, ground: &Ground, options: MigrateOptions, report: &mut MigrateReport) -> Result<()> {
-    let now = server_time(server).await?;
-    let survey = survey(server, Extent::Whole, now).await.map_err(reading())?;
+async fn dry_run(
+    server: &Server,
+    stop: &Stop,
+    ground: &Ground,
+    options: MigrateOptions,
+    report: &mut MigrateReport,
+) -> Result<()> {
+    let mut survey = ground.survey(server, Extent::Whole, stop).await?;
+    survey.regular.already = unified(server).await.map_err(reading())?;
     let counts = references::count(server, &survey.clashes).await.map_err(reading())?;
     report.regular = survey.regular;
     report.teacher = survey.teacher;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::assessment::survey::Survey;
 use crate::observe::{Event, Kind, Level, Observer, Reporter};
 
 /// How many there are.
@@ -22,6 +23,21 @@ impl Steps {
     /// A reporter of whose operations the steps are told.
     pub fn reporter(&self) -> Reporter {
         Reporter::new(Arc::new(self.clone()))
+    }
+
+    /// Tells what was found before anything is written.
+    pub fn surveyed(&self, found: &Survey) {
+        let clashes = found.teacher.clashes.unwrap_or_default();
+        let unmapped = found.regular.unmapped + found.teacher.unmapped;
+        self.to.tell(
+            Kind::Surveyed,
+            Level::Info,
+            format!(
+                "To be migrated: {} regular and {} teacher assessments. Cannot be mapped: {unmapped}. Have an _id that another \
+                 document has: {clashes}.",
+                found.regular.migrated, found.teacher.migrated
+            ),
+        );
     }
 
     /// Tells that step `number` begins.

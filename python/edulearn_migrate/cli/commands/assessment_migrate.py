@@ -34,7 +34,7 @@ def run(context: Context) -> int:
 
     def observe(event: dict[str, Any]) -> None:
         context.observe(event)
-        if event["kind"] == "step_started":
+        if event["kind"] in ("surveyed", "step_started"):
             context.finish()
             output.note(f"  {event['message']}")
             context.show_progress()
