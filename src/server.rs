@@ -258,7 +258,7 @@ impl Documents {
             loop {
                 let reply = self.replies.next().await;
                 let last = reply.is_none();
-                // An error: whoever looks at them has enough.
+                // Nobody looks at them any more.
                 if sender.send(reply).await.is_err() || last {
                     return;
                 }

@@ -66,10 +66,7 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, hash: &str, place: 
 /// The server's.
 pub async fn made(server: &Server, capture: Capture) -> Result<Vec<String>, ServerError> {
     let entries = registry::entries(server, capture).await?.into_iter();
-    let made = entries.filter(|(_, entry)| {
-        let stood = |when: &str| entry.get_document(when).is_ok();
-        !stood("before") && stood("after")
-    });
+    let made = entries.filter(|(_, entry)| registry::made_index(entry) == Some(true));
     Ok(made.filter_map(|(_, entry)| entry.get_str("index").ok().map(str::to_owned)).collect())
 }
 

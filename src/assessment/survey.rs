@@ -71,6 +71,11 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// One that has found nothing.
+    pub fn new() -> Self {
+        Self { teacher: Counted { clashes: Some(0), ..Counted::default() }, ..Self::default() }
+    }
+
     /// Whether a run would change any document.
     pub fn has_work(&self) -> bool {
         self.regular.migrated + self.teacher.migrated > 0
@@ -91,8 +96,7 @@ pub enum Extent {
 /// # Errors
 /// The server's.
 pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Survey, ServerError> {
-    let mut survey = Survey::default();
-    survey.teacher.clashes = Some(0);
+    let mut survey = Survey::new();
     let mut found = read(server, extent, rawdoc! {"find": ASSESSMENTS, "filter": pending()}).await?;
     while let Some(document) = found.next().await? {
         survey.look_at(&document, Side::Regular, now, None);

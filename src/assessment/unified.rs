@@ -9,6 +9,8 @@ use crate::raw::{Builder, DOCUMENT, Element, fields, has_duplicates, has_zero_ti
 
 /// The largest document that the server stores.
 const LARGEST: usize = 16 * 1024 * 1024;
+/// What the lengths of the embedded settings add at most.
+const AROUND: usize = 64;
 
 /// What becomes of a regular assessment.
 #[derive(Debug)]
@@ -21,17 +23,14 @@ pub struct InPlace {
     pub back: Option<RawDocumentBuf>,
 }
 
-/// What the model's own values add to a document at most, besides what is in it already.
-const OWN: usize = 4 * 1024;
-
 impl Unified<'_> {
-    /// Whether the document can be made unified. What is in it comes to stand in it twice at most, so that for most that is
-    /// told without making it.
+    /// Whether the document can be made unified: for most, its size and that of the model's values tell.
     ///
     /// # Errors
     /// [`Unmapped`], as the making of it would say.
     pub fn check(&self, document: &[u8], side: Side) -> Result<(), Unmapped> {
-        if document.len() * 2 + OWN <= LARGEST && !has_zero_timestamp(document) {
+        let own = self.values.iter().map(|value| value.path.name.len() + value.bytes.len() + 2).sum::<usize>();
+        if document.len() + own + AROUND <= LARGEST && !has_zero_timestamp(document) {
             return Ok(());
         }
         match side {

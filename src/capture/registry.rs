@@ -109,6 +109,19 @@ impl Body for Entry {
     }
 }
 
+/// Whether the operation of an entry on an index made that index; `None` where it was killed before it could note it.
+/// What stood before may have been another index of the name, which somebody has dropped since.
+pub fn made_index(entry: &Document) -> Option<bool> {
+    match (entry.get_document("before").ok(), entry.get("after")) {
+        (None, None) => None,
+        (Some(_), None) => Some(false),
+        (before, Some(after)) => {
+            let key = before.and_then(|before| before.get("key"));
+            Some(after.as_document().is_some_and(|after| key.is_none() || key != after.get("key")))
+        }
+    }
+}
+
 /// Adds to an entry outside a run of scripts.
 ///
 /// # Errors

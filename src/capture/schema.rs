@@ -36,8 +36,10 @@ pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Resul
         Action::DropIndex(IndexRef::Keys(keys)) => {
             let listed = catalog::indexes(server, name).await?;
             let same: Vec<Document> = listed
-                .into_iter()
+                .iter()
+                .map(catalog::specification)
                 .filter(|index| index.get_document("key").is_ok_and(|own| catalog::same_keys(own, keys)))
+                .cloned()
                 .collect();
             doc! {"before": same}
         }
@@ -92,7 +94,8 @@ pub async fn standing(server: &Server, name: &str) -> Result<Bson, ServerError> 
 async fn named(server: &Server, collection: &str, index: &str) -> Result<Bson, ServerError> {
     Ok(catalog::indexes(server, collection)
         .await?
-        .into_iter()
+        .iter()
+        .map(catalog::specification)
         .find(|listed| listed.get_str("name").is_ok_and(|name| name == index))
-        .map_or(Bson::Null, Bson::Document))
+        .map_or(Bson::Null, |found| Bson::Document(found.clone())))
 }

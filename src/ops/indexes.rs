@@ -53,6 +53,10 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
     })
 }
 
+/// What the server says of several indexes where one of them cannot be made.
+const ONE_IN_THE_WAY: [i32; 3] =
+    [codes::CANNOT_INDEX_PARALLEL_ARRAYS, codes::INDEX_OPTIONS_CONFLICT, codes::INDEX_KEY_SPECS_CONFLICT];
+
 /// Several indexes of one collection, in one pass over its documents. Those that some document cannot be in are left
 /// out: the note has a line for each, which begins with its name.
 pub async fn create_all(server: &Server, operations: &[Operation]) -> Result<Settled, SchemaError> {
@@ -66,9 +70,9 @@ pub async fn create_all(server: &Server, operations: &[Operation]) -> Result<Set
     let command = doc! {"createIndexes": *collection, "indexes": specifications};
     match server.run(with_majority(command), None).await {
         Ok(_) => return Ok(Settled::done()),
-        Err(e) if e.is_passing() => return Err(e.into()),
         // One is in the way of all: which one, and whether the others can be made, is seen one by one.
-        Err(_) => {}
+        Err(e) if ONE_IN_THE_WAY.iter().any(|code| e.is(*code)) => {}
+        Err(e) => return Err(e.into()),
     }
     let mut left_out = Vec::new();
     for (collection, index) in wanted {

@@ -70,8 +70,8 @@ pub async fn change(
         match error {
             SchemaError::Server(e) if e.is_passing() => patience.wait(e).await?.map_err(Halt::from)?,
             error => {
-                // Nothing of it stands, so the file may be mended and the run carried on.
-                progress.begun = false;
+                // Nothing of it stands, so the file may be mended and the run carried on; of several indexes some may.
+                progress.begun = matches!(change, Change::Indexes(_));
                 journal.note(run, place.index, progress, Some(Position::Whole)).await?;
                 return Err(match error {
                     SchemaError::Server(e) => e.into(),
@@ -104,6 +104,8 @@ async fn attempt(
     slot: Option<Slot>,
     place: Place,
 ) -> Result<(Settled, Entry), Attempt> {
+    // The entries of several indexes are in the slots behind this one.
+    debug_assert!(change.operations().len() < 2 || place.index + 1 == place.operations);
     let begun = journal.progress.operations.get(place.index).is_some_and(|operation| operation.begun);
     let mut entry = match (slot, change) {
         // What stood before the first attempt is what counts.

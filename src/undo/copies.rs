@@ -4,8 +4,8 @@
 use bson::{DateTime, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use super::again;
 use super::documents::packs_of;
+use super::portions::{Portions, size};
 use super::writes::{Write, Writes};
 use crate::assessment::TEACHER_ASSESSMENTS;
 use crate::assessment::base::{self, Print, short};
@@ -29,10 +29,6 @@ use crate::server_error::{ServerError, codes};
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 24 * 1024 * 1024;
-/// Documents read at once: they are in memory as they are and as they will be.
-const AT_ONCE: usize = 2_000;
-/// Documents read at once where more do not fit, of 16 MiB at most.
-const FEW: usize = 4;
 /// The largest document that the server stores.
 const LARGEST: usize = 16 * 1024 * 1024;
 
@@ -46,7 +42,7 @@ pub async fn undo(
 ) -> Result<(), Halt> {
     let Some((scope, _)) = packs_of(run, undo).await? else { return Ok(()) };
     let now = undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN);
-    let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, now, at_once: AT_ONCE };
+    let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, now, portions: Portions::new(BYTES) };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
 
@@ -57,8 +53,7 @@ struct Copies<'a> {
     own: Option<Slot>,
     /// The migration's time.
     now: DateTime,
-    /// How many documents are read at once.
-    at_once: usize,
+    portions: Portions,
 }
 
 /// What was captured of one copy.
@@ -111,15 +106,11 @@ impl ChunkBody for Copies<'_> {
         }
         let mut packer = self.own.map(|own| Packer::new(own, selection.number(session.is_some())));
         let mut counts = Counts::default();
-        for part in entries.chunks(self.at_once) {
-            match self.take_back(server, session.as_deref_mut(), part, packer.as_mut()).await {
-                Ok(part) => counts += part,
-                // A window of one pack cannot be made smaller.
-                Err(e) if e.is(codes::TRANSACTION_TOO_LARGE) && window.len() == 1 && self.at_once > FEW => {
-                    self.at_once = FEW;
-                    return Err(again(&e));
-                }
-                Err(e) => return Err(e),
+        let mut used = 0;
+        for portion in self.portions.cut(&entries, session.is_some()) {
+            match self.take_back(server, session.as_deref_mut(), portion, &mut used, packer.as_mut()).await {
+                Ok(portion) => counts += portion,
+                Err(e) => return Err(self.portions.after(e, window.len())),
             }
         }
         if let (Some(own), Some(packer)) = (self.own, packer) {
@@ -135,13 +126,15 @@ impl Copies<'_> {
         server: &Server,
         mut session: Option<&mut ClientSession>,
         entries: &[Entry<'_>],
+        used: &mut usize,
         mut packer: Option<&mut Packer>,
     ) -> Result<Counts, ServerError> {
-        let limit = if entries.len() <= FEW { usize::MAX } else { BYTES };
+        let limit = self.portions.limit(entries.len(), *used);
         let ids = entries.iter().map(|entry| &entry.id);
         let copies = by_id(read_by_id(server, session.as_deref_mut(), self.collection, ids, limit).await?);
         let ids = entries.iter().map(|entry| &entry.original);
         let originals = by_id(read_by_id(server, session.as_deref_mut(), TEACHER_ASSESSMENTS, ids, limit).await?);
+        *used += size(copies.values()).max(size(originals.values()));
         let mut counts = Undone::default();
         let mut mapped = Mapped::default();
         let mut removed = Vec::new();

@@ -6,6 +6,7 @@ use bson::{RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::edits::{Edits, Paths, bars};
+use super::portions::{Portions, size};
 use super::writes::{Write, Writes};
 use super::{again, bounds, taken};
 use crate::capture::delta::{Change, difference, take_back};
@@ -30,10 +31,6 @@ use crate::server_error::{ServerError, codes};
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 48 * 1024 * 1024;
-/// Documents read at once: they are in memory as they are and as they will be.
-const AT_ONCE: usize = 2_000;
-/// Documents read at once where more do not fit, of 16 MiB at most.
-const FEW: usize = 4;
 
 /// Undoes an update or an insert; what it takes away is captured in `own`, and edits that it meets are kept with
 /// the `oldest` captures.
@@ -57,7 +54,7 @@ pub async fn undo(
         edits,
         left: HashSet::new(),
         one_by_one: false,
-        at_once: AT_ONCE,
+        portions: Portions::new(BYTES),
     };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
@@ -110,8 +107,7 @@ struct Packs<'a> {
     left: HashSet<Id>,
     /// Whether each document is written by a statement of its own, in exact reverse order.
     one_by_one: bool,
-    /// How many documents are read at once.
-    at_once: usize,
+    portions: Portions,
 }
 
 impl ChunkBody for Packs<'_> {
@@ -137,15 +133,11 @@ impl ChunkBody for Packs<'_> {
             return Ok(Counts { undone: counts, ..Counts::default() });
         }
         let mut record = Record::new(self.own, selection.number(session.is_some()));
-        for part in captured.chunks(self.at_once) {
-            match self.take_back(server, session.as_deref_mut(), part, &mut record).await {
-                Ok(part) => counts += part,
-                // A window of one pack cannot be made smaller.
-                Err(e) if e.is(codes::TRANSACTION_TOO_LARGE) && window.len() == 1 && self.at_once > FEW => {
-                    self.at_once = FEW;
-                    return Err(again(&e));
-                }
-                Err(e) => return Err(e),
+        let mut used = 0;
+        for portion in self.portions.cut(&captured, session.is_some()) {
+            match self.take_back(server, session.as_deref_mut(), portion, &mut used, &mut record).await {
+                Ok(portion) => counts += portion,
+                Err(e) => return Err(self.portions.after(e, window.len())),
             }
         }
         record.write(server, session).await?;
@@ -154,17 +146,19 @@ impl ChunkBody for Packs<'_> {
 }
 
 impl Packs<'_> {
-    /// Takes these entries back, whose documents fit into memory.
+    /// Takes these entries back; `used` is how many bytes of documents the window has read.
     async fn take_back(
         &mut self,
         server: &Server,
         mut session: Option<&mut ClientSession>,
         captured: &[Entry],
+        used: &mut usize,
         record: &mut Record,
     ) -> Result<Undone, ServerError> {
         let ids = || captured.iter().map(|entry| &entry.id);
-        let limit = if captured.len() <= FEW { usize::MAX } else { BYTES };
+        let limit = self.portions.limit(captured.len(), *used);
         let mut current = by_id(read_by_id(server, session.as_deref_mut(), self.collection, ids(), limit).await?);
+        *used += size(current.values());
         let replaced: Vec<&Id> = captured
             .iter()
             .filter(|entry| matches!(entry.what, What::Replaced { .. }))

@@ -4,6 +4,7 @@ use bson::{Bson, Document, doc};
 
 use super::schema::{Way, operation};
 use super::{plain, same_standing, standing};
+use crate::capture::registry::made_index;
 use crate::catalog;
 use crate::run::report::Undone;
 use crate::run::step::Undo;
@@ -19,10 +20,14 @@ pub(super) async fn index_made(server: &Server, undo: &Undo) -> Result<Way, Serv
         return Ok(Way::Remove { made: with_index(undo) });
     }
     let name = undo.entry.get_str("index").unwrap_or_default();
-    if undo.entry.get_document("before").is_ok() {
-        return Ok(Way::nothing("the index stood before the migration"));
+    if made_index(&undo.entry) == Some(false) {
+        return Ok(Way::nothing("the migration did not make the index"));
     }
-    let Some(now) = index(server, &undo.collection, name).await? else { return Ok(Way::nothing("the index is gone")) };
+    // A build outlives the run that asked for it.
+    let listed = catalog::indexes(server, &undo.collection).await?;
+    let Some(now) = named(listed.iter().map(catalog::specification), name) else {
+        return Ok(Way::nothing("the index is gone"));
+    };
     Ok(match undo.entry.get_document("after") {
         Ok(after) if *after != now => Way::conflict(format!("the index {name:?} was changed since and stays")),
         _ => {
@@ -67,7 +72,9 @@ pub(super) async fn index_dropped(server: &Server, undo: &Undo) -> Result<Way, S
     let Some(collection) = catalog::collection(server, &undo.collection).await? else {
         return Ok(Way::nothing("the collection is gone"));
     };
-    Ok(match index(server, &undo.collection, name).await? {
+    // One that is being built may yet fail: making it again waits for that.
+    let listed = catalog::indexes(server, &undo.collection).await?;
+    Ok(match named(listed.iter(), name) {
         Some(now) if now == *before => Way::nothing("the index stands"),
         Some(_) => Way::conflict(format!("another index {name:?} was made since and stays")),
         None => Way::by(undo, Action::CreateIndex(index_again(before, &collection))),
@@ -93,9 +100,6 @@ pub fn index_again(listed: &Document, collection: &catalog::Collection) -> Creat
     }
 }
 
-/// An index that stands or is being built: a build outlives the run that asked for it.
-async fn index(server: &Server, collection: &str, name: &str) -> Result<Option<Document>, ServerError> {
-    let listed = catalog::indexes(server, collection).await?;
-    let named = |index: &&Document| index.get_str("name").is_ok_and(|own| own == name);
-    Ok(listed.iter().map(catalog::specification).find(named).cloned())
+fn named<'a>(indexes: impl Iterator<Item = &'a Document>, name: &str) -> Option<Document> {
+    indexes.into_iter().find(|index| index.get_str("name").is_ok_and(|own| own == name)).cloned()
 }

@@ -13,6 +13,7 @@ mod edits;
 mod foresee;
 pub mod indexes;
 mod options;
+mod portions;
 pub mod schema;
 pub mod writes;
 

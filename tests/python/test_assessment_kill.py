@@ -167,6 +167,22 @@ def test_a_rollback_waits_for_the_indexes_that_a_killed_run_left_in_the_making(
     assert ground.indexes() == 0
 
 
+def test_an_index_that_comes_in_between_keeps_the_others_ours(ground: Ground) -> None:
+    """Four are made one by one before the conflict is met: they stay the migration's own."""
+    process = start_holding(ground.db, lambda: ground.cli.start("assessment-migrate"))
+    until(lambda: ground.in_step("regular") or process.poll() is not None, "it migrates")
+    ground.db["assessments"].create_index("title", name="published_timestamp_idx")
+    code, stdout, stderr = finish(process)
+    assert code == 1 and "published_timestamp_idx" in stdout, f"{stdout}\n{stderr}"
+    assert ground.indexes() == len(INDEXES), "the one in the way, and four"
+    ground.db["assessments"].drop_index("published_timestamp_idx")
+    report = migrate(ground.cli)
+    assert sorted(report["indexes"]["created"]) == sorted(INDEXES)
+    rollback(ground.cli)
+    assert both(ground.db) == ground.bytes
+    assert ground.indexes() == 0
+
+
 @pytest.mark.parametrize("step", ROLLBACK_STEPS)
 def test_a_killed_rollback_carries_on(ground: Ground, step: str) -> None:
     migrate(ground.cli)

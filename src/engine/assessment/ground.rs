@@ -60,7 +60,7 @@ impl Ground {
     /// Looks at the documents.
     pub(super) async fn survey(&self, server: &Server, extent: Extent, stop: &Stop) -> Result<Survey> {
         if self.assessments.is_none() && self.teacher.is_none() {
-            return Ok(Survey::default());
+            return Ok(Survey::new());
         }
         tokio::select! {
             found = survey(server, extent, DateTime::now()) => found.map_err(reading()),

@@ -12,7 +12,7 @@ use super::ground::Ground;
 use super::steps::Steps;
 use super::{done, outcome, reading, room, server_time, step};
 use crate::assessment::report::{BackupTaken, Clash, MigrateReport};
-use crate::assessment::survey::{Extent, unified};
+use crate::assessment::survey::{Extent, Known, Survey, unified};
 use crate::assessment::validate::{Found, validate};
 use crate::assessment::{ASSESSMENTS, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
 use crate::assessment::{indexes, references};
@@ -64,8 +64,8 @@ pub async fn migrate(
     }
     ground.free()?;
     before.may_migrate()?;
-    let any_work = ground.lacks_indexes() || ground.survey(server, Extent::AnyWork, &verb.stop).await?.has_work();
-    if !before.is_unfinished() && !any_work {
+    let done = !before.is_unfinished() && !ground.lacks_indexes();
+    if done && !ground.survey(server, Extent::AnyWork, &verb.stop).await?.has_work() {
         let found = look_after(server, verb, &ground).await?;
         conclude(&mut report, &ground, found, options);
         report.seconds = clock.elapsed().as_secs_f64();
@@ -97,11 +97,17 @@ async fn under_the_lease(
     ground.free()?;
     before.may_migrate()?;
     let resume = before.resume(Direction::Up);
-    let found = ground.survey(&server, Extent::Whole, &run.stop).await?;
-    let documents = resume.is_some() || found.has_work();
+    // A run that is carried on was looked at when it began.
+    let survey = match resume {
+        Some(_) => Survey { known: Known::read(&server).await.map_err(reading())?, ..Survey::new() },
+        None => ground.survey(&server, Extent::Whole, &run.stop).await?,
+    };
+    let documents = resume.is_some() || survey.has_work();
     let anything = documents || ground.lacks_indexes();
     if anything {
-        steps.surveyed(&found);
+        if resume.is_none() {
+            steps.surveyed(&survey);
+        }
         let now = match before.now.filter(|_| resume.is_some()) {
             Some(now) => now,
             None => server_time(&server).await?,
@@ -116,7 +122,7 @@ async fn under_the_lease(
             (false, None) => None,
             (true, None) => Some(back_up(run, steps, directory, &ground).await?),
         };
-        let tasks = [Part::regular(now), Part::teacher(now, Arc::new(found.known)), Part::indexes()];
+        let tasks = [Part::regular(now), Part::teacher(now, Arc::new(survey.known)), Part::indexes()];
         let tasks = tasks.into_iter().map(Task::Assessment).collect();
         let step = step(tasks, false, resume, fields(now, report.backup.as_ref()));
         let mut migration = outcome(&step, Direction::Up);

@@ -116,9 +116,9 @@ async fn index_names(server: &Server) -> Result<Vec<String>> {
 /// is among those that stand.
 fn made_indexes(step: &Step, standing: &[String]) -> Vec<String> {
     let made = step.tasks.iter().filter_map(|task| match task {
-        Task::Undo(undo) if undo.done == "create_index" && undo.entry.get_document("before").is_err() => {
+        Task::Undo(undo) if undo.done == "create_index" => {
             let name = undo.entry.get_str("index").ok()?.to_owned();
-            (undo.entry.get_document("after").is_ok() || standing.contains(&name)).then_some(name)
+            registry::made_index(&undo.entry).unwrap_or_else(|| standing.contains(&name)).then_some(name)
         }
         _ => None,
     });

@@ -1,0 +1,52 @@
+//! How much an undo reads at once of what one transaction takes back.
+
+use std::slice::Chunks;
+
+use bson::RawDocumentBuf;
+
+use super::again;
+use crate::server_error::{ServerError, codes};
+
+/// Documents read at once: they are in memory as they are and as they will be.
+const AT_ONCE: usize = 2_000;
+/// Documents read at once where more do not fit, of 16 MiB at most.
+const FEW: usize = 4;
+
+/// How the entries of a window of packs are taken back.
+pub struct Portions {
+    documents: usize,
+    /// Bytes of documents read for one transaction.
+    bytes: usize,
+}
+
+impl Portions {
+    /// For transactions that read so many bytes of documents.
+    pub fn new(bytes: usize) -> Self {
+        Self { documents: AT_ONCE, bytes }
+    }
+
+    /// The entries in portions. Without transactions there is one: whether a window fits must be known before any of it is
+    /// written.
+    pub fn cut<'e, E>(&self, entries: &'e [E], atomic: bool) -> Chunks<'e, E> {
+        entries.chunks(if atomic || self.documents == FEW { self.documents } else { entries.len().max(1) })
+    }
+
+    /// How many bytes a portion of so many entries may read, where the window has read `used` already.
+    pub fn limit(&self, entries: usize, used: usize) -> usize {
+        if entries <= FEW { usize::MAX } else { self.bytes.saturating_sub(used) }
+    }
+
+    /// What an error becomes, in a window of so many packs: one pack cannot be made less, so fewer documents are read at once.
+    pub fn after(&mut self, error: ServerError, packs: usize) -> ServerError {
+        if error.is(codes::TRANSACTION_TOO_LARGE) && packs == 1 && self.documents > FEW {
+            self.documents = FEW;
+            return again(&error);
+        }
+        error
+    }
+}
+
+/// Their size in bytes.
+pub fn size<'d>(documents: impl IntoIterator<Item = &'d RawDocumentBuf>) -> usize {
+    documents.into_iter().map(|document| document.as_bytes().len()).sum()
+}
