@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from edulearn_migrate.migrator import Progress
+    from edulearn_migrate.events import Progress
     from edulearn_migrate.work import Work
 
 _Result = TypeVar("_Result")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from edulearn_migrate import _native
-    from edulearn_migrate.migrator import Progress
+    from edulearn_migrate.events import Progress
     from edulearn_migrate.reports.backups import Consistency
     from edulearn_migrate.work import Work
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    Progress = Callable[["Event"], None]
+
 logger = logging.getLogger("edulearn_migrate")
 """The only place the library logs to. It stays silent until the application adds a handler."""
 logger.addHandler(logging.NullHandler())

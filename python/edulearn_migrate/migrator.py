@@ -9,7 +9,7 @@ from edulearn_migrate import _native
 from edulearn_migrate.assessment_verbs import SyncAssessments
 from edulearn_migrate.backup_verbs import SyncBackups
 from edulearn_migrate.connection import target
-from edulearn_migrate.events import Event, observer
+from edulearn_migrate.events import observer
 from edulearn_migrate.linting import LintReport, lint
 from edulearn_migrate.preview_verbs import SyncPreview
 from edulearn_migrate.reports import (
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import timedelta
 
+    from edulearn_migrate.events import Progress
     from edulearn_migrate.work import Work
-
-    Progress = Callable[[Event], None]
 
 MarkState = Literal["applied", "pending", "rolled_back"]
 

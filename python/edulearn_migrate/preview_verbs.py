@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edulearn_migrate import _native
-    from edulearn_migrate.migrator import Progress
+    from edulearn_migrate.events import Progress
     from edulearn_migrate.work import Work
 
 _Result = TypeVar("_Result")
