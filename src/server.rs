@@ -21,7 +21,7 @@ use crate::server_error::{ServerError, codes};
 const READ_ATTEMPTS: u32 = 5;
 const READ_PAUSE: Duration = Duration::from_millis(200);
 /// Documents of one reply, after a cursor's first: those of one reply are in memory twice, and 16 MB are the server's limit.
-const REPLY: u32 = 2_000;
+const REPLY: u32 = 1_000;
 /// How long a primary may take to make sure that it is one, in milliseconds.
 const CERTAINTY_MILLISECONDS: i32 = 15_000;
 

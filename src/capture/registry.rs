@@ -199,3 +199,33 @@ pub async fn remove(server: &Server, capture: Capture) -> Result<(), ServerError
 fn decode(raw: &RawDocumentBuf) -> Result<Document, ServerError> {
     Ok(Document::try_from(raw.as_ref()).map_err(mongodb::error::Error::from)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use bson::Bson;
+
+    use super::*;
+
+    #[test]
+    fn who_made_an_index_is_told_from_its_entry() {
+        let index = |field: &str| doc! {"key": {field: 1}, "name": "x"};
+        let entry = |before: Option<Document>, after: Option<Bson>| {
+            let mut entry = doc! {"index": "x", "before": before};
+            entry.extend(after.map(|after| ("after".to_owned(), after)));
+            entry
+        };
+        for (before, after, made) in [
+            (None, None, None),
+            (Some(index("a")), None, Some(false)),
+            (None, Some(Bson::Document(index("a"))), Some(true)),
+            // Left out.
+            (None, Some(Bson::Null), Some(false)),
+            (Some(index("a")), Some(Bson::Document(index("a"))), Some(false)),
+            // Another of the name, which somebody dropped.
+            (Some(index("b")), Some(Bson::Document(index("a"))), Some(true)),
+        ] {
+            let entry = entry(before, after);
+            assert_eq!(made_index(&entry), made, "{entry}");
+        }
+    }
+}
