@@ -39,10 +39,7 @@ impl PyAssessments {
         let (engine, directory) = (self.engine.clone(), self.directory.clone());
         let (verb, wait) = (verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
         let options = MigrateOptions { accept_unmapped, dry_run };
-        Ok(Work::new(
-            &verb.clone(),
-            async move { assessment::migrate(&engine, &verb, &directory, options, wait).await },
-        ))
+        Ok(Work::new(verb, |verb| async move { assessment::migrate(&engine, &verb, &directory, options, wait).await }))
     }
 
     /// Takes that back, without losing later work.
@@ -50,6 +47,6 @@ impl PyAssessments {
     fn rollback(&self, py: Python<'_>, lock_timeout: f64, observer: Callback, stop: Token<'_, '_>) -> PyResult<Work> {
         let engine = self.engine.clone();
         let (verb, wait) = (verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
-        Ok(Work::new(&verb.clone(), async move { assessment::rollback(&engine, &verb, wait).await }))
+        Ok(Work::new(verb, |verb| async move { assessment::rollback(&engine, &verb, wait).await }))
     }
 }

@@ -53,7 +53,7 @@ impl PyBackups {
     ) -> Work {
         let ((engine, directory), verb) = (self.own(), verb(observer, stop));
         let options = BackupOptions { collections, consistency, only_reading };
-        Work::new(&verb.clone(), async move { Ok(backup::backup(&engine, &verb, &directory, options).await?) })
+        Work::new(verb, |verb| async move { Ok(backup::backup(&engine, &verb, &directory, options).await?) })
     }
 
     /// Restores a backup, or a directory of mongodump; with neither, only takes a killed restore to its end.
@@ -77,7 +77,7 @@ impl PyBackups {
         let options =
             RestoreOptions { collections, keep_extra, no_safety_backup: !safety_backup, allow_different_db, into };
         let (from, wait) = (from(name, from_mongodump), seconds(py, "lock_timeout", lock_timeout)?);
-        Ok(Work::new(&verb.clone(), async move {
+        Ok(Work::new(verb, |verb| async move {
             Ok(restore::restore(&engine, &verb, &directory, from, options, wait).await?)
         }))
     }
@@ -86,20 +86,20 @@ impl PyBackups {
     #[pyo3(signature = (*, observer = None, stop = None))]
     fn list(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
         let (engine, directory) = self.own();
-        Work::new(&verb(observer, stop), async move { Ok(backups::list(&engine, &directory).await?) })
+        Work::new(verb(observer, stop), |_| async move { Ok(backups::list(&engine, &directory).await?) })
     }
 
     /// Reads a whole backup and compares it with its manifest.
     #[pyo3(signature = (name, *, observer = None, stop = None))]
     fn verify(&self, name: String, observer: Callback, stop: Token<'_, '_>) -> Work {
         let ((engine, directory), verb) = (self.own(), verb(observer, stop));
-        Work::new(&verb.clone(), async move { Ok(backups::verify(&engine, &verb, &directory, &name).await?) })
+        Work::new(verb, |verb| async move { Ok(backups::verify(&engine, &verb, &directory, &name).await?) })
     }
 
     /// Removes all but the newest backups of one kind, but none that a record still needs.
     #[pyo3(signature = (keep, *, kind = "manual", observer = None, stop = None))]
     fn prune(&self, keep: usize, kind: &str, observer: Callback, stop: Token<'_, '_>) -> Work {
         let ((engine, directory), verb, kind) = (self.own(), verb(observer, stop), kind.to_owned());
-        Work::new(&verb.clone(), async move { Ok(backups::prune(&engine, &verb, &directory, keep, &kind).await?) })
+        Work::new(verb, |verb| async move { Ok(backups::prune(&engine, &verb, &directory, keep, &kind).await?) })
     }
 }

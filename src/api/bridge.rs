@@ -103,22 +103,26 @@ pub struct Work {
 
 impl Work {
     /// A verb whose report becomes dictionaries.
-    pub fn new<R>(verb: &Verb, work: impl Future<Output = Outcome<R>> + Send + 'static) -> Self
+    pub fn new<R, W>(verb: Verb, work: impl FnOnce(Verb) -> W) -> Self
     where
         R: Serialize + std::fmt::Debug + Send + 'static,
+        W: Future<Output = Outcome<R>> + Send + 'static,
     {
         Self::converted(verb, work, |py, report| to_python(py, &report).map(Bound::unbind))
     }
 
     /// A verb whose answer becomes what `convert` makes of it.
-    pub fn converted<R>(
-        verb: &Verb,
-        work: impl Future<Output = Outcome<R>> + Send + 'static,
+    pub fn converted<R, W>(
+        verb: Verb,
+        work: impl FnOnce(Verb) -> W,
         convert: fn(Python<'_>, R) -> PyResult<Py<PyAny>>,
     ) -> Self
     where
         R: Serialize + std::fmt::Debug + Send + 'static,
+        W: Future<Output = Outcome<R>> + Send + 'static,
     {
+        let stop = verb.stop.clone();
+        let work = work(verb);
         let work = async move {
             let outcome = work.await;
             let ending: Ending = Box::new(move |py, signalled| match outcome {
@@ -132,7 +136,7 @@ impl Work {
             });
             ending
         };
-        Self { stop: verb.stop.clone(), work: Mutex::new(Some(Box::pin(work))) }
+        Self { stop, work: Mutex::new(Some(Box::pin(work))) }
     }
 
     fn take(&self) -> PyResult<Pin<Box<dyn Future<Output = Ending> + Send>>> {

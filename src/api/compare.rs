@@ -21,7 +21,7 @@ pub fn compare_databases(
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let (engine, verb) = (engine.get().0.clone(), verb(observer, stop));
-    Work::new(&verb.clone(), async move { Ok(compare::compare(&engine, &verb, &before, known).await?) }).run(py)
+    Work::new(verb, |verb| async move { Ok(compare::compare(&engine, &verb, &before, known).await?) }).run(py)
 }
 
 /// Brings another database of the same server to the state of the engine's, by a backup in `directory`.
@@ -37,7 +37,7 @@ pub fn copy_database(
     stop: Token<'_, '_>,
 ) -> PyResult<()> {
     let (engine, verb) = (engine.get().0.clone(), verb(observer, stop));
-    Work::new(&verb.clone(), async move { Ok(compare::copy(&engine, &verb, &into, &directory, collections).await?) })
+    Work::new(verb, |verb| async move { Ok(compare::copy(&engine, &verb, &into, &directory, collections).await?) })
         .run(py)
         .map(drop)
 }
@@ -53,8 +53,8 @@ pub fn drop_copy(
     stop: Token<'_, '_>,
 ) -> PyResult<()> {
     let engine = engine.get().0.clone();
-    let work = async move { Ok(compare::drop_copy(&engine, &database).await?) };
-    Work::new(&verb(observer, stop), work).run(py).map(drop)
+    let verb = verb(observer, stop);
+    Work::new(verb, |_| async move { Ok(compare::drop_copy(&engine, &database).await?) }).run(py).map(drop)
 }
 
 /// The backups in `directory`, newest first. No server is asked.
@@ -66,7 +66,7 @@ pub fn stored_backups(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    Work::new(&verb(observer, stop), async move { Ok(backups::stored(&directory).await?) }).run(py)
+    Work::new(verb(observer, stop), |_| async move { Ok(backups::stored(&directory).await?) }).run(py)
 }
 
 /// The version of the engine's server, where it tells.
@@ -79,5 +79,5 @@ pub fn server_version(
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let engine = engine.get().0.clone();
-    Work::new(&verb(observer, stop), async move { Ok(compare::server_version(&engine).await?) }).run(py)
+    Work::new(verb(observer, stop), |_| async move { Ok(compare::server_version(&engine).await?) }).run(py)
 }

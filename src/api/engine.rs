@@ -45,14 +45,14 @@ impl PyEngine {
     #[pyo3(signature = (*, observer = None, stop = None))]
     fn status(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
         let engine = self.0.clone();
-        Work::new(&verb(observer, stop), async move { Ok(status::status(&engine).await?) })
+        Work::new(verb(observer, stop), |_| async move { Ok(status::status(&engine).await?) })
     }
 
     /// The ledger's documents as they are, by `applied_at`. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
     fn records(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
         let engine = self.0.clone();
-        Work::converted(&verb(observer, stop), async move { Ok(status::records(&engine).await?) }, records_to_python)
+        Work::converted(verb(observer, stop), |_| async move { Ok(status::records(&engine).await?) }, records_to_python)
     }
 
     /// Applies every pending migration in order, or the one named.
@@ -70,7 +70,7 @@ impl PyEngine {
     ) -> PyResult<Work> {
         let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
         let options = ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture };
-        Ok(Work::new(&verb.clone(), async move { apply::apply(&engine, &verb, options, wait).await }))
+        Ok(Work::new(verb, |verb| async move { apply::apply(&engine, &verb, options, wait).await }))
     }
 
     /// Rolls every applied migration back in reverse order of application, or the one named.
@@ -88,7 +88,7 @@ impl PyEngine {
     ) -> PyResult<Work> {
         let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
         let options = RollbackOptions { id, from_file, exact, uncaptured: !capture };
-        Ok(Work::new(&verb.clone(), async move { apply::rollback(&engine, &verb, options, wait).await }))
+        Ok(Work::new(verb, |verb| async move { apply::rollback(&engine, &verb, options, wait).await }))
     }
 
     /// Sets a migration's state by hand: `applied`, `pending` or `rolled_back`. Runs nothing.
@@ -103,7 +103,7 @@ impl PyEngine {
         stop: Token<'_, '_>,
     ) -> PyResult<Work> {
         let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
-        Ok(Work::new(&verb.clone(), async move { Ok(mark::mark(&engine, &verb, &id, &state, wait).await?) }))
+        Ok(Work::new(verb, |verb| async move { Ok(mark::mark(&engine, &verb, &id, &state, wait).await?) }))
     }
 
     /// Frees what was captured: of one migration or of all, and only what is older than so many seconds.
@@ -119,14 +119,14 @@ impl PyEngine {
     ) -> PyResult<Work> {
         let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
         let age = older_than.map(|age| seconds(py, "older_than", age)).transpose()?;
-        Ok(Work::new(&verb.clone(), async move { purge::purge(&engine, &verb, id.as_deref(), age, wait).await }))
+        Ok(Work::new(verb, |verb| async move { purge::purge(&engine, &verb, id.as_deref(), age, wait).await }))
     }
 
     /// What was set aside and can be brought back. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
     fn dropped(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
         let engine = self.0.clone();
-        Work::new(&verb(observer, stop), async move { Ok(undrop::dropped(&engine).await?) })
+        Work::new(verb(observer, stop), |_| async move { Ok(undrop::dropped(&engine).await?) })
     }
 
     /// Brings back what `dropped` lists under a name.
@@ -141,17 +141,14 @@ impl PyEngine {
         stop: Token<'_, '_>,
     ) -> PyResult<Work> {
         let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
-        Ok(Work::new(
-            &verb.clone(),
-            async move { Ok(undrop::undrop(&engine, &verb, &name, to.as_deref(), wait).await?) },
-        ))
+        Ok(Work::new(verb, |verb| async move { Ok(undrop::undrop(&engine, &verb, &name, to.as_deref(), wait).await?) }))
     }
 
     /// Breaks the lock of a run that is gone; with `force`, of any run.
     #[pyo3(signature = (*, force = false, observer = None, stop = None))]
     fn unlock(&self, force: bool, observer: Callback, stop: Token<'_, '_>) -> Work {
         let (engine, verb) = (self.0.clone(), verb(observer, stop));
-        Work::new(&verb.clone(), async move { Ok(unlock::unlock(&engine, &verb, force).await?) })
+        Work::new(verb, |verb| async move { Ok(unlock::unlock(&engine, &verb, force).await?) })
     }
 
     /// Registers a migration that lives in the database only.
@@ -166,7 +163,7 @@ impl PyEngine {
         stop: Token<'_, '_>,
     ) -> Work {
         let (engine, verb, description) = (self.0.clone(), verb(observer, stop), description.to_owned());
-        Work::new(&verb.clone(), async move {
+        Work::new(verb, |verb| async move {
             Ok(register::register(&engine, &verb, &name, &up_script, &down_script, &description).await?)
         })
     }

@@ -17,7 +17,7 @@ pub struct PyPreview(Arc<Engine>);
 impl PyPreview {
     fn plan(&self, wanted: Wanted, observer: Callback, stop: Token<'_, '_>) -> Work {
         let (engine, verb) = (self.0.clone(), verb(observer, stop));
-        Work::new(&verb.clone(), async move { Ok(preview::plan(&engine, &verb, wanted).await?) })
+        Work::new(verb, |verb| async move { Ok(preview::plan(&engine, &verb, wanted).await?) })
     }
 }
 
@@ -63,6 +63,6 @@ impl PyPreview {
     #[pyo3(signature = (*, observer = None, stop = None))]
     fn check(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
         let engine = self.0.clone();
-        Work::new(&verb(observer, stop), async move { Ok(check::check(&engine).await?) })
+        Work::new(verb(observer, stop), |_| async move { Ok(check::check(&engine).await?) })
     }
 }
