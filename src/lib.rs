@@ -17,6 +17,7 @@ pub mod holder;
 pub mod index_spec;
 pub mod lint;
 pub mod migration;
+pub mod names;
 pub mod observe;
 pub mod ops;
 pub mod preview;

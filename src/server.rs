@@ -14,6 +14,7 @@ use mongodb::{Client, ClientSession, Database};
 use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
+use crate::names::Names;
 use crate::redact::describe_target;
 use crate::server_error::{ServerError, codes};
 
@@ -32,18 +33,19 @@ pub struct Server {
     db: Database,
     target: String,
     transactions: bool,
+    names: Names,
 }
 
 impl Server {
     /// How long a first connection may take, unless the URI says otherwise: people wait for it.
     const SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// Connects and asks what kind of deployment it is.
+    /// Connects and asks what kind of deployment it is. `names` are those of the tool's own collections there.
     ///
     /// # Errors
     /// [`Error::Settings`] for a URI that cannot be read, [`Error::Unavailable`] where no server
     /// answers or it refuses the credentials.
-    pub async fn connect(uri: &str, database: &str) -> Result<Self> {
+    pub async fn connect(uri: &str, database: &str, names: Names) -> Result<Self> {
         let mut options = ClientOptions::parse(uri).await.map_err(|e| {
             let error = ServerError::from(e);
             if error.connection {
@@ -64,7 +66,7 @@ impl Server {
         let client = Client::with_options(options)
             .map_err(|e| Error::Settings(format!("The connection string cannot be used: {}.", ServerError::from(e))))?;
         let db = client.database(database);
-        let mut server = Self { client, db, target, transactions: false };
+        let mut server = Self { client, db, target, transactions: false, names };
         let hello = server.run(doc! {"hello": 1}, None).await.map_err(|e| Error::unavailable(&server.target, &e))?;
         // Transactions need a replica set (`setName`) or a mongos (`msg: isdbgrid`).
         server.transactions = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|it| it == "isdbgrid");
@@ -74,6 +76,11 @@ impl Server {
     /// The database's name.
     pub fn database(&self) -> &str {
         self.db.name()
+    }
+
+    /// The names of the tool's own collections.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Hosts and database, for messages.

@@ -160,7 +160,12 @@ class Engine:
     """
 
     def __new__(
-        cls, uri: str, database: str, *, migrations_dir: str | PathLike[str] | None = None
+        cls,
+        uri: str,
+        database: str,
+        *,
+        migrations_dir: str | PathLike[str] | None = None,
+        ledger: str = "migrations",
     ) -> Engine: ...
     def status(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None

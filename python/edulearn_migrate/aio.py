@@ -47,7 +47,7 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
         return StatusReport.from_dict(await self._run(self._engine.status, progress))
 
     async def records(self, *, progress: Progress | None = None) -> list[dict[str, Any]]:
-        """The documents of the `migrations` collection as they are, by `applied_at`."""
+        """The documents of the ledger as they are, by `applied_at`."""
         return await self._run(self._engine.records, progress)
 
     async def apply(

@@ -33,13 +33,14 @@ class AssessmentModelMigration:
         name: str | None = None,
         *,
         backup_dir: str | os.PathLike[str] = "backups",
+        ledger: str = "migrations",
     ) -> None:
         """`db` is a database of PyMongo or Motor, or a connection string with a database `name`.
 
         The backup of the two collections goes into `backup_dir`. Raises `SettingsError` where the
         database cannot be reached in the same way as by what was passed.
         """
-        self._migrator = AsyncMigrator(db, name, backup_dir=backup_dir)
+        self._migrator = AsyncMigrator(db, name, backup_dir=backup_dir, ledger=ledger)
         self.db = db
         self.migration_log = []
 

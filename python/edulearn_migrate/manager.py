@@ -48,7 +48,7 @@ class MigrationManager:
     db: Any
     """What was passed: the database object, or the connection string."""
     migrations_collection: Any
-    """`db["migrations"]`; None where a connection string was passed."""
+    """`db["migrations"]`, or that of `ledger`; None where a connection string was passed."""
     migration_history: list[dict[str, Any]]
     """The records by `applied_at`, as of the last `initialize()`."""
     last_error: MigrateError | None
@@ -60,11 +60,12 @@ class MigrationManager:
         name: str | None = None,
         *,
         migrations_dir: str | os.PathLike[str] | None = None,
+        ledger: str = "migrations",
     ) -> None:
         """Connects to nothing yet. Takes what `Migrator` takes; raises `SettingsError` alike."""
-        self._migrator = AsyncMigrator(db, name, migrations_dir=migrations_dir)
+        self._migrator = AsyncMigrator(db, name, migrations_dir=migrations_dir, ledger=ledger)
         self.db = db
-        self.migrations_collection = None if isinstance(db, str) else db["migrations"]
+        self.migrations_collection = None if isinstance(db, str) else db[ledger]
         self.migration_history = []
         self.last_error = None
 

@@ -73,13 +73,15 @@ class BaseMigrator:
         *,
         migrations_dir: str | os.PathLike[str] | None = None,
         backup_dir: str | os.PathLike[str] = "backups",
+        ledger: str = "migrations",
     ) -> None:
         """Nothing is connected to yet.
 
         `database` is a database object of PyMongo (sync or async) or Motor, or a connection string,
         with the database's `name` where the string does not say it. Without `migrations_dir` only
         the migrations recorded in the database exist. `backup_dir` is where backups are written and
-        looked for; it is made by the first. Raises `SettingsError` for an option of the
+        looked for; it is made by the first. `ledger` names the collection of records and begins
+        the name of every other collection of ours. Raises `SettingsError` for an option of the
         client that cannot be honoured, a database that may not be migrated (`admin`, `local`,
         `config`), and a `migrations_dir` that is not there.
         """
@@ -89,7 +91,10 @@ class BaseMigrator:
             raise _native.SettingsError(
                 f"The migrations directory {self.migrations_dir} does not exist."
             )
-        self._engine = _native.Engine(uri, self.database_name, migrations_dir=self.migrations_dir)
+        self.ledger = ledger
+        self._engine = _native.Engine(
+            uri, self.database_name, migrations_dir=self.migrations_dir, ledger=ledger
+        )
         self.backup_dir = str(backup_dir)
         self._backups = _native.Backups(self._engine, self.backup_dir)
         self._preview = _native.Preview(self._engine)
@@ -142,6 +147,7 @@ class BaseMigrator:
             backup=backup,
             live=self._engine if live else None,
             any_version=any_version,
+            ledger=self.ledger,
         )
 
 
@@ -163,7 +169,7 @@ class Migrator(SyncBackups, SyncPreview, SyncAssessments, BaseMigrator):
     def records(
         self, *, progress: Progress | None = None, stop: _native.StopToken | None = None
     ) -> list[dict[str, Any]]:
-        """The documents of the `migrations` collection as they are, by `applied_at`."""
+        """The documents of the ledger as they are, by `applied_at`."""
         return self._run(self._engine.records, progress, stop)
 
     def apply(

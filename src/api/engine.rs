@@ -13,6 +13,7 @@ use super::errors::exception;
 use crate::engine::plan::{ApplyOptions, RollbackOptions};
 use crate::engine::{Engine, apply, mark, purge, register, status, undrop, unlock};
 use crate::error::Error;
+use crate::names::{DEFAULT_LEDGER, Names};
 
 /// One database and one migrations directory. Connects at first use.
 #[pyclass(frozen, name = "Engine", module = "edulearn_migrate._native")]
@@ -34,9 +35,10 @@ pub(super) fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Durati
 #[allow(clippy::too_many_arguments)] // Python's keyword arguments
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (uri, database, *, migrations_dir = None))]
-    fn new(py: Python<'_>, uri: &str, database: &str, migrations_dir: Option<PathBuf>) -> PyResult<Self> {
-        Engine::new(uri, database, migrations_dir)
+    #[pyo3(signature = (uri, database, *, migrations_dir = None, ledger = DEFAULT_LEDGER))]
+    fn new(py: Python<'_>, uri: &str, database: &str, migrations_dir: Option<PathBuf>, ledger: &str) -> PyResult<Self> {
+        Names::new(ledger)
+            .and_then(|names| Engine::new(uri, database, migrations_dir, names))
             .map(|engine| Self(Arc::new(engine)))
             .map_err(|error| exception(py, &error))
     }

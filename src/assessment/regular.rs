@@ -111,7 +111,7 @@ pub async fn keep(
 ) -> Result<(), ServerError> {
     let (Some(slot), Some(packer)) = (slot, packer) else { return Ok(()) };
     let again = session.is_none();
-    insert(server, session, &slot.capture.packs(), packer.finish().iter(), again).await
+    insert(server, session, &slot.capture.packs(server.names()), packer.finish().iter(), again).await
 }
 
 /// The documents of a window, unified.
@@ -176,7 +176,7 @@ impl InPlace {
         }
         if let Some(slot) = self.slot {
             let again = session.is_none();
-            insert_whole(server, session.as_deref_mut(), &slot.whole(), part.whole.iter(), again).await?;
+            insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), part.whole.iter(), again).await?;
         }
         if written(&send(server, session, part.command).await?) == part.count {
             return Ok(());

@@ -114,7 +114,9 @@ pub fn index_name(index: &RawDocument) -> &str {
 /// # Errors
 /// The server's.
 pub async fn list(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
-    list_all(server, |name| !left_out(name) && wanted(name)).await.map_err(Error::server("Reading the catalog"))
+    list_all(server, |name| !left_out(server.names(), name) && wanted(name))
+        .await
+        .map_err(Error::server("Reading the catalog"))
 }
 
 /// Everything in the database that `wanted` takes, by name.

@@ -208,7 +208,8 @@ impl Dump<'_> {
 
     async fn list(&self) -> Result<Vec<Entry>> {
         let mut patience = Patience::new(self.reporter, self.stop);
-        let wanted = |name: &str| !super::names::left_out(name) && self.request.scope.includes(name);
+        let wanted =
+            |name: &str| !super::names::left_out(self.server.names(), name) && self.request.scope.includes(name);
         patiently!(patience, catalog::list_all(self.server, wanted)).map_err(Error::server("Reading the catalog"))
     }
 

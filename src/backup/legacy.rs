@@ -9,7 +9,6 @@ use bson::{DateTime, Document, RawDocumentBuf, doc};
 use super::catalog::{Entry, Type};
 use super::frames::{Written, size};
 use super::manifest::{Consistency, Scope};
-use super::names::left_out;
 use super::reader::Data;
 use super::report::BackupSummary;
 use super::source::{Part, Source};
@@ -96,10 +95,6 @@ fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<Sourc
             |what: &str| Error::Backup(format!("The old tool's backup {name:?} cannot be restored: {what}."));
         let collection =
             std::str::from_utf8(element.name).map_err(|_| unreadable("a collection's name in it is no text"))?;
-        // What the old tool took along of the server's own and ours.
-        if left_out(collection) {
-            continue;
-        }
         if element.kind != 4 {
             return Err(unreadable(&format!("it holds no documents for {collection:?} but something else")));
         }

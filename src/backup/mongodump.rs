@@ -11,7 +11,7 @@ use super::catalog::{Entry, Type};
 use super::directory::entries;
 use super::manifest::{Consistency, Scope, corrupt};
 use super::metadata;
-use super::names::{BUCKETS, collection_of, left_out};
+use super::names::{BUCKETS, collection_of};
 use super::reader::Data;
 use super::source::{Part, Source};
 use crate::error::{Error, Result};
@@ -46,9 +46,6 @@ pub fn open(directory: &Path, database: &str) -> Result<Source> {
     let mut parts = Vec::new();
     for (stem, files) in found {
         let entry = entry_of(&directory, &stem, &files)?;
-        if left_out(&entry.name) {
-            continue;
-        }
         if entry.kind != Type::View && files.data.is_none() {
             let missing = directory.join(format!("{stem}.bson"));
             return Err(corrupt(&missing, &format!("it is missing, although there is metadata of {:?}", entry.name)));

@@ -4,34 +4,31 @@ use sha1::{Digest, Sha1};
 
 use super::legacy;
 use crate::error::{Error, Result};
-use crate::run::slot::{KEPT, REGISTRY};
-use crate::run::{history, lease};
+use crate::names::Names;
 
 /// What every backup's name begins with.
 pub const PREFIX: &str = "edulearn_backup_";
-/// The journal of a restore's swap.
-pub const RESTORE_JOURNAL: &str = "migrations_restore";
-/// What the temporary collections of restores begin with.
-pub const TEMPORARY: &str = "migrations_restore_";
 /// What a time-series collection's data is stored under.
 pub const BUCKETS: &str = "system.buckets.";
 /// Stored functions: data, although the server calls it its own.
 pub const STORED_FUNCTIONS: &str = "system.js";
 
 /// Whether a backup leaves the collection out: the lock, journals and captures, and what the server keeps for itself.
-pub fn left_out(collection: &str) -> bool {
-    let of_captures = collection.strip_prefix(REGISTRY).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-    let ours = matches!(collection, lease::COLLECTION | RESTORE_JOURNAL)
+pub fn left_out(own: &Names, collection: &str) -> bool {
+    let captures = own.captures();
+    let of_captures = collection.strip_prefix(&captures).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    let ours = collection == own.lock()
+        || collection == own.restore_journal()
         || of_captures
-        || [KEPT, TEMPORARY].iter().any(|prefix| collection.starts_with(prefix));
+        || [own.kept(), own.temporary()].iter().any(|prefix| collection.starts_with(prefix));
     let the_servers = collection.starts_with("system.") && collection != STORED_FUNCTIONS;
     ours || the_servers
 }
 
 /// Whether a restore neither replaces nor drops the collection: the history, and what the old tool left. Where it
 /// does not exist it is made from the backup.
-pub fn kept(collection: &str) -> bool {
-    matches!(collection, history::COLLECTION | legacy::COLLECTION | legacy::ASSESSMENTS)
+pub fn kept(own: &Names, collection: &str) -> bool {
+    collection == own.history() || matches!(collection, legacy::COLLECTION | legacy::ASSESSMENTS)
 }
 
 /// The file name for a collection, without extension, escaped and shortened as mongodump does.
@@ -124,6 +121,7 @@ mod tests {
 
     #[test]
     fn ours_and_the_servers_are_left_out() {
+        let own = Names::default();
         for name in [
             "migrations_lock",
             "migrations_undo",
@@ -135,12 +133,12 @@ mod tests {
             "system.profile",
             "system.buckets.ts",
         ] {
-            assert!(left_out(name), "{name}");
+            assert!(left_out(&own, name), "{name}");
         }
         for name in
             ["migrations", "migrations_log", "backups", "assessment_backup", "system.js", "migrations_other", "users"]
         {
-            assert!(!left_out(name), "{name}");
+            assert!(!left_out(&own, name), "{name}");
         }
     }
 

@@ -115,7 +115,7 @@ impl<B: Finds> ChunkBody for Capturing<'_, B> {
             }
         }
         self.keep_whole(server, session.as_deref_mut(), whole.into_iter()).await?;
-        insert(server, session, &self.slot.capture.packs(), packer.finish().iter(), false).await?;
+        insert(server, session, &self.slot.capture.packs(server.names()), packer.finish().iter(), false).await?;
         Ok(counts)
     }
 }
@@ -157,7 +157,7 @@ impl<B: Finds> Capturing<'_, B> {
         session: Option<&mut ClientSession>,
         documents: impl Iterator<Item = &'d RawDocumentBuf> + Send,
     ) -> Result<(), ServerError> {
-        let collection = self.slot.whole();
+        let collection = self.slot.whole(server.names());
         // Without a transaction an earlier attempt may have kept some of them.
         let again = session.is_none();
         if self.wrapped {
@@ -286,7 +286,7 @@ pub async fn capture_inserted(
     for document in &stored {
         packer.inserted(&first(document.as_bytes()).ok_or_else(malformed)?, document);
     }
-    insert(server, session, &slot.capture.packs(), packer.finish().iter(), false).await
+    insert(server, session, &slot.capture.packs(server.names()), packer.finish().iter(), false).await
 }
 
 fn count(documents: &[RawDocumentBuf]) -> i64 {

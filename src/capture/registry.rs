@@ -7,8 +7,9 @@
 use bson::{Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
+use crate::names::Names;
 use crate::run::report::Direction;
-use crate::run::slot::{Capture, HEADER, REGISTRY, Slot};
+use crate::run::slot::{Capture, HEADER, Slot};
 use crate::run::step::Step;
 use crate::run::transaction::{Body, with_majority};
 use crate::server::Server;
@@ -36,9 +37,9 @@ pub struct Header {
 }
 
 /// The command that writes a run's header, to be sent with the ledger's.
-pub fn header(capture: Capture, step: &Step, direction: Direction, run: Document) -> Document {
+pub fn header(names: &Names, capture: Capture, step: &Step, direction: Direction, run: Document) -> Document {
     doc! {
-        "update": REGISTRY,
+        "update": names.captures(),
         "updates": [{
             "q": {"_id": id(Slot { capture, operation: HEADER })},
             "u": {
@@ -92,8 +93,8 @@ fn statement(slot: Slot, change: Document, upsert: bool) -> Document {
     doc! {"q": {"_id": id(slot)}, "u": change, "upsert": upsert}
 }
 
-fn update(statements: Vec<Document>) -> Document {
-    doc! {"update": REGISTRY, "updates": statements}
+fn update(names: &Names, statements: Vec<Document>) -> Document {
+    doc! {"update": names.captures(), "updates": statements}
 }
 
 impl Body for Entry {
@@ -101,7 +102,7 @@ impl Body for Entry {
 
     async fn write(&mut self, server: &Server, session: Option<&mut ClientSession>) -> Result<Option<()>, ServerError> {
         if !self.statements.is_empty() {
-            let update = update(self.statements.clone());
+            let update = update(server.names(), self.statements.clone());
             let command = if session.is_some() { update } else { with_majority(update) };
             server.run(command, session).await?;
         }
@@ -127,7 +128,8 @@ pub fn made_index(entry: &Document) -> Option<bool> {
 /// # Errors
 /// The server's.
 pub async fn amend(server: &Server, slot: Slot, what: Document) -> Result<(), ServerError> {
-    server.run(with_majority(update(vec![statement(slot, doc! {"$set": what}, false)])), None).await.map(drop)
+    let command = update(server.names(), vec![statement(slot, doc! {"$set": what}, false)]);
+    server.run(with_majority(command), None).await.map(drop)
 }
 
 /// An operation's entry.
@@ -135,7 +137,8 @@ pub async fn amend(server: &Server, slot: Slot, what: Document) -> Result<(), Se
 /// # Errors
 /// The server's.
 pub async fn load(server: &Server, slot: Slot) -> Result<Option<Document>, ServerError> {
-    let found = server.find_all(doc! {"find": REGISTRY, "filter": {"_id": id(slot)}, "limit": 1}).await?;
+    let found =
+        server.find_all(doc! {"find": server.names().captures(), "filter": {"_id": id(slot)}, "limit": 1}).await?;
     found.first().map(decode).transpose()
 }
 
@@ -145,7 +148,7 @@ pub async fn load(server: &Server, slot: Slot) -> Result<Option<Document>, Serve
 /// The server's.
 pub async fn entries(server: &Server, capture: Capture) -> Result<Vec<(Slot, Document)>, ServerError> {
     let filter = doc! {"_id": {"$gt": {"run": capture.0, "op": HEADER}, "$lte": {"run": capture.0, "op": i32::MAX}}};
-    let found = server.find_all(doc! {"find": REGISTRY, "filter": filter, "sort": {"_id": 1}}).await?;
+    let found = server.find_all(doc! {"find": server.names().captures(), "filter": filter, "sort": {"_id": 1}}).await?;
     let mut entries = Vec::new();
     for raw in &found {
         let entry = decode(raw)?;
@@ -161,7 +164,7 @@ pub async fn entries(server: &Server, capture: Capture) -> Result<Vec<(Slot, Doc
 /// # Errors
 /// The server's.
 pub async fn headers(server: &Server) -> Result<Vec<Header>, ServerError> {
-    let command = doc! {"find": REGISTRY, "filter": {"_id.op": HEADER}, "sort": {"at": 1, "_id": 1}};
+    let command = doc! {"find": server.names().captures(), "filter": {"_id.op": HEADER}, "sort": {"at": 1, "_id": 1}};
     Ok(server.find_all(command).await?.iter().filter_map(read_header).collect())
 }
 
@@ -192,7 +195,7 @@ pub async fn begin_removal(server: &Server, capture: Capture) -> Result<(), Serv
 /// The server's.
 pub async fn remove(server: &Server, capture: Capture) -> Result<(), ServerError> {
     let range = doc! {"$gte": {"run": capture.0, "op": HEADER}, "$lte": {"run": capture.0, "op": i32::MAX}};
-    let command = doc! {"delete": REGISTRY, "deletes": [{"q": {"_id": range}, "limit": 0}]};
+    let command = doc! {"delete": server.names().captures(), "deletes": [{"q": {"_id": range}, "limit": 0}]};
     server.run(with_majority(command), None).await.map(drop)
 }
 

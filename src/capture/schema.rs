@@ -24,7 +24,7 @@ pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Resul
             match kind {
                 None | Some("view") => doc! {"before": before},
                 Some(_) => {
-                    doc! {"before": before, "aside": slot.aside(), "uuid": uuid(server, name).await?}
+                    doc! {"before": before, "aside": slot.aside(server.names()), "uuid": uuid(server, name).await?}
                 }
             }
         }

@@ -21,14 +21,16 @@ use crate::backup::names;
 use crate::backup::ranges;
 use crate::backup::snapshot::Reading;
 use crate::error::{Error, Result};
+use crate::names::Names;
 use crate::observe::Stop;
-use crate::run::{history, ledger};
 use crate::server::Server;
 use crate::server_error::ServerError;
 
 /// Whether a collection is this tool's own, or one that the server keeps for itself.
-fn ours(collection: &str) -> bool {
-    matches!(collection, ledger::COLLECTION | history::COLLECTION) || names::left_out(collection)
+fn ours(own: &Names, collection: &str) -> bool {
+    // Entries of the history move from where they were to where they are.
+    let moved = own.former_history() == Some(collection);
+    collection == own.ledger() || collection == own.history() || moved || names::left_out(own, collection)
 }
 
 /// The server's hashes of collections, by the names that they are stored under.
@@ -119,7 +121,7 @@ async fn content(
 }
 
 async fn entries(server: &Server) -> Result<Vec<Entry>> {
-    list_all(server, |name| !ours(name)).await.map_err(Error::server("Reading the catalog"))
+    list_all(server, |name| !ours(server.names(), name)).await.map_err(Error::server("Reading the catalog"))
 }
 
 /// A collection that stands on one side only, and how many documents it has there.

@@ -227,7 +227,7 @@ async fn run_operations(
     }
     let fresh = Progress::new(direction, step.capture.then(|| Capture(ObjectId::new())), step.exact);
     let header = fresh.capture.filter(|_| step.resume.is_none());
-    let header = header.map(|capture| registry::header(capture, step, direction, run.entry()));
+    let header = header.map(|capture| registry::header(run.server.names(), capture, step, direction, run.entry()));
     ledger::begin(run, step, direction, &fresh, header).await?;
     let progress = step.resume.clone().unwrap_or(fresh);
     let finished = progress.finished();

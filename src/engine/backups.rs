@@ -15,7 +15,6 @@ use crate::backup::restore::journal;
 use crate::backup::{legacy, store, verify};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level};
-use crate::run::ledger;
 use crate::server::Server;
 
 /// Every backup in `directory`, and those that the old tool left in the database; newest first. Without a server only
@@ -121,7 +120,7 @@ pub async fn prune(engine: &Engine, verb: &Verb, directory: &Path, keep: usize, 
 
 /// The names of backups that a migration's record or an unfinished restore refers to.
 async fn needed(server: &Server) -> Result<Vec<String>> {
-    let command = doc! {"distinct": ledger::COLLECTION, "key": "backup", "query": {"backup": {"$type": "string"}}};
+    let command = doc! {"distinct": server.names().ledger(), "key": "backup", "query": {"backup": {"$type": "string"}}};
     let reply = server.run(command, None).await.map_err(Error::server("Looking for records that need a backup"))?;
     let values = reply.get_array("values").cloned().unwrap_or_default();
     let mut names: Vec<String> = values

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use crate::error::{Error, Result};
+use crate::names::Names;
 use crate::observe::{Observer, Reporter, Stop};
 use crate::server::Server;
 
@@ -44,6 +45,7 @@ pub struct Engine {
     uri: String,
     database: String,
     migrations_dir: Option<PathBuf>,
+    names: Names,
     server: OnceCell<Server>,
 }
 
@@ -64,19 +66,19 @@ impl Verb {
 }
 
 impl Engine {
-    /// An engine for `database` behind `uri`. Without `migrations_dir` it knows the database's records
-    /// only.
+    /// An engine for `database` behind `uri`, with the ledger named by `names`. Without `migrations_dir` it knows the
+    /// database's records only.
     ///
     /// # Errors
     /// [`Error::Settings`] for a URI that is none and for a database that is refused as a target.
-    pub fn new(uri: &str, database: &str, migrations_dir: Option<PathBuf>) -> Result<Self> {
+    pub fn new(uri: &str, database: &str, migrations_dir: Option<PathBuf>, names: Names) -> Result<Self> {
         if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
             return Err(Error::Settings(
                 "The connection string must begin with mongodb:// or mongodb+srv://.".to_owned(),
             ));
         }
         check_database(database)?;
-        Ok(Self { uri: uri.to_owned(), database: database.to_owned(), migrations_dir, server: OnceCell::new() })
+        Ok(Self { uri: uri.to_owned(), database: database.to_owned(), migrations_dir, names, server: OnceCell::new() })
     }
 
     /// The migrations directory.
@@ -94,7 +96,7 @@ impl Engine {
     /// # Errors
     /// As [`Server::connect`].
     pub async fn server(&self) -> Result<&Server> {
-        self.server.get_or_try_init(|| Server::connect(&self.uri, &self.database)).await
+        self.server.get_or_try_init(|| Server::connect(&self.uri, &self.database, self.names.clone())).await
     }
 }
 

@@ -110,13 +110,14 @@ async fn free(run: &mut Run, header: &Header, needed: bool, report: &mut PurgeRe
     run.safe_point()?;
     let freeing = || Error::server(format!("Freeing what {} captured", header.migration));
     let sizes = sizes(&run.server).await.map_err(freeing())?;
-    let retained = describe(header, &sizes);
+    let retained = describe(run.server.names(), header, &sizes);
     if needed {
         report.kept.push(retained);
         return Ok(());
     }
+    let names = run.server.names().clone();
     registry::begin_removal(&run.server, header.capture).await.map_err(freeing())?;
-    for name in sizes.keys().filter(|name| header.capture.owns(name)) {
+    for name in sizes.keys().filter(|name| header.capture.owns(&names, name)) {
         run.safe_point()?;
         run.server.run(with_majority(doc! {"drop": name}), None).await.map_err(freeing())?;
     }
@@ -124,7 +125,9 @@ async fn free(run: &mut Run, header: &Header, needed: bool, report: &mut PurgeRe
     let mut entry = history::document(run, &header.migration, "purged");
     entry.insert("bytes", retained.bytes);
     let proof = run.lease.proof();
-    run.write_together(proof, vec![history::insert(entry)]).await.map_err(Error::server("Writing the history"))?;
+    run.write_together(proof, vec![history::insert(&run.server, entry)])
+        .await
+        .map_err(Error::server("Writing the history"))?;
     let message = format!("Purged what {} captured ({} bytes).", header.migration, retained.bytes);
     run.reporter.for_migration(&header.migration).tell(Kind::Purged, Level::Info, message);
     report.bytes += retained.bytes;

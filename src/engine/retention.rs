@@ -6,7 +6,7 @@ use bson::{Document, RawDocumentBuf, doc};
 
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::{Retained, RetainedRun};
-use crate::run::slot::{KEPT, REGISTRY};
+use crate::names::Names;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -23,7 +23,7 @@ pub async fn survey(server: &Server) -> Result<Retained, ServerError> {
         return Ok(Retained::default());
     }
     let sizes = sizes(server).await?;
-    let runs: Vec<RetainedRun> = headers.iter().map(|header| describe(header, &sizes)).collect();
+    let runs: Vec<RetainedRun> = headers.iter().map(|header| describe(server.names(), header, &sizes)).collect();
     let bytes: i64 = sizes.values().map(|size| size.bytes).sum();
     let stats = server.run(doc! {"dbStats": 1}, None).await?;
     let data_bytes = (number(stats.get("dataSize")) - bytes).max(0);
@@ -31,8 +31,8 @@ pub async fn survey(server: &Server) -> Result<Retained, ServerError> {
 }
 
 /// A run's captures with their size.
-pub fn describe(header: &Header, sizes: &HashMap<String, Size>) -> RetainedRun {
-    let own = sizes.iter().filter(|(name, _)| header.capture.owns(name));
+pub fn describe(names: &Names, header: &Header, sizes: &HashMap<String, Size>) -> RetainedRun {
+    let own = sizes.iter().filter(|(name, _)| header.capture.owns(names, name));
     RetainedRun {
         migration: header.migration.clone(),
         name: header.name.clone(),
@@ -57,7 +57,9 @@ pub struct Size {
 /// # Errors
 /// The server's.
 pub async fn sizes(server: &Server) -> Result<HashMap<String, Size>, ServerError> {
-    let pattern = format!("^({REGISTRY}$|{REGISTRY}_|{KEPT})");
+    let names = server.names();
+    let (captures, kept) = (escaped(&names.captures()), escaped(&names.kept()));
+    let pattern = format!("^({captures}$|{captures}_|{kept})");
     let command = doc! {"listCollections": 1, "nameOnly": true, "filter": {"name": {"$regex": pattern}}, "cursor": {}};
     let mut sizes = HashMap::new();
     for listed in server.find_all(command).await? {
@@ -72,6 +74,11 @@ pub async fn sizes(server: &Server) -> Result<HashMap<String, Size>, ServerError
         sizes.insert(name.to_owned(), size);
     }
     Ok(sizes)
+}
+
+/// The name of a ledger's collection for a regular expression: of its characters only the dot means something there.
+fn escaped(name: &str) -> String {
+    name.replace('.', "\\.")
 }
 
 fn size(stats: &RawDocumentBuf) -> Size {

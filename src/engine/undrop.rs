@@ -14,6 +14,7 @@ use crate::capture::registry::{self, Header};
 use crate::catalog;
 use crate::engine::reports::{Dropped, UndropReport};
 use crate::error::{Error, Result};
+use crate::names::Names;
 use crate::observe::{Kind, Level};
 use crate::run::Run;
 use crate::run::history;
@@ -52,7 +53,7 @@ async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
     for header in headers.iter().filter(|header| !header.purging) {
         for (slot, registered) in registry::entries(server, header.capture).await? {
             // What an exact rollback has undone is back, but for collections that another barred.
-            let listed = describe(header, slot, &registered, &sizes)
+            let listed = describe(server.names(), header, slot, &registered, &sizes)
                 .filter(|entry| !header.undone || entry.kind.ends_with("collection"));
             if let Some(entry) = listed {
                 all.push(Found { entry, slot, registered });
@@ -62,7 +63,13 @@ async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
     Ok(all)
 }
 
-fn describe(header: &Header, slot: Slot, registered: &Document, sizes: &HashMap<String, Size>) -> Option<Dropped> {
+fn describe(
+    names: &Names,
+    header: &Header,
+    slot: Slot,
+    registered: &Document,
+    sizes: &HashMap<String, Size>,
+) -> Option<Dropped> {
     let text = |name: &str| registered.get_str(name).unwrap_or_default();
     let before = registered.get_document("before").ok();
     let mut index = None;
@@ -87,7 +94,7 @@ fn describe(header: &Header, slot: Slot, registered: &Document, sizes: &HashMap<
         | "undo update_documents"
         | "undo unify_assessments"
         | "undo bring_over_teacher_assessments"
-        | OLD_TOOL => ("documents", Some(*sizes.get(&slot.whole())?)),
+        | OLD_TOOL => ("documents", Some(*sizes.get(&slot.whole(names))?)),
         _ => return None,
     };
     Some(Dropped {
@@ -174,7 +181,9 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
     entry.insert("entry", name);
     entry.insert("collection", &target);
     let proof = run.lease.proof();
-    run.write_together(proof, vec![history::insert(entry)]).await.map_err(Error::server("Writing the history"))?;
+    run.write_together(proof, vec![history::insert(&run.server, entry)])
+        .await
+        .map_err(Error::server("Writing the history"))?;
     let message = format!("Brought back {} of {} as {target}.", found.entry.kind, found.entry.collection);
     run.reporter.for_migration(&found.entry.migration).tell(Kind::Undropped, Level::Info, message);
     Ok(report)
@@ -183,7 +192,7 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
 /// Inserts the documents that nothing stands in the place of; how many, and how many others.
 async fn documents_back(run: &mut Run, found: &Found, target: &str) -> Result<(i64, i64)> {
     let failed = || Error::server(format!("Bringing documents back into {target:?}"));
-    let mut kept = run.server.find(rawdoc! {"find": found.slot.whole()}).await.map_err(failed())?;
+    let mut kept = run.server.find(rawdoc! {"find": found.slot.whole(run.server.names())}).await.map_err(failed())?;
     let (mut inserted, mut standing) = (0, 0);
     let mut batch: Vec<RawDocumentBuf> = Vec::new();
     let mut bytes = 0;

@@ -9,7 +9,7 @@ use crate::holder::Holder;
 use crate::observe::{Kind, Level, Reporter};
 use crate::run::history;
 use crate::run::identity::Identity;
-use crate::run::lease::{COLLECTION, end_sessions, raise_token_command, read};
+use crate::run::lease::{end_sessions, raise_token_command, read};
 use crate::run::transaction::with_majority;
 use crate::server::Server;
 use crate::server_error::ServerError;
@@ -74,9 +74,10 @@ const BLOCKED: i32 = 2_000;
 async fn break_and_fence(server: &Server, token: i64) -> Result<(), ServerError> {
     // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
     let free = doc! {"_id": "lock", "token": token, "expires_at": DateTime::from_millis(0)};
-    let mut broken = with_majority(doc! {"update": COLLECTION, "updates": [{"q": {"_id": "lock"}, "u": free}]});
+    let mut broken =
+        with_majority(doc! {"update": server.names().lock(), "updates": [{"q": {"_id": "lock"}, "u": free}]});
     broken.insert("maxTimeMS", BLOCKED);
-    let mut raised = with_majority(raise_token_command(token));
+    let mut raised = with_majority(raise_token_command(server.names(), token));
     raised.insert("maxTimeMS", BLOCKED);
     server.run(broken, None).await?;
     server.run(raised, None).await.map(drop)

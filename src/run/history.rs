@@ -1,4 +1,4 @@
-//! The history: `migrations_log`, append-only. Who, where, what, when, how long, counts per operation, errors.
+//! The history, append-only. Who, where, what, when, how long, counts per operation, errors.
 
 use bson::{DateTime, Document, doc};
 
@@ -8,9 +8,6 @@ use super::report::MigrationReport;
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::server::Server;
-
-/// The collection of history.
-pub const COLLECTION: &str = "migrations_log";
 
 /// Notes in the history that a run stopped at a safe point.
 ///
@@ -35,7 +32,7 @@ pub async fn note_unlock(server: &Server, identity: &Identity, owner: &str) -> R
         "version": env!("CARGO_PKG_VERSION"),
         "owner": owner,
     };
-    server.run(with_majority(insert(entry)), None).await.map(drop).map_err(Error::server("Writing the history"))
+    server.run(with_majority(insert(server, entry)), None).await.map(drop).map_err(Error::server("Writing the history"))
 }
 
 /// The command that notes what a run did to a migration.
@@ -54,7 +51,7 @@ pub fn entry(run: &Run, id: &str, event: &str, report: Option<&MigrationReport>,
     if let Some(error) = error {
         entry.insert("error", error);
     }
-    insert(entry)
+    insert(&run.server, entry)
 }
 
 /// What every note about a migration says.
@@ -67,8 +64,8 @@ pub fn document(run: &Run, id: &str, event: &str) -> Document {
 }
 
 /// The command that appends a note.
-pub fn insert(entry: Document) -> Document {
-    doc! {"insert": COLLECTION, "documents": [entry]}
+pub fn insert(server: &Server, entry: Document) -> Document {
+    doc! {"insert": server.names().history(), "documents": [entry]}
 }
 
 /// Whole milliseconds, for the database.

@@ -8,7 +8,6 @@ use bson::{RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
 use super::Run;
-use super::ledger;
 use super::patience::Patience;
 use super::progress::{OperationProgress, Position, Progress};
 use super::report::Direction;
@@ -143,7 +142,7 @@ impl Journal {
         let record = run
             .server
             .find_certain(doc! {
-                "find": ledger::COLLECTION,
+                "find": run.server.names().ledger(),
                 "filter": {"_id": &self.id, "token": run.lease.token(), "progress.seq": self.progress.seq + 1},
                 "projection": {"progress": 1},
                 "limit": 1,
@@ -219,7 +218,7 @@ where
             }
         }
         let command = rawdoc! {
-            "update": ledger::COLLECTION,
+            "update": server.names().ledger(),
             "updates": [{
                 "q": {"_id": self.id, "token": self.token, "status": self.status, "progress.seq": self.seq},
                 "u": change,

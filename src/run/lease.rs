@@ -1,4 +1,4 @@
-//! One writer at a time: a lease in `migrations_lock`.
+//! One writer at a time: a lease in a collection beside the ledger.
 //!
 //! The lease is one document, judged by the server's clock, [`DURATION`] long and renewed while the run
 //! lives. Each taking raises its fencing token. Who takes over from an owner that did not release ends
@@ -18,12 +18,11 @@ use super::patience::{Patience, patiently};
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
+use crate::names::Names;
 use crate::observe::{Kind, Level, Reporter, Stop};
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
-/// The collection that holds the lease.
-pub const COLLECTION: &str = "migrations_lock";
 /// How long a lease lasts without renewal.
 pub const DURATION: Duration = Duration::from_secs(30);
 /// Renewed often enough that two failures in a row lose nothing.
@@ -69,7 +68,7 @@ impl Lease {
                 let lock = try_take(server, owner, &dead_run, reporter, stop).await?;
                 holding = Holder::from_lock(&lock);
                 match &holding {
-                    None => return Err(unreadable(lock)),
+                    None => return Err(unreadable(server, lock)),
                     Some((holder, _)) if holder.run == run => {
                         return Self::taken(server, run, &lock, reporter, stop).await;
                     }
@@ -125,7 +124,7 @@ impl Lease {
     /// The command that proves and renews the lease, to be sent inside a transaction with what needs the
     /// proof: it touches no document where the lease is not ours any more.
     pub fn proof(&self) -> Document {
-        renewal_command(&self.run, self.token)
+        renewal_command(self.server.names(), &self.run, self.token)
     }
 
     /// Gives the lease back.
@@ -137,7 +136,7 @@ impl Lease {
         self.server
             .run(
                 doc! {
-                    "update": COLLECTION,
+                    "update": self.server.names().lock(),
                     "updates": [{
                         "q": {"_id": "lock", "owner.run": &self.run, "token": self.token},
                         "u": {"$unset": {"owner": ""}, "$set": {"expires_at": DateTime::from_millis(0)}},
@@ -211,9 +210,10 @@ pub async fn end_sessions(server: &Server, sessions: Vec<Bson>, reporter: &Repor
     }
 }
 
-fn unreadable(lock: Document) -> Error {
+fn unreadable(server: &Server, lock: Document) -> Error {
     Error::WrongState(format!(
-        "The lock document in {COLLECTION} cannot be read: {}. Remove it with `unlock --force`.",
+        "The lock document in {} cannot be read: {}. Remove it with `unlock --force`.",
+        server.names().lock(),
         crate::server_error::show(&Bson::Document(lock))
     ))
 }
@@ -253,7 +253,7 @@ async fn try_take(
         ]},
     };
     let command = doc! {
-        "findAndModify": COLLECTION,
+        "findAndModify": server.names().lock(),
         "query": {"_id": "lock"},
         "update": [{"$replaceWith": {"$cond": [free, taken, "$$ROOT"]}}],
         "upsert": true,
@@ -284,7 +284,7 @@ async fn fence(
     raise_token(server, token, reporter, stop).await?;
     let mut patience = Patience::new(reporter, stop);
     let command = doc! {
-        "update": COLLECTION,
+        "update": server.names().lock(),
         "updates": [{"q": {"_id": "lock", "owner.run": run}, "u": {"$set": {"retired": []}}}],
         "writeConcern": {"w": "majority"},
     };
@@ -293,15 +293,15 @@ async fn fence(
 
 /// Raises the fencing token in the record of every unfinished migration.
 async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
-    let command = with_majority(raise_token_command(token));
+    let command = with_majority(raise_token_command(server.names(), token));
     let mut patience = Patience::new(reporter, stop);
     patiently!(patience, server.run(command.clone(), None)).map(drop).map_err(Error::server("Fencing the earlier run"))
 }
 
 /// The command that raises the fencing token in the record of every unfinished migration.
-pub fn raise_token_command(token: i64) -> Document {
+pub fn raise_token_command(names: &Names, token: i64) -> Document {
     doc! {
-        "update": super::ledger::COLLECTION,
+        "update": names.ledger(),
         "updates": [{
             "q": {"status": {"$in": ["applying", "rolling_back", "failed"]}},
             "u": {"$max": {"token": token}},
@@ -310,10 +310,10 @@ pub fn raise_token_command(token: i64) -> Document {
     }
 }
 
-fn renewal_command(run: &str, token: i64) -> Document {
+fn renewal_command(names: &Names, run: &str, token: i64) -> Document {
     let duration = i64::try_from(DURATION.as_millis()).unwrap_or(i64::MAX);
     doc! {
-        "update": COLLECTION,
+        "update": names.lock(),
         "updates": [{
             "q": {"_id": "lock", "owner.run": run, "token": token},
             "u": [{"$set": {"renewed_at": "$$NOW", "expires_at": {"$add": ["$$NOW", duration]}}}],
@@ -324,7 +324,7 @@ fn renewal_command(run: &str, token: i64) -> Document {
 /// Renews until the lease is another's.
 async fn renew(server: Server, run: String, token: i64, lost: CancellationToken) {
     let mut pause = RENEWAL;
-    let mut command = renewal_command(&run, token);
+    let mut command = renewal_command(server.names(), &run, token);
     command.insert("writeConcern", doc! {"w": "majority"});
     loop {
         tokio::time::sleep(pause).await;
@@ -354,7 +354,7 @@ pub async fn read_holder(server: &Server) -> Result<Option<Holder>> {
 /// The server's.
 pub async fn read(server: &Server) -> Result<Option<Document>, ServerError> {
     let command = doc! {
-        "aggregate": COLLECTION,
+        "aggregate": server.names().lock(),
         "pipeline": [
             {"$match": {"_id": "lock"}},
             {"$addFields": {"expired": {"$lte": ["$expires_at", "$$NOW"]}}},

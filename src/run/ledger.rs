@@ -1,5 +1,4 @@
-//! The ledger: one document per migration in `migrations`, as the old tool wrote it and more, and the
-//! append-only history in `migrations_log`.
+//! The ledger: one document per migration, as the old tool wrote it and more.
 //!
 //! Records are read with distrust: what somebody edited by hand becomes a [`Record::problem`], never a
 //! panic and never a guess.
@@ -11,16 +10,15 @@ use super::history;
 use super::progress::Progress;
 use super::record::{Record, Status};
 use super::report::{Direction, MigrationReport};
-use super::slot::{HEADER, REGISTRY};
+use super::slot::HEADER;
 use super::step::{Step, Task};
 use super::transaction::with_majority;
 use crate::error::{CheckFailure, Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
+use crate::names::Names;
 use crate::server::Server;
 use crate::server_error::codes;
 
-/// The collection of records.
-pub const COLLECTION: &str = "migrations";
 /// The `kind` of the record of the assessment model's unification, which is no migration of a file's.
 pub const ASSESSMENT: &str = "assessment";
 
@@ -45,7 +43,8 @@ pub async fn read_raw(server: &Server, sort: Document) -> Result<Vec<RawDocument
     server
         // The unification of the assessment model is no migration.
         .find_all(doc! {
-            "find": COLLECTION, "filter": {"kind": {"$ne": ASSESSMENT}}, "sort": sort, "readConcern": {"level": "local"},
+            "find": server.names().ledger(), "filter": {"kind": {"$ne": ASSESSMENT}}, "sort": sort,
+            "readConcern": {"level": "local"},
         })
         .await
         .map_err(Error::server("Reading the ledger"))
@@ -57,7 +56,7 @@ pub async fn read_raw(server: &Server, sort: Document) -> Result<Vec<RawDocument
 /// The server's.
 pub async fn read_one(server: &Server, id: &str) -> Result<Option<Record>> {
     let found = server
-        .find_certain(doc! {"find": COLLECTION, "filter": {"_id": id}, "limit": 1})
+        .find_certain(doc! {"find": server.names().ledger(), "filter": {"_id": id}, "limit": 1})
         .await
         .map_err(Error::server("Reading the ledger"))?;
     Ok(found.first().map(Record::parse))
@@ -122,7 +121,7 @@ pub async fn begin(
         change.insert("$push", push);
     }
     let update = doc! {
-        "update": COLLECTION,
+        "update": run.server.names().ledger(),
         "updates": [{
             "q": {"_id": &step.id},
             "u": change,
@@ -158,7 +157,7 @@ pub async fn finish(run: &mut Run, step: &Step, direction: Direction, report: &M
         unset.insert("captures", "");
     }
     let update = doc! {"$set": set, "$unset": unset, "$currentDate": {date: true}};
-    let undone = if step.exact { undone(step) } else { None };
+    let undone = if step.exact { undone(run.server.names(), step) } else { None };
     close(run, &step.id, direction, update, status.as_str(), report, None, undone).await
 }
 
@@ -203,7 +202,7 @@ async fn fail_with(
 }
 
 /// Notes in the registry of captures which of them an exact rollback has undone.
-fn undone(step: &Step) -> Option<Document> {
+fn undone(names: &Names, step: &Step) -> Option<Document> {
     let mut runs: Vec<ObjectId> = step
         .tasks
         .iter()
@@ -216,7 +215,7 @@ fn undone(step: &Step) -> Option<Document> {
     let headers: Vec<Document> = runs.into_iter().map(|run| doc! {"run": run, "op": HEADER}).collect();
     (!headers.is_empty()).then(|| {
         let mark = doc! {"q": {"_id": {"$in": headers}}, "u": {"$set": {"undone": true}}, "multi": true};
-        doc! {"update": REGISTRY, "updates": [mark]}
+        doc! {"update": names.captures(), "updates": [mark]}
     })
 }
 
@@ -236,7 +235,7 @@ async fn close(
         Direction::Down => "rolling_back",
     };
     let guard = doc! {
-        "update": COLLECTION,
+        "update": run.server.names().ledger(),
         "updates": [{"q": {"_id": id, "token": run.lease.token(), "status": begun}, "u": update}],
     };
     let entry = history::entry(run, id, event, Some(report), error);
@@ -294,13 +293,13 @@ pub async fn mark(run: &mut Run, step: &Step, before: &str, status: &Status) -> 
         update.insert("$currentDate", current_date);
     }
     let command = doc! {
-        "update": COLLECTION,
+        "update": run.server.names().ledger(),
         "updates": [{"q": {"_id": &step.id}, "u": update, "upsert": true}],
     };
     let mut entry = history::document(run, &step.id, "marked");
     entry.insert("before", before);
     entry.insert("after", status.as_str());
-    let entry = history::insert(entry);
+    let entry = history::insert(&run.server, entry);
     let proof = run.lease.proof();
     if run.write_together(proof, vec![command, entry]).await.map_err(Error::server("Writing the ledger"))? {
         Ok(())
@@ -333,7 +332,7 @@ pub async fn register(
         "rolled_back_at": null,
         "status": "pending",
     };
-    let command = with_majority(doc! {"insert": COLLECTION, "documents": [record]});
+    let command = with_majority(doc! {"insert": server.names().ledger(), "documents": [record]});
     match server.run(command, None).await {
         Ok(_) => Ok(true),
         Err(e) if e.is(codes::DUPLICATE_KEY) => Ok(false),

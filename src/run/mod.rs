@@ -2,6 +2,7 @@
 //! of: [`lease`], [`ledger`] and [`history`], [`journal`], [`transaction`], [`chunks`].
 
 pub mod chunks;
+mod former_history;
 pub mod history;
 pub mod id;
 pub mod identity;
@@ -67,7 +68,12 @@ impl Run {
         let session = server.session().await.map_err(Error::server("Starting a session"))?;
         let owner = identity.owner(&id, command, session.id());
         let lease = Lease::acquire(server, &identity, &owner, lock_timeout, &reporter, stop).await?;
-        Ok(Self { server: server.clone(), session, lease, reporter, stop: stop.clone(), id, identity })
+        let mut run = Self { server: server.clone(), session, lease, reporter, stop: stop.clone(), id, identity };
+        if let Err(error) = former_history::bring_over(&mut run).await {
+            run.close().await;
+            return Err(error);
+        }
+        Ok(run)
     }
 
     /// Gives the lease back. A lease that cannot be given back runs out by itself.

@@ -2,12 +2,10 @@
 
 use bson::oid::ObjectId;
 
-/// The collection of captures' headers and entries; the names of the others begin with it.
-pub const REGISTRY: &str = "migrations_undo";
+use crate::names::Names;
+
 /// A header's place among the entries of its run.
 pub const HEADER: i32 = -1;
-/// What the names of collections set aside begin with.
-pub const KEPT: &str = "migrations_kept_";
 
 /// What one run of a script captured, or captures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,18 +22,18 @@ pub struct Slot {
 
 impl Capture {
     /// The collection of its packs; the names of its other collections begin with it.
-    pub fn packs(self) -> String {
-        format!("{REGISTRY}_{}", self.0.to_hex())
+    pub fn packs(self, names: &Names) -> String {
+        format!("{}_{}", names.captures(), self.0.to_hex())
     }
 
     /// What the names of the collections that it set aside begin with.
-    pub fn kept(self) -> String {
-        format!("{KEPT}{}_", self.0.to_hex())
+    pub fn kept(self, names: &Names) -> String {
+        format!("{}{}_", names.kept(), self.0.to_hex())
     }
 
-    /// Whether the collection named `name` is one of its own.
-    pub fn owns(self, name: &str) -> bool {
-        name.starts_with(&self.packs()) || name.starts_with(&self.kept())
+    /// Whether the collection is one of its own.
+    pub fn owns(self, names: &Names, collection: &str) -> bool {
+        collection.starts_with(&self.packs(names)) || collection.starts_with(&self.kept(names))
     }
 
     /// What its operation `index`, from 0, captures.
@@ -51,13 +49,13 @@ impl Slot {
     }
 
     /// The collection of documents kept whole.
-    pub fn whole(self) -> String {
-        format!("{}_{}", self.capture.packs(), self.operation + 1)
+    pub fn whole(self, names: &Names) -> String {
+        format!("{}_{}", self.capture.packs(names), self.operation + 1)
     }
 
     /// The name under which a dropped collection is set aside.
-    pub fn aside(self) -> String {
-        format!("{}{}", self.capture.kept(), self.operation + 1)
+    pub fn aside(self, names: &Names) -> String {
+        format!("{}{}", self.capture.kept(names), self.operation + 1)
     }
 
     /// The name under which people ask for it: the run's last eight digits and the operation's number.

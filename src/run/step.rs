@@ -5,6 +5,7 @@ use bson::Document;
 use super::progress::Progress;
 use super::slot::Slot;
 use crate::assessment;
+use crate::names::Names;
 use crate::script::checks::Checks;
 use crate::script::{Operation, Script};
 
@@ -86,7 +87,8 @@ impl Undo {
             kind: format!("undo {done}"),
             collection: text("collection"),
             done,
-            hash: format!("undo {}", slot.aside()),
+            // Whatever the ledger's name: earlier versions wrote it so.
+            hash: format!("undo {}", slot.aside(&Names::default())),
             entry,
         }
     }

@@ -92,7 +92,7 @@ impl ChunkBody for Copies<'_> {
         mut session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let packs = self.slot.capture.packs();
+        let packs = self.slot.capture.packs(server.names());
         let find = rawdoc! {
             "find": packs.as_str(), "filter": selection.filter.clone(), "sort": {"_id": 1}, "hint": {"_id": 1},
         };
@@ -114,7 +114,7 @@ impl ChunkBody for Copies<'_> {
             }
         }
         if let (Some(own), Some(packer)) = (self.own, packer) {
-            insert(server, session, &own.capture.packs(), packer.finish().iter(), false).await?;
+            insert(server, session, &own.capture.packs(server.names()), packer.finish().iter(), false).await?;
         }
         Ok(counts)
     }
@@ -179,8 +179,9 @@ impl Copies<'_> {
         }
         if let Some(own) = self.own {
             let again = session.is_none();
-            insert_whole(server, session.as_deref_mut(), &own.whole(), removed.into_iter(), again).await?;
-            let originals = format!("{}_originals", own.whole());
+            insert_whole(server, session.as_deref_mut(), &own.whole(server.names()), removed.into_iter(), again)
+                .await?;
+            let originals = format!("{}_originals", own.whole(server.names()));
             insert_whole(server, session.as_deref_mut(), &originals, replaced.into_iter(), again).await?;
         }
         replacements.send(server, session.as_deref_mut()).await.map_err(|(error, _)| error)?;

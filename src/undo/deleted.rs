@@ -45,7 +45,7 @@ pub async fn undo(
         None => run.server.transactions(),
     };
     let scope = Scope {
-        collection: undo.slot.whole(),
+        collection: undo.slot.whole(run.server.names()),
         filter: RawDocumentBuf::new(),
         hint: None,
         variables: None,
@@ -61,7 +61,7 @@ pub async fn undo(
         collection: &undo.collection,
         edits,
         kind: standing.map(|standing| standing.kind).filter(|kind| kind != "view"),
-        kept: undo.slot.whole(),
+        kept: undo.slot.whole(run.server.names()),
         own,
         left: HashSet::new(),
     };
@@ -159,6 +159,6 @@ impl Kept<'_> {
                 packer.inserted(&id, document);
             }
         }
-        insert(server, session, &own.capture.packs(), packer.finish().iter(), false).await
+        insert(server, session, &own.capture.packs(server.names()), packer.finish().iter(), false).await
     }
 }

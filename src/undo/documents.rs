@@ -62,7 +62,7 @@ pub async fn undo(
 /// The packs of what was captured, to be worked through, and what stands under the collection's name now.
 pub(super) async fn packs_of(run: &Run, undo: &Undo) -> Result<Option<(Scope, Option<Collection>)>, Halt> {
     let Some(bounds) = bounds(undo.slot) else { return Ok(None) };
-    let packs = undo.slot.capture.packs();
+    let packs = undo.slot.capture.packs(run.server.names());
     let standing = look_up(run, &undo.collection).await?;
     let mut patience = Patience::new(&run.reporter, &run.stop);
     let total = patiently!(patience, documents_in(&run.server, &packs, &bounds.0, &bounds.1))?;
@@ -117,7 +117,7 @@ impl ChunkBody for Packs<'_> {
         mut session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let packs = self.slot.capture.packs();
+        let packs = self.slot.capture.packs(server.names());
         let find = rawdoc! {
             "find": packs.as_str(), "filter": selection.filter.clone(), "sort": {"_id": 1}, "hint": {"_id": 1},
         };
@@ -167,7 +167,8 @@ impl Packs<'_> {
         let whole = if replaced.is_empty() {
             HashMap::new()
         } else {
-            let kept = read_by_id(server, session.as_deref_mut(), &self.slot.whole(), replaced, limit).await?;
+            let kept =
+                read_by_id(server, session.as_deref_mut(), &self.slot.whole(server.names()), replaced, limit).await?;
             by_id(kept.into_iter().map(unwrapped).collect())
         };
         let edited = self.edits.read(server, session.as_deref_mut(), ids()).await?;
@@ -315,7 +316,7 @@ impl Record {
     ) -> Result<(), ServerError> {
         let (Some(slot), Some(packer)) = (self.slot, self.packer) else { return Ok(()) };
         let again = session.is_none();
-        insert_whole(server, session.as_deref_mut(), &slot.whole(), self.whole.iter(), again).await?;
-        insert(server, session, &slot.capture.packs(), packer.finish().iter(), false).await
+        insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), self.whole.iter(), again).await?;
+        insert(server, session, &slot.capture.packs(server.names()), packer.finish().iter(), false).await
     }
 }

@@ -37,7 +37,7 @@ impl Edits {
     /// # Errors
     /// The server's.
     pub async fn open(server: &Server, oldest: Capture, uuid: Option<&[u8]>) -> Result<Self, ServerError> {
-        let kept_in = format!("{}_edits", oldest.packs());
+        let kept_in = format!("{}_edits", oldest.packs(server.names()));
         let found = server.find(rawdoc! {"find": kept_in.as_str(), "filter": {}, "limit": 1}).await?.next().await?;
         Ok(Self { kept_in, collection: uuid.unwrap_or_default().to_vec(), any: found.is_some() })
     }

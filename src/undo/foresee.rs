@@ -67,7 +67,8 @@ impl Looking<'_> {
 
     /// Documents kept whole come back unless others stand in their place.
     async fn deleted(&mut self) -> Result<(), ServerError> {
-        let command = rawdoc! {"find": self.undo.slot.whole(), "filter": {}, "projection": {"_id": 1}};
+        let command =
+            rawdoc! {"find": self.undo.slot.whole(self.server.names()), "filter": {}, "projection": {"_id": 1}};
         let mut kept = self.server.find(command).await?;
         let mut batch = Vec::new();
         loop {
@@ -95,7 +96,7 @@ impl Looking<'_> {
     async fn changed(&mut self) -> Result<(), ServerError> {
         let Some((low, high)) = bounds(self.undo.slot) else { return Ok(()) };
         let within = rawdoc! {"$gte": inner(&low), "$lte": inner(&high)};
-        let packs = self.undo.slot.capture.packs();
+        let packs = self.undo.slot.capture.packs(self.server.names());
         let command = rawdoc! {"find": packs, "filter": {"_id": within}, "sort": {"_id": -1}};
         let mut packs: Documents = self.server.find(command).await?;
         while let Some(pack) = packs.next().await? {
@@ -119,7 +120,9 @@ impl Looking<'_> {
         let whole = match replaced.is_empty() {
             true => HashMap::new(),
             false => {
-                let kept = read_by_id(self.server, None, &self.undo.slot.whole(), replaced, usize::MAX).await?;
+                let kept =
+                    read_by_id(self.server, None, &self.undo.slot.whole(self.server.names()), replaced, usize::MAX)
+                        .await?;
                 by_id(kept.into_iter().map(unwrapped).collect())
             }
         };

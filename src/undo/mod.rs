@@ -159,7 +159,7 @@ async fn remove_made(
     conflicts: i64,
 ) -> Result<(Undone, Option<String>), ServerError> {
     let name = undo.collection.as_str();
-    let aside = undo.slot.aside();
+    let aside = undo.slot.aside(server.names());
     let Some(standing) = standing(server, name).await? else {
         // A killed attempt may have got as far as this.
         if catalog::collection(server, &aside).await?.is_some() {

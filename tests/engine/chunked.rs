@@ -68,7 +68,7 @@ fn an_update_that_matches_its_own_results_ends_and_is_made_once_across_stops() {
         assert_eq!(record.get_str("status").expect("status"), "applied");
         assert!(!record.contains_key("progress"));
         // Its history counts over all the runs.
-        let history = fixture.find("migrations_log", doc! {"event": "applied"}).await;
+        let history = fixture.find("migrations_history", doc! {"event": "applied"}).await;
         assert_eq!(history.len(), 1);
     });
 }

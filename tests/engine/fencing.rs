@@ -71,13 +71,13 @@ fn a_run_whose_lock_was_broken_writes_nothing_more() {
         assert!(unlock::unlock(&fixture.engine(), &verb, true).await.expect("breaks").broken);
         let done = fixture.count("c", doc! {"n": 1}).await;
         let record = fixture.record("migration_1").await;
-        let history = fixture.count("migrations_log", doc! {}).await;
+        let history = fixture.count("migrations_history", doc! {}).await;
         drop(go_on);
         let failed = run.await.expect("joins").expect_err("stops");
         assert!(matches!(failed.error, Error::LeaseLost(_)), "{failed}");
         assert_eq!(fixture.count("c", doc! {"n": 1}).await, done);
         assert_eq!(fixture.record("migration_1").await, record);
-        assert_eq!(fixture.count("migrations_log", doc! {}).await, history);
+        assert_eq!(fixture.count("migrations_history", doc! {}).await, history);
         fixture.apply().await.expect("carries on");
         assert_eq!(fixture.count("c", doc! {"n": 1}).await, 5_000);
     });

@@ -10,6 +10,7 @@ use bson::{Document, RawDocumentBuf, doc};
 use edulearn_migrate::engine::plan::{ApplyOptions, RollbackOptions};
 use edulearn_migrate::engine::{Engine, Verb, apply};
 use edulearn_migrate::error::Failed;
+use edulearn_migrate::names::Names;
 use edulearn_migrate::observe::{Observer, Silent, Stop};
 use edulearn_migrate::run::report::RunReport;
 use edulearn_migrate::server::Server;
@@ -26,7 +27,7 @@ pub struct Fixture {
 impl Fixture {
     pub fn engine(&self) -> Engine {
         let directory = Some(self.directory.path().to_path_buf());
-        Engine::new(&self.uri, self.server.database(), directory).expect("an engine")
+        Engine::new(&self.uri, self.server.database(), directory, Names::default()).expect("an engine")
     }
 
     pub fn write(&self, number: u32, up: &str, down: &str) -> PathBuf {
@@ -83,7 +84,7 @@ pub fn with_database<F: Future<Output = ()>>(test: impl FnOnce(Arc<Fixture>) -> 
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let name = format!("engine_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let server = Server::connect(&uri, &name).await.expect("a server");
+        let server = Server::connect(&uri, &name, Names::default()).await.expect("a server");
         let fixture = Arc::new(Fixture { server, uri, directory: tempfile::tempdir().expect("a directory") });
         test(fixture.clone()).await;
         fixture.server.run(doc! {"dropDatabase": 1}, None).await.expect("drops");

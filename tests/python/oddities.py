@@ -33,7 +33,7 @@ RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 LARGEST = 16 * 1024 * 1024
 # The lock, the history and what only a restore leaves.
-OURS = ("migrations_lock", "migrations_log", "migrations_restore")
+OURS = ("migrations_lock", "migrations_history", "migrations_restore")
 
 
 def element(kind: int, name: bytes, value: bytes | memoryview) -> bytes:

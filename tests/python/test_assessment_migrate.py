@@ -101,7 +101,7 @@ def test_what_cannot_be_mapped(school: Documents, cli: Cli, options: tuple[str, 
     # Everything else is migrated.
     assert len(check_unified(before, school, began)) == 25
     # All of them are in the history.
-    history = json_util.dumps(list(school["migrations_log"].find()))
+    history = json_util.dumps(list(school["migrations_history"].find()))
     assert all(f"wrong-{at:03}" in history for at in range(25))
     # And said again, and again not valid, until somebody mends them or accepts it.
     report = migrate(cli, code=1)
@@ -285,7 +285,7 @@ def test_a_clash_of_ids(school: Documents, cli: Cli) -> None:
     assert copy["original_id"] == hex_ and copy["title"] == "Photosynthesis"
     assert copy["migration_source"] == "teacher_assessment"
     assert other["title"] == "another" and other["migration_source"] == "regular_assessment"
-    history = json_util.dumps(list(school["migrations_log"].find()))
+    history = json_util.dumps(list(school["migrations_history"].find()))
     assert hex_ in history and str(new) in history
     again = migrate(cli)["teacher"]
     assert (again["migrated"], again["already"]) == (0, 3)

@@ -34,7 +34,7 @@ def without_ours(db: Documents) -> dict[str, str]:
     return {
         name: text
         for name, text in hashes(db).items()
-        if name not in ("migrations_lock", "migrations_log")
+        if name not in ("migrations_lock", "migrations_history")
     }
 
 

@@ -416,5 +416,5 @@ def test_the_restored_ledger_counts(db: Documents, cli: Cli, server_uri: str) ->
     assert "m" not in db.list_collection_names()
     assert cli("apply").code == 0
     with MongoClient[dict[str, Any]](server_uri) as client:
-        log = client[db.name]["migrations_log"]
+        log = client[db.name]["migrations_history"]
         assert [each["event"] for each in log.find().sort("at", 1)].count("restored") == 1

@@ -71,8 +71,8 @@ def test_nothing_of_ours_remains_beside_the_data(db: Documents, migrator: Migrat
     made = migrator.backup()
     migrator.restore(made.name)
     ours = {name for name in db.list_collection_names() if name.startswith("migrations")}
-    assert ours == {"migrations_lock", "migrations_log"}
-    event = db["migrations_log"].find_one({"event": "restored"})
+    assert ours == {"migrations_lock", "migrations_history"}
+    event = db["migrations_history"].find_one({"event": "restored"})
     assert event is not None and event["backup"] == made.name
 
 

@@ -62,7 +62,7 @@ def test_a_failed_check_before_leaves_nothing_behind(
     assert "Nothing was done" in str(raised.value)
     assert snapshot(db) == before
     assert record_of(db, "migration_1") == {}
-    assert db["migrations_log"].count_documents({}) == 0
+    assert db["migrations_history"].count_documents({}) == 0
     assert migrator.status().pending == 1
     # Once it holds, the migration applies.
     db["users"].update_one({}, {"$set": {"role": "x"}})

@@ -722,7 +722,7 @@ def test_stopped_in_the_middle(
     again = cli("apply", "--lock-timeout", "0")
     in_order(again.lines, "✓ Applied 1 migrations:", f"  - {many}")
     assert each_is(db, 1)
-    events = [entry["event"] for entry in db["migrations_log"].find(sort=[("_id", 1)])]
+    events = [entry["event"] for entry in db["migrations_history"].find(sort=[("_id", 1)])]
     assert events == ["interrupted", "applied"]
 
 
@@ -788,7 +788,7 @@ def test_two_processes_at_once(cli: Cli, db: Db, many: str) -> None:
     said = sorted(line for result in results for line in result.lines if "igrations" in line)
     assert said == ["No pending migrations to apply", "✓ Applied 1 migrations:"]
     assert each_is(db, 1)
-    assert db["migrations_log"].count_documents({"migration": many, "event": "applied"}) == 1
+    assert db["migrations_history"].count_documents({"migration": many, "event": "applied"}) == 1
 
 
 def test_unlock_by_force_stops_the_run(cli: Cli, many: str, db: Db) -> None:
@@ -802,7 +802,7 @@ def test_unlock_by_force_stops_the_run(cli: Cli, many: str, db: Db) -> None:
     result = cli.finish(first)
     assert result.code == 1, result
     assert "no longer holds the lock" in result.stdout
-    assert db["migrations_log"].count_documents({"event": "unlocked"}) == 1
+    assert db["migrations_history"].count_documents({"event": "unlocked"}) == 1
     assert f"✓ Applied 1 migrations:\n  - {many}" in cli("apply", "--lock-timeout", "0").stdout
     assert each_is(db, 1)
 

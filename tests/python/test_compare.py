@@ -37,7 +37,7 @@ def test_a_copy_of_everything_is_the_same(db: Documents, station: Station) -> No
     assert station.compare()["same"], differences(station.compare())
     # Nothing of the ledger counts, and everything that a restore would leave alone does.
     db["migrations"].delete_many({})
-    db["migrations_log"].insert_one({})
+    db["migrations_history"].insert_one({})
     assert station.compare()["same"]
     db["backups"].delete_many({})
     assert differences(station.compare()) == ["backups: 1 document missing (as _id 1)"]

@@ -252,7 +252,7 @@ async def test_never_another_database(
     await manager.apply_all_pending()
     after = {name: client[name].list_collection_names() for name in client.list_database_names()}
     ours = set(after.pop(database_name))
-    assert ours == {"c", "migrations", "migrations_lock", "migrations_log", "migrations_undo"}
+    assert ours == {"c", "migrations", "migrations_lock", "migrations_history", "migrations_undo"}
     ignored = {"config", "local", "admin"}
     assert {k: v for k, v in after.items() if k not in ignored} == {
         k: v for k, v in before.items() if k not in ignored

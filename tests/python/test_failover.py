@@ -165,7 +165,7 @@ def check(db: Documents, migration: str, result: tuple[int, str, str], total: in
     assert "notes" not in db.list_collection_names()
     assert "text_1_n_1" in db["documents"].index_information()
     assert record_of(db, migration)["status"] == "applied"
-    (entry,) = db["migrations_log"].find()
+    (entry,) = db["migrations_history"].find()
     assert entry["event"] == "applied"
     by_index = {operation["index"]: operation for operation in entry["operations"]}
     assert by_index[1]["modified"] == total

@@ -75,7 +75,7 @@ def test_of_two_runs_at_once_each_operation_runs_once(db: Documents, cli: Cli) -
         assert sum(did) == 1, results
         assert counts(db) == {number: 500}
         assert db["made"].count_documents({"by": number}) == 1
-    assert db["migrations_log"].count_documents({"event": "applied"}) == rounds
+    assert db["migrations_history"].count_documents({"event": "applied"}) == rounds
     assert "owner" not in lock_of(db)
     assert lock_of(db)["token"] >= rounds
 
@@ -159,7 +159,7 @@ def test_a_run_whose_lock_is_broken_stops(db: Documents, cli: Cli) -> None:
     again = cli("apply")
     assert again.code == 0, again.stdout + again.stderr
     assert counts(db) == {1: TOTAL}
-    assert [entry["event"] for entry in db["migrations_log"].find()] == ["unlocked", "applied"]
+    assert [entry["event"] for entry in db["migrations_history"].find()] == ["unlocked", "applied"]
 
 
 def test_a_run_whose_lock_is_broken_while_it_works_stops(db: Documents, cli: Cli) -> None:
@@ -217,7 +217,7 @@ def test_an_owner_elsewhere_is_waited_for(db: Documents, cli: Cli, elsewhere: st
     result = cli("apply", "--lock-timeout", "30")
     assert result.code == 0, result.stdout + result.stderr
     assert server_time(db) >= expires
-    (entry,) = db["migrations_log"].find({"event": "applied"})
+    (entry,) = db["migrations_history"].find({"event": "applied"})
     assert entry["at"] >= expires - timedelta(milliseconds=50)
     assert counts(db) == {1: 10}
 

@@ -185,7 +185,7 @@ def only_value(db: Documents) -> Any:
 
 
 def entries(db: Documents, migration: str, event: str) -> list[dict[str, Any]]:
-    return list(db["migrations_log"].find({"migration": migration, "event": event}))
+    return list(db["migrations_history"].find({"migration": migration, "event": event}))
 
 
 def test_every_document_is_changed_once_however_often_the_run_is_killed(

@@ -72,7 +72,7 @@ def statuses(db: Db) -> dict[Any, Any]:
 
 
 def events(db: Db) -> list[tuple[str, str]]:
-    log = db["migrations_log"].find(sort=[("_id", 1)])
+    log = db["migrations_history"].find(sort=[("_id", 1)])
     return [(entry["migration"], entry["event"]) for entry in log]
 
 
@@ -229,7 +229,7 @@ def test_mark(migrator: Migrator, migrations: Migrations, db: Db, state: Any) ->
         {"operations": [create("c")]},
     )
     assert json.loads(made["down_script"]) == {"operations": [drop("c")]}
-    [entry] = db["migrations_log"].find()
+    [entry] = db["migrations_history"].find()
     assert (entry["event"], entry["migration"]) == ("marked", one)
     assert (entry["before"], entry["after"]) == ("pending", state)
     applied = {"applied": 0, "pending": 1, "rolled_back": 0}[state]
@@ -445,7 +445,7 @@ def test_the_history_is_complete_and_only_grows(
     seen: list[dict[str, Any]] = []
 
     def grown() -> list[dict[str, Any]]:
-        entries = list(db["migrations_log"].find(sort=[("_id", 1)]))
+        entries = list(db["migrations_history"].find(sort=[("_id", 1)]))
         assert entries[: len(seen)] == seen
         new, seen[:] = entries[len(seen) :], entries
         return new

@@ -776,7 +776,7 @@ def test_a_standalone_server(
         assert db["c"].count_documents({"n": 1}) == 2000
         error = run.refused(update({"_id": {"$gte": 2000}}, {"$set": {"n": 9}}))
         assert error.server_code == 121
-        assert [each["event"] for each in db["migrations_log"].find()] == [
+        assert [each["event"] for each in db["migrations_history"].find()] == [
             "applied",
             "failed",
             "marked",

@@ -113,7 +113,7 @@ def test_what_depends_on_earlier_operations_is_left_open(
     done = {each.id: each for each in migrator.status().migrations}
     for at, migration in enumerate(plan.migrations):
         # The journal's own account, also of a migration that failed.
-        log = db["migrations_log"].find_one({"migration": migration.id})
+        log = db["migrations_history"].find_one({"migration": migration.id})
         if log is None:
             assert done[migration.id].status == "pending"
             continue

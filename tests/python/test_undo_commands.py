@@ -478,7 +478,7 @@ def test_purge_frees_everything(cli: Cli, two: tuple[str, str], db: Db) -> None:
     assert db["migrations_undo"].count_documents({}) == 0
     for migration in two:
         refused(cli, db, migration, "what was captured has been purged")
-    logged = list(db["migrations_log"].find({"event": "purged"}))
+    logged = list(db["migrations_history"].find({"event": "purged"}))
     assert [each["migration"] for each in logged] == list(two)
     again = cli("purge")
     assert (again.code, again.lines[-1]) == (0, "Nothing to purge")
@@ -618,7 +618,7 @@ def test_undrop_a_collection(cli: Cli, dropped: Entries, db: Db) -> None:
     assert db["old"].count_documents({}) == 3
     assert db["old"].index_information()["at_idx"]["expireAfterSeconds"] == 3600
     assert "collection" not in {each["kind"] for each in listed(cli)}
-    [logged] = db["migrations_log"].find({"event": "undropped"})
+    [logged] = db["migrations_history"].find({"event": "undropped"})
     assert (logged["migration"], logged["collection"]) == (THIRD, "old")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edulearn_migrate.cli.output import Output
     from edulearn_migrate.cli.progress import Progress
 
-_OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "log_level")
+_OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "ledger", "log_level")
 _LOCAL_DIR = ".edulearn-local"
 _SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -79,7 +79,12 @@ class Context:
             self._server = server.start()
             self.settings.uri = server.uri
         settings = self.settings
-        return Engine(settings.uri, settings.database, migrations_dir=settings.migrations_dir)
+        return Engine(
+            settings.uri,
+            settings.database,
+            migrations_dir=settings.migrations_dir,
+            ledger=settings.ledger,
+        )
 
     def writing(self, migration: str | None = None) -> Engine:
         """The engine for a command that writes: named first, audited, with progress.

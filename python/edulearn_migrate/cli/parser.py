@@ -49,7 +49,8 @@ examples:
   edulearn-migrate --local apply              on a private server of its own, to try things out
 
 settings, where an option does not say it (environment, or .env in the working directory):
-  MONGO_URI  DB_NAME  LOG_LEVEL  EDULEARN_MIGRATIONS_DIR  EDULEARN_BACKUP_DIR  EDULEARN_AUDIT_LOG
+  MONGO_URI  DB_NAME  LOG_LEVEL  EDULEARN_MIGRATIONS_DIR  EDULEARN_BACKUP_DIR  EDULEARN_LEDGER
+  EDULEARN_AUDIT_LOG
 
 exit codes:
   0 done, 1 failed, 2 wrong usage, 3 `check` found something, 4 another run holds the lock,
@@ -157,6 +158,11 @@ def _common() -> _Parser:
     where.add_argument("--db", metavar="NAME", help="database (DB_NAME)")
     where.add_argument("--migrations-dir", metavar="DIR", help="default: migrations")
     where.add_argument("--backup-dir", metavar="DIR", help="default: backups")
+    where.add_argument(
+        "--ledger",
+        metavar="NAME",
+        help="collection of records; begins the names of all ours (default: migrations)",
+    )
     where.add_argument(
         "--local", action="store_true", help="start a private server and work on that"
     )

@@ -22,6 +22,7 @@ DEFAULT_URI = "mongodb://localhost:27017"
 DEFAULT_DATABASE = "edulearn"
 DEFAULT_MIGRATIONS_DIR = "migrations"
 DEFAULT_BACKUP_DIR = "backups"
+DEFAULT_LEDGER = "migrations"
 
 _LEVELS = {
     "TRACE": "DEBUG",
@@ -43,6 +44,7 @@ class Settings:
         "audit_log",
         "backup_dir",
         "database",
+        "ledger",
         "log_level",
         "migrations_dir",
         "migrations_dir_named",
@@ -55,6 +57,8 @@ class Settings:
     migrations_dir_named: bool
     """Whether somebody named the directory; only the default may be absent."""
     backup_dir: str
+    ledger: str
+    """The collection of records; the names of our other collections begin with it."""
     audit_log: str | None
     """The named audit file; None where the default place is to be tried."""
     log_level: str
@@ -75,6 +79,7 @@ class Settings:
         self.migrations_dir = named or DEFAULT_MIGRATIONS_DIR
         _check_directory(self.migrations_dir, self.migrations_dir_named)
         self.backup_dir = first("backup_dir", "EDULEARN_BACKUP_DIR") or DEFAULT_BACKUP_DIR
+        self.ledger = first("ledger", "EDULEARN_LEDGER") or DEFAULT_LEDGER
         self.audit_log = first("audit_log", "EDULEARN_AUDIT_LOG")
         self.log_level = _level(first("log_level", "LOG_LEVEL"))
 
@@ -84,7 +89,7 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     directory: str = ".",
 ) -> Settings:
-    """The settings for these options (`uri`, `db`, `migrations_dir`, `backup_dir`, `log_level`).
+    """The settings for these options: `uri`, `db`, `migrations_dir`, `backup_dir` and so on.
 
     `directory` is where `.env` is looked for; its parents are not searched. Raises `UsageError`.
     """

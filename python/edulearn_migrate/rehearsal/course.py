@@ -32,6 +32,7 @@ def rehearse(
     backup: str | None = None,
     live: _native.Engine | None = None,
     any_version: bool = False,
+    ledger: str = "migrations",
     observer: Observe | None = None,
     stop: _native.StopToken | None = None,
 ) -> Report:
@@ -48,14 +49,16 @@ def rehearse(
     began = time.monotonic()
     data = of_live(live, stop) if live is not None else of_backup(backup_dir, database, backup)
     with Stage(data) as stage:
-        engine = _native.Engine(stage.uri, database, migrations_dir=migrations_dir)
+        engine = _native.Engine(stage.uri, database, migrations_dir=migrations_dir, ledger=ledger)
         private = _native.server_version(engine, stop=stop)
         if not any_version:
             _check_versions(data.version, private)
         _tell(observer, "Filling the private server.")
-        source = stage.fill(data, database, backup_dir, live, observe=observer, stop=stop)
+        source = stage.fill(
+            data, database, backup_dir, live, ledger=ledger, observe=observer, stop=stop
+        )
         status = engine.status(stop=stop).run()
-        course = _Course(engine, stage, database, observer, stop)
+        course = _Course(engine, stage, database, ledger, observer, stop)
         migrations, rest = course.run(_chosen(status["migrations"], id))
     return {
         "database": database,
@@ -81,6 +84,7 @@ class _Course:
         engine: _native.Engine,
         stage: Stage,
         database: str,
+        ledger: str,
         observe: Observe | None,
         stop: _native.StopToken | None,
     ) -> None:
@@ -93,6 +97,7 @@ class _Course:
             database,
             copy if database != copy else f"{copy}_",
             stage.directory / "stations",
+            ledger=ledger,
             observe=observe,
             stop=stop,
         )

@@ -139,6 +139,7 @@ class Stage:
         directory: str | os.PathLike[str],
         live: _native.Engine | None,
         *,
+        ledger: str,
         observe: Observe | None,
         stop: _native.StopToken | None,
     ) -> dict[str, Any]:
@@ -150,7 +151,8 @@ class Stage:
             written = backups.backup(only_reading=True, observer=observe, stop=stop).run()
             name = written["name"]
         assert name is not None
-        backups = _native.Backups(_native.Engine(self.uri, database), directory)
+        engine = _native.Engine(self.uri, database, ledger=ledger)
+        backups = _native.Backups(engine, directory)
         restored = backups.restore(name, safety_backup=False, observer=observe, stop=stop).run()
         found = _native.stored_backups(directory)["backups"]
         return next(each for each in found if each["name"] == restored["name"])

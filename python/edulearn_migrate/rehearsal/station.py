@@ -29,14 +29,16 @@ class Station:
         name: str,
         directory: str | os.PathLike[str],
         *,
+        ledger: str = "migrations",
         observe: Observe | None = None,
         stop: _native.StopToken | None = None,
     ) -> None:
         """Nothing is copied yet. `name` is that of the copy; backups go to `directory`."""
         self.database = database
         self.name = name
-        self._engine = _native.Engine(uri, database)
-        self._of_copy = _native.Engine(uri, name)
+        self._ledger = ledger
+        self._engine = _native.Engine(uri, database, ledger=ledger)
+        self._of_copy = _native.Engine(uri, name, ledger=ledger)
         self._directory = directory
         self._hashes: dict[str, str] | None = None  # of the copy, once it has been compared
         self._observe = observe
@@ -64,7 +66,7 @@ class Station:
         differing = [each["collection"] for each in self.compare()["collections"]]
         if differing:
             # The ledger too: a way back must lead to the same state of the migrations.
-            self.take([*differing, "migrations"])
+            self.take([*differing, self._ledger])
 
     def go_back(self) -> None:
         """Bring the database to the copy's state, records of migrations included."""

@@ -2,7 +2,7 @@
 
 use bson::{Document, RawDocumentBuf, doc};
 
-use super::super::names::{STORED_FUNCTIONS, TEMPORARY};
+use super::super::names::STORED_FUNCTIONS;
 use crate::error::{Error, Result};
 use crate::observe::Stop;
 use crate::run::Run;
@@ -72,7 +72,7 @@ pub async fn drop_collection(run: &mut Run, name: &str) -> Result<()> {
     if name == STORED_FUNCTIONS {
         // The server drops no such collection and lets none be replaced (20), but moves it aside; whatever has a
         // temporary name goes in the end.
-        let aside = format!("{TEMPORARY}aside");
+        let aside = format!("{}aside", run.server.names().temporary());
         return match rename(run, name, &aside).await? {
             Ok(_) => Ok(()),
             Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),

@@ -1,4 +1,4 @@
-//! The journal of a restore, in `migrations_restore`: what was begun, and how to take it to its end.
+//! The journal of a restore: what was begun, and how to take it to its end.
 //!
 //! The head says which phase it is in. While `building`, the database is as it was and everything under a temporary name
 //! can go. Once `swapping`, written with every step in one transaction, the restore is taken to its end, by whichever
@@ -7,7 +7,6 @@
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
 use super::steps::Step;
-use crate::backup::names::RESTORE_JOURNAL;
 use crate::backup::report::UnfinishedRestore;
 use crate::error::{Error, Result};
 use crate::run::Run;
@@ -59,7 +58,7 @@ pub async fn refuse_unfinished(server: &Server) -> Result<()> {
 /// # Errors
 /// The server's.
 pub async fn read(server: &Server) -> Result<Option<Head>> {
-    let command = doc! {"find": RESTORE_JOURNAL, "filter": {"_id": HEAD}, "limit": 1};
+    let command = doc! {"find": server.names().restore_journal(), "filter": {"_id": HEAD}, "limit": 1};
     let found = server.find_all(command).await.map_err(Error::server("Reading the journal of restores"))?;
     let Some(head) = found.first().and_then(|raw| Document::try_from(raw.as_ref()).ok()) else { return Ok(None) };
     let text = |name: &str| head.get_str(name).unwrap_or_default().to_owned();
@@ -86,7 +85,7 @@ pub async fn begin(run: &mut Run, backup: &str, safety_backup: Option<&str>) -> 
     head.insert("backup", backup);
     head.insert("safety_backup", safety_backup);
     head.insert("since", DateTime::now());
-    let begun = doc! {"update": RESTORE_JOURNAL, "updates": [{"q": {"_id": HEAD}, "u": head, "upsert": true}]};
+    let begun = doc! {"update": run.server.names().restore_journal(), "updates": [{"q": {"_id": HEAD}, "u": head, "upsert": true}]};
     guarded(run, vec![begun]).await
 }
 
@@ -99,11 +98,11 @@ pub async fn commit(run: &mut Run, steps: &[Step]) -> Result<()> {
     for batch in numbered.chunks(BATCH) {
         // Upserts: a commit whose answer is lost is made again.
         let upserts = batch.iter().map(|step| doc! {"q": {"_id": step.get("_id")}, "u": step.clone(), "upsert": true});
-        let written = doc! {"update": RESTORE_JOURNAL, "updates": upserts.map(Bson::from).collect::<Vec<_>>()};
+        let written = doc! {"update": run.server.names().restore_journal(), "updates": upserts.map(Bson::from).collect::<Vec<_>>()};
         guarded(run, vec![written]).await?;
     }
     let begins = doc! {
-        "update": RESTORE_JOURNAL,
+        "update": run.server.names().restore_journal(),
         "updates": [{"q": {"_id": HEAD}, "u": {"$set": {"phase": SWAPPING, "steps": i64::try_from(steps.len()).unwrap_or(i64::MAX)}}}],
     };
     guarded(run, vec![begins]).await
@@ -114,14 +113,16 @@ pub async fn commit(run: &mut Run, steps: &[Step]) -> Result<()> {
 /// # Errors
 /// The server's, and [`Error::WrongState`] for a journal that somebody edited.
 pub async fn steps(server: &Server) -> Result<Vec<Step>> {
-    let command = doc! {"find": RESTORE_JOURNAL, "filter": {"_id": {"$type": "long"}}, "sort": {"_id": 1}};
+    let command =
+        doc! {"find": server.names().restore_journal(), "filter": {"_id": {"$type": "long"}}, "sort": {"_id": 1}};
     let found = server.find_all(command).await.map_err(Error::server("Reading the journal of restores"))?;
     found
         .iter()
         .map(|raw: &RawDocumentBuf| {
             Document::try_from(raw.as_ref()).ok().and_then(|it| Step::from_document(&it)).ok_or_else(|| {
                 Error::WrongState(format!(
-                    "A step in the journal {RESTORE_JOURNAL} cannot be read: somebody has changed it."
+                    "A step in the journal {} cannot be read: somebody has changed it.",
+                    server.names().restore_journal()
                 ))
             })
         })
@@ -133,7 +134,8 @@ pub async fn steps(server: &Server) -> Result<Vec<Step>> {
 /// # Errors
 /// [`Error::LeaseLost`] or the server's.
 pub async fn end(run: &mut Run) -> Result<()> {
-    super::commands::drop_collection(run, RESTORE_JOURNAL).await
+    let journal = run.server.names().restore_journal();
+    super::commands::drop_collection(run, &journal).await
 }
 
 /// Writes only while the lease is ours.

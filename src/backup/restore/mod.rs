@@ -26,14 +26,13 @@ use super::dump::{Request, dump};
 use super::frames::size;
 use super::manifest::{Consistency, Kind};
 use super::meter::Meter;
-use super::names::TEMPORARY;
 use super::report::{Earlier, RestoreReport};
 use super::source::Source;
 use super::{catalog, parallelism};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level};
 use crate::run::patience::Patience;
-use crate::run::{Run, history, ledger};
+use crate::run::{Run, history};
 
 /// Collections built again because an election took documents back.
 const ATTEMPTS: usize = 3;
@@ -81,7 +80,7 @@ pub async fn restore(run: &mut Run, source: &Source, restoring: &Restoring<'_>) 
     let clock = Instant::now();
     let earlier = recover(run).await?;
     let live = catalog::list(&run.server, |_| true).await?;
-    let plan = plan::plan(source, run.server.database(), &live, &restoring.choice)?;
+    let plan = plan::plan(source, run.server.database(), run.server.names(), &live, &restoring.choice)?;
     let safety_backup = match restoring.safety {
         Some(parent) if plan.replaces => {
             let request = Request {
@@ -154,7 +153,7 @@ async fn build_all(run: &mut Run, plan: &Plan) -> Result<Vec<Built>> {
     };
     let workshop = Workshop {
         server: run.server.clone(),
-        prefix: format!("{TEMPORARY}{}_", run.entry().get_str("run").unwrap_or_default()),
+        prefix: format!("{}{}_", run.server.names().temporary(), run.entry().get_str("run").unwrap_or_default()),
         inserts: Arc::new(Semaphore::new(parallelism() + 2)),
         meter: Arc::new(Meter::new("Restoring", expected(|it| it.documents), expected(|it| it.bytes))),
         reporter: run.reporter.clone(),
@@ -186,7 +185,7 @@ async fn build_all(run: &mut Run, plan: &Plan) -> Result<Vec<Built>> {
         run.reporter.tell(observe::Kind::Retrying, Level::Warning, message);
     }
     built.sort_by_key(|it| it.number);
-    if let Some(records) = built.iter().find(|it| it.build.part.entry.name == ledger::COLLECTION) {
+    if let Some(records) = built.iter().find(|it| it.build.part.entry.name == run.server.names().ledger()) {
         let command = build::fence(&records.temporary, run.lease.token());
         run.server.run(command, None).await.map_err(Error::server("Fencing restored records"))?;
     }
@@ -299,7 +298,7 @@ async fn note(run: &mut Run, report: &RestoreReport) {
         "duration_ms": history::milliseconds(report.seconds),
     });
     let proof = run.lease.proof();
-    if let Err(e) = run.write_together(proof, vec![history::insert(entry)]).await {
+    if let Err(e) = run.write_together(proof, vec![history::insert(&run.server, entry)]).await {
         let message = format!("The restore is done, but could not be noted in the history: {e}.");
         run.reporter.tell(observe::Kind::Warning, Level::Warning, message);
     }

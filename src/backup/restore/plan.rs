@@ -5,6 +5,7 @@ use super::super::manifest::Scope;
 use super::super::names::{kept, left_out};
 use super::super::source::{Part, Source};
 use crate::error::{Error, Result};
+use crate::names::Names;
 use crate::raw as bytes;
 
 /// What to do besides restoring everything.
@@ -59,16 +60,16 @@ pub enum Move {
 /// The longest name of a collection together with its database's. Source: MongoDB manual, "Limits".
 const LONGEST_NAMESPACE: usize = 255;
 
-/// Decides. `live` is the catalog of `database`, the target.
+/// Decides. `live` is the catalog of `database`, the target, where the tool's own collections have these `names`.
 ///
 /// # Errors
 /// [`Error::Settings`] for a collection asked for that the backup does not hold, and for one whose name is too long
 /// for a database of this name.
-pub fn plan(source: &Source, database: &str, live: &[Entry], choice: &Choice) -> Result<Plan> {
-    if let Some(names) = &choice.collections {
+pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choice: &Choice) -> Result<Plan> {
+    if let Some(asked) = &choice.collections {
         let holds = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
-        let missing: Vec<&str> = names.iter().map(String::as_str).filter(|name| !holds(name)).collect();
-        if names.is_empty() || !missing.is_empty() {
+        let missing: Vec<&str> = asked.iter().map(String::as_str).filter(|name| !holds(name)).collect();
+        if asked.is_empty() || !missing.is_empty() {
             let held: Vec<&str> = source.parts.iter().map(|part| part.entry.name.as_str()).collect();
             return Err(Error::Settings(format!(
                 "{} does not hold the collection {}. It holds {}.",
@@ -90,10 +91,10 @@ pub fn plan(source: &Source, database: &str, live: &[Entry], choice: &Choice) ->
         saved: Scope::Full,
         replaces: false,
     };
-    for part in source.parts.iter().filter(|part| chosen(&part.entry.name) && !left_out(&part.entry.name)) {
+    for part in source.parts.iter().filter(|part| chosen(&part.entry.name) && !left_out(names, &part.entry.name)) {
         let name = &part.entry.name;
         let there = standing(name);
-        if kept(name) && there.is_some() {
+        if kept(names, name) && there.is_some() {
             plan.left_alone.push(name.clone());
             continue;
         }
@@ -125,7 +126,7 @@ pub fn plan(source: &Source, database: &str, live: &[Entry], choice: &Choice) ->
         }
     }
     if choice.collections.is_none() && !choice.keep_extra {
-        let extra = live.iter().filter(|entry| source.scope.includes(&entry.name) && !kept(&entry.name));
+        let extra = live.iter().filter(|entry| source.scope.includes(&entry.name) && !kept(names, &entry.name));
         let held = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
         plan.drop = extra.filter(|entry| !held(&entry.name)).cloned().collect();
     }
@@ -194,11 +195,12 @@ mod tests {
 
     #[test]
     fn a_full_backup_replaces_adds_and_drops() {
+        let own = Names::default();
         let source = source(
             &[
                 ("a", Collection),
                 ("migrations", Collection),
-                ("migrations_log", Collection),
+                ("migrations_history", Collection),
                 ("backups", Collection),
                 ("v", View),
                 ("t", Timeseries),
@@ -206,42 +208,44 @@ mod tests {
             Scope::Full,
         );
         let live =
-            ["a", "extra", "migrations", "migrations_log", "assessment_backup"].map(|name| entry(name, Collection));
-        let all = plan(&source, "d", &live, &Choice::default()).expect("plans");
+            ["a", "extra", "migrations", "migrations_history", "assessment_backup"].map(|name| entry(name, Collection));
+        let all = plan(&source, "d", &own, &live, &Choice::default()).expect("plans");
         assert_eq!(built(&all), ["a", "migrations", "backups", "t"]);
         assert_eq!(names(&all.views), ["v"]);
         assert_eq!(names(&all.drop), ["extra"]);
-        assert_eq!(all.left_alone, ["migrations_log"]);
+        assert_eq!(all.left_alone, ["migrations_history"]);
         assert!(all.replaces && all.saved == Scope::Full);
         assert_eq!(all.build[3].moved_by, Move::Copy);
-        let kept = plan(&source, "d", &live, &Choice { keep_extra: true, ..Choice::default() }).expect("plans");
+        let kept = plan(&source, "d", &own, &live, &Choice { keep_extra: true, ..Choice::default() }).expect("plans");
         assert!(kept.drop.is_empty());
         assert!(!kept.saved.includes("extra") && kept.saved.includes("a"));
     }
 
     #[test]
     fn a_part_touches_only_its_part() {
+        let own = Names::default();
         let full = source(&[("a", Collection), ("b", Collection)], Scope::Full);
         let live = ["a", "b", "c"].map(|name| entry(name, Collection));
-        let one = plan(&full, "d", &live, &Choice { collections: Some(vec!["b".to_owned()]), keep_extra: false })
+        let one = plan(&full, "d", &own, &live, &Choice { collections: Some(vec!["b".to_owned()]), keep_extra: false })
             .expect("plans");
         assert_eq!(built(&one), ["b"]);
         assert!(one.drop.is_empty() && one.saved == Scope::Collections(vec!["b".to_owned()]));
         let misspelt = Choice { collections: Some(vec!["x".to_owned()]), keep_extra: false };
-        assert!(plan(&full, "d", &live, &misspelt).is_err());
+        assert!(plan(&full, "d", &own, &live, &misspelt).is_err());
         // A safety backup of "a", which was, and "c", which was not yet.
         let safety = source(&[("a", Collection)], Scope::Collections(vec!["a".to_owned(), "c".to_owned()]));
-        let back = plan(&safety, "d", &live, &Choice::default()).expect("plans");
+        let back = plan(&safety, "d", &own, &live, &Choice::default()).expect("plans");
         assert_eq!((built(&back), names(&back.drop)), (vec!["a"], vec!["c"]));
     }
 
     #[test]
     fn an_old_backup_takes_the_live_options() {
+        let own = Names::default();
         let mut old = source(&[("a", Collection), ("v", Collection), ("new", Collection)], Scope::Full);
         old.catalogued = false;
         let mut live = [entry("a", Collection), entry("v", View)];
         live[0].options = rawdoc! {"validator": {"x": 1}};
-        let plan = plan(&old, "d", &live, &Choice::default()).expect("plans");
+        let plan = plan(&old, "d", &own, &live, &Choice::default()).expect("plans");
         assert_eq!(built(&plan), ["a", "new"]);
         assert_eq!(plan.build[0].part.entry.options, rawdoc! {"validator": {"x": 1}});
         assert_eq!(plan.left_alone, ["v"]);

@@ -3,7 +3,7 @@
 use bson::{Bson, RawDocument, RawDocumentBuf, doc, rawdoc};
 
 use super::super::catalog::{self, Entry, Type};
-use super::super::names::{BUCKETS, STORED_FUNCTIONS, TEMPORARY};
+use super::super::names::{BUCKETS, STORED_FUNCTIONS};
 use super::super::ranges;
 use super::super::snapshot::Reading;
 use super::build::{create, create_indexes};
@@ -36,10 +36,11 @@ pub async fn take_to_its_end(run: &mut Run) -> Result<()> {
 /// # Errors
 /// [`Error::LeaseLost`] or the server's.
 pub async fn clean_up(run: &mut Run) -> Result<()> {
+    let temporary = run.server.names().temporary();
     let mut names: Vec<String> =
-        live(run, |name| name.starts_with(TEMPORARY)).await?.into_iter().map(|it| it.name).collect();
+        live(run, |name| name.starts_with(&temporary)).await?.into_iter().map(|it| it.name).collect();
     // Buckets whose time-series collection is gone already: a kill may leave them.
-    let orphans = live(run, |name| name.strip_prefix(BUCKETS).is_some_and(|name| name.starts_with(TEMPORARY))).await?;
+    let orphans = live(run, |name| name.strip_prefix(BUCKETS).is_some_and(|name| name.starts_with(&temporary))).await?;
     for orphan in orphans {
         let owner = orphan.name.trim_start_matches(BUCKETS).to_owned();
         if !names.contains(&owner) {

@@ -23,7 +23,7 @@ pub(super) struct Before {
 }
 
 pub(super) async fn read(server: &Server) -> Result<Before> {
-    let command = doc! {"find": ledger::COLLECTION, "filter": {"_id": RECORD}, "limit": 1};
+    let command = doc! {"find": server.names().ledger(), "filter": {"_id": RECORD}, "limit": 1};
     let found = server.find_certain(command).await.map_err(Error::server("Reading the ledger"))?;
     let Some(raw) = found.first() else {
         return Ok(Before { record: None, backup: None, now: None, old_backup: None, unmapped: 0 });

@@ -10,7 +10,6 @@ use crate::assessment::validate::Found;
 use crate::error::{Error, Result};
 use crate::run::Run;
 use crate::run::history;
-use crate::run::ledger;
 
 /// Unmapped documents in one entry of the history.
 const NOTED_AT_ONCE: usize = 1_000;
@@ -74,7 +73,7 @@ pub(super) async fn note(run: &mut Run, report: &MigrateReport) -> Result<()> {
             entry.insert(name, value);
         }
     }
-    let mut entries = vec![history::insert(entry)];
+    let mut entries = vec![history::insert(&run.server, entry)];
     for (name, listed) in [
         ("unmapped", report.unmapped.iter().map(bson::serialize_to_bson).collect::<Vec<_>>()),
         ("clashes", report.clashes.iter().map(bson::serialize_to_bson).collect()),
@@ -83,11 +82,11 @@ pub(super) async fn note(run: &mut Run, report: &MigrateReport) -> Result<()> {
             let mut entry = history::document(run, RECORD, name);
             let part: Vec<Bson> = part.iter().filter_map(|each| each.as_ref().ok().cloned()).map(storable).collect();
             entry.insert(name, part);
-            entries.push(history::insert(entry));
+            entries.push(history::insert(&run.server, entry));
         }
     }
     entries.push(doc! {
-        "update": ledger::COLLECTION,
+        "update": run.server.names().ledger(),
         "updates": [{"q": {"_id": RECORD}, "u": {"$set": {"unmapped": report.regular.unmapped}}}],
     });
     let proof = run.lease.proof();

@@ -38,6 +38,7 @@ def run(context: Context) -> int:
             backup=args.backup,
             live=live,
             any_version=args.any_version,
+            ledger=settings.ledger,
             observer=context.observe,
         )
     except Exception as error:
