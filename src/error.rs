@@ -115,7 +115,7 @@ impl Error {
     pub fn unavailable(target: &str, error: &ServerError) -> Self {
         let advice = if error.authentication {
             "The server refuses these credentials; check user, password and authSource in MONGO_URI"
-        } else if wants_login(error) {
+        } else if error.login_missing {
             LOGIN
         } else {
             "Check that the server runs and that MONGO_URI names it, then run the command again"
@@ -132,7 +132,7 @@ impl Error {
                     "{context}: the server cannot be reached: {error}. Run the same command again when it can; it carries on where it stopped."
                 ));
             }
-            if wants_login(&error) {
+            if error.login_missing {
                 return Self::Unavailable(format!("{context}: {error}. {LOGIN}."));
             }
             if error.is(codes::UNAUTHORIZED) {
@@ -177,11 +177,6 @@ impl MissingBackup {
 }
 
 const LOGIN: &str = "The server wants a login; put user and password into MONGO_URI";
-
-/// Code 13 stands for a right that the user lacks, and for there being no user at all.
-fn wants_login(error: &ServerError) -> bool {
-    error.is(codes::UNAUTHORIZED) && error.message.contains("requires authentication")
-}
 
 /// A failed operation: which, why, what is done so far, and what to do next.
 #[derive(Debug, Clone, PartialEq, Serialize)]

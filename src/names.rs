@@ -96,6 +96,17 @@ impl Names {
         format!("{}{JOURNAL}_", self.ledger)
     }
 
+    /// Whether a collection has one of these names.
+    pub fn owns(&self, name: &str) -> bool {
+        let Some(suffix) = name.strip_prefix(&*self.ledger) else { return false };
+        let numbered = |of: &str| suffix.strip_prefix(of).is_some_and(|rest| rest.starts_with('_'));
+        suffix.is_empty()
+            || SUFFIXES[..2].contains(&suffix)
+            || [CAPTURES, JOURNAL].contains(&suffix)
+            || self.former_history() == Some(name)
+            || [CAPTURES, STASH, JOURNAL].into_iter().any(numbered)
+    }
+
     fn with(&self, suffix: &str) -> String {
         format!("{}{suffix}", self.ledger)
     }
@@ -130,5 +141,11 @@ mod tests {
         assert_eq!(names.temporary(), "audit_restore_");
         assert_eq!(names.former_history(), None);
         assert_eq!(Names::default().former_history(), Some("migrations_log"));
+        for own in ["audit", "audit_lock", "audit_undo", "audit_undo_65_1", "audit_kept_65_1", "audit_restore_3"] {
+            assert!(names.owns(own), "{own}");
+        }
+        for other in ["auditors", "audit_trail", "audit_undone", "migrations", "users", "audit_log"] {
+            assert!(!names.owns(other), "{other}");
+        }
     }
 }

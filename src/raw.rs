@@ -64,6 +64,18 @@ impl Element<'_> {
 #[derive(Debug, Clone)]
 pub struct Elements<'a>(&'a [u8]);
 
+/// Walks elements that stand without their document.
+pub fn elements_of(bytes: &[u8]) -> Elements<'_> {
+    Elements(bytes)
+}
+
+impl Elements<'_> {
+    /// How many bytes are left, with the closing NUL where there is one.
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// Walks the elements of a document or array.
 pub fn elements(document: &[u8]) -> Elements<'_> {
     Elements(document.get(4..).unwrap_or_default())

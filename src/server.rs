@@ -4,25 +4,26 @@
 //! are built, and every reply is checked for write errors and write concern errors.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bson::{Document, RawDocumentBuf, doc};
+use bson::raw::cstr;
+use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::StreamExt;
 use mongodb::options::{ClientOptions, RunCommandOptions, SelectionCriteria};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, ClientSession, Database};
-use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 use crate::names::Names;
 use crate::redact::describe_target;
+use crate::retry::{Backoff, Policy};
 use crate::server_error::{ServerError, codes};
 
-/// How often a read is tried. Each attempt waits for a primary as long as the connection's settings say.
-const READ_ATTEMPTS: u32 = 5;
-const READ_PAUSE: Duration = Duration::from_millis(200);
-/// Documents of one reply, after a cursor's first: those of one reply are in memory twice, and 16 MB are the server's limit.
-const REPLY: u32 = 1_000;
+pub use crate::cursor::Documents;
+
+/// Documents of one reply where all of them are wanted: the server ends it at 16 MB.
+const REPLY: i32 = 10_000_000;
 /// How long a primary may take to make sure that it is one, in milliseconds.
 const CERTAINTY_MILLISECONDS: i32 = 15_000;
 
@@ -34,6 +35,8 @@ pub struct Server {
     target: String,
     transactions: bool,
     names: Names,
+    /// Commands answered so far, on this connection.
+    round_trips: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -66,7 +69,7 @@ impl Server {
         let client = Client::with_options(options)
             .map_err(|e| Error::Settings(format!("The connection string cannot be used: {}.", ServerError::from(e))))?;
         let db = client.database(database);
-        let mut server = Self { client, db, target, transactions: false, names };
+        let mut server = Self { client, db, target, transactions: false, names, round_trips: Arc::default() };
         let hello = server.run(doc! {"hello": 1}, None).await.map_err(|e| Error::unavailable(&server.target, &e))?;
         // Transactions need a replica set (`setName`) or a mongos (`msg: isdbgrid`).
         server.transactions = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|it| it == "isdbgrid");
@@ -119,11 +122,41 @@ impl Server {
         command: RawDocumentBuf,
         session: Option<&mut ClientSession>,
     ) -> Result<Document, ServerError> {
+        let ours = self.is_ours(&command);
         let mut action = self.db.run_raw_command(command);
         if let Some(session) = session {
             action = action.session(session);
         }
-        checked(action.await?)
+        let answer = action.await;
+        self.count_round_trip();
+        answer.map_err(ServerError::from).and_then(checked).map_err(|e| ServerError { ours, ..e })
+    }
+
+    /// [`run_raw`](Self::run_raw) for a command that only reads: asking twice harms nobody.
+    pub async fn ask(&self, command: RawDocumentBuf) -> Result<Document, ServerError> {
+        let mut backoff = Backoff::new(Policy::READ);
+        loop {
+            match self.run_raw(command.clone(), None).await {
+                Err(e) if e.is_passing() && backoff.wait().await => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Whether a command is about a collection of the tool's own.
+    fn is_ours(&self, command: &RawDocument) -> bool {
+        let first = command.iter().flatten().next();
+        first.and_then(|(_, value)| value.as_str()).is_some_and(|name| self.names.owns(name))
+    }
+
+    /// How many commands were answered so far.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
+    /// Counts a command that was answered.
+    pub(crate) fn count_round_trip(&self) {
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Renames a collection, which must not meet another of the new name.
@@ -151,30 +184,24 @@ impl Server {
         checked(self.client.database("admin").run_command(command).with_options(options).await?)
     }
 
-    /// Runs a command that answers with a cursor; the server's replies come whole, each of at most `documents` or 16 MB.
-    pub async fn batches(&self, command: RawDocumentBuf, documents: u32) -> Result<RawBatchCursor, ServerError> {
-        Ok(self.db.run_raw_cursor_command(command).batch_size(documents).batch().await?)
+    /// Runs a command that answers with a cursor; the server's replies come whole, each of at most 16 MB, or of fewer
+    /// documents where the command says so for the first one and `documents` for the others.
+    pub(crate) async fn batches_of(
+        &self,
+        command: RawDocumentBuf,
+        documents: Option<u32>,
+    ) -> Result<RawBatchCursor, ServerError> {
+        let ours = self.is_ours(&command);
+        let mut action = self.db.run_raw_cursor_command(command);
+        if let Some(documents) = documents {
+            action = action.batch_size(documents);
+        }
+        action.batch().await.map_err(|e| ServerError { ours, ..ServerError::from(e) })
     }
 
-    /// Runs a command that answers with a cursor; the documents come as the server stores them.
-    /// Asked again where the connection or the primary is lost: reading twice harms nobody.
-    pub async fn find(&self, command: RawDocumentBuf) -> Result<Documents, ServerError> {
-        let mut attempts = 1;
-        loop {
-            match self
-                .db
-                .run_raw_cursor_command(command.clone())
-                .batch_size(REPLY)
-                .batch()
-                .await
-                .map_err(ServerError::from)
-            {
-                Ok(cursor) => return Ok(Documents::of(Replies::AsAsked(Box::new(cursor)))),
-                Err(e) if e.is_passing() && attempts < READ_ATTEMPTS => attempts += 1,
-                Err(e) => return Err(e),
-            }
-            tokio::time::sleep(READ_PAUSE).await;
-        }
+    /// [`batches_of`](Self::batches_of) with replies as large as the server makes them.
+    pub(crate) async fn batches(&self, command: RawDocumentBuf) -> Result<RawBatchCursor, ServerError> {
+        self.batches_of(command, None).await
     }
 
     /// [`find_all`](Self::find_all) for one document by its `_id`, from a primary that has made sure that it
@@ -185,42 +212,42 @@ impl Server {
         }
         command.insert("readConcern", doc! {"level": "linearizable"});
         command.insert("maxTimeMS", CERTAINTY_MILLISECONDS);
-        let mut attempts = 1;
+        let mut backoff = Backoff::new(Policy::READ);
         loop {
             match self.find_all(command.clone()).await {
                 // A primary cut off from the others cannot make sure and runs into the time limit.
-                Err(e) if e.is(codes::MAX_TIME_EXPIRED) && attempts < READ_ATTEMPTS => attempts += 1,
-                Err(e) if e.is(codes::MAX_TIME_EXPIRED) => return Err(ServerError { connection: true, ..e }),
+                Err(e) if e.is(codes::MAX_TIME_EXPIRED) => {
+                    if !backoff.wait().await {
+                        return Err(ServerError { connection: true, ..e });
+                    }
+                }
                 answer => return answer,
             }
         }
     }
 
-    /// All documents of a cursor command, within a session's transaction if there is one, as the server stores
-    /// them. More than `limit` bytes of them are an error like a transaction's that is too large, unless it is
-    /// a single document.
+    /// All documents of a `find`, within a session's transaction if there is one, as the server stores them, in as
+    /// few replies as there can be. More than `limit` bytes of them are an error like a transaction's that is too
+    /// large, unless it is a single document.
     pub async fn read(
         &self,
-        command: RawDocumentBuf,
+        mut command: RawDocumentBuf,
         session: Option<&mut ClientSession>,
         limit: usize,
     ) -> Result<Vec<RawDocumentBuf>, ServerError> {
-        let action = self.db.run_raw_cursor_command(command).batch_size(REPLY);
+        command.append(cstr!("batchSize"), REPLY);
+        let Some(session) = session else {
+            return self.collect(command, limit).await;
+        };
+        let ours = self.is_ours(&command);
+        let marked = |e: mongodb::error::Error| ServerError { ours, ..ServerError::from(e) };
+        let action = self.db.run_raw_cursor_command(command);
         let mut read = Read { documents: Vec::new(), bytes: 0, limit };
-        match session {
-            None => {
-                let mut batches = action.batch().await?;
-                while let Some(batch) = batches.next().await {
-                    read.take(&batch?)?;
-                }
-            }
-            Some(session) => {
-                let mut cursor = action.session(&mut *session).batch().await?;
-                let mut batches = cursor.stream(session);
-                while let Some(batch) = batches.next().await {
-                    read.take(&batch?)?;
-                }
-            }
+        let mut cursor = action.session(&mut *session).batch().await.map_err(marked)?;
+        let mut batches = cursor.stream(session);
+        while let Some(batch) = batches.next().await {
+            self.count_round_trip();
+            read.take(&batch.map_err(marked)?)?;
         }
         Ok(read.documents)
     }
@@ -228,85 +255,34 @@ impl Server {
     /// All documents of a cursor command.
     pub async fn find_all(&self, command: Document) -> Result<Vec<RawDocumentBuf>, ServerError> {
         let raw = RawDocumentBuf::try_from(&command).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
-        let mut documents = self.find(raw).await?;
-        let mut all = Vec::new();
-        while let Some(document) = documents.next().await? {
-            all.push(document);
-        }
-        Ok(all)
-    }
-}
-
-/// Documents of a cursor, one server reply in memory at a time.
-pub struct Documents {
-    replies: Replies,
-    batch: std::vec::IntoIter<RawDocumentBuf>,
-}
-
-/// Where a cursor's next reply comes from.
-enum Replies {
-    AsAsked(Box<RawBatchCursor>),
-    Ahead(mpsc::Receiver<Reply>),
-    Ended,
-}
-
-/// A reply's documents; `None` after the last one.
-type Reply = Option<Result<Vec<RawDocumentBuf>, ServerError>>;
-
-impl Documents {
-    fn of(replies: Replies) -> Self {
-        Self { replies, batch: Vec::new().into_iter() }
+        self.collect(raw, usize::MAX).await
     }
 
-    /// The same documents, with the next reply asked for while one is looked at: three of them may be in memory.
-    pub fn ahead(mut self) -> Self {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            loop {
-                let reply = self.replies.next().await;
-                let last = reply.is_none();
-                // Nobody looks at them any more.
-                if sender.send(reply).await.is_err() || last {
-                    return;
-                }
-            }
-        });
-        Self::of(Replies::Ahead(receiver))
+    /// [`find_all`](Self::find_all) for a command that is built already.
+    pub async fn read_all(&self, command: RawDocumentBuf) -> Result<Vec<RawDocumentBuf>, ServerError> {
+        self.collect(command, usize::MAX).await
     }
 
-    /// The next document, or `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<RawDocumentBuf>, ServerError> {
+    /// Reads a cursor to its end, from the start again where it is lost.
+    async fn collect(&self, command: RawDocumentBuf, limit: usize) -> Result<Vec<RawDocumentBuf>, ServerError> {
+        let mut backoff = Backoff::new(Policy::READ);
         loop {
-            if let Some(document) = self.batch.next() {
-                return Ok(Some(document));
+            match self.collect_once(command.clone(), limit).await {
+                Err(e) if e.is_passing() && backoff.wait().await => {}
+                answer => return answer,
             }
-            let Some(reply) = self.replies.next().await else {
-                return Ok(None);
-            };
-            self.batch = reply?.into_iter();
         }
     }
-}
 
-impl Replies {
-    async fn next(&mut self) -> Reply {
-        match self {
-            Self::AsAsked(cursor) => {
-                let mut read = Read { documents: Vec::new(), bytes: 0, limit: usize::MAX };
-                let taken = cursor.next().await?.map_err(ServerError::from).and_then(|batch| read.take(&batch));
-                Some(taken.map(|()| read.documents))
-            }
-            Self::Ahead(receiver) => {
-                // Without the last one, the reading has broken off, and what was read is not all.
-                let broken = || Some(Err(ServerError::found(codes::INTERRUPTED, "reading ahead ended unexpectedly")));
-                let reply = receiver.recv().await.unwrap_or_else(broken);
-                if reply.is_none() {
-                    *self = Self::Ended;
-                }
-                reply
-            }
-            Self::Ended => None,
+    async fn collect_once(&self, command: RawDocumentBuf, limit: usize) -> Result<Vec<RawDocumentBuf>, ServerError> {
+        let ours = self.is_ours(&command);
+        let mut read = Read { documents: Vec::new(), bytes: 0, limit };
+        let mut batches = self.batches(command).await?;
+        while let Some(batch) = batches.next().await {
+            self.count_round_trip();
+            read.take(&batch.map_err(|e| ServerError { ours, ..ServerError::from(e) })?)?;
         }
+        Ok(read.documents)
     }
 }
 

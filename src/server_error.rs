@@ -3,7 +3,10 @@
 use std::fmt;
 
 use bson::Document;
-use mongodb::error::{ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
+use mongodb::error::{
+    ErrorKind, RETRYABLE_ERROR, SYSTEM_OVERLOADED_ERROR, TRANSIENT_TRANSACTION_ERROR,
+    UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
+};
 
 use crate::redact::redact;
 
@@ -30,10 +33,12 @@ pub mod codes {
     pub const CONFLICTING_OPERATION: i32 = 117;
     pub const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
     pub const NO_SUCH_TRANSACTION: i32 = 251;
+    /// The cursor was ended, with its session or by hand.
+    pub const CURSOR_KILLED: i32 = 237;
     /// A capped collection was overwritten faster than it was read.
     pub const CAPPED_POSITION_LOST: i32 = 136;
     pub const CANNOT_INDEX_PARALLEL_ARRAYS: i32 = 171;
-    /// The collection of a cursor was dropped or renamed.
+    /// The collection of a cursor was dropped or renamed, or an index that its plan used.
     pub const QUERY_PLAN_KILLED: i32 = 175;
     pub const SNAPSHOT_TOO_OLD: i32 = 239;
     pub const SNAPSHOT_UNAVAILABLE: i32 = 246;
@@ -45,12 +50,33 @@ pub mod codes {
     pub const INTERRUPTED: i32 = 11601;
     /// `min` and `max` leave nothing between them.
     pub const EMPTY_RANGE: i32 = 51175;
-    /// The primary changed, or the node is going away: the command was not carried out, or its
-    /// result is unknown, and it is worth asking the next primary.
-    /// In order: host unreachable, host not found, network timeout, shutdown in progress, primary stepped
-    /// down, exceeded time limit, socket closed, not primary (old form), not primary, interrupted at
-    /// shutdown, interrupted by a state change, not primary and no secondary reads, neither.
-    pub const PASSING: [i32; 13] = [6, 7, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436];
+    /// The primary changed, or the node is going away or has too much to do: the command was not carried out, or its
+    /// result is unknown, and it is worth asking again.
+    /// In order: host unreachable, host not found, network timeout, shutdown in progress, no member fits the read
+    /// preference, majority reads not yet possible, primary stepped down, exceeded time limit, temporarily unavailable,
+    /// too many requests, socket closed, not primary (old form), not primary, interrupted at shutdown, interrupted by a
+    /// state change, not primary and no secondary reads, neither.
+    pub const PASSING: [i32; 17] =
+        [6, 7, 89, 91, 133, 134, 189, 262, 365, 462, 9001, 10058, 10107, 11600, 11602, 13435, 13436];
+}
+
+/// Labels, or names of codes, of a server that has too much to do: it did nothing, and wants to be asked again later.
+const OVERLOADED: [&str; 3] = [SYSTEM_OVERLOADED_ERROR, RETRYABLE_ERROR, "TooManyOpenTransactions"];
+
+/// What an error means for whoever may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The server is gone or busy; asking again, later, may well work.
+    Passing,
+    /// The cursor is lost, what it read so far is not: a new one begins after the last document.
+    CursorLost,
+    /// Another writer, a session that was ended, or a transaction that ran out of time: another attempt, or a smaller
+    /// one, may pass.
+    Contended,
+    /// More than the server can hold in one transaction, or a command's list of `_id`s in one document: less may pass.
+    TooLarge,
+    /// Asking again changes nothing.
+    Refused,
 }
 
 /// What the server, or the way to it, answered.
@@ -72,14 +98,43 @@ pub struct ServerError {
     pub connection: bool,
     /// The server refused who we are.
     pub authentication: bool,
+    /// The server wants a login, and there was none.
+    pub login_missing: bool,
+    /// The server has too much to do.
+    pub overloaded: bool,
+    /// The collection that the command was about is one of ours.
+    pub ours: bool,
 }
 
 impl ServerError {
-    /// Whether asking again, later, may well work: a lost connection, a changed primary, or a majority that could
-    /// not yet confirm a commit.
+    /// What it means for whoever may try again.
+    pub fn class(&self) -> Class {
+        let has = |all: &[i32]| self.code.is_some_and(|code| all.contains(&code));
+        if self.authentication {
+            Class::Refused
+        } else if self.connection || self.commit_unknown || self.overloaded || has(&codes::PASSING) {
+            Class::Passing
+        } else if has(&[codes::CURSOR_NOT_FOUND, codes::QUERY_PLAN_KILLED, codes::CURSOR_KILLED]) {
+            Class::CursorLost
+        } else if has(&[
+            codes::TRANSACTION_TOO_LARGE,
+            codes::TRANSACTION_TOO_LARGE_FOR_CACHE,
+            codes::BSON_OBJECT_TOO_LARGE,
+        ]) {
+            Class::TooLarge
+        } else if self.transient_transaction
+            || has(&[codes::WRITE_CONFLICT, codes::NO_SUCH_TRANSACTION, codes::INTERRUPTED])
+        {
+            Class::Contended
+        } else {
+            Class::Refused
+        }
+    }
+
+    /// Whether asking again, later, may well work: a lost connection, a changed primary, a lost cursor, a server that
+    /// has too much to do, or a majority that could not yet confirm a commit.
     pub fn is_passing(&self) -> bool {
-        let code_passes = self.code.is_some_and(|code| codes::PASSING.contains(&code));
-        !self.authentication && (self.connection || self.commit_unknown || code_passes)
+        matches!(self.class(), Class::Passing | Class::CursorLost)
     }
 
     /// Whether the code is `code`.
@@ -98,6 +153,9 @@ impl ServerError {
             commit_unknown: false,
             connection: false,
             authentication: false,
+            login_missing: false,
+            overloaded: false,
+            ours: false,
         }
     }
 
@@ -116,15 +174,20 @@ impl ServerError {
                 message.push_str(&format!(", {}", show(details)));
             }
         }
+        let code = error.get_i32("code").ok();
+        let code_name = error.get_str("codeName").unwrap_or_default().to_owned();
         Self {
-            code: error.get_i32("code").ok(),
-            code_name: error.get_str("codeName").unwrap_or_default().to_owned(),
-            message: redact(&message),
+            overloaded: OVERLOADED.iter().any(|name| has_label(name) || code_name == *name),
+            login_missing: code == Some(codes::UNAUTHORIZED) && says_login_missing(&message),
+            message: redact(&without_documents(code, &message)),
+            code,
+            code_name,
             index: error.get_i32("index").ok().and_then(|i| usize::try_from(i).ok()),
             transient_transaction: has_label(TRANSIENT_TRANSACTION_ERROR),
             commit_unknown: has_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
             connection: false,
             authentication: false,
+            ours: false,
         }
     }
 }
@@ -161,18 +224,53 @@ impl From<mongodb::error::Error> for ServerError {
         );
         let authentication = matches!(error.kind.as_ref(), ErrorKind::Authentication { .. })
             || code == Some(codes::AUTHENTICATION_FAILED)
-            // The driver wraps a refused log-in into the server selection or I/O error's text.
-            || message.contains("Authentication failed");
+            // Where no server could be selected, the driver has what refused the log-in in its text only. The text of
+            // other kinds may be the application's.
+            || (connection && message.contains("Authentication failed"));
         Self {
+            overloaded: OVERLOADED.iter().any(|name| error.contains_label(name) || code_name == *name),
+            login_missing: code == Some(codes::UNAUTHORIZED) && says_login_missing(&message),
+            message: redact(&without_documents(code, &message)),
             code,
             code_name,
-            message: redact(&message),
             index: None,
             transient_transaction: error.contains_label(TRANSIENT_TRANSACTION_ERROR),
             commit_unknown: error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
             connection,
             authentication,
+            ours: false,
         }
+    }
+}
+
+/// Code 13 stands for a right that the user lacks, and for there being no user at all.
+fn says_login_missing(message: &str) -> bool {
+    message.ends_with(" requires authentication")
+}
+
+/// The longest message that is passed on, in characters.
+const LONGEST_MESSAGE: usize = 1_000;
+
+/// A server's message without the documents that it quotes: what is stored of an error, in the ledger, in backups and
+/// in logs, must not hold the application's data.
+fn without_documents(code: Option<i32>, message: &str) -> String {
+    // "not authorized on shop to execute command { insert: \"users\", documents: [ … ], lsid: …, signature: … }"
+    if let Some((before, command)) = message.split_once(" to execute command {") {
+        let name: String = command.trim_start().chars().take_while(|it| it.is_ascii_alphanumeric()).collect();
+        let collection = command.trim_start()[name.len()..].strip_prefix(": \"").and_then(|it| it.split('"').next());
+        let collection = collection.map(|it| format!(" on {it:?}")).unwrap_or_default();
+        return format!("{before} to execute the command {name}{collection}");
+    }
+    // "Cannot create field 'b' in element {a: …}"
+    if code == Some(codes::PATH_NOT_VIABLE)
+        && let Some((before, element)) = message.split_once(" in element {")
+    {
+        let name = element.split(':').next().unwrap_or_default();
+        return format!("{before} in element {name:?}, which is no document");
+    }
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((cut, _)) => format!("{}…", &message[..cut]),
+        None => message.to_owned(),
     }
 }
 
@@ -215,5 +313,54 @@ mod tests {
             "no server can be used (db1:1: Connection refused (os error 111); db2:2: Authentication failed.)"
         );
         assert_eq!(selection("something else"), "something else");
+    }
+
+    #[test]
+    fn errors_are_classified_by_code_and_label() {
+        let class = |code: i32| ServerError::found(code, "").class();
+        for code in [91, 133, 134, 365, 462, 10107] {
+            assert_eq!(class(code), Class::Passing, "{code}");
+        }
+        for code in [43, 175, 237] {
+            assert_eq!(class(code), Class::CursorLost, "{code}");
+        }
+        for code in [112, 251, 11601] {
+            assert_eq!(class(code), Class::Contended, "{code}");
+        }
+        for code in [257, 388, 10334] {
+            assert_eq!(class(code), Class::TooLarge, "{code}");
+        }
+        assert_eq!(class(11000), Class::Refused);
+        for label in ["SystemOverloadedError", "RetryableError", "TooManyOpenTransactions"] {
+            let labels = bson::doc! {"errorLabels": [label]};
+            let error = ServerError::from_reply_error(&bson::doc! {"code": 1, "errmsg": "busy"}, &labels);
+            assert_eq!(error.class(), Class::Passing, "{label}");
+        }
+    }
+
+    #[test]
+    fn what_a_document_says_classifies_nothing() {
+        let reply = bson::doc! {"code": 11000, "errmsg": "E11000 dup key: { title: \"Authentication failed\" }"};
+        let error = ServerError::from_reply_error(&reply, &bson::doc! {});
+        assert!(!error.authentication);
+        assert_eq!(error.class(), Class::Refused);
+    }
+
+    #[test]
+    fn a_message_quotes_no_document() {
+        let message = "not authorized on shop to execute command { insert: \"users\", documents: [ { name: \"Ada\" } ], \
+            lsid: { id: UUID(\"x\") } }";
+        let error = ServerError::from_reply_error(&bson::doc! {"code": 13, "errmsg": message}, &bson::doc! {});
+        assert_eq!(error.message, "not authorized on shop to execute the command insert on \"users\"");
+        assert!(!error.login_missing);
+        let message = "Cannot create field 'b' in element {a: \"secret\"}";
+        let error = ServerError::from_reply_error(&bson::doc! {"code": 28, "errmsg": message}, &bson::doc! {});
+        assert!(!error.message.contains("secret"), "{error}");
+        let long = "x".repeat(5_000);
+        let error = ServerError::from_reply_error(&bson::doc! {"code": 2, "errmsg": long}, &bson::doc! {});
+        assert!(error.message.chars().count() <= LONGEST_MESSAGE + 1);
+        let message = "command find requires authentication";
+        let error = ServerError::from_reply_error(&bson::doc! {"code": 13, "errmsg": message}, &bson::doc! {});
+        assert!(error.login_missing);
     }
 }

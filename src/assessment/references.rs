@@ -10,6 +10,7 @@ use super::survey::Known;
 use super::teacher::counterparts;
 use super::values::{id_text, text_of};
 use crate::raw::{Builder, Element, OBJECT_ID, TEXT, first, get};
+use crate::retry::{Backoff, Policy};
 use crate::run::id::Id;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
@@ -26,30 +27,48 @@ const AT_ONCE: usize = 1_000;
 pub async fn check(server: &Server, known: &Known, unmapped: &HashSet<Id>) -> Result<References, ServerError> {
     let mut references = References::default();
     for collection in REFERRING {
-        let group = rawdoc! {"$group": {"_id": "$assessment_id"}};
-        let there = rawdoc! {"$match": {"assessment_id": {"$exists": true, "$ne": null}}};
-        let pipeline: RawArrayBuf = [there, group].into_iter().collect();
-        let command = rawdoc! {"aggregate": collection, "pipeline": pipeline, "allowDiskUse": true, "cursor": {}};
-        let mut found = match server.find(command).await {
-            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => continue,
-            found => found?,
+        let mut backoff = Backoff::new(Policy::READ);
+        // Groups come in no order: a lost cursor begins the collection anew.
+        references = loop {
+            match check_one(server, collection, known, unmapped, references).await {
+                Err(e) if e.is_passing() && backoff.wait().await => {}
+                counted => break counted?,
+            }
         };
-        let mut batch: Vec<RawDocumentBuf> = Vec::new();
-        loop {
-            let next = found.next().await?;
-            let last = next.is_none();
-            batch.extend(next);
-            if !last && batch.len() < AT_ONCE {
-                continue;
-            }
-            look_up(server, known, unmapped, &batch, &mut references).await?;
-            batch.clear();
-            if last {
-                break;
-            }
-        }
     }
     Ok(references)
+}
+
+/// Adds what one collection refers to.
+async fn check_one(
+    server: &Server,
+    collection: &str,
+    known: &Known,
+    unmapped: &HashSet<Id>,
+    mut references: References,
+) -> Result<References, ServerError> {
+    let group = rawdoc! {"$group": {"_id": "$assessment_id"}};
+    let there = rawdoc! {"$match": {"assessment_id": {"$exists": true, "$ne": null}}};
+    let pipeline: RawArrayBuf = [there, group].into_iter().collect();
+    let command = rawdoc! {"aggregate": collection, "pipeline": pipeline, "allowDiskUse": true, "cursor": {}};
+    let mut found = match server.find(command).await {
+        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => return Ok(references),
+        found => found?,
+    };
+    let mut batch: Vec<RawDocumentBuf> = Vec::new();
+    loop {
+        let next = found.next().await?;
+        let last = next.is_none();
+        batch.extend(next);
+        if !last && batch.len() < AT_ONCE {
+            continue;
+        }
+        look_up(server, known, unmapped, &batch, &mut references).await?;
+        batch.clear();
+        if last {
+            return Ok(references);
+        }
+    }
 }
 
 async fn look_up(
@@ -129,8 +148,7 @@ pub async fn count(server: &Server, ids: &[Id]) -> Result<Vec<i64>, ServerError>
             let group = rawdoc! {"$group": {"_id": "$assessment_id", "n": {"$sum": 1_i64}}};
             let pipeline: RawArrayBuf = [chosen, group].into_iter().collect();
             let command = rawdoc! {"aggregate": collection, "pipeline": pipeline, "cursor": {}};
-            let mut found = server.find(command).await?;
-            while let Some(group) = found.next().await? {
+            for group in server.read_all(command).await? {
                 let Some(value) = get(group.as_bytes(), "_id") else { continue };
                 let text = id_text(&value);
                 let n = group.get_i64("n").unwrap_or_default();

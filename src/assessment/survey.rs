@@ -46,7 +46,7 @@ impl Known {
         let command = rawdoc! {
             "find": ASSESSMENTS, "filter": {"migration_source": Side::Teacher.source()}, "projection": telling(),
         };
-        let mut found = server.find(command).await?;
+        let mut found = server.walk(command).await?;
         let mut known = Self::default();
         while let Some(document) = found.next().await? {
             known.note(document.as_bytes());
@@ -127,7 +127,7 @@ pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Su
 
 /// All of it is read ahead; to find any work, the first reply is most often enough.
 async fn read(server: &Server, extent: Extent, command: RawDocumentBuf) -> Result<Documents, ServerError> {
-    let found = server.find(command).await?;
+    let found = server.walk(command).await?;
     Ok(if extent == Extent::Whole { found.ahead() } else { found })
 }
 

@@ -48,7 +48,7 @@ pub async fn validate(server: &Server, now: DateTime) -> Result<Found, ServerErr
     let mut known = Known::default();
     // The copies that stand under another `_id`: by the fingerprint of the original's.
     let mut elsewhere: HashMap<[u8; 16], Id> = HashMap::new();
-    let mut documents = server.find(rawdoc! {"find": ASSESSMENTS}).await?.ahead();
+    let mut documents = server.walk(rawdoc! {"find": ASSESSMENTS}).await?.ahead();
     while let Some(document) = documents.next().await? {
         found.look_at(&document, now);
         if let (Some(original), Some(id)) = (original_of(document.as_bytes()), first(document.as_bytes()))
@@ -61,7 +61,7 @@ pub async fn validate(server: &Server, now: DateTime) -> Result<Found, ServerErr
     }
     let mut unmapped = HashSet::new();
     let mut clashes = Vec::new();
-    let mut teachers = server.find(rawdoc! {"find": TEACHER_ASSESSMENTS, "projection": {"_id": 1}}).await?;
+    let mut teachers = server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "projection": {"_id": 1}}).await?;
     let mut batch: Vec<Id> = Vec::new();
     loop {
         let next = teachers.next().await?;
@@ -160,7 +160,7 @@ impl Found {
             return Ok(());
         }
         let mut documents =
-            server.find(rawdoc! {"find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}}).await?;
+            server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}}).await?;
         while let Some(document) = documents.next().await? {
             let mapped = map(document.as_bytes(), Side::Teacher, now);
             match mapped.and_then(|unified| unified.check(document.as_bytes(), Side::Teacher)) {

@@ -27,12 +27,13 @@ use super::snapshot::{self, Reading};
 use super::window::{self, Window};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level, Reporter, Stop};
+use crate::retry::Policy;
 use crate::run::patience::{Patience, patiently};
 use crate::server::Server;
 use crate::server_error::codes;
 
 /// How often a dump starts over because the catalog changed under it.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = Policy::BACKUP.attempts;
 
 /// What to write.
 #[derive(Debug, Clone)]

@@ -9,14 +9,13 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::documents::insert;
 use crate::catalog;
+use crate::retry::Policy;
 use crate::run::transaction::with_majority;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
 /// The longest expiry there is, in seconds: 68 years.
 const SUSPENDED: i64 = 2_147_483_647;
-/// How often the copy of a time-series collection is made anew because somebody writes to it.
-const COPIES: usize = 3;
 /// Buckets read at once.
 const BATCH: usize = 16 * 1024 * 1024;
 
@@ -143,7 +142,8 @@ fn buckets(name: &str) -> String {
 
 async fn copy_and_drop(server: &Server, name: &str, aside: &str) -> Result<(), ServerError> {
     let source = buckets(name);
-    for _ in 0..COPIES {
+    // Somebody may write to it meanwhile.
+    for _ in 0..Policy::COPY.attempts {
         let copy =
             doc! {"aggregate": &source, "pipeline": [{"$out": aside}], "cursor": {}, "writeConcern": {"w": "majority"}};
         server.find_all(copy).await?;
@@ -175,7 +175,7 @@ async fn fill_buckets(server: &Server, aside: &str, name: &str) -> Result<(), Se
     let target = buckets(name);
     let mut find = RawDocumentBuf::new();
     find.append(bson::raw::cstr!("find"), aside);
-    let mut found = server.find(find).await?;
+    let mut found = server.walk(find).await?;
     let mut batch = Vec::new();
     let mut bytes = 0;
     while let Some(bucket) = found.next().await? {

@@ -13,6 +13,7 @@ use super::fields::Tally;
 use super::report::DocumentDifferences;
 use crate::backup::catalog::Entry;
 use crate::raw::{self, Builder};
+use crate::retry::{Backoff, Policy};
 use crate::server::{Documents, Server};
 use crate::server_error::ServerError;
 
@@ -32,8 +33,19 @@ pub async fn compare(before: &Server, after: &Server, entry: &Entry) -> Result<D
     Ok(join.tally.finish())
 }
 
-/// Whether the documents come in the same order on both sides where nobody asks for one.
+/// Whether the documents come in the same order on both sides where nobody asks for one. In that order nothing can be
+/// carried on with, so a lost cursor begins it anew.
 pub async fn same_order(before: &Server, after: &Server, entry: &Entry) -> Result<bool, ServerError> {
+    let mut backoff = Backoff::new(Policy::READ);
+    loop {
+        match same_order_once(before, after, entry).await {
+            Err(e) if e.is_passing() && backoff.wait().await => {}
+            answer => return answer,
+        }
+    }
+}
+
+async fn same_order_once(before: &Server, after: &Server, entry: &Entry) -> Result<bool, ServerError> {
     let command = rawdoc! {"find": &*entry.name, "hint": {"$natural": 1}};
     let (mut was, mut is) = tokio::try_join!(before.find(command.clone()), after.find(command))?;
     loop {
@@ -116,14 +128,14 @@ struct Side {
 
 impl Side {
     async fn open(server: &Server, entry: &Entry) -> Result<Self, ServerError> {
-        let mut command = rawdoc! {"find": &*entry.name, "sort": {"_id": 1}, "allowDiskUse": true};
+        let mut command = rawdoc! {"find": &*entry.name};
         // Both in the order that the collection had, also where it has another collation by now.
         let collation = entry.options.get_document("collation").map(ToOwned::to_owned);
         command.append(cstr!("collation"), collation.unwrap_or_else(|_| rawdoc! {"locale": "simple"}));
         Ok(Self {
             server: server.clone(),
             collection: entry.name.clone(),
-            cursor: server.find(command).await?,
+            cursor: server.walk(command).await?,
             documents: VecDeque::new(),
             ended: false,
         })
@@ -161,7 +173,7 @@ impl Side {
         filter.document("_id", within.finish().as_bytes());
         let mut command = rawdoc! {"find": &*self.collection, "projection": {"_id": 1}};
         command.append(cstr!("filter"), filter.finish());
-        let mut found = self.server.find(command).await?;
+        let mut found = self.server.walk(command).await?;
         let mut keys = HashSet::with_capacity(documents.len());
         while let Some(document) = found.next().await? {
             keys.insert(key(&document));

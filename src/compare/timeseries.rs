@@ -11,11 +11,28 @@ use bson::rawdoc;
 use super::report::DocumentDifferences;
 use crate::backup::catalog::Entry;
 use crate::raw::{self, Builder};
+use crate::retry::{Backoff, Policy};
 use crate::server::Server;
 use crate::server_error::ServerError;
 
-/// Adds what differs in the measurements.
+/// Adds what differs in the measurements. They come in no order, so a lost cursor begins it anew.
 pub async fn compare(
+    before: &Server,
+    after: &Server,
+    entry: &Entry,
+    found: &mut DocumentDifferences,
+) -> Result<(), ServerError> {
+    let as_was = found.clone();
+    let mut backoff = Backoff::new(Policy::READ);
+    loop {
+        match compare_once(before, after, entry, found).await {
+            Err(e) if e.is_passing() && backoff.wait().await => found.clone_from(&as_was),
+            answer => return answer,
+        }
+    }
+}
+
+async fn compare_once(
     before: &Server,
     after: &Server,
     entry: &Entry,

@@ -210,5 +210,5 @@ impl Touched {
 
 async fn packs_of(server: &Server, slot: Slot) -> Result<Documents, ServerError> {
     let within = rawdoc! {"$gte": {"o": slot.operation, "s": i64::MIN}, "$lte": {"o": slot.operation, "s": i64::MAX}};
-    server.find(rawdoc! {"find": slot.capture.packs(server.names()), "filter": {"_id": within}}).await
+    server.walk(rawdoc! {"find": slot.capture.packs(server.names()), "filter": {"_id": within}}).await
 }

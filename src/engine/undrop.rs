@@ -192,7 +192,7 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
 /// Inserts the documents that nothing stands in the place of; how many, and how many others.
 async fn documents_back(run: &mut Run, found: &Found, target: &str) -> Result<(i64, i64)> {
     let failed = || Error::server(format!("Bringing documents back into {target:?}"));
-    let mut kept = run.server.find(rawdoc! {"find": found.slot.whole(run.server.names())}).await.map_err(failed())?;
+    let mut kept = run.server.walk(rawdoc! {"find": found.slot.whole(run.server.names())}).await.map_err(failed())?;
     let (mut inserted, mut standing) = (0, 0);
     let mut batch: Vec<RawDocumentBuf> = Vec::new();
     let mut bytes = 0;

@@ -214,7 +214,7 @@ async fn missing(
 ) -> Result<Vec<RawDocumentBuf>, ServerError> {
     let ids: RawArrayBuf =
         documents.iter().filter_map(|document| document.get("_id").ok().flatten().map(RawBson::from)).collect();
-    let mut found = server.find(rawdoc! {"find": collection, "filter": {"_id": {"$in": ids}}}).await?;
+    let mut found = server.walk(rawdoc! {"find": collection, "filter": {"_id": {"$in": ids}}}).await?;
     let mut standing = Vec::new();
     while let Some(document) = found.next().await? {
         standing.push(document);

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use bson::raw::cstr;
 use bson::{Bson, Document, RawBson, RawDocument, RawDocumentBuf, rawdoc};
-use futures_util::StreamExt;
 
 use crate::error::Error;
 use crate::observe::Stop;
@@ -12,8 +11,6 @@ use crate::run::query::{Query, raw};
 use crate::server::Server;
 use crate::server_error::{ServerError, show};
 
-/// Documents of one reply; the server ends it at 16 MB in any case.
-const REPLY: u32 = 100_000;
 /// Examples that a plan gives of anything.
 pub const EXAMPLES: usize = 3;
 
@@ -65,14 +62,11 @@ impl Look<'_> {
         mut see: impl FnMut(&RawDocument) + Send,
     ) -> Result<Duration, Unseen> {
         let began = Instant::now();
-        let mut replies = self.server.batches(command, REPLY).await?;
-        while let Some(reply) = replies.next().await {
+        let mut documents = self.server.find(command).await?;
+        while let Some(mut reply) = documents.next_reply().await? {
             self.safe_point()?;
-            let reply = reply?;
-            for document in reply.doc_slices()? {
-                if let Some(document) = document.map_err(mongodb::error::Error::from)?.as_document() {
-                    see(document);
-                }
+            while let Some(document) = reply.next() {
+                see(document);
             }
         }
         Ok(began.elapsed())

@@ -195,7 +195,6 @@ pub async fn work_through<B: ChunkBody>(
             }
             Err(Refused::Server(e)) => {
                 patience.wait(e).await?.map_err(Refused::Server)?;
-                matching.windows.start_over();
             }
             Err(stopped) => return Err(stopped),
         }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::names::Names;
 use crate::observe::{Kind, Level, Reporter, Stop};
+use crate::retry::Policy;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -27,7 +28,6 @@ use crate::server_error::{ServerError, codes};
 pub const DURATION: Duration = Duration::from_secs(30);
 /// Renewed often enough that two failures in a row lose nothing.
 const RENEWAL: Duration = Duration::from_secs(8);
-const RENEWAL_RETRY: Duration = Duration::from_secs(2);
 /// How often a waiting run looks again.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -334,7 +334,7 @@ async fn renew(server: Server, run: String, token: i64, lost: CancellationToken)
                 return;
             }
             Ok(_) => RENEWAL,
-            Err(_) => RENEWAL_RETRY,
+            Err(_) => Policy::RENEWAL.first,
         };
     }
 }

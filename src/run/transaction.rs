@@ -1,20 +1,15 @@
 //! One attempt at a transaction. Trying again is its callers' decision: a chunk shrinks first.
 
 use std::future::Future;
-use std::time::Duration;
 
 use bson::raw::cstr;
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 use mongodb::options::{ReadConcern, WriteConcern};
-use tokio::time::Instant;
 
+use crate::retry::{Backoff, Policy};
 use crate::server::Server;
 use crate::server_error::ServerError;
-
-/// How long a commit whose result is unknown is asked for again.
-const COMMIT_LIMIT: Duration = Duration::from_secs(20);
-const COMMIT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a transaction writes. It may run several times, each time from the start.
 pub trait Body: Send {
@@ -57,7 +52,7 @@ pub async fn attempt<B: Body>(
 }
 
 async fn commit(session: &mut ClientSession) -> Result<(), ServerError> {
-    let since = Instant::now();
+    let mut backoff = Backoff::new(Policy::COMMIT);
     loop {
         let error = match session.commit_transaction().await {
             Ok(()) => return Ok(()),
@@ -66,10 +61,9 @@ async fn commit(session: &mut ClientSession) -> Result<(), ServerError> {
         // Committing again is safe and tells whether it happened. Source: transactions specification,
         // "commitTransaction", UnknownTransactionCommitResult.
         // What lasts longer is told to people and tried again as a whole: the journal knows whether it happened.
-        if !error.commit_unknown || since.elapsed() > COMMIT_LIMIT {
+        if !error.commit_unknown || !backoff.wait().await {
             return Err(error);
         }
-        tokio::time::sleep(COMMIT_PAUSE).await;
     }
 }
 

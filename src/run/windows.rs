@@ -156,7 +156,7 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
 pub enum Windows {
     /// By walking the `_id` index.
     Ranges,
-    /// By asking once for the `_id`s that match, in order.
+    /// By asking for the `_id`s that match, in order. What is lost on the way goes on after the last one read.
     Listed {
         /// Where they come from.
         cursor: Option<Box<Documents>>,
@@ -209,13 +209,6 @@ impl Windows {
             ready.drain(..ids.len().min(ready.len()));
         }
     }
-
-    /// The connection was lost, and an open cursor with it.
-    pub fn start_over(&mut self) {
-        if let Self::Listed { cursor, .. } = self {
-            *cursor = None;
-        }
-    }
 }
 
 /// The `documents`-th `_id` above `after`, or `None` where `upper` comes first. Reads keys only.
@@ -263,10 +256,6 @@ async fn list(server: &Server, scope: &Scope, after: Option<&Id>, upper: &Id) ->
         "find": scope.collection.as_str(),
         "filter": rest.select(&scope.filter),
         "projection": {"_id": 1},
-        "sort": {"_id": 1},
-        "allowDiskUse": true,
-        // A server reply of 16 MB would hold a million of them.
-        "batchSize": 10_000,
     };
     if let Some(hint) = scope.hint.clone().and_then(|hint| RawBson::try_from(hint).ok()) {
         command.append(cstr!("hint"), hint);
@@ -274,5 +263,5 @@ async fn list(server: &Server, scope: &Scope, after: Option<&Id>, upper: &Id) ->
     if let Some(variables) = &scope.variables {
         command.append(cstr!("let"), raw(variables)?);
     }
-    server.find(command).await
+    server.walk(command).await
 }

@@ -69,7 +69,7 @@ impl Looking<'_> {
     async fn deleted(&mut self) -> Result<(), ServerError> {
         let command =
             rawdoc! {"find": self.undo.slot.whole(self.server.names()), "filter": {}, "projection": {"_id": 1}};
-        let mut kept = self.server.find(command).await?;
+        let mut kept = self.server.walk(command).await?;
         let mut batch = Vec::new();
         loop {
             let next = kept.next().await?;
@@ -98,7 +98,7 @@ impl Looking<'_> {
         let within = rawdoc! {"$gte": inner(&low), "$lte": inner(&high)};
         let packs = self.undo.slot.capture.packs(self.server.names());
         let command = rawdoc! {"find": packs, "filter": {"_id": within}, "sort": {"_id": -1}};
-        let mut packs: Documents = self.server.find(command).await?;
+        let mut packs: Documents = self.server.walk(command).await?;
         while let Some(pack) = packs.next().await? {
             let entries: Vec<Entry> = pack::entries(&pack).unwrap_or_default().into_iter().rev().collect();
             for part in entries.chunks(AT_ONCE) {

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use futures_util::StreamExt;
@@ -25,6 +24,7 @@ use super::{Dump, stopped};
 use crate::error::{Error, Result};
 use crate::observe::{Reporter, Stop};
 use crate::raw as bytes;
+use crate::retry::Policy;
 use crate::run::patience::Patience;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
@@ -248,7 +248,7 @@ impl Shared {
         last: &mut Option<RawDocumentBuf>,
     ) -> Attempt<std::result::Result<(), ServerError>> {
         let file = sink.file()?;
-        let mut cursor = match self.server.batches(command, sink.batch).await {
+        let mut cursor = match self.server.batches_of(command, Some(sink.batch)).await {
             Ok(cursor) => cursor,
             // Carrying on behind the very last document.
             Err(e) if e.is(codes::EMPTY_RANGE) => return Ok(Ok(())),
@@ -340,14 +340,12 @@ async fn outwait(error: ServerError, collection: &str, patience: &mut Patience<'
         Some(codes::CAPPED_POSITION_LOST) => {
             Err(Ended::Again(format!("{collection:?} is capped and was overwritten faster than it was read")))
         }
-        // Its server forgot the cursor: a restart, or an election.
-        Some(codes::CURSOR_NOT_FOUND) => Ok(()),
         _ => Ok(patience.wait(error).await?.map_err(Error::server(format!("Reading {collection:?}")))?),
     }
 }
 
 /// The catalog changed so recently that no majority has it yet.
 pub async fn pending(error: &ServerError) -> Ended {
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Policy::SNAPSHOT.first).await;
     Ended::Again(format!("a collection was created or indexed just now ({error})"))
 }
