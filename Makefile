@@ -111,6 +111,10 @@ test-python: $(TEST_WHEEL)/.made | prerequisites-server ## the Python tests, new
 	@EDULEARN_TEST_WHEEL="$$(ls "$(TEST_WHEEL)"/*.whl)" $(STAGE) "pytest" \
 		"$(PY)" -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
+.PHONY: exits
+exits: $(VENV)/.built | prerequisites-server ## 500 short programs on every Python there is: each must end with 0
+	@EDULEARN_EXITS=500 $(STAGE) "exits" "$(PY)" -m pytest tests/python/test_exits.py
+
 # The server is .venv's; the tests run in the environment that has the pinned versions.
 .PHONY: test-pins
 test-pins: $(PINS_VENV)/.made | prerequisites-server ## the drop-in classes with EDULEARN's PyMongo and Motor

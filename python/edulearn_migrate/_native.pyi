@@ -5,7 +5,7 @@ with aware UTC datetimes, which `edulearn_migrate.reports` has as typed classes.
 seconds.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Generic, TypeVar, final
 
@@ -18,6 +18,7 @@ __all__ = [
     "CheckFailedError",
     "DiskFullError",
     "Engine",
+    "Events",
     "InterruptedRunError",
     "InvalidMigrationError",
     "LeaseLostError",
@@ -41,6 +42,7 @@ __all__ = [
     "create_migration",
     "describe_target",
     "drop_copy",
+    "end_runs",
     "lint",
     "redact",
     "server_version",
@@ -149,8 +151,20 @@ class Work(Generic[_T]):
     def run(self) -> _T:
         """Blocks with Python's lock released, and sees signals every 100 ms."""
 
-    def start(self) -> Awaitable[_T]:
-        """Starts it; cancelling what is returned asks it to stop at its next safe point."""
+    def begin(self) -> int:
+        """Starts it; returns a file descriptor that can be read from once it has ended."""
+
+    def outcome(self) -> _T:
+        """What a work that was begun and has ended returns or raises."""
+
+@final
+class Events:
+    """The events of a run, for its listener; waits for the next with Python's lock released."""
+
+    def __iter__(self) -> Events: ...
+    def __next__(self) -> dict[str, Any]: ...
+    def raised(self, error: object, listener: object) -> None:
+        """Reports what a listener raised, which breaks no run."""
 
 @final
 class Engine:
@@ -349,6 +363,9 @@ def create_migration(directory: str | PathLike[str], name: str, description: str
 
 def describe_target(uri: str, database: str) -> str:
     """Hosts and database of a connection string, without credentials and options."""
+
+def end_runs() -> None:
+    """Ends what is going on, when the interpreter ends: called by `atexit`."""
 
 def lint(paths: Sequence[str | PathLike[str]]) -> _Report:
     """What is wrong or risky in the files, and the migrations of the directories."""

@@ -22,6 +22,7 @@ from edulearn_migrate.reports import (
     UnlockReport,
 )
 from edulearn_migrate.reports.rehearsal import RehearsalReport
+from edulearn_migrate.work import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,10 +191,9 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     ) -> _Result:
         stop = _native.StopToken()
         observe = observer(_in_the_loop(progress))
-        run = asyncio.ensure_future(verb(*args, **options, observer=observe, stop=stop).start())
+        run = begin(verb(*args, **options, observer=observe, stop=stop))
         try:
-            # Shielded, because cancelling the native future would abandon the run between two
-            # awaits, with its lease held.
+            # Shielded, because the run goes on to its next safe point when the task is cancelled.
             return await asyncio.shield(run)
         except asyncio.CancelledError:
             stop.set()
@@ -202,6 +202,10 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
         except _native.MigrateError as error:
             give_types(error)
             raise
+        finally:
+            # Also when the coroutine is thrown away with its loop.
+            if not run.done():
+                stop.set()
 
 
 async def _finished(run: asyncio.Future[Any]) -> None:
@@ -220,6 +224,7 @@ def _in_the_loop(progress: Progress | None) -> Progress | None:
     loop = asyncio.get_running_loop()
 
     def forward(event: Event) -> None:
-        loop.call_soon_threadsafe(progress, event)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(progress, event)
 
     return forward

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
+
+from edulearn_migrate import _native
 
 _Answer = TypeVar("_Answer")
 _Answer_co = TypeVar("_Answer_co", covariant=True)
@@ -15,9 +17,6 @@ class Work(Protocol[_Answer_co]):
 
     def run(self) -> _Answer_co:
         """Do it here and now."""
-
-    def start(self) -> Awaitable[_Answer_co]:
-        """Begin with it, and await the answer."""
 
 
 class InThread(Generic[_Answer]):
@@ -30,6 +29,25 @@ class InThread(Generic[_Answer]):
         """Do it here and now."""
         return self._verb(*self._arguments, **self._options)
 
-    def start(self) -> Awaitable[_Answer]:
-        """Begin with it in a thread, and await the answer."""
-        return asyncio.to_thread(self.run)
+
+def begin(work: Work[_Answer]) -> asyncio.Future[_Answer]:
+    """Begin with it; the future is settled by the running event loop."""
+    if not isinstance(work, _native.Work):
+        return asyncio.ensure_future(asyncio.to_thread(work.run))
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_Answer] = loop.create_future()
+    ended = work.begin()
+
+    def settle() -> None:
+        loop.remove_reader(ended)
+        if future.done():
+            return
+        try:
+            future.set_result(work.outcome())
+        except Exception as error:
+            future.set_exception(error)
+
+    # A file descriptor, because then no thread of the engine has to touch the loop, which may be
+    # closed by the time the work has ended.
+    loop.add_reader(ended, settle)
+    return future

@@ -1,42 +1,77 @@
 //! Where the tokio runtime, Python's signals and its lock meet. Nothing else touches more than one of them.
+//!
+//! No thread of the runtime ever touches Python: it would need Python's lock, which the end of the interpreter takes
+//! away for good. What the engine reports goes into a [`Queue`], and what a verb ends with into a [`Slot`], both of
+//! plain Rust; a thread of Python's own takes it out.
 
 use std::future::Future;
+use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use serde::Serialize;
 use tokio::runtime::Runtime;
-use tokio::task::JoinError;
+use tokio::task::{AbortHandle, JoinError};
 
 use super::convert::to_python;
+use super::ending;
 use super::errors::failed;
+use super::events::{Events, Queue};
 use crate::engine::Verb;
 use crate::error::{Error, Failed};
-use crate::observe::{Event, Observer, Silent, Stop};
+use crate::observe::{Observer, Silent, Stop};
 
 /// How long a signal may wait to be seen.
-const SIGNAL_POLL: Duration = Duration::from_millis(100);
+pub(super) const SIGNAL_POLL: Duration = Duration::from_millis(100);
 
-/// The process that started the runtime; in a fork of it the runtime's threads do not exist.
-static RUNTIME_PROCESS: OnceLock<u32> = OnceLock::new();
+/// What a listener's thread runs, and what starts a thread.
+static LISTENING: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+
+/// The runtime, and the process that started it; in a fork of that the runtime's threads do not exist.
+static RUNTIME: OnceLock<(u32, Runtime)> = OnceLock::new();
+
+/// Gets ready for runs and for the end of the interpreter, when the module is loaded: on behalf of threads that may
+/// come too late for it.
+pub fn prepare(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let listen = py.import("edulearn_migrate.listening")?.getattr("listen")?.unbind();
+    // Not a `threading.Thread`: to start one, the caller releases Python's lock and waits.
+    let start = py.import("_thread")?.getattr("start_new_thread")?.unbind();
+    let _ = LISTENING.set(py, (listen, start));
+    py.import("atexit")?.call_method1("register", (module.getattr("end_runs")?,))?;
+    Ok(())
+}
 
 fn runtime() -> PyResult<&'static Runtime> {
-    let process = *RUNTIME_PROCESS.get_or_init(|| {
+    if RUNTIME.get().is_none() {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.enable_all().worker_threads(2).thread_name("edulearn_migrate");
-        pyo3_async_runtimes::tokio::init(builder);
-        std::process::id()
-    });
-    if process != std::process::id() {
+        let runtime = builder
+            .build()
+            .map_err(|error| PyRuntimeError::new_err(format!("The engine's threads cannot be started: {error}.")))?;
+        // Another thread may have been faster.
+        let _ = RUNTIME.set((std::process::id(), runtime));
+    }
+    let Some((process, runtime)) = RUNTIME.get() else { unreachable!("it was set above") };
+    if *process != std::process::id() {
         return Err(PyRuntimeError::new_err(
             "edulearn_migrate was used in this process's parent before it forked; its threads do not survive a fork. \
-             Start the process with the `spawn` method, or use edulearn_migrate only after forking.",
+             Use edulearn_migrate only after the fork (with `gunicorn --preload`: in the `post_fork` hook or in the \
+             application's start-up event), or start the process with the `spawn` method.",
         ));
     }
-    Ok(pyo3_async_runtimes::tokio::get_runtime())
+    Ok(runtime)
+}
+
+/// Whether the runtime was started, and in this process.
+pub fn started_here() -> bool {
+    RUNTIME.get().is_some_and(|(process, _)| *process == std::process::id())
 }
 
 /// Asks a run to stop at its next safe point.
@@ -56,31 +91,20 @@ impl StopToken {
     }
 }
 
-/// Forwards events to a Python callable.
-struct PythonObserver(Py<PyAny>);
-
-impl Observer for PythonObserver {
-    fn notify(&self, event: &Event) {
-        // No interpreter any more: nobody is left to listen.
-        Python::try_attach(|py| {
-            let told = to_python(py, event).and_then(|event| self.0.call1(py, (event,)));
-            if let Err(error) = told {
-                // A listener's mistake must not break a migration.
-                error.write_unraisable(py, Some(self.0.bind(py)));
-            }
-        });
-    }
+/// A call of a verb: what it reports to and is stopped by, and the Python callable that hears of it.
+pub struct Call {
+    verb: Verb,
+    queue: Arc<Queue>,
+    listener: Option<Py<PyAny>>,
 }
 
-/// What a call of a verb reports to and is stopped by.
-pub fn verb(observer: Callback, stop: Token<'_, '_>) -> Verb {
-    let observer: Arc<dyn Observer> = match observer {
-        Some(callable) => Arc::new(PythonObserver(callable)),
-        None => Arc::new(Silent),
-    };
+/// A call that reports to `observer` and is stopped by `stop`.
+pub fn verb(observer: Callback, stop: Token<'_, '_>) -> Call {
+    let queue = Arc::<Queue>::default();
+    let hears: Arc<dyn Observer> = if observer.is_some() { queue.clone() } else { Arc::new(Silent) };
     // A child, so that a signal to this call stops no other call of the same token.
     let stop = stop.map_or_else(Stop::new, |token| token.get().0.child_token());
-    Verb::new(observer, stop)
+    Call { verb: Verb::new(hears, stop), queue, listener: observer }
 }
 
 /// What a verb ends with.
@@ -94,26 +118,63 @@ pub type Token<'a, 'py> = Option<&'a Bound<'py, StopToken>>;
 /// any end.
 type Ending = Box<dyn FnOnce(Python<'_>, bool) -> PyResult<Py<PyAny>> + Send>;
 
+type Pending = Pin<Box<dyn Future<Output = Ending> + Send>>;
+
 /// A verb with its arguments, carried out once.
 #[pyclass(frozen, module = "edulearn_migrate._native")]
 pub struct Work {
     stop: Stop,
-    work: Mutex<Option<Pin<Box<dyn Future<Output = Ending> + Send>>>>,
+    queue: Arc<Queue>,
+    work: Mutex<Option<(Pending, Option<Py<PyAny>>)>>,
+    begun: OnceLock<Begun>,
+}
+
+/// A verb that has begun.
+struct Begun {
+    slot: Arc<Slot>,
+    task: AbortHandle,
+    /// Can be read from once the verb has ended.
+    ended: UnixStream,
+    /// Who hears of the events after the end, where no thread could be started to hear of them meanwhile.
+    listener: Option<Py<PyAny>>,
+}
+
+/// Where a verb's end is put.
+struct Slot {
+    ending: Mutex<Option<Result<Ending, JoinError>>>,
+    filled: Condvar,
+    signal: UnixStream,
+}
+
+impl Slot {
+    fn fill(&self, ending: Result<Ending, JoinError>) {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending);
+        self.filled.notify_all();
+        // Nobody may be there to read it any more.
+        let _ = (&self.signal).write(&[0]);
+    }
+
+    /// The end, which can be taken once; waits for it this long.
+    fn take(&self, wait: Duration) -> Option<Result<Ending, JoinError>> {
+        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.filled.wait_timeout_while(ending, wait, |ending| ending.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.take()
+    }
 }
 
 impl Work {
     /// A verb whose report becomes dictionaries.
-    pub fn new<R, W>(verb: Verb, work: impl FnOnce(Verb) -> W) -> Self
+    pub fn new<R, W>(call: Call, work: impl FnOnce(Verb) -> W) -> Self
     where
         R: Serialize + std::fmt::Debug + Send + 'static,
         W: Future<Output = Outcome<R>> + Send + 'static,
     {
-        Self::converted(verb, work, |py, report| to_python(py, &report).map(Bound::unbind))
+        Self::converted(call, work, |py, report| to_python(py, &report).map(Bound::unbind))
     }
 
     /// A verb whose answer becomes what `convert` makes of it.
     pub fn converted<R, W>(
-        verb: Verb,
+        call: Call,
         work: impl FnOnce(Verb) -> W,
         convert: fn(Python<'_>, R) -> PyResult<Py<PyAny>>,
     ) -> Self
@@ -121,9 +182,10 @@ impl Work {
         R: Serialize + std::fmt::Debug + Send + 'static,
         W: Future<Output = Outcome<R>> + Send + 'static,
     {
+        let Call { verb, queue, listener } = call;
         let stop = verb.stop.clone();
         let work = work(verb);
-        let work = async move {
+        let work: Pending = Box::pin(async move {
             let outcome = work.await;
             let ending: Ending = Box::new(move |py, signalled| match outcome {
                 // The run ended by itself before its next safe point: the caller must still learn of the signal.
@@ -135,13 +197,55 @@ impl Work {
                 Err(error) => Err(failed(py, &error)),
             });
             ending
-        };
-        Self { stop, work: Mutex::new(Some(Box::pin(work))) }
+        });
+        Self { stop, queue, work: Mutex::new(Some((work, listener))), begun: OnceLock::new() }
     }
 
-    fn take(&self) -> PyResult<Pin<Box<dyn Future<Output = Ending> + Send>>> {
+    /// Starts it on the runtime, and the thread of its listener.
+    fn spawn(&self, py: Python<'_>) -> PyResult<&Begun> {
+        let runtime = runtime()?;
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
-        work.ok_or_else(|| PyRuntimeError::new_err("This was carried out already."))
+        let Some((work, listener)) = work else {
+            return Err(PyRuntimeError::new_err("This was carried out already."));
+        };
+        let (ended, signal) = UnixStream::pair()?;
+        let heard = listener.as_ref().is_some_and(|listener| self.listen(py, listener).is_ok());
+        let listener = listener.filter(|_| !heard);
+        let slot = Arc::new(Slot { ending: Mutex::new(None), filled: Condvar::new(), signal });
+        let task = runtime.spawn(work);
+        let abort = task.abort_handle();
+        let (queue, fill) = (self.queue.clone(), slot.clone());
+        let run = ending::run(self.stop.clone(), queue.clone());
+        runtime.spawn(async move {
+            let ending = task.await;
+            queue.close();
+            if heard {
+                queue.listened_to().await;
+            }
+            fill.fill(ending);
+            drop(run);
+        });
+        Ok(self.begun.get_or_init(|| Begun { slot, task: abort, ended, listener }))
+    }
+
+    /// Starts a thread for the listener. An error where no thread can be started any more.
+    fn listen(&self, py: Python<'_>, listener: &Py<PyAny>) -> PyResult<()> {
+        let (listen, start) = listening(py)?;
+        start.call1(py, (listen, (Events(self.queue.clone()), listener))).map(drop)
+    }
+
+    /// What Python gets, once the verb has ended.
+    fn end(
+        &self,
+        py: Python<'_>,
+        begun: &Begun,
+        ending: Result<Ending, JoinError>,
+        signalled: bool,
+    ) -> PyResult<Py<PyAny>> {
+        if let Some(listener) = &begun.listener {
+            listening(py)?.0.call1(py, (Events(self.queue.clone()), listener))?;
+        }
+        ending.map_err(unexpected)?(py, signalled)
     }
 }
 
@@ -150,41 +254,46 @@ impl Work {
     /// Carries it out with Python's lock released. A signal whose handler raises (Ctrl-C) asks the run to stop at its next
     /// safe point and is raised once it has; a second one gives the run up where it stands.
     pub fn run(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let runtime = runtime()?;
+        let begun = self.spawn(py)?;
         let mut signal: Option<PyErr> = None;
-        let mut task = runtime.spawn(self.take()?);
         let ending = loop {
-            let waited = py.detach(|| runtime.block_on(async { tokio::time::timeout(SIGNAL_POLL, &mut task).await }));
-            if let Ok(joined) = waited {
-                break joined.map_err(unexpected)?;
+            match ending::detached(py, || begun.slot.take(SIGNAL_POLL)) {
+                Some(Some(ending)) => break ending,
+                Some(None) if !ending::given_up() => {}
+                _ => {
+                    begun.task.abort();
+                    return Err(PyRuntimeError::new_err("The interpreter is ending."));
+                }
             }
             if let Err(raised) = py.check_signals() {
                 if signal.is_some() {
-                    task.abort();
+                    begun.task.abort();
                     return Err(raised);
                 }
                 self.stop.cancel();
                 signal = Some(raised);
             }
         };
-        let Some(raised) = signal else { return ending(py, false) };
-        raised.set_cause(py, ending(py, true).err());
+        let Some(raised) = signal else { return self.end(py, begun, ending, false) };
+        raised.set_cause(py, self.end(py, begun, ending, true).err());
         Err(raised)
     }
 
-    /// Starts it and returns an awaitable. Cancelling that asks the run to stop at its next safe point; the run goes on to
-    /// that point by itself, with the lease released behind it.
-    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let runtime = runtime()?;
-        let work = self.take()?;
-        let guard = self.stop.clone().drop_guard();
-        pyo3_async_runtimes::tokio::future_into_py(py, async move {
-            let ending = runtime.spawn(work).await;
-            guard.disarm();
-            let ending = ending.map_err(unexpected)?;
-            Python::attach(|py| ending(py, false))
-        })
+    /// Starts it, and returns the number of a file descriptor that can be read from once it has ended.
+    fn begin(&self, py: Python<'_>) -> PyResult<RawFd> {
+        Ok(self.spawn(py)?.ended.as_raw_fd())
     }
+
+    /// What a verb that was begun and has ended returns or raises.
+    fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let begun = self.begun.get().ok_or_else(|| PyRuntimeError::new_err("This has not begun."))?;
+        let ending = begun.slot.take(Duration::ZERO);
+        self.end(py, begun, ending.ok_or_else(|| PyRuntimeError::new_err("This has not ended."))?, false)
+    }
+}
+
+fn listening<'a>(py: Python<'_>) -> PyResult<&'a (Py<PyAny>, Py<PyAny>)> {
+    LISTENING.get(py).ok_or_else(|| PyRuntimeError::new_err("The module was not loaded."))
 }
 
 fn unexpected(error: JoinError) -> PyErr {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 
 use super::convert::to_python;
+use super::ending;
 use super::errors::exception;
 use crate::{lint as linting, source};
 
@@ -26,7 +27,8 @@ pub fn create_migration<'py>(
 /// What is wrong or risky in the files, and the migrations of the directories, among `paths`.
 #[pyfunction]
 pub fn lint(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<Bound<'_, PyAny>> {
-    match py.detach(|| linting::lint(&paths)) {
+    let report = ending::detached(py, || linting::lint(&paths));
+    match report.unwrap_or_else(|| linting::lint(&paths)) {
         Ok(report) => to_python(py, &report),
         Err(error) => Err(exception(py, &error)),
     }

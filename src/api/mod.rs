@@ -6,8 +6,10 @@ mod backups;
 mod bridge;
 mod compare;
 mod convert;
+mod ending;
 mod engine;
 mod errors;
+mod events;
 mod functions;
 mod preview;
 
@@ -27,6 +29,8 @@ mod _native {
     #[pymodule_export]
     use super::compare::{compare_databases, copy_database, drop_copy, server_version, stored_backups};
     #[pymodule_export]
+    use super::ending::end_runs;
+    #[pymodule_export]
     use super::engine::PyEngine;
     #[pymodule_export]
     use super::errors::{
@@ -36,12 +40,15 @@ mod _native {
         UnknownMigrationError, WrongStateError,
     };
     #[pymodule_export]
+    use super::events::Events;
+    #[pymodule_export]
     use super::functions::{create_migration, describe_target, lint, redact};
     #[pymodule_export]
     use super::preview::PyPreview;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::bridge::prepare(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -121,6 +121,31 @@ def start_holding(db: Documents, start: Callable[[], Process]) -> Process:
     return process
 
 
+# The last operation of a migration that is to wait before it ends, at `closed_gate`.
+GATE = {"type": "create_index", "collection": "gate", "index": "x"}
+
+
+@contextmanager
+def closed_gate(db: Documents, collection: str = "gate") -> Iterator[Callable[[], None]]:
+    """While entered, `GATE` waits, or what else would lock the whole collection.
+
+    Gives a function that returns once something waits. It waits for a transaction of the test's
+    own, which reads the collection.
+    """
+
+    def reached() -> None:
+        waiting = {"ns": f"{db.name}.{collection}", "waitingForLock": True}
+        stages: list[dict[str, Any]] = [{"$currentOp": {"allUsers": True}}, {"$match": waiting}]
+        until(lambda: list(db.client.admin.aggregate(stages)), "something waits at the gate")
+
+    if collection == GATE["collection"]:
+        db[collection].insert_one({})
+    with db.client.start_session() as session, session.start_transaction():
+        assert db[collection].find_one(session=session)
+        yield reached
+        session.abort_transaction()
+
+
 def stop_in_chunk(
     db: Documents,
     process: Process,

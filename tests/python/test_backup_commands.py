@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from edulearn_migrate import (
 )
 from harness import Client, Documents, as_json, delete, names_in, write_migration
 from oddities import hashes
+from proxy import proxy_to
 
 NAME = re.compile(r"edulearn_backup_\d{8}_\d{6}")
 
@@ -314,15 +317,25 @@ def test_a_restore_that_begins_meanwhile_ends_the_backup(
     db: Documents, migrator: Migrator, cli: Cli
 ) -> None:
     """Killed half-way it would leave a catalog that stands still, and a mixture of two states."""
-    fill(db)
+    db["large"].insert_many([{"_id": at, "x": os.urandom(1_000)} for at in range(4_000)])
+    begun = threading.Event()
 
-    def begin(event: Event) -> None:
+    def watch(event: Event) -> None:
         if event.kind == "progress":
-            head = {"_id": "restore", "phase": "swapping", "backup": "x", "host": "h"}
-            db["migrations_restore"].replace_one({"_id": "restore"}, head, upsert=True)
+            begun.set()
 
-    with pytest.raises(WrongStateError, match="has not ended"):
-        migrator.backup(progress=begin)
+    [(_, port)] = db.client.nodes
+    with proxy_to(port) as proxy, ThreadPoolExecutor(1) as pool:
+        proxy.rate = 500_000
+        uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
+        slow = Migrator(uri, db.name, backup_dir=migrator.backup_dir)
+        made = pool.submit(slow.backup, progress=watch)
+        assert begun.wait(60)
+        head = {"_id": "restore", "phase": "swapping", "backup": "x", "host": "h"}
+        db["migrations_restore"].insert_one(head)
+        proxy.rate = None
+        with pytest.raises(WrongStateError, match="has not ended"):
+            made.result()
     assert names_in(cli.directory / "backups") == set()
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from conftest import Cli, Migrations
 from edulearn_migrate import CheckFailedError, InvalidMigrationError, Migrator
-from harness import Documents, record_of, update
+from harness import GATE, Documents, closed_gate, record_of, update
 from random_migrations import snapshot
 
 Check = dict[str, Any]
@@ -124,25 +122,16 @@ def test_apply_again_only_checks_again(
     assert "error" not in record_of(db, "migration_1")
 
 
-KILLED = """
-import os, signal, sys
-from edulearn_migrate import Migrator
-
-def kill(event):
-    if event.kind == "operation_finished":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Migrator(sys.argv[1], sys.argv[2], migrations_dir=sys.argv[3]).apply(progress=kill)
-"""
-
-
 def test_killed_before_its_checks_it_is_checked_by_the_next_run(
-    server_uri: str, db: Documents, migrator: Migrator, migrations: Migrations
+    cli: Cli, db: Documents, migrator: Migrator, migrations: Migrations
 ) -> None:
     db["users"].insert_many([{"_id": n} for n in range(5)])
-    write(migrations, [give_role()], after=[NOBODY_WITHOUT_ROLE])
-    command = (sys.executable, "-c", KILLED, server_uri, db.name, str(migrations.directory))
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    write(migrations, [give_role(), GATE], after=[NOBODY_WITHOUT_ROLE])
+    with closed_gate(db) as reached:
+        process = cli.start("apply")
+        reached()
+        process.kill()
+        process.wait()
     record = record_of(db, "migration_1")
     assert record["status"] == "applying"
     assert record["progress"]["operations"][0]["outcome"] == "done"
@@ -234,14 +223,13 @@ def test_an_error_in_a_check_names_file_and_check(
 
 
 def tampering(db: Documents, migrator: Migrator, tamper: Any) -> CheckFailedError:
-    """What apply says when something is changed behind the last operation's back."""
-
-    def watch(event: Any) -> None:
-        if event.kind == "operation_finished" and event.index == event.operations:
-            tamper()
-
+    """What apply says when something is changed before its last operation, `GATE`, has ended."""
+    with ThreadPoolExecutor(1) as pool, closed_gate(db) as reached:
+        applied = pool.submit(migrator.apply)
+        reached()
+        tamper()
     with pytest.raises(CheckFailedError) as raised:
-        migrator.apply(progress=watch)
+        applied.result()
     assert raised.value.when == "end_state"
     assert record_of(db, "migration_1")["status"] == "failed"
     return raised.value
@@ -272,6 +260,7 @@ def test_the_end_state_is_verified_unasked(
             {"type": "create_collection", "collection": "a", "options": {"validator": {"x": 1}}},
             {"type": "create_index", "collection": "a", "index": "x", "options": unique},
             update("a", {}, {"$set": {"y": 1}}),
+            GATE,
         ],
     )
     error = tampering(db, migrator, lambda: tamper(db))
@@ -342,22 +331,14 @@ def test_check_tells_a_pipeline_what_to_stop_at(
     assert cli("check").code == 0
 
 
-def test_check_sees_a_held_lock(
-    server_uri: str, db: Documents, migrator: Migrator, migrations: Migrations
-) -> None:
-    migrations.write(1, [{"type": "create_collection", "collection": "a"}])
-    seen: list[str] = []
-    # Another process, because an event is told while the engine waits for it.
-    other = "import sys; from edulearn_migrate import Migrator; "
-    other += "print(*[each.kind for each in Migrator(*sys.argv[1:]).check().findings])"
-
-    def look(event: Any) -> None:
-        if event.kind == "operation_started":
-            command = (sys.executable, "-c", other, server_uri, db.name)
-            seen.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-    migrator.apply(progress=look)
-    assert seen == ["unfinished held\n"]
+def test_check_sees_a_held_lock(db: Documents, migrator: Migrator, migrations: Migrations) -> None:
+    migrations.write(1, [GATE])
+    with ThreadPoolExecutor(1) as pool, closed_gate(db) as reached:
+        applied = pool.submit(migrator.apply)
+        reached()
+        seen = [finding.kind for finding in migrator.check().findings]
+    assert applied.result().ids("applied") == ["migration_1"]
+    assert seen == ["unfinished", "held"]
     assert not migrator.check().findings
 
 

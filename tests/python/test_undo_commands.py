@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from edulearn_migrate import (
 )
 from edulearn_migrate.cli.parser import parse
 from edulearn_migrate.cli.retained import by_migration, counted, size
-from harness import as_json, delete, lock_of, start_holding, update
+from harness import as_json, closed_gate, delete, lock_of, start_holding, update
 
 Db = Database[dict[str, Any]]
 
@@ -830,22 +831,28 @@ async def test_typed_undrop(call: Call, dropped: Entries, db: Db) -> None:
 
 
 def test_a_purge_that_is_stopped_tells_what_it_freed(
-    migrator: Migrator, two: tuple[str, str], db: Db
+    migrator: Migrator, migrations: Migrations, two: tuple[str, str], db: Db
 ) -> None:
+    [kept] = [name for name in undo_collections(db) if name.startswith("migrations_kept_")]
+    db["older"].insert_one({"_id": 1})
+    third = migrations.write(3, [{"type": "drop_collection", "collection": "older"}])
+    migrator.apply()
     stop, kinds = StopToken(), []
 
     def watch(event: Event) -> None:
         kinds.append(event.kind)
-        if event.kind == "purged":
-            stop.set()
 
+    with ThreadPoolExecutor(1) as pool, closed_gate(db, kept) as reached:
+        purged = pool.submit(migrator.purge, progress=watch, stop=stop)
+        reached()
+        stop.set()
     with pytest.raises(InterruptedRunError) as stopped:
-        migrator.purge(progress=watch, stop=stop)
+        purged.result()
     report = stopped.value.report
     assert isinstance(report, PurgeReport)
-    assert [each.migration for each in report.purged] == [two[0]]
-    assert kinds.count("purged") == 1
-    assert [each.migration for each in migrator.purge().purged] == [two[1]]
+    assert tuple(each.migration for each in report.purged) == two
+    assert kinds.count("purged") == 2
+    assert [each.migration for each in migrator.purge().purged] == [third]
     assert undo_collections(db) == []
 
 

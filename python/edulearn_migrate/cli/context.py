@@ -183,13 +183,11 @@ class Context:
         if self._logger is not None:
             return
         import logging
-        import time
 
-        handler = logging.StreamHandler()
-        formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-        formatter.converter = time.gmtime
-        handler.setFormatter(formatter)
+        from edulearn_migrate.cli.logs import Lines
+
         self._logger = logging.getLogger("edulearn_migrate")
-        self._logger.addHandler(handler)
+        if sys.stderr is not None:
+            self._logger.addHandler(Lines(sys.stderr))
         self._logger.setLevel(self._level)
         self._logger.propagate = False

@@ -89,6 +89,43 @@ class Output:
 _STYLES = {"heading": "1", "good": "32", "warning": "33", "bad": "31", "faint": "2"}
 
 
+class Unbuffered:
+    """A stream for threads that may be left behind in a write, at a terminal that nobody reads.
+
+    It keeps no lock meanwhile, which the end of the program would wait for.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self.encoding: str = getattr(stream, "encoding", None) or "utf-8"
+        try:
+            self._number: int | None = stream.fileno()
+        except (OSError, ValueError):  # no file, as in tests
+            self._number = None
+
+    def write(self, text: str) -> int:
+        """Write all of it."""
+        if self._number is None:
+            return self._stream.write(text)
+        data = text.encode(self.encoding, "backslashreplace")
+        while data:
+            data = data[os.write(self._number, data) :]
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+        if self._number is None:
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a person looks at it."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The file's number."""
+        return self._stream.fileno()
+
+
 def is_terminal(stream: IO[str] | None) -> bool:
     """Whether a person looks at the stream."""
     try:

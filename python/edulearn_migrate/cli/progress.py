@@ -10,6 +10,8 @@ import threading
 import time
 from contextlib import suppress
 
+from edulearn_migrate.cli.output import Unbuffered
+
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
@@ -18,13 +20,14 @@ if TYPE_CHECKING:
 
 _DELAY = 1.0  # seconds of work before anything is shown
 _INTERVAL = 0.1  # seconds between drawings
+_LEAVING = 2.0  # seconds that a drawing may take when the bar is to go
 
 
 class Progress:
     """Shows the operation that runs now: done, total, documents per second, time remaining."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+        self._stream = Unbuffered(stream)
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self.state = State()
@@ -37,10 +40,10 @@ class Progress:
             self._thread.start()
 
     def close(self) -> None:
-        """Take the bar away and wait until it is gone."""
+        """Take the bar away and wait until it is gone, but not for a terminal that nobody reads."""
         self._closed.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_LEAVING)
 
     def _draw(self) -> None:
         if self._closed.wait(_DELAY):
@@ -141,7 +144,7 @@ def clock(seconds: float) -> str:
 class _Plain:
     """One line, rewritten in place."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: Unbuffered) -> None:
         self._stream = stream
 
     def show(self, state: State) -> None:
@@ -162,7 +165,7 @@ class _Plain:
 class _Rich:
     """The same with a bar, where rich is installed."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: Unbuffered) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
@@ -170,7 +173,7 @@ class _Rich:
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            console=Console(file=stream),
+            console=Console(file=stream),  # type: ignore[arg-type]
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
@@ -193,7 +196,7 @@ class _Rich:
             self._bar.stop()
 
 
-def _bar(stream: IO[str]) -> _Plain | _Rich:
+def _bar(stream: Unbuffered) -> _Plain | _Rich:
     try:
         return _Rich(stream)
     except ImportError:

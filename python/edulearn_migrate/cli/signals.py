@@ -1,14 +1,18 @@
 """SIGTERM and SIGHUP end a run like Ctrl-C does: by an exception, which the engine waits out.
 
-The engine looks for signals every 100 ms, ends at its next safe point (the current chunk committed,
-the lease released) and then raises what the handler here raised.
+The first of them is answered at once with a line on stderr, whatever is under way. The engine looks
+for signals every 100 ms, ends at its next safe point (the current chunk committed, the lease
+released) and then raises what the handler here raised.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
+from contextlib import suppress
 
 from edulearn_migrate.cli.errors import Terminated
+from edulearn_migrate.cli.output import Unbuffered, is_terminal
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -25,9 +29,11 @@ class Handlers:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Handlers:
+        global _answered
+        _answered = False
         for number, handler in [
             *((number, _terminate) for number in _ENDING),
-            (signal.SIGINT, signal.default_int_handler),
+            (signal.SIGINT, _interrupt),
         ]:
             # What was set to be ignored stays so: nohup does that to SIGHUP.
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -42,5 +48,26 @@ class Handlers:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    _answer("Interrupted")
+    raise KeyboardInterrupt
+
+
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    raise Terminated(signal.Signals(number).name)
+    name = signal.Signals(number).name
+    _answer(f"Ended by {name}")
+    raise Terminated(name)
+
+
+_answered = False
+
+
+def _answer(what: str) -> None:
+    global _answered
+    how = "giving up at once" if _answered else "stopping at the next safe point; again gives up"
+    _answered = True
+    if sys.stderr is None:
+        return
+    start = "\r\x1b[K" if is_terminal(sys.stderr) else ""  # over the progress bar
+    with suppress(OSError, ValueError):
+        Unbuffered(sys.stderr).write(f"{start}{what}: {how}.\n")
