@@ -22,7 +22,7 @@ from pymongo.database import Database
 from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
 from edulearn_migrate.pytest_plugin import TestDatabase, TestServer
-from harness import TEST_COMMANDS
+from harness import HANGING, TEST_COMMANDS
 
 # A shell without job control starts its background jobs with Ctrl-C ignored, and children inherit
 # that: the tests of Ctrl-C would wait for nothing.
@@ -41,8 +41,7 @@ def pytest_report_header() -> str:
 
 
 ROOT = Path(__file__).resolve().parents[2]
-# Seconds after which a command has hung.
-TIMEOUT = 120
+TIMEOUT = HANGING
 
 # What could change the command's behaviour, but for the mongod that --local is to run.
 OURS = re.compile(

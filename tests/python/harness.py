@@ -16,16 +16,29 @@ from bson import json_util
 from bson.codec_options import CodecOptions
 from pymongo.database import Database
 
+import edulearn_migrate
+
 Client = pymongo.MongoClient[dict[str, Any]]
 Documents = Database[dict[str, Any]]
 Process = subprocess.Popen[str]
 T = TypeVar("T")
 
+# Seconds after which something hangs. What works takes a tenth of it on the busiest of machines.
+HANGING = 600.0
+
 # Of a mongod whose failpoints can be set.
 TEST_COMMANDS = ("--setParameter", "enableTestCommands=1")
+# Failpoints are for the command's connections, not for the tests' own.
+OURS = {"appName": f"edulearn_migrate {edulearn_migrate.__version__}"}
+# What a run sends, but for what the driver sends for itself.
+EVERY_COMMAND = [
+    "abortTransaction", "aggregate", "collMod", "commitTransaction", "count", "create",
+    "createIndexes", "delete", "find", "findAndModify", "getMore", "insert", "killSessions",
+    "listCollections", "listIndexes", "renameCollection", "update",
+]  # fmt: skip
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
+def until(condition: Callable[[], T], what: str, seconds: float = HANGING) -> T:
     """The first true value of `condition`; fails, naming `what`, when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -181,7 +194,7 @@ def running(db: Documents) -> bool:
     return bool(list(db.client.get_database("admin", lenient).aggregate(stages)))
 
 
-def finish(process: Process, seconds: float = 120) -> tuple[int, str, str]:
+def finish(process: Process, seconds: float = HANGING) -> tuple[int, str, str]:
     """Waits for a process: its exit code, standard output and standard error."""
     stdout, stderr = process.communicate(timeout=seconds)
     return process.returncode, stdout, stderr
@@ -202,6 +215,12 @@ def fail_point(client: Client, name: str, mode: Any, **data: Any) -> Iterator[No
     finally:
         with suppress(pymongo.errors.ConnectionFailure):
             client.admin.command({"configureFailPoint": name, "mode": "off"})
+
+
+def failures(client: Client) -> int:
+    """How often the failpoint has struck."""
+    reply = client.admin.command({"getParameter": 1, "failpoint.failCommand": 1})
+    return int(reply["failpoint.failCommand"]["timesEntered"])
 
 
 def names_in(directory: Path) -> set[str]:

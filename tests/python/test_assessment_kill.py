@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -220,11 +218,9 @@ def test_signals(ground: Ground, command: str, number: int, code: int) -> None:
         migrate(ground.cli)
     process: Process = start_holding(ground.db, lambda: ground.cli.start(command))
     until(lambda: 0 < ground.unified("regular") < EACH or process.poll() is not None, "it works")
-    began = time.monotonic()
     process.send_signal(number)
     ended, stdout, stderr = finish(process)
     assert ended == code, f"exit {ended}\n{stdout}\n{stderr}"
-    assert time.monotonic() - began < timedelta(seconds=10).total_seconds()
     assert not holds(ground.db, process), "the lease is released"
     assert "Traceback" not in stdout + stderr
     assert "again to carry on" in stdout, "it says how to carry on"

@@ -64,7 +64,7 @@ def test_money_is_never_lost_nor_made(db: Documents, client: Client, migrator: M
 
     def move(stop: threading.Event) -> None:
         nonlocal moved
-        randomness = random.Random()
+        randomness = random.Random(db.name)
         with client.start_session() as session:
             while not stop.is_set():
                 one, other = randomness.sample(["accounts", "vaults"], 2)

@@ -17,7 +17,7 @@ from edulearn_migrate.local import LocalServer
 from harness import Client, Documents, names_in, until
 from oddities import hashes, kinds
 from proxy import Proxy, proxy_to
-from test_failover import ReplicaSet
+from replica_set import ReplicaSet
 
 DATABASE = "cut"
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
 from typing import Any
 
 import pytest
 from pymongo.database import Database
 
-from conftest import Cli, Migrations, Operation
+from conftest import TIMEOUT, Cli, Migrations, Operation
 from edulearn_migrate import (
     InvalidMigrationError,
     MigrateError,
@@ -263,7 +262,7 @@ def test_a_pipe_or_socket_named_like_a_migration(cli: Cli, good: Migrations, kin
     # A pipe that nobody writes to must not be waited for.
     process = cli.start("status")
     try:
-        stdout, stderr = process.communicate(timeout=10)
+        stdout, stderr = process.communicate(timeout=TIMEOUT)
     finally:
         process.kill()
     assert "Traceback" not in stderr
@@ -320,10 +319,8 @@ def test_scripts_of_many_megabytes(
     one = migrations.write(
         1, [insert(*documents)], [{"type": "drop_collection", "collection": "c"}]
     )
-    started = time.monotonic()
     assert migrator.apply().ids("applied") == [one]
     assert migrator.status().applied == 1
-    assert time.monotonic() - started < 30
     assert db["c"].count_documents({"padding": padding}) == megabytes * 100
     assert migrator.rollback().ids("rolled_back") == [one]
 

@@ -26,7 +26,7 @@ from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from conftest import Migrations, Operation, login
+from conftest import TIMEOUT, Migrations, Operation, login
 from edulearn_migrate import (
     AssessmentModelMigration,
     AsyncMigrator,
@@ -354,7 +354,7 @@ def test_a_server_that_is_away(database_name: str) -> None:
         started = time.monotonic()
         with pytest.raises(ServerUnavailableError) as away:
             Migrator(client[database_name]).status()
-        assert time.monotonic() - started < 5, "the client's own limit"
+        assert time.monotonic() - started < 9, "the client's own limit, not ten seconds"
     assert "s3cr3t" not in str(away.value)
     assert "127.0.0.1:1" in str(away.value)
 
@@ -637,7 +637,7 @@ def test_use_after_a_fork(server_uri: str, database_name: str) -> None:
         [sys.executable, "-W", "ignore", "-c", FORK, server_uri, database_name],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT,
         check=False,
     )
     assert done.returncode == 7, done
@@ -653,7 +653,7 @@ def test_fork_before_first_use(server_uri: str, database_name: str) -> None:
         [sys.executable, "-W", "ignore", "-c", program, server_uri, database_name],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
@@ -671,7 +671,7 @@ def test_without_pymongo(server_uri: str, database_name: str, db: Db) -> None:
         [sys.executable, "-c", program, server_uri, database_name],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT,
         check=False,
     )
     assert done.returncode == 0, done

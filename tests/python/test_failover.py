@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import pymongo
 import pytest
-from pymongo.errors import AutoReconnect, PyMongoError
+from pymongo.errors import PyMongoError
 
-import edulearn_migrate
 from conftest import Cli
-from edulearn_migrate.local import LocalServer
 from harness import (
-    TEST_COMMANDS,
+    EVERY_COMMAND,
+    OURS,
     Client,
     Documents,
     Process,
     chunks_done,
     delete,
     fail_point,
+    failures,
     finish,
     lock_of,
     record_of,
@@ -35,79 +31,9 @@ from harness import (
     uri_of,
     write_migration,
 )
+from replica_set import ReplicaSet
 
 TOTAL = 120_000
-# Failpoints are for the command's connections, not for the tests' own.
-OURS = {"appName": f"edulearn_migrate {edulearn_migrate.__version__}"}
-
-
-class ReplicaSet:
-    """Three servers in one set, which elect a new primary within a few seconds."""
-
-    def __init__(self, directory: Path) -> None:
-        self._stack = ExitStack()
-        self._directory = directory
-        self._servers: dict[int, LocalServer] = {}
-        for number in range(3):
-            self._start(number)
-        members = [
-            {"_id": number, "host": self.host(number)} for number in range(len(self._servers))
-        ]
-        settings = {"electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 500}
-        configuration = {"_id": "rs0", "members": members, "settings": settings}
-        with self.direct(0) as first:
-            first.admin.command("replSetInitiate", configuration)
-        hosts = ",".join(self.host(number) for number in self._servers)
-        self.uri = f"mongodb://{hosts}/?replicaSet=rs0"
-        self.client: Client = pymongo.MongoClient(self.uri, tz_aware=True, heartbeatFrequencyMS=500)
-        self._stack.callback(self.client.close)
-        until(self.complete, "a primary")
-
-    def complete(self) -> bool:
-        """Whether there are a primary and two secondaries."""
-        return self.client.primary is not None and len(self.client.secondaries) == 2
-
-    def host(self, number: int) -> str:
-        return f"127.0.0.1:{self._servers[number].port}"
-
-    def direct(self, number: int) -> Client:
-        """A client of that one server."""
-        return pymongo.MongoClient(self.host(number), directConnection=True, tz_aware=True)
-
-    def primary(self) -> int:
-        """The number of the server that is the primary; awaited where there is none."""
-        until(lambda: self.client.primary, "a primary")
-        _, port = self.client.primary or ("", 0)
-        return next(number for number, server in self._servers.items() if server.port == port)
-
-    def step_down(self) -> None:
-        """Makes another server the primary; what has reached nobody but the old one is lost."""
-        before = self.primary()
-        with self.direct(before) as client, suppress(AutoReconnect):
-            at_once = {"force": True, "secondaryCatchUpPeriodSecs": 0}
-            client.admin.command({"replSetStepDown": 5, **at_once})
-        until(lambda: self.client.primary and self.primary() != before, "another primary")
-
-    def kill(self, number: int) -> None:
-        """Kills the server, as a loss of power would."""
-        os.kill(self._servers[number].pid, signal.SIGKILL)
-
-    def restart(self, number: int) -> None:
-        """Starts a server that was killed, with what it had on its disk."""
-        port = self._servers[number].port
-        self._servers[number].stop()
-        self._start(number, port)
-        until(self.complete, "all are back")
-
-    def _start(self, number: int, port: int | None = None) -> None:
-        directory = self._directory / str(number)
-        arguments = [*TEST_COMMANDS, "--oplogSize", "512"]
-        server = LocalServer(directory, port=port, extra_args=arguments, initiate=False)
-        self._servers[number] = server.start()
-        self._stack.callback(server.stop)
-
-    def close(self) -> None:
-        self._stack.close()
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +123,7 @@ def test_a_primary_that_steps_down_again_and_again(
     steps = 0
     while process.poll() is None and steps < 5:
         goal = seq_of(db, migration) + 3
-        until(partial(reached, db, migration, goal, process), "the run goes on", seconds=90)
+        until(partial(reached, db, migration, goal, process), "the run goes on")
         if process.poll() is None:
             replica_set.step_down()
             steps += 1
@@ -215,7 +141,7 @@ def test_a_primary_that_steps_down_in_commits(
     held_up = {"failCommands": ["commitTransaction"], "blockConnection": True, "blockTimeMS": 3_000}
     for _ in range(3):
         goal = seq_of(db, migration) + 1
-        until(partial(reached, db, migration, goal, process), "the run goes on", seconds=90)
+        until(partial(reached, db, migration, goal, process), "the run goes on")
         assert process.poll() is None
         primary = replica_set.primary()
         with (
@@ -313,18 +239,11 @@ def struck_or_over(client: Client, times: int, process: Process) -> bool:
     return failures(client) >= times or process.poll() is not None
 
 
-EVERYTHING = [
-    "abortTransaction", "aggregate", "collMod", "commitTransaction", "count", "create",
-    "createIndexes", "delete", "find", "findAndModify", "getMore", "insert", "killSessions",
-    "listCollections", "listIndexes", "renameCollection", "update",
-]  # fmt: skip
-
-
 @pytest.mark.parametrize("name", ["connection_closed", "no_longer_primary"])
 def test_any_command_fails_now_and_then(
     with_failpoints: Client, cli: Cli, database_name: str, name: str
 ) -> None:
-    failing = {"failCommands": EVERYTHING, **LOST_ANSWERS[name]}
+    failing = {"failCommands": EVERY_COMMAND, **LOST_ANSWERS[name]}
     db = with_failpoints[database_name]
     fill(db, 40_000)
     migration = write_migration(cli.directory, 1, operations())
@@ -362,9 +281,3 @@ def test_the_first_of_each_command_fails(
     assert failures(with_failpoints) == before + 1, "it was not put to the test"
     check(db, migration, (result.code, result.stdout, result.stderr), 100)
     with_failpoints.drop_database(database_name)
-
-
-def failures(client: Client) -> int:
-    """How often the failpoint has struck."""
-    reply = client.admin.command({"getParameter": 1, "failpoint.failCommand": 1})
-    return int(reply["failpoint.failCommand"]["timesEntered"])

@@ -154,7 +154,7 @@ def kill_until_done(
     while True:
         process = cli.start(*arguments)
         # No owner that died on this host is waited for, whatever it was doing.
-        until(partial(holding_or_over, db, process), "the lease is taken", seconds=20)
+        until(partial(holding_or_over, db, process), "the lease is taken")
         try:
             longest = LONGEST * 4 ** (kills.counted / KILLS)
             process.wait(dice.uniform(0, AT_ONCE if dice.random() < 0.25 else longest))
@@ -283,7 +283,7 @@ def test_a_killed_run_s_transaction_blocks_nobody(db: Documents, cli: Cli) -> No
     result = cli("apply")
     took = time.monotonic() - began
     assert result.code == 0, result.stderr
-    assert took < 20
+    assert took < 50, "the server ends such a transaction after 60 s"
     assert db["documents"].count_documents({"n": 1}) == 100_000
 
 
@@ -308,7 +308,7 @@ def test_nor_does_one_killed_as_a_migration_begins(
     took = time.monotonic() - began
     with_failpoints.drop_database(database_name)
     assert result.code == 0, result.stderr
-    assert took < 20
+    assert took < 50, "the server ends such a transaction after 60 s"
 
 
 class UniqueIndex:

@@ -739,8 +739,8 @@ def outcome(run: Callable[[], object]) -> MigrateError | None:
 def test_random_edits_neither_crash_nor_half_run(
     migrator: Migrator, migrations: Migrations, db: Db
 ) -> None:
-    seed = int(os.environ.get("EDULEARN_TEST_SEED", "0")) or random.randrange(1, 2**32)
-    print(f"EDULEARN_TEST_SEED={seed}")
+    seed = int(os.environ["EDULEARN_SEED"])
+    print(f"EDULEARN_SEED={seed}")
     rng = random.Random(seed)
     one = migrations.write(
         1, [create("a"), INCREMENT, insert("b", {"_id": 1}), create("e")], [drop("a"), drop("e")]
@@ -772,7 +772,7 @@ def test_random_edits_neither_crash_nor_half_run(
                 {"$unset": {path: ""}} if rng.random() < 0.2 else {"$set": {path: rng.choice(JUNK)}}
             )
             db["migrations"].update_one({"_id": one}, edit)
-        story = f"attempt {attempt} of EDULEARN_TEST_SEED={seed}: {record(db, one)}"
+        story = f"attempt {attempt} of EDULEARN_SEED={seed}: {record(db, one)}"
         before = data()
         assert migrator.status().total == 1, story
         migrator.records()

@@ -13,7 +13,7 @@ import pytest
 
 import edulearn_migrate
 import test_bad_input as bad
-from conftest import ROOT, Operation
+from conftest import ROOT, TIMEOUT, Operation
 from edulearn_migrate import AsyncMigrator, LintReport, Migrator, SettingsError
 
 # Nothing listens there, and nobody may ask.
@@ -71,7 +71,7 @@ class Folder:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=TIMEOUT,
             check=False,
         )
 
