@@ -115,6 +115,11 @@ test-python: $(TEST_WHEEL)/.made | prerequisites-server ## the Python tests, new
 exits: $(VENV)/.built | prerequisites-server ## 500 short programs on every Python there is: each must end with 0
 	@EDULEARN_EXITS=500 $(STAGE) "exits" "$(PY)" -m pytest tests/python/test_exits.py
 
+.PHONY: test-faults
+test-faults: $(VENV)/.built | prerequisites-server ## a fault at every message of every verb: takes hours
+	@EDULEARN_FAULTS_STEP=1 EDULEARN_OUTAGE=95 $(STAGE) "pytest, every fault" \
+		"$(PY)" -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/python/faults
+
 # The server is .venv's; the tests run in the environment that has the pinned versions.
 .PHONY: test-pins
 test-pins: $(PINS_VENV)/.made | prerequisites-server ## the drop-in classes with EDULEARN's PyMongo and Motor
