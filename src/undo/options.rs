@@ -27,10 +27,10 @@ pub(super) async fn modified(server: &Server, undo: &Undo) -> Result<Way, Server
     let view = before.get_str("type").is_ok_and(|kind| kind == "view");
     for name in asked.keys().filter(|name| !matches!(name.as_str(), "index" | "comment")) {
         let name = stored_name(name);
-        if same_value(old.get(name), current.get(name)) {
+        if same_option(name, &old, &current) {
             continue;
         }
-        if !same_value(left.get(name), current.get(name)) {
+        if !same_option(name, &left, &current) {
             edited.push(name.to_owned());
             continue;
         }
@@ -76,12 +76,11 @@ fn asked_name(stored: &str) -> &str {
     RENAMED.iter().find(|(_, own)| *own == stored).map_or(stored, |(asked, _)| asked)
 }
 
-fn same_value(a: Option<&Bson>, b: Option<&Bson>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => same(a, b),
-        (None, None) => true,
-        _ => false,
-    }
+/// Whether an option has the same value in both. The server lists a default only once somebody has asked for it:
+/// this undo, before it was killed, too.
+fn same_option(name: &str, one: &Document, other: &Document) -> bool {
+    let value = |options: &Document| options.get(name).cloned().unwrap_or_else(|| default_of(name));
+    same(&value(one), &value(other))
 }
 
 /// What `collMod` is told for an option that was not set.
