@@ -127,6 +127,9 @@ impl Error {
     pub fn server(context: impl Into<String>) -> impl FnOnce(ServerError) -> Self {
         let context = context.into();
         move |error| {
+            if error.is(codes::LEASE_LOST) {
+                return Self::LeaseLost(error.message);
+            }
             if error.is_passing() || error.authentication {
                 return Self::Unavailable(format!(
                     "{context}: the server cannot be reached: {error}. Run the same command again when it can; it carries on where it stopped."

@@ -13,8 +13,10 @@ use futures_util::StreamExt;
 use mongodb::options::{ClientOptions, RunCommandOptions, SelectionCriteria};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, ClientSession, Database};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
+use crate::guard::{Guard, Writes};
 use crate::names::Names;
 use crate::redact::describe_target;
 use crate::retry::{Backoff, Policy};
@@ -24,6 +26,8 @@ pub use crate::cursor::Documents;
 
 /// Documents of one reply where all of them are wanted: the server ends it at 16 MB.
 const REPLY: i32 = 10_000_000;
+/// How long a proof of the lease counts for writes that nobody sees yet.
+const PROOF_REUSE: Duration = Duration::from_secs(1);
 /// How long a primary may take to make sure that it is one, in milliseconds.
 const CERTAINTY_MILLISECONDS: i32 = 15_000;
 
@@ -32,11 +36,13 @@ const CERTAINTY_MILLISECONDS: i32 = 15_000;
 pub struct Server {
     client: Client,
     db: Database,
+    options: Arc<ClientOptions>,
     target: String,
     transactions: bool,
     names: Names,
     /// Commands answered so far, on this connection.
     round_trips: Arc<AtomicU64>,
+    writes: Writes,
 }
 
 impl Server {
@@ -44,6 +50,8 @@ impl Server {
     const SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// Connects and asks what kind of deployment it is. `names` are those of the tool's own collections there.
+    /// The connection only reads, until [`guarded`](Self::guarded) or [`without_lease`](Self::without_lease) says
+    /// otherwise.
     ///
     /// # Errors
     /// [`Error::Settings`] for a URI that cannot be read, [`Error::Unavailable`] where no server
@@ -66,10 +74,19 @@ impl Server {
         options.read_concern = None;
         options.write_concern = None;
         let target = describe_target(uri, database);
-        let client = Client::with_options(options)
+        let client = Client::with_options(options.clone())
             .map_err(|e| Error::Settings(format!("The connection string cannot be used: {}.", ServerError::from(e))))?;
         let db = client.database(database);
-        let mut server = Self { client, db, target, transactions: false, names, round_trips: Arc::default() };
+        let mut server = Self {
+            client,
+            db,
+            options: Arc::new(options),
+            target,
+            transactions: false,
+            names,
+            round_trips: Arc::default(),
+            writes: Writes::Refused,
+        };
         let hello = server.run(doc! {"hello": 1}, None).await.map_err(|e| Error::unavailable(&server.target, &e))?;
         // Transactions need a replica set (`setName`) or a mongos (`msg: isdbgrid`).
         server.transactions = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|it| it == "isdbgrid");
@@ -100,6 +117,39 @@ impl Server {
         }
     }
 
+    /// The same connection for a run: each write outside a transaction is sent right after the proof of its lease.
+    pub fn guarded(&self, proof: RawDocumentBuf, lost: CancellationToken) -> Self {
+        let guard = Guard::new(self.db.clone(), proof, lost);
+        Self { writes: Writes::Guarded(Arc::new(guard), Duration::ZERO), ..self.clone() }
+    }
+
+    /// A connection of its own, whose work is done by the runtime that this is called in.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn apart(&self) -> Result<Self, ServerError> {
+        let mut options = ClientOptions::clone(&self.options);
+        options.min_pool_size = None;
+        options.max_pool_size = Some(1);
+        let client = Client::with_options(options)?;
+        Ok(Self { db: client.database(self.db.name()), client, ..self.clone() })
+    }
+
+    /// The same connection of a run, for many writes that nobody sees before a later one is proven: a proof counts
+    /// for the writes of the next moment, too.
+    pub fn guarded_now_and_then(&self) -> Self {
+        let writes = match &self.writes {
+            Writes::Guarded(guard, _) => Writes::Guarded(Arc::clone(guard), PROOF_REUSE),
+            other => other.clone(),
+        };
+        Self { writes, ..self.clone() }
+    }
+
+    /// The same connection, for the lease itself and for what needs none.
+    pub fn without_lease(&self) -> Self {
+        Self { writes: Writes::WithoutLease, ..self.clone() }
+    }
+
     /// Whether the deployment has multi-document transactions; a standalone server has not.
     pub fn transactions(&self) -> bool {
         self.transactions
@@ -110,7 +160,8 @@ impl Server {
         Ok(self.client.start_session().await?)
     }
 
-    /// Runs a command on the database and checks its reply.
+    /// Runs a command on the database and checks its reply. A write goes past the guard; in a session, its
+    /// transaction carries the proof.
     pub async fn run(&self, command: Document, session: Option<&mut ClientSession>) -> Result<Document, ServerError> {
         let raw = RawDocumentBuf::try_from(&command).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
         self.run_raw(raw, session).await
@@ -123,6 +174,9 @@ impl Server {
         session: Option<&mut ClientSession>,
     ) -> Result<Document, ServerError> {
         let ours = self.is_ours(&command);
+        if session.is_none() {
+            self.writes.allow(&command).await?;
+        }
         let mut action = self.db.run_raw_command(command);
         if let Some(session) = session {
             action = action.session(session);
@@ -170,7 +224,9 @@ impl Server {
 
     /// Runs a command on the `admin` database.
     pub async fn run_admin(&self, command: Document) -> Result<Document, ServerError> {
-        checked(self.client.database("admin").run_command(command).await?)
+        let raw = RawDocumentBuf::try_from(&command).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
+        self.writes.allow(&raw).await?;
+        checked(self.client.database("admin").run_raw_command(raw).await?)
     }
 
     /// Runs a command on the `admin` database of one member of the replica set, named as `hello` names it in `me`.
@@ -310,7 +366,7 @@ impl Read {
 }
 
 /// A reply with `ok: 1` may still tell of writes that failed.
-fn checked(reply: Document) -> Result<Document, ServerError> {
+pub(crate) fn checked(reply: Document) -> Result<Document, ServerError> {
     if let Some(error) =
         reply.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(|error| error.as_document())
     {

@@ -16,8 +16,11 @@ pub mod codes {
     #![allow(missing_docs)]
     /// None of the server's: an attempt that learned something and is to be made again at once.
     pub const TRY_AGAIN: i32 = -1;
+    /// None of the server's: the proof of the lease touched nothing. Every error that is made of it stops the run.
+    pub const LEASE_LOST: i32 = -2;
     pub const UNAUTHORIZED: i32 = 13;
     pub const AUTHENTICATION_FAILED: i32 = 18;
+    pub const ILLEGAL_OPERATION: i32 = 20;
     pub const INVALID_BSON: i32 = 22;
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
     pub const INDEX_NOT_FOUND: i32 = 27;
@@ -159,6 +162,11 @@ impl ServerError {
         }
     }
 
+    /// The lease is another run's.
+    pub fn lease_lost() -> Self {
+        Self::found(codes::LEASE_LOST, crate::guard::LEASE_LOST)
+    }
+
     /// The error inside a reply, with the reply's labels.
     pub fn from_reply_error(error: &Document, labels: &Document) -> Self {
         let has_label = |name: &str| {
@@ -195,6 +203,7 @@ impl ServerError {
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
+            Some(codes::LEASE_LOST) => f.write_str(self.message.trim_end_matches('.')),
             Some(code) if self.code_name.is_empty() => write!(f, "{} (code {code})", self.message),
             Some(code) => write!(f, "{} (code {code}, {})", self.message, self.code_name),
             None => f.write_str(&self.message),

@@ -146,7 +146,7 @@ async fn copy_and_drop(server: &Server, name: &str, aside: &str) -> Result<(), S
     for _ in 0..Policy::COPY.attempts {
         let copy =
             doc! {"aggregate": &source, "pipeline": [{"$out": aside}], "cursor": {}, "writeConcern": {"w": "majority"}};
-        server.find_all(copy).await?;
+        server.run(copy, None).await?;
         // $out makes no collection of nothing.
         match server.run(with_majority(doc! {"create": aside}), None).await {
             Err(e) if e.is(codes::NAMESPACE_EXISTS) => {}

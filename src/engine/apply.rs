@@ -123,6 +123,9 @@ pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) ->
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
     let mut plan = wanted.plan(&inventory)?;
     exact::fill(server, &inventory, &mut plan).await?;
+    for step in &mut plan.steps {
+        step.seen = inventory.find(&step.id)?.record.as_ref().map(|record| record.seen.clone());
+    }
     Ok(plan)
 }
 
@@ -186,7 +189,7 @@ pub(super) async fn take_one(
     };
     report.seconds = started.elapsed().as_secs_f64();
     let result = match result {
-        Ok(()) => ledger::finish(run, step, direction, report).await,
+        Ok(note) => ledger::finish(run, step, direction, note, report).await,
         Err(error) => Err(error),
     };
     match &result {
@@ -221,7 +224,7 @@ async fn run_operations(
     direction: Direction,
     report: &mut MigrationReport,
     started: Instant,
-) -> Result<()> {
+) -> Result<ObjectId> {
     if direction == Direction::Down && !step.exact && step.resume.is_none() {
         report.beyond = beyond::count(run, step).await?;
     }
@@ -294,7 +297,7 @@ async fn run_operations(
     if step.exact {
         report.undone = exact::by_collection(step, &journal.progress);
     }
-    Ok(())
+    Ok(journal.progress.note)
 }
 
 /// A stop in words: where, and how to go on.

@@ -71,6 +71,7 @@ pub async fn drop_copy(engine: &Engine, database: &str) -> Result<()> {
     check_other(engine, database)?;
     let server = engine.server().await?.with_database(database);
     server
+        .without_lease()
         .run(doc! {"dropDatabase": 1, "writeConcern": {"w": "majority"}}, None)
         .await
         .map(drop)

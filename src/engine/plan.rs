@@ -231,6 +231,7 @@ impl Entry {
                 resume,
                 checks: file.checks.clone(),
                 instead: None,
+                seen: None,
                 assessment: None,
             };
             return unchanged_where_begun(step);
@@ -252,6 +253,7 @@ impl Entry {
             resume,
             checks: record.checks()?,
             instead: None,
+            seen: None,
             assessment: None,
         };
         unchanged_where_begun(step)
@@ -300,6 +302,7 @@ impl Entry {
             resume: self.resume(Direction::Down),
             checks: Checks::default(),
             instead: None,
+            seen: None,
             assessment: None,
         };
         unchanged_where_begun(step)
@@ -324,6 +327,7 @@ impl Entry {
             resume: self.undoing().then(|| self.resume(Direction::Down)).flatten(),
             checks: Checks::default(),
             instead: None,
+            seen: None,
             assessment: None,
         })
     }
@@ -360,6 +364,7 @@ impl Entry {
             resume: None,
             checks: self.file.as_ref().map(|file| file.checks.clone()).unwrap_or_default(),
             instead: None,
+            seen: None,
             assessment: None,
         }
     }

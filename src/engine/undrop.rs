@@ -180,10 +180,7 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
     let mut entry = history::document(run, &found.entry.migration, "undropped");
     entry.insert("entry", name);
     entry.insert("collection", &target);
-    let proof = run.lease.proof();
-    run.write_together(proof, vec![history::insert(&run.server, entry)])
-        .await
-        .map_err(Error::server("Writing the history"))?;
+    run.write(history::WRITING, vec![history::append(&run.server, entry)]).await?;
     let message = format!("Brought back {} of {} as {target}.", found.entry.kind, found.entry.collection);
     run.reporter.for_migration(&found.entry.migration).tell(Kind::Undropped, Level::Info, message);
     Ok(report)

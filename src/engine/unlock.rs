@@ -19,7 +19,7 @@ use crate::server_error::ServerError;
 /// # Errors
 /// [`Error::LockHeld`](crate::error::Error::LockHeld) without `force`, or the server's.
 pub async fn unlock(engine: &Engine, verb: &Verb, force: bool) -> Result<UnlockReport> {
-    let server = engine.server().await?;
+    let server = &engine.server().await?.without_lease();
     let identity = Identity::current();
     let report = break_lock(server, &identity, force, &verb.reporter).await?;
     if report.broken {

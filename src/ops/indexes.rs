@@ -188,7 +188,7 @@ async fn finish_together(
     }
     let specification = catalog::specification(index).clone();
     match server.run(doc! {"createIndexes": collection, "indexes": [specification]}, None).await {
-        Err(e) if e.is_passing() => Err(e),
+        Err(e) if e.is_passing() || e.is(codes::LEASE_LOST) => Err(e),
         // A build that has failed leaves nothing to drop.
         _ => Ok(()),
     }

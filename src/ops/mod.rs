@@ -23,7 +23,7 @@ use crate::run::slot::Slot;
 use crate::run::step::Task;
 use crate::script::Operation;
 use crate::script::operation::Action;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, codes};
 
 /// Why an operation did not finish.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl From<Failure> for Halt {
 
 impl From<ServerError> for Halt {
     fn from(error: ServerError) -> Self {
-        if error.is_passing() || error.authentication {
+        if error.is_passing() || error.authentication || error.is(codes::LEASE_LOST) {
             return Self::Stopped(Error::server("The migration had to stop")(error));
         }
         Self::Failed(error.into())

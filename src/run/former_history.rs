@@ -39,9 +39,9 @@ pub async fn bring_over(run: &mut Run) -> Result<()> {
 
 /// Moves some entries; whether there were any.
 async fn bring_some(run: &mut Run, former: &str) -> Result<bool> {
-    let moving = || Error::server(format!("Moving the history out of {former}"));
+    let moving = format!("Moving the history out of {former}");
     let find = doc! {"find": former, "filter": of_ours(), "sort": {"_id": 1}, "limit": BATCH};
-    let found = run.server.find_all(find).await.map_err(moving())?;
+    let found = run.server.find_all(find).await.map_err(Error::server(moving.clone()))?;
     let (mut puts, mut ids, mut bytes): (Vec<Document>, Vec<Bson>, usize) = (Vec::new(), Vec::new(), 0);
     for raw in &found {
         let Ok(entry) = Document::try_from(raw.as_ref()) else { continue };
@@ -58,11 +58,8 @@ async fn bring_some(run: &mut Run, former: &str) -> Result<bool> {
     }
     let put = doc! {"update": run.server.names().history(), "updates": puts};
     let remove = doc! {"delete": former, "deletes": [{"q": {"_id": {"$in": ids}}, "limit": 0}]};
-    let proof = run.lease.proof();
-    match run.write_together(proof, vec![put, remove]).await.map_err(moving())? {
-        true => Ok(true),
-        false => Err(run.lease_lost()),
-    }
+    run.write(&moving, vec![put, remove]).await?;
+    Ok(true)
 }
 
 /// What every entry of ours has and Beanie's (`ts`, `name`, `is_current`) have not.

@@ -1,6 +1,6 @@
 //! The history, append-only. Who, where, what, when, how long, counts per operation, errors.
 
-use bson::{DateTime, Document, doc};
+use bson::{DateTime, Document, doc, oid::ObjectId};
 
 use super::Run;
 use super::identity::Identity;
@@ -9,14 +9,16 @@ use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::server::Server;
 
+/// What an error says of it.
+pub const WRITING: &str = "Writing the history";
+
 /// Notes in the history that a run stopped at a safe point.
 ///
 /// # Errors
 /// The server's; the ledger is right without it.
 pub async fn note_interruption(run: &mut Run, id: &str, report: &MigrationReport, why: &str) -> Result<()> {
     let entry = entry(run, id, "interrupted", Some(report), Some(doc! {"message": why}));
-    let proof = run.lease.proof();
-    run.write_together(proof, vec![entry]).await.map_err(Error::server("Writing the history")).map(drop)
+    run.write(WRITING, vec![append(&run.server, entry)]).await
 }
 
 /// Notes something that concerns no single migration.
@@ -32,10 +34,11 @@ pub async fn note_unlock(server: &Server, identity: &Identity, owner: &str) -> R
         "version": env!("CARGO_PKG_VERSION"),
         "owner": owner,
     };
-    server.run(with_majority(insert(server, entry)), None).await.map(drop).map_err(Error::server("Writing the history"))
+    let command = with_majority(append(server, entry));
+    server.without_lease().run(command, None).await.map(drop).map_err(Error::server(WRITING))
 }
 
-/// The command that notes what a run did to a migration.
+/// What a run did to a migration.
 pub fn entry(run: &Run, id: &str, event: &str, report: Option<&MigrationReport>, error: Option<Document>) -> Document {
     let mut entry = document(run, id, event);
     if let Some(report) = report {
@@ -51,7 +54,7 @@ pub fn entry(run: &Run, id: &str, event: &str, report: Option<&MigrationReport>,
     if let Some(error) = error {
         entry.insert("error", error);
     }
-    insert(&run.server, entry)
+    entry
 }
 
 /// What every note about a migration says.
@@ -63,9 +66,16 @@ pub fn document(run: &Run, id: &str, event: &str) -> Document {
     entry
 }
 
-/// The command that appends a note.
-pub fn insert(server: &Server, entry: Document) -> Document {
-    doc! {"insert": server.names().history(), "documents": [entry]}
+/// The command that appends a note. Sent again after a lost answer, it finds that the note is there.
+pub fn append(server: &Server, entry: Document) -> Document {
+    let id = entry.get_object_id("_id").unwrap_or_else(|_| ObjectId::new());
+    let mut note = doc! {"_id": id};
+    note.extend(entry);
+    let once = doc! {"$cond": [{"$gt": ["$event", null]}, "$$ROOT", {"$literal": note}]};
+    doc! {
+        "update": server.names().history(),
+        "updates": [{"q": {"_id": id}, "u": [{"$replaceWith": once}], "upsert": true}],
+    }
 }
 
 /// Whole milliseconds, for the database.

@@ -8,26 +8,23 @@
 
 use std::time::Duration;
 
-use bson::{Bson, DateTime, Document, doc};
-use tokio::task::JoinHandle;
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
 use super::patience::{Patience, patiently};
+use super::renewal::Renewal;
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::names::Names;
 use crate::observe::{Kind, Level, Reporter, Stop};
-use crate::retry::Policy;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
 /// How long a lease lasts without renewal.
 pub const DURATION: Duration = Duration::from_secs(30);
-/// Renewed often enough that two failures in a row lose nothing.
-const RENEWAL: Duration = Duration::from_secs(8);
 /// How often a waiting run looks again.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -38,7 +35,7 @@ pub struct Lease {
     run: String,
     token: i64,
     lost: CancellationToken,
-    renewal: JoinHandle<()>,
+    renewal: Renewal,
 }
 
 impl Lease {
@@ -54,6 +51,7 @@ impl Lease {
         reporter: &Reporter,
         stop: &Stop,
     ) -> Result<Self> {
+        let server = &server.without_lease();
         let run = owner.get_str("run").unwrap_or_default().to_owned();
         let deadline = Instant::now() + timeout;
         let mut told = false;
@@ -107,7 +105,8 @@ impl Lease {
             fence(server, &run, token, retired, reporter, stop).await?;
         }
         let lost = CancellationToken::new();
-        let renewal = tokio::spawn(renew(server.clone(), run.clone(), token, lost.clone()));
+        let renewal =
+            Renewal::start(server, with_majority(renewal_command(server.names(), &run, token)), lost.clone())?;
         Ok(Self { server: server.clone(), run, token, lost, renewal })
     }
 
@@ -121,6 +120,13 @@ impl Lease {
         self.lost.is_cancelled()
     }
 
+    /// `server` for this run: it proves the lease right before each write outside a transaction.
+    pub fn guard(&self, server: &Server) -> Result<Server> {
+        let proof = RawDocumentBuf::try_from(&with_majority(self.proof()))
+            .map_err(|e| Error::server("Taking the lock")(mongodb::error::Error::from(e).into()))?;
+        Ok(server.guarded(proof, self.lost.clone()))
+    }
+
     /// The command that proves and renews the lease, to be sent inside a transaction with what needs the
     /// proof: it touches no document where the lease is not ours any more.
     pub fn proof(&self) -> Document {
@@ -132,7 +138,7 @@ impl Lease {
     /// # Errors
     /// The server's; the lease then runs out by itself.
     pub async fn release(self) -> Result<(), ServerError> {
-        self.renewal.abort();
+        self.renewal.stop();
         self.server
             .run(
                 doc! {
@@ -147,12 +153,6 @@ impl Lease {
             )
             .await
             .map(drop)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.renewal.abort();
     }
 }
 
@@ -318,24 +318,6 @@ fn renewal_command(names: &Names, run: &str, token: i64) -> Document {
             "q": {"_id": "lock", "owner.run": run, "token": token},
             "u": [{"$set": {"renewed_at": "$$NOW", "expires_at": {"$add": ["$$NOW", duration]}}}],
         }],
-    }
-}
-
-/// Renews until the lease is another's.
-async fn renew(server: Server, run: String, token: i64, lost: CancellationToken) {
-    let mut pause = RENEWAL;
-    let mut command = renewal_command(server.names(), &run, token);
-    command.insert("writeConcern", doc! {"w": "majority"});
-    loop {
-        tokio::time::sleep(pause).await;
-        pause = match server.run(command.clone(), None).await {
-            Ok(reply) if reply.get_i32("n").is_ok_and(|it| it == 0) => {
-                lost.cancel();
-                return;
-            }
-            Ok(_) => RENEWAL,
-            Err(_) => Policy::RENEWAL.first,
-        };
     }
 }
 

@@ -5,7 +5,6 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 
-use super::Run;
 use super::history;
 use super::progress::Progress;
 use super::record::{Record, Status};
@@ -13,12 +12,14 @@ use super::report::{Direction, MigrationReport};
 use super::slot::HEADER;
 use super::step::{Step, Task};
 use super::transaction::with_majority;
+use super::{Run, Statement};
 use crate::error::{CheckFailure, Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
 use crate::names::Names;
 use crate::server::Server;
 use crate::server_error::codes;
 
+const WRITING: &str = "Writing the ledger";
 /// The `kind` of the record of the assessment model's unification, which is no migration of a file's.
 pub const ASSESSMENT: &str = "assessment";
 
@@ -63,10 +64,11 @@ pub async fn read_one(server: &Server, id: &str) -> Result<Option<Record>> {
 }
 
 /// Writes that a migration's script begins with `fresh` progress, or is carried on, in one transaction with
-/// the proof of the lease and with the `header` of what it captures.
+/// the proof of the lease and with the `header` of what it captures. The record must still be the one that the
+/// step was planned from: another run may have applied the migration meanwhile.
 ///
 /// # Errors
-/// [`Error::LeaseLost`], or the server's.
+/// [`Error::LeaseLost`], [`Error::WrongState`] for a record that was changed meanwhile, or the server's.
 pub async fn begin(
     run: &mut Run,
     step: &Step,
@@ -83,15 +85,15 @@ pub async fn begin(
         "token": run.lease.token(),
         "run": run.entry(),
     };
-    let mut push = Document::new();
+    let mut add = Document::new();
     if step.resume.is_none() {
         set.insert("progress", fresh.fresh());
         // The captures of every run since the migration was last not applied; null for one without.
         let capture = fresh.capture.map_or(Bson::Null, |capture| Bson::ObjectId(capture.0));
         match (direction, step.exact) {
-            (Direction::Up, _) if step.assessment.is_some() => drop(push.insert("captures", capture)),
+            (Direction::Up, _) if step.assessment.is_some() => drop(add.insert("captures", capture)),
             (Direction::Up, _) => drop(set.insert("captures", [capture])),
-            (Direction::Down, false) => drop(push.insert("captures", capture)),
+            (Direction::Down, false) => drop(add.insert("captures", capture)),
             (Direction::Down, true) => {}
         }
     }
@@ -117,32 +119,43 @@ pub async fn begin(
         "$unset": unset,
         "$setOnInsert": {"created_at": DateTime::now(), "applied_at": null, "rolled_back_at": null},
     };
-    if !push.is_empty() {
-        change.insert("$push", push);
+    if !add.is_empty() {
+        // After a lost answer it is sent again.
+        change.insert("$addToSet", add);
     }
+    let planned = step.seen.clone().unwrap_or_else(|| doc! {"status": null, "token": null});
+    let own = doc! {"status": status.as_str(), "token": run.lease.token()};
     let update = doc! {
         "update": run.server.names().ledger(),
         "updates": [{
-            "q": {"_id": &step.id},
+            "q": {"_id": &step.id, "$or": [planned, own]},
             "u": change,
-            "upsert": true,
+            "upsert": step.seen.is_none(),
         }],
     };
-    let proof = run.lease.proof();
     // The header first: where there are no transactions, a record must not name captures without one.
-    let others = header.into_iter().chain(std::iter::once(update)).collect();
-    if run.write_together(proof, others).await.map_err(Error::server("Writing the ledger"))? {
-        Ok(())
-    } else {
-        Err(run.lease_lost())
+    let header = header.into_iter().map(Statement::may);
+    if run.write_if(WRITING, header.chain([Statement::must(update)]).collect()).await? {
+        return Ok(());
     }
+    Err(Error::WrongState(format!(
+        "The record of {} in the ledger was changed by hand after this run had planned what to do. Nothing was done. See `status`, \
+         then run the command again.",
+        step.id
+    )))
 }
 
-/// Writes that a migration's script has run, in one transaction with its history.
+/// Writes that a migration's script has run, in one transaction with its history, where the entry is to be `note`.
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the server's.
-pub async fn finish(run: &mut Run, step: &Step, direction: Direction, report: &MigrationReport) -> Result<()> {
+pub async fn finish(
+    run: &mut Run,
+    step: &Step,
+    direction: Direction,
+    note: ObjectId,
+    report: &MigrationReport,
+) -> Result<()> {
     let (status, date) = match direction {
         Direction::Up => (Status::Applied, "applied_at"),
         Direction::Down => (Status::RolledBack, "rolled_back_at"),
@@ -158,7 +171,12 @@ pub async fn finish(run: &mut Run, step: &Step, direction: Direction, report: &M
     }
     let update = doc! {"$set": set, "$unset": unset, "$currentDate": {date: true}};
     let undone = if step.exact { undone(run.server.names(), step) } else { None };
-    close(run, &step.id, direction, update, status.as_str(), report, None, undone).await
+    let mut entry = history::entry(run, &step.id, status.as_str(), Some(report), None);
+    // In a transaction the entry is made with the record, once; its own `_id` then says when.
+    if !run.server.transactions() {
+        entry.insert("_id", note);
+    }
+    close(run, &step.id, direction, update, status.as_str(), entry, undone).await
 }
 
 /// Writes that a migration's script failed, in one transaction with its history.
@@ -198,7 +216,8 @@ async fn fail_with(
     report: &MigrationReport,
 ) -> Result<()> {
     let update = doc! {"$set": {"status": "failed", "error": error.clone()}};
-    close(run, id, direction, update, "failed", report, Some(error), None).await
+    let entry = history::entry(run, id, "failed", Some(report), Some(error));
+    close(run, id, direction, update, "failed", entry, None).await
 }
 
 /// Notes in the registry of captures which of them an exact rollback has undone.
@@ -219,37 +238,41 @@ fn undone(names: &Names, step: &Step) -> Option<Document> {
     })
 }
 
-#[allow(clippy::too_many_arguments)]
+/// Ends what [`begin`] began, together with its `entry` in the history and one `other` write.
 async fn close(
     run: &mut Run,
     id: &str,
     direction: Direction,
     update: Document,
     event: &str,
-    report: &MigrationReport,
-    error: Option<Document>,
+    entry: Document,
     other: Option<Document>,
 ) -> Result<()> {
     let begun = match direction {
         Direction::Up => "applying",
         Direction::Down => "rolling_back",
     };
-    let guard = doc! {
+    let token = run.lease.token();
+    let closing = Statement::must(doc! {
         "update": run.server.names().ledger(),
-        "updates": [{"q": {"_id": id, "token": run.lease.token(), "status": begun}, "u": update}],
+        "updates": [{"q": {"_id": id, "token": token, "status": begun}, "u": update}],
+    });
+    let others = std::iter::once(history::append(&run.server, entry)).chain(other).map(Statement::may);
+    // Without transactions the record comes last: a run that is killed before it closes the migration again, with the
+    // same entry, and one that is killed after it has written everything.
+    let statements: Vec<Statement> = match run.server.transactions() {
+        true => std::iter::once(closing).chain(others).collect(),
+        false => others.chain([closing]).collect(),
     };
-    let entry = history::entry(run, id, event, Some(report), error);
-    let written = run
-        .write_together(guard, std::iter::once(entry).chain(other).collect())
-        .await
-        .map_err(Error::server("Writing the ledger"))?;
-    if written {
+    if run.write_if(WRITING, statements).await? {
         return Ok(());
     }
-    // A commit whose answer was lost may have happened: nobody else writes this status with this token.
-    match read_one(&run.server, id).await? {
-        Some(record) if record.status.as_str() == event && !run.lease.is_lost() => Ok(()),
-        _ => Err(run.lease_lost()),
+    // It was written, and the answer was lost: nobody else writes this status with this token.
+    let closed =
+        doc! {"find": run.server.names().ledger(), "filter": {"_id": id, "token": token, "status": event}, "limit": 1};
+    match run.server.find_certain(closed).await.map_err(Error::server("Reading the ledger"))?.is_empty() {
+        false => Ok(()),
+        true => Err(run.lease_lost()),
     }
 }
 
@@ -299,13 +322,7 @@ pub async fn mark(run: &mut Run, step: &Step, before: &str, status: &Status) -> 
     let mut entry = history::document(run, &step.id, "marked");
     entry.insert("before", before);
     entry.insert("after", status.as_str());
-    let entry = history::insert(&run.server, entry);
-    let proof = run.lease.proof();
-    if run.write_together(proof, vec![command, entry]).await.map_err(Error::server("Writing the ledger"))? {
-        Ok(())
-    } else {
-        Err(run.lease_lost())
-    }
+    run.write(WRITING, vec![command, history::append(&run.server, entry)]).await
 }
 
 /// Registers a migration that has no file. `Ok(false)` where the id is taken.
@@ -333,7 +350,7 @@ pub async fn register(
         "status": "pending",
     };
     let command = with_majority(doc! {"insert": server.names().ledger(), "documents": [record]});
-    match server.run(command, None).await {
+    match server.without_lease().run(command, None).await {
         Ok(_) => Ok(true),
         Err(e) if e.is(codes::DUPLICATE_KEY) => Ok(false),
         Err(e) => Err(Error::server("Registering the migration")(e)),

@@ -13,6 +13,7 @@ pub mod patience;
 pub mod progress;
 pub mod query;
 pub mod record;
+mod renewal;
 pub mod report;
 pub mod slot;
 pub mod step;
@@ -26,17 +27,18 @@ use mongodb::ClientSession;
 
 use self::identity::Identity;
 use self::lease::Lease;
-use self::patience::Patience;
+use self::patience::{Patience, patiently};
 use self::transaction::{Body, attempt, with_majority, written};
 use crate::error::{Error, Result};
+use crate::guard::LEASE_LOST;
 use crate::observe::{Kind, Level, Reporter, Stop};
 use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, codes};
 
 /// A run under the lease. Call [`close`](Self::close) on every path.
 #[derive(Debug)]
 pub struct Run {
-    /// The database.
+    /// The database. Each write outside a transaction is sent right after a proof of the lease.
     pub server: Server,
     /// The session of all its transactions, named in the lease.
     pub session: ClientSession,
@@ -68,7 +70,8 @@ impl Run {
         let session = server.session().await.map_err(Error::server("Starting a session"))?;
         let owner = identity.owner(&id, command, session.id());
         let lease = Lease::acquire(server, &identity, &owner, lock_timeout, &reporter, stop).await?;
-        let mut run = Self { server: server.clone(), session, lease, reporter, stop: stop.clone(), id, identity };
+        let server = lease.guard(server)?;
+        let mut run = Self { server, session, lease, reporter, stop: stop.clone(), id, identity };
         if let Err(error) = former_history::bring_over(&mut run).await {
             run.close().await;
             return Err(error);
@@ -116,35 +119,79 @@ impl Run {
 
     /// The error of a run that another has replaced.
     pub fn lease_lost(&self) -> Error {
-        Error::LeaseLost(
-            "This run no longer holds the lock: it was stopped or cut off for longer than its lease lasts, and another \
-             run took over, or the record was changed by hand. Nothing more was written. See `status`."
-                .to_owned(),
-        )
+        Error::LeaseLost(LEASE_LOST.to_owned())
     }
 
-    /// Writes `guard` and, only where it touched a document, `others`: all or nothing where there are
-    /// transactions, in this order where there are none. `Ok(false)` where the guard touched nothing.
-    pub async fn write_together(&mut self, guard: Document, others: Vec<Document>) -> Result<bool, ServerError> {
-        let mut body = Together { guard, others };
+    /// Proves the lease.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`], or the server's.
+    pub async fn prove(&mut self) -> Result<()> {
+        self.write("Proving the lock", Vec::new()).await
+    }
+
+    /// Writes `commands` under a proven lease: in one transaction with the proof where there are transactions, else
+    /// each right after a proof. After a lost answer they are sent again, so each must be one that may be done twice.
+    /// `doing` says what they do, for errors.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`], or the server's.
+    pub async fn write(&mut self, doing: &str, commands: Vec<Document>) -> Result<()> {
+        self.write_if(doing, commands.into_iter().map(Statement::may).collect()).await.map(drop)
+    }
+
+    /// [`write`](Self::write) with statements that must touch a document: where one of them touches none, nothing is
+    /// written (without transactions: nothing from there on) and the answer is `false`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_if(&mut self, doing: &str, statements: Vec<Statement>) -> Result<bool> {
+        let proof = self.lease.proof();
+        let mut body = Together { proof, statements, lost: false };
         let never = Stop::new();
-        let mut patience = Patience::new(&self.reporter, &never);
-        loop {
-            let session = self.server.transactions().then_some(&mut self.session);
-            match attempt(&self.server, session, &mut body).await {
-                Ok(done) => return Ok(done.is_some()),
-                Err(e) => match patience.wait(e.clone()).await {
-                    Ok(again) => again?,
-                    Err(_) => return Err(e),
-                },
-            }
+        let reporter = self.reporter.clone();
+        let mut patience = Patience::new(&reporter, &never);
+        let written = patiently!(patience, self.attempt(&mut body)).map_err(Error::server(doing))?;
+        match written {
+            Some(()) => Ok(true),
+            None if body.lost => Err(self.lease_lost()),
+            None => Ok(false),
         }
+    }
+
+    /// Runs `body` once: in a transaction where there are transactions.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn attempt<B: Body>(&mut self, body: &mut B) -> Result<Option<B::Output>, ServerError> {
+        let session = self.server.transactions().then_some(&mut self.session);
+        attempt(&self.server, session, body).await
+    }
+}
+
+/// A command of a write.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    command: Document,
+    must: bool,
+}
+
+impl Statement {
+    /// One that need not touch a document.
+    pub fn may(command: Document) -> Self {
+        Self { command, must: false }
+    }
+
+    /// One without which the others are not to be.
+    pub fn must(command: Document) -> Self {
+        Self { command, must: true }
     }
 }
 
 struct Together {
-    guard: Document,
-    others: Vec<Document>,
+    proof: Document,
+    statements: Vec<Statement>,
+    lost: bool,
 }
 
 impl Body for Together {
@@ -155,14 +202,25 @@ impl Body for Together {
         server: &Server,
         mut session: Option<&mut ClientSession>,
     ) -> Result<Option<()>, ServerError> {
-        let commands = std::iter::once(&self.guard).chain(&self.others);
-        for (at, command) in commands.enumerate() {
+        // Without a transaction the connection sends the proof, before each statement.
+        if session.is_some() || self.statements.is_empty() {
+            let reply = server.run(self.proof.clone(), session.as_deref_mut()).await?;
+            self.lost = written(&reply) == 0;
+            if self.lost {
+                return Ok(None);
+            }
+        }
+        for Statement { command, must } in &self.statements {
             let command = match &session {
                 Some(_) => command.clone(),
                 None => with_majority(command.clone()),
             };
-            let reply = server.run(command, session.as_deref_mut()).await?;
-            if at == 0 && written(&reply) == 0 {
+            let touched = match server.run(command, session.as_deref_mut()).await {
+                // The document is there, and not as the statement wants it.
+                Err(e) if *must && e.is(codes::DUPLICATE_KEY) => 0,
+                answer => written(&answer?),
+            };
+            if *must && touched == 0 {
                 return Ok(None);
             }
         }

@@ -22,6 +22,8 @@ pub struct Progress {
     pub capture: Option<Capture>,
     /// Whether it undoes captures instead of running the script.
     pub exact: bool,
+    /// The `_id` of the entry in the history that will say that it has run: whichever run closes it, there is one.
+    pub note: ObjectId,
 }
 
 /// How far one operation is.
@@ -120,7 +122,7 @@ impl Position {
 impl Progress {
     /// Nothing done yet.
     pub fn new(direction: Direction, capture: Option<Capture>, exact: bool) -> Self {
-        Self { direction, seq: 0, operations: Vec::new(), position: None, capture, exact }
+        Self { direction, seq: 0, operations: Vec::new(), position: None, capture, exact, note: ObjectId::new() }
     }
 
     /// Operations finished.
@@ -145,6 +147,7 @@ impl Progress {
             "operations": [],
             "capture": self.capture.map(|capture| capture.0),
             "exact": self.exact,
+            "note": self.note,
         }
     }
 
@@ -177,6 +180,7 @@ impl Progress {
             position,
             capture: raw.get_object_id("capture").ok().map(Capture),
             exact: raw.get_bool("exact").unwrap_or(false),
+            note: raw.get_object_id("note").unwrap_or_else(|_| ObjectId::new()),
         };
         let unfinished = progress.operations.len() - progress.finished();
         let last_open = progress.operations.last().is_some_and(|last| last.outcome.is_none());

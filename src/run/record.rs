@@ -1,7 +1,7 @@
 //! A migration's document in the ledger, read with distrust: what somebody edited by hand becomes a
 //! [`Record::problem`], never a panic and never a guess.
 
-use bson::{Bson, DateTime, RawDocumentBuf};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
 use super::progress::{Position, Progress};
 use super::report::Direction;
@@ -81,6 +81,8 @@ pub struct Record {
     pub failed_check: bool,
     /// Whether its `_id` is no text, so that no migration can have written it.
     pub odd_id: bool,
+    /// What a plan relies on, for the filter of the write that begins it.
+    pub seen: Document,
 }
 
 impl Record {
@@ -143,6 +145,7 @@ impl Record {
                 .unwrap_or_default(),
             odd_id: !matches!(raw.get("_id"), Ok(Some(value)) if value.as_str().is_some()),
             problem,
+            seen: seen(raw),
         }
     }
 
@@ -181,6 +184,18 @@ impl Record {
         };
         Some(checksum(&up.script, down.as_ref().map(|down| &down.script)))
     }
+}
+
+/// The parts of a record that every run, and everybody who sets a state by hand, changes.
+fn seen(raw: &RawDocumentBuf) -> Document {
+    let mut seen = Document::new();
+    for name in ["status", "token", "applied_at", "rolled_back_at", "checksum", "captures"] {
+        let value = raw.get(name).ok().flatten().and_then(|value| Bson::try_from(value).ok());
+        seen.insert(name, doc! {"$eq": value.unwrap_or(Bson::Null)});
+    }
+    let seq = raw.get_document("progress").ok().and_then(|progress| progress.get_i64("seq").ok());
+    seen.insert("progress.seq", doc! {"$eq": seq});
+    seen
 }
 
 /// The unfinished operation whose position, in the script that the record keeps, cannot be its own.

@@ -34,6 +34,8 @@ pub struct Step {
     pub checks: Checks,
     /// What to run where the captures that this would undo are not whole.
     pub instead: Option<Box<Step>>,
+    /// What the record was when this was planned; `None` where there was none.
+    pub seen: Option<Document>,
     /// What the record keeps beside, where this is the unification of the assessment model: the captures of its runs add
     /// up, and no script is kept.
     pub assessment: Option<Document>,

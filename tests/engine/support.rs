@@ -84,7 +84,7 @@ pub fn with_database<F: Future<Output = ()>>(test: impl FnOnce(Arc<Fixture>) -> 
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let name = format!("engine_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let server = Server::connect(&uri, &name, Names::default()).await.expect("a server");
+        let server = Server::connect(&uri, &name, Names::default()).await.expect("a server").without_lease();
         let fixture = Arc::new(Fixture { server, uri, directory: tempfile::tempdir().expect("a directory") });
         test(fixture.clone()).await;
         fixture.server.run(doc! {"dropDatabase": 1}, None).await.expect("drops");

@@ -226,7 +226,7 @@ fn index_spec(index: &RawDocumentBuf, collated: bool, hold_back: bool) -> RawDoc
 
 fn refused(collection: &str, error: ServerError, document: Option<i64>) -> Error {
     let place = document.map(|number| format!(", document {number}")).unwrap_or_default();
-    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) {
+    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) || error.is(codes::LEASE_LOST) {
         return Error::server(format!("Restoring {collection:?}{place}"))(error);
     }
     Error::Backup(format!("{collection:?}{place} cannot be restored: {error}. The database is as it was before."))

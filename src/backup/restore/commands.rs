@@ -1,4 +1,4 @@
-//! What a swap sends: schema commands, each under a lease proven right before it, and safe to be sent twice.
+//! What a swap sends: schema commands, each safe to be sent twice.
 
 use bson::{Document, RawDocumentBuf, doc};
 
@@ -10,18 +10,6 @@ use crate::run::patience::Patience;
 use crate::run::transaction::with_majority;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
-
-/// Proves the lease, right before something that no transaction can carry.
-///
-/// # Errors
-/// [`Error::LeaseLost`] or the server's.
-pub async fn prove(run: &mut Run) -> Result<()> {
-    let proof = run.lease.proof();
-    match run.write_together(proof, Vec::new()).await.map_err(Error::server("Proving the lock"))? {
-        true => Ok(()),
-        false => Err(run.lease_lost()),
-    }
-}
 
 /// Sends a schema command under a proven lease, again and again while the server cannot be used: every step can be
 /// taken twice. The server's errors are the inner ones.
@@ -38,9 +26,9 @@ async fn send(run: &mut Run, server: &Server, command: RawDocumentBuf) -> Result
     let reporter = run.reporter.clone();
     let mut patience = Patience::new(&reporter, &never);
     loop {
-        prove(run).await?;
         match server.run_raw(command.clone(), None).await {
             Ok(reply) => return Ok(Ok(reply)),
+            Err(e) if e.is(codes::LEASE_LOST) => return Err(run.lease_lost()),
             Err(e) => match patience.wait(e).await? {
                 Ok(()) => {}
                 Err(e) => return Ok(Err(e)),
@@ -96,7 +84,7 @@ pub fn raw(command: &Document) -> Result<RawDocumentBuf> {
 
 /// An error that leaves the swap incomplete, in words.
 pub fn stuck(target: &str, error: ServerError) -> Error {
-    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) {
+    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) || error.is(codes::LEASE_LOST) {
         return Error::server(format!("Putting {target:?} in its place"))(error);
     }
     Error::Backup(format!(

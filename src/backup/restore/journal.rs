@@ -140,9 +140,5 @@ pub async fn end(run: &mut Run) -> Result<()> {
 
 /// Writes only while the lease is ours.
 async fn guarded(run: &mut Run, writes: Vec<Document>) -> Result<()> {
-    let proof = run.lease.proof();
-    match run.write_together(proof, writes).await.map_err(Error::server("Writing the journal of the restore"))? {
-        true => Ok(()),
-        false => Err(run.lease_lost()),
-    }
+    run.write("Writing the journal of the restore", writes).await
 }

@@ -123,7 +123,7 @@ pub async fn restore(run: &mut Run, source: &Source, restoring: &Restoring<'_>) 
         notes,
         seconds: clock.elapsed().as_secs_f64(),
     };
-    note(run, &report).await;
+    note(run, &report).await?;
     run.reporter.tell(
         observe::Kind::RestoreFinished,
         Level::Info,
@@ -152,7 +152,8 @@ async fn build_all(run: &mut Run, plan: &Plan) -> Result<Vec<Built>> {
         known.map(|all| all.into_iter().sum())
     };
     let workshop = Workshop {
-        server: run.server.clone(),
+        // Nobody sees what is built before the journal says so, and that is proven.
+        server: run.server.guarded_now_and_then(),
         prefix: format!("{}{}_", run.server.names().temporary(), run.entry().get_str("run").unwrap_or_default()),
         inserts: Arc::new(Semaphore::new(parallelism() + 2)),
         meter: Arc::new(Meter::new("Restoring", expected(|it| it.documents), expected(|it| it.bytes))),
@@ -165,10 +166,7 @@ async fn build_all(run: &mut Run, plan: &Plan) -> Result<Vec<Built>> {
     loop {
         build_these(run, &workshop, waiting, &mut built).await?;
         // Once a majority has this, it has everything that was written before; then what is counted stays.
-        let proof = run.lease.proof();
-        if !run.write_together(proof, Vec::new()).await.map_err(Error::server("Proving the lock"))? {
-            return Err(run.lease_lost());
-        }
+        run.prove().await?;
         waiting = short_of_documents(run, &mut built).await?;
         if waiting.is_empty() {
             break;
@@ -283,8 +281,9 @@ async fn short_of_documents(run: &Run, built: &mut Vec<Built>) -> Result<Vec<(us
     Ok(short)
 }
 
-/// Notes the restore in the history. It is done; a history that cannot be written makes it no failure.
-async fn note(run: &mut Run, report: &RestoreReport) {
+/// Notes the restore in the history. It is done; a history that cannot be written makes it no failure, but a lost lease
+/// does: another run may have changed since what was restored.
+async fn note(run: &mut Run, report: &RestoreReport) -> Result<()> {
     let mut entry = run.entry();
     entry.extend(doc! {
         "event": "restored",
@@ -297,9 +296,13 @@ async fn note(run: &mut Run, report: &RestoreReport) {
         "safety_backup": &report.safety_backup,
         "duration_ms": history::milliseconds(report.seconds),
     });
-    let proof = run.lease.proof();
-    if let Err(e) = run.write_together(proof, vec![history::insert(&run.server, entry)]).await {
-        let message = format!("The restore is done, but could not be noted in the history: {e}.");
-        run.reporter.tell(observe::Kind::Warning, Level::Warning, message);
+    match run.write(history::WRITING, vec![history::append(&run.server, entry)]).await {
+        Err(e @ Error::LeaseLost(_)) => return Err(e),
+        Err(e) => {
+            let message = format!("The restore is done, but could not be noted in the history: {e}");
+            run.reporter.tell(observe::Kind::Warning, Level::Warning, message);
+        }
+        Ok(()) => {}
     }
+    Ok(())
 }

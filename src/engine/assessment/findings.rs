@@ -7,7 +7,7 @@ use super::ground::Ground;
 use crate::assessment::RECORD;
 use crate::assessment::report::{MigrateReport, Validation};
 use crate::assessment::validate::Found;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::run::Run;
 use crate::run::history;
 
@@ -73,7 +73,7 @@ pub(super) async fn note(run: &mut Run, report: &MigrateReport) -> Result<()> {
             entry.insert(name, value);
         }
     }
-    let mut entries = vec![history::insert(&run.server, entry)];
+    let mut entries = vec![history::append(&run.server, entry)];
     for (name, listed) in [
         ("unmapped", report.unmapped.iter().map(bson::serialize_to_bson).collect::<Vec<_>>()),
         ("clashes", report.clashes.iter().map(bson::serialize_to_bson).collect()),
@@ -82,15 +82,14 @@ pub(super) async fn note(run: &mut Run, report: &MigrateReport) -> Result<()> {
             let mut entry = history::document(run, RECORD, name);
             let part: Vec<Bson> = part.iter().filter_map(|each| each.as_ref().ok().cloned()).map(storable).collect();
             entry.insert(name, part);
-            entries.push(history::insert(&run.server, entry));
+            entries.push(history::append(&run.server, entry));
         }
     }
     entries.push(doc! {
         "update": run.server.names().ledger(),
         "updates": [{"q": {"_id": RECORD}, "u": {"$set": {"unmapped": report.regular.unmapped}}}],
     });
-    let proof = run.lease.proof();
-    run.write_together(proof, entries).await.map_err(Error::server("Writing the history")).map(drop)
+    run.write(history::WRITING, entries).await
 }
 
 /// A value without names that begin with `$`: Extended JSON becomes text, which every reader of the history can hold.

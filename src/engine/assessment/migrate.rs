@@ -124,7 +124,8 @@ async fn under_the_lease(
         };
         let tasks = [Part::regular(now), Part::teacher(now, Arc::new(survey.known)), Part::indexes()];
         let tasks = tasks.into_iter().map(Task::Assessment).collect();
-        let step = step(tasks, false, resume, fields(now, report.backup.as_ref()));
+        let mut step = step(tasks, false, resume, fields(now, report.backup.as_ref()));
+        step.seen = before.record.map(|record| record.seen);
         let mut migration = outcome(&step, Direction::Up);
         let result = take_one(run, &step, Direction::Up, &mut migration).await;
         take_over(report, &step, &migration);

@@ -45,6 +45,7 @@ fn step(tasks: Vec<Task>, exact: bool, resume: Option<Progress>, assessment: Doc
         resume,
         checks: Checks::default(),
         instead: None,
+        seen: None,
         assessment: Some(assessment),
     }
 }

@@ -92,6 +92,7 @@ async fn undo(run: &mut Run, report: &mut RollbackReport) -> Result<()> {
         step.tasks.push(Task::Assessment(Part::old_tool(old, Side::Regular)));
     }
     step.resume = resume;
+    step.seen = before.record.as_ref().map(|record| record.seen.clone());
     let step = unchanged_where_begun(step)?;
     let captured = made_indexes(&step, &index_names(&server).await?);
     let mut migration = outcome(&step, Direction::Down);

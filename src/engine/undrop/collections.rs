@@ -1,0 +1,92 @@
+//! Bringing back a collection, a time-series collection or a view.
+//!
+//! The entry of the registry notes first where it returns to, and afterwards that it has: a run that was killed
+//! is carried on by the same command, and one that had ended is not taken for a mistake.
+
+use bson::{Document, doc, oid::ObjectId};
+
+use super::Found;
+use crate::capture::{aside, registry};
+use crate::catalog;
+use crate::error::{Error, Result};
+use crate::retry::{Retry, retry};
+use crate::run::Run;
+use crate::run::slot::Slot;
+use crate::server::Server;
+use crate::server_error::ServerError;
+use crate::undo::{same_standing, standing};
+
+/// What the entry notes while it returns.
+const RETURNING: &str = "returning";
+/// What the entry notes once it is back.
+const RETURNED: &str = "returned";
+
+/// Whether it was brought back, or a run was killed that did so.
+pub fn noted(registered: &Document) -> bool {
+    registered.contains_key(RETURNING) || registered.contains_key(RETURNED)
+}
+
+/// Brings it back as `target`. The answer is the `_id` that its note in the history is to have.
+///
+/// # Errors
+/// [`Error::WrongState`] where something else has the name, [`Error::Unknown`] where it is back under another name, or
+/// the server's.
+pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<ObjectId> {
+    let failed = || Error::server(format!("Bringing back {}", found.entry.name));
+    let before = found.registered.get_document("before").cloned().unwrap_or_default();
+    let (reporter, stop) = (run.reporter.clone(), run.stop.clone());
+    let mut patience = Retry::new(&reporter, &stop);
+    let returning =
+        found.registered.get_document(RETURNING).ok().filter(|to| to.get_str("to").is_ok_and(|to| to == target));
+    let note = returning.and_then(|to| to.get_object_id("note").ok()).unwrap_or_else(ObjectId::new);
+    let begun = returning.is_some() || found.registered.get_str(RETURNED).is_ok_and(|to| to == target);
+    let place = retry!(patience, look(&run.server, found, &before, target)).map_err(failed())?;
+    match place {
+        Place::Free if !found.back => {}
+        Place::Ours if begun => {}
+        Place::Free | Place::Ours if found.back => return Err(super::unknown(&found.entry.name)),
+        _ => {
+            return Err(Error::WrongState(format!(
+                "{target:?} stands, and nothing is overwritten. `undrop {} --to NEW_NAME` brings the {} back under another name.",
+                found.entry.name, found.entry.kind
+            )));
+        }
+    }
+    if found.back {
+        return Ok(note);
+    }
+    run.safe_point()?;
+    let returns = doc! {RETURNING: {"to": target, "note": note}};
+    retry!(patience, registry::amend(&run.server, found.slot, returns.clone())).map_err(failed())?;
+    let returned = match found.registered.get_str("aside") {
+        Ok(aside) => retry!(patience, aside::bring_back(&run.server, aside, target, &before)),
+        Err(_) => retry!(patience, aside::make_again(&run.server, target, &before)),
+    };
+    returned.map_err(failed())?;
+    Ok(note)
+}
+
+/// The command that notes that it is back.
+pub fn returned(server: &Server, slot: Slot, target: &str) -> Document {
+    registry::change(server.names(), slot, doc! {"$set": {RETURNED: target}, "$unset": {RETURNING: ""}})
+}
+
+/// What has the name that it is to return to.
+enum Place {
+    Free,
+    /// It itself, or as much of it as a killed run had made.
+    Ours,
+    Taken,
+}
+
+async fn look(server: &Server, found: &Found, before: &Document, target: &str) -> Result<Place, ServerError> {
+    let Some(there) = standing(server, target).await? else { return Ok(Place::Free) };
+    let renamed = before.get_str("type").is_ok_and(|kind| kind == "collection");
+    let ours = if renamed {
+        let uuid = catalog::uuid(server, target).await?;
+        uuid.is_some_and(|uuid| found.registered.get_binary_generic("uuid").is_ok_and(|own| *own == uuid))
+    } else {
+        same_standing(&there, before)
+    };
+    Ok(if ours { Place::Ours } else { Place::Taken })
+}
