@@ -100,11 +100,29 @@ dist/.made: $(RUST) $(PYTHON_FILES) pyproject.toml $(VENV)/.requirements | prere
 # -- tests
 
 .PHONY: test
-test: test-rust test-python test-pins ## all tests, Rust and Python, against a real mongod
+test: test-rust test-model test-python test-pins ## all tests, Rust and Python, against a real mongod
 
 .PHONY: test-rust
 test-rust: $(VENV)/.built | prerequisites-server ## the engine's tests, without Python
 	@$(STAGE) "cargo test" "$(PY)" -m edulearn_migrate.local -- $(CARGO) test
+
+.PHONY: test-model
+test-model: | prerequisites ## the protocols behind the guarantees, every order of events
+	@$(STAGE) "models" $(CARGO) test --quiet --manifest-path model/Cargo.toml --target-dir target
+
+# The seconds that each fuzz target runs.
+FUZZ_SECONDS ?= 1200
+FUZZ_TARGETS := script bson delta pack manifest old_backup
+
+# cargo-fuzz (`cargo install cargo-fuzz`) wants a nightly compiler's flags, which a stable one takes when told so.
+.PHONY: fuzz
+fuzz: | prerequisites ## every fuzz target for FUZZ_SECONDS (1200); not part of `make test`
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 $(STAGE) "fuzz $$target" $(CARGO) fuzz run --sanitizer none $$target \
+			fuzz/corpus/$$target fuzz/found/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+			|| exit 1; \
+	done
 
 .PHONY: test-python
 test-python: $(TEST_WHEEL)/.made | prerequisites-server ## the Python tests, newest PyMongo and Motor
@@ -151,6 +169,9 @@ $(PINS_VENV)/.made: $(TEST_WHEEL)/.made $(PINS_VENV)/.requirements
 lint: $(VENV)/.built | prerequisites-lint ## formatters, linters and types, every warning an error
 	@$(STAGE) "cargo fmt" $(CARGO) fmt --check
 	@$(STAGE) "clippy" $(CARGO) clippy --quiet --all-targets -- -D warnings
+	@$(STAGE) "models: fmt" $(CARGO) fmt --check --manifest-path model/Cargo.toml
+	@$(STAGE) "models: clippy" $(CARGO) clippy --quiet --all-targets --manifest-path model/Cargo.toml \
+		--target-dir target -- -D warnings
 	@$(PYO3) $(STAGE) "clippy, feature python" \
 		$(CARGO) clippy --quiet --all-targets --features python -- -D warnings
 	@$(STAGE) "ruff" "$(PY)" -m ruff check $(LINTED)

@@ -86,7 +86,11 @@ pub async fn load(server: &Server, name: &str) -> Result<Option<Source>> {
     found.first().map(|document| source(server.database(), name, document)).transpose()
 }
 
-fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<Source> {
+/// What such a backup holds, from its document.
+///
+/// # Errors
+/// [`Error::Backup`] for what cannot be read.
+pub fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<Source> {
     let place = PathBuf::from(format!("{COLLECTION}/{name}"));
     let collections = bytes::get(document.as_bytes(), "collections").map(|it| it.value).unwrap_or_default();
     let mut parts = Vec::new();
