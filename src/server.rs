@@ -10,7 +10,8 @@ use std::time::Duration;
 use bson::raw::cstr;
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::StreamExt;
-use mongodb::options::{ClientOptions, RunCommandOptions, SelectionCriteria};
+use mongodb::error::ErrorKind;
+use mongodb::options::{ClientOptions, RunCommandOptions, SelectionCriteria, ServerApi, ServerApiVersion};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, ClientSession, Database};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,42 @@ const REPLY: i32 = 10_000_000;
 const PROOF_REUSE: Duration = Duration::from_secs(1);
 /// How long a primary may take to make sure that it is one, in milliseconds.
 const CERTAINTY_MILLISECONDS: i32 = 15_000;
+
+/// See [`split_server_api`].
+const SERVER_API_OPTION: &str = "x-server-api=";
+/// Options that the driver's complaints may name; the longer ones first where one begins another.
+const OPTIONS: [&str; 30] = [
+    "appName",
+    "authMechanismProperties",
+    "authMechanism",
+    "authSource",
+    "compressors",
+    "connectTimeoutMS",
+    "directConnection",
+    "heartbeatFrequencyMS",
+    "loadBalanced",
+    "localThresholdMS",
+    "maxConnecting",
+    "maxIdleTimeMS",
+    "maxStalenessSeconds",
+    "readConcernLevel",
+    "readPreferenceTags",
+    "readPreference",
+    "replicaSet",
+    "retryReads",
+    "retryWrites",
+    "serverMonitoringMode",
+    "serverSelectionTimeoutMS",
+    "srvMaxHosts",
+    "srvServiceName",
+    "tlsAllowInvalidCertificates",
+    "tlsCAFile",
+    "tlsCertificateKeyFilePassword",
+    "tlsCertificateKeyFile",
+    "tlsInsecure",
+    "wTimeoutMS",
+    "zlibCompressionLevel",
+];
 
 /// One database of one deployment.
 #[derive(Clone, Debug)]
@@ -57,14 +94,10 @@ impl Server {
     /// [`Error::Settings`] for a URI that cannot be read, [`Error::Unavailable`] where no server
     /// answers or it refuses the credentials.
     pub async fn connect(uri: &str, database: &str, names: Names) -> Result<Self> {
-        let mut options = ClientOptions::parse(uri).await.map_err(|e| {
-            let error = ServerError::from(e);
-            if error.connection {
-                Error::unavailable(&describe_target(uri, database), &error)
-            } else {
-                Error::Settings(format!("The connection string cannot be used: {error}."))
-            }
-        })?;
+        let (uri, server_api) = split_server_api(uri);
+        let target = describe_target(&uri, database);
+        let mut options = ClientOptions::parse(&uri).await.map_err(|e| unreadable(e, &target))?;
+        options.server_api = server_api;
         options.server_selection_timeout.get_or_insert(Self::SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(Self::SELECTION_TIMEOUT);
         options.app_name.get_or_insert_with(|| format!("edulearn_migrate {}", env!("CARGO_PKG_VERSION")));
@@ -73,9 +106,7 @@ impl Server {
         options.selection_criteria = None;
         options.read_concern = None;
         options.write_concern = None;
-        let target = describe_target(uri, database);
-        let client = Client::with_options(options.clone())
-            .map_err(|e| Error::Settings(format!("The connection string cannot be used: {}.", ServerError::from(e))))?;
+        let client = Client::with_options(options.clone()).map_err(|e| unreadable(e, &target))?;
         let db = client.database(database);
         let mut server = Self {
             client,
@@ -363,6 +394,35 @@ impl Read {
         }
         Ok(())
     }
+}
+
+/// Takes out of a connection string the option by which `options.py` hands over a declared server API, for which
+/// connection strings have none.
+fn split_server_api(uri: &str) -> (String, Option<ServerApi>) {
+    let Some((base, query)) = uri.split_once('?') else { return (uri.to_owned(), None) };
+    let (declared, others): (Vec<&str>, Vec<&str>) =
+        query.split('&').partition(|option| option.starts_with(SERVER_API_OPTION));
+    let api = (!declared.is_empty()).then(|| ServerApi::builder().version(ServerApiVersion::V1).build());
+    (if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) }, api)
+}
+
+/// The error for a connection string that the driver refuses. Its own words may quote the string, and what they quote may be
+/// part of a password: of them only the name of an option is taken.
+fn unreadable(error: mongodb::error::Error, target: &str) -> Error {
+    let words = match error.kind.as_ref() {
+        ErrorKind::InvalidArgument { message, .. } => message.to_lowercase(),
+        ErrorKind::InvalidTlsConfig { message, .. } => {
+            return Error::Settings(format!("TLS cannot be used as the connection string asks for it: {message}."));
+        }
+        ErrorKind::DnsResolve { .. } => return Error::unavailable(target, &ServerError::from(error)),
+        _ => String::new(),
+    };
+    let named = OPTIONS.iter().find(|name| words.contains(&name.to_lowercase()));
+    let which = named.map_or_else(String::new, |name| format!(" because of its option {name}"));
+    Error::Settings(format!(
+        "The connection string cannot be used{which}. It is not shown here because it may hold a password. In the user name and \
+         the password, the characters : / ? # [ ] @ % must be escaped (%40 stands for @)."
+    ))
 }
 
 /// A reply with `ok: 1` may still tell of writes that failed.

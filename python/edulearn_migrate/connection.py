@@ -2,18 +2,24 @@
 
 The engine makes its own connections. They must lead to the very database that was passed, with the
 same credentials, TLS, hosts, timeouts and concerns; so the arguments the client was made with are
-carried over one by one (`options`), and whatever cannot be honoured raises `SettingsError` instead
+carried over one by one (`options`), and what cannot be honoured raises `SettingsError` instead
 of being dropped.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote_plus
 
 from edulearn_migrate._native import SettingsError
-from edulearn_migrate.options import carried_over, concerns
-from edulearn_migrate.uri import UriError, database_in, for_the_driver
+from edulearn_migrate.options import (
+    Note,
+    OptionError,
+    carried_over,
+    concerns,
+    for_the_driver,
+    known_options,
+)
+from edulearn_migrate.uri import ConnectionString, UriError, database_in, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,9 +84,11 @@ def target(database: object, name: str | None = None) -> tuple[str, str]:
 def _from_uri(uri: str, name: str | None) -> tuple[str, str]:
     try:
         chosen = name or database_in(uri)
-        cleaned = for_the_driver(uri)
+        notes: list[Note] = []
+        cleaned = for_the_driver(uri, notes)
     except UriError as error:
         raise SettingsError(str(error)) from None
+    _log(notes)
     if chosen is None:
         raise SettingsError("The connection string names no database; pass its name as well.")
     return cleaned, chosen
@@ -108,18 +116,26 @@ def _uri(arguments: Mapping[str, Any], database: Any) -> str:
     username = options.pop("username", address.username)
     password = options.pop("password", address.password)
 
-    pairs = [*carried_over(options), *concerns(database)]
-    credentials = ""
-    if username:
-        credentials = quote(username, safe="")
-        if password is not None:
-            credentials += ":" + quote(password, safe="")
-        credentials += "@"
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
-    path = quote(address.database or "", safe="")
-    return f"{address.scheme}://{credentials}{','.join(address.hosts)}/{path}" + (
-        f"?{query}" if query else ""
-    )
+    notes: list[Note] = []
+    try:
+        srv = address.scheme == "mongodb+srv"
+        pairs = [*carried_over(options, notes, srv=srv), *concerns(database)]
+    except OptionError as refused:
+        raise SettingsError(
+            f"The client's option {refused.name} cannot be honoured by the migration engine: "
+            f"{refused.reason}. Pass a database from a client without it, or a connection string "
+            f"and a database name."
+        ) from None
+    _log(notes)
+    return write(address.scheme, username, password, address.hosts, address.database, pairs)
+
+
+def _log(notes: list[Note]) -> None:
+    if notes:
+        import logging
+
+        for level, text in notes:
+            logging.getLogger("edulearn_migrate").log(getattr(logging, level.upper()), "%s", text)
 
 
 class _Address:
@@ -145,22 +161,16 @@ class _Address:
             raise SettingsError("A mongodb+srv client cannot have further hosts.")
 
     def _read_uri(self, uri: str) -> None:
-        self.scheme, _, rest = uri.partition("://")
-        before, _, query = rest.partition("?")
-        userinfo, _, location = before.rpartition("@")
-        hosts, _, path = location.partition("/")
-        if userinfo:
-            name, colon, secret = userinfo.partition(":")
-            self.username = unquote_plus(name)
-            self.password = unquote_plus(secret) if colon else None
-        if path:
-            self.database = unquote_plus(path).split(".", 1)[0]
+        parts = ConnectionString(uri)
+        self.scheme = parts.scheme
+        if parts.username:
+            self.username, self.password = parts.username, parts.password
+        if parts.database:
+            self.database = parts.database
         srv = self.scheme == "mongodb+srv"
-        self.hosts += [each if srv else self._with_port(each) for each in hosts.split(",")]
-        separator = ";" if ";" in query and "&" not in query else "&"
-        for pair in filter(None, query.split(separator)):
-            key, _, value = pair.partition("=")
-            self.options[key.lower()] = unquote_plus(value)
+        self.hosts += [each if srv else self._with_port(each) for each in parts.hosts]
+        # PyMongo passes over an option of a connection string that it does not know.
+        self.options.update(known_options(parts))
 
     def _with_port(self, host: str) -> str:
         has_port = ":" in host.rpartition("]")[2]

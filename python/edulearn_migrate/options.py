@@ -1,20 +1,31 @@
-"""The options of a PyMongo client, one by one: carried over, irrelevant here, or refused.
+"""The options of a PyMongo client, one by one: carried over, irrelevant, passed over, or refused.
 
-Every option PyMongo 4 knows is in exactly one of the tables below; one that is in none raises, so
-an option of a later PyMongo is noticed instead of lost. Read and write concerns and the read
-preference are taken from the database object, which may differ from its client (`with_options`).
+Every option that PyMongo 4 knows is in exactly one of the tables below. The same tables serve the
+keyword arguments of a client and the options of a connection string, `MONGO_URI` included.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from edulearn_migrate.uri import ConnectionString, UriError, write
 
-from edulearn_migrate._native import SettingsError
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
 
 Pair = tuple[str, str]
+Note = tuple[str, str]
+"""A level of logging, and a sentence about what is passed over."""
+
+
+class OptionError(ValueError):
+    """An option that cannot be honoured: its name, and why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
 
 
 def _text(value: Any) -> str | None:
@@ -22,7 +33,12 @@ def _text(value: Any) -> str | None:
 
 
 def _boolean(value: Any) -> str | None:
-    return None if value is None else str(value).lower()
+    if value is None:
+        return None
+    text = str(value).lower()
+    if text not in ("true", "false"):
+        raise ValueError("neither true nor false")
+    return text
 
 
 def _integer(value: Any) -> str | None:
@@ -47,7 +63,9 @@ def _mechanism(value: Any) -> str | None:
     if value in (None, "DEFAULT"):
         return None
     if value not in ("SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"):
-        raise _refused("authMechanism", f"it cannot authenticate with {value}")
+        known = value in ("GSSAPI", "MONGODB-AWS", "MONGODB-CR", "MONGODB-OIDC")
+        which = f", not with {value}" if known else ""
+        raise OptionError("authMechanism", f"it authenticates with SCRAM, X.509 and PLAIN{which}")
     return str(value)
 
 
@@ -60,11 +78,21 @@ def _properties(value: Any) -> str | None:
     for key, each in value.items():
         written = str(each).lower() if isinstance(each, bool) else each
         if not isinstance(written, str) or "," in written:
-            raise _refused(
+            raise OptionError(
                 "authMechanismProperties", f"{key} cannot be written in a connection string"
             )
         pairs.append(f"{key}:{written}")
     return ",".join(pairs)
+
+
+def _server_api(value: Any) -> str | None:
+    if value is None:
+        return None
+    if value.version != "1":
+        raise OptionError("server_api", "it declares version 1 only")
+    if value.strict:
+        raise OptionError("server_api", "with strict=True the server refuses to rename collections")
+    return str(value.version)
 
 
 def _compressors(value: Any) -> str | None:
@@ -94,17 +122,31 @@ _CARRIED: dict[str, tuple[str, Callable[[Any], str | None]]] = {
     "retryreads": ("retryReads", _boolean),
     "retrywrites": ("retryWrites", _boolean),
     "servermonitoringmode": ("serverMonitoringMode", _text),
+    # Connection strings have no such option: the engine takes it out again.
+    "server_api": ("x-server-api", _server_api),
     "serverselectiontimeoutms": ("serverSelectionTimeoutMS", _milliseconds),
     "srvmaxhosts": ("srvMaxHosts", _nonzero),
     "srvservicename": ("srvServiceName", _text),
+    "zlibcompressionlevel": ("zlibCompressionLevel", _integer),
+}
+
+# These have no meaning without TLS, and some of them turn it on: see `_tls`.
+_TLS: dict[str, tuple[str, Callable[[Any], str | None]]] = {
     "ssl": ("tls", _boolean),
     "tls": ("tls", _boolean),
     "tlsallowinvalidcertificates": ("tlsAllowInvalidCertificates", _boolean),
+    "tlsallowinvalidhostnames": ("tlsAllowInvalidHostnames", _boolean),
     "tlscafile": ("tlsCAFile", _text),
     "tlscertificatekeyfile": ("tlsCertificateKeyFile", _text),
+    "tlscertificatekeyfilepassword": ("tlsCertificateKeyFilePassword", _text),
+    "tlscrlfile": ("tlsCRLFile", _text),
+    "tlsdisableocspendpointcheck": ("tlsDisableOCSPEndpointCheck", _boolean),
     "tlsinsecure": ("tlsInsecure", _boolean),
-    "zlibcompressionlevel": ("zlibCompressionLevel", _integer),
 }
+
+# Limits of the application's requests. The engine sets its own, operation by operation: a chunk,
+# an index build and a backup take as long as they take.
+_LIMITS = {"sockettimeoutms": "socketTimeoutMS", "timeoutms": "timeoutMS"}
 
 # How PyMongo decodes, pools, reports and starts up. None of it says which server is reached, as
 # whom, or how safely, and the engine does each of these its own way.
@@ -150,55 +192,147 @@ _REFUSED: dict[str, tuple[str, tuple[object, ...], str]] = {
     for name, harmless, reason in (
         ("authOIDCAllowedHosts", (None,), "it cannot authenticate with OIDC"),
         ("auto_encryption_opts", (None,), "it does not encrypt fields"),
-        ("server_api", (None,), "it cannot declare a server API version"),
         ("server_selector", (None,), "it cannot call Python to choose a server"),
-        ("socketTimeoutMS", (None, 0, "0"), "it has no timeout per socket operation"),
         ("srv_host_validator", (None,), "it cannot call Python to check hosts"),
         ("srvAllowedHostsSuffix", (None,), "it applies the standard rule for SRV hosts"),
-        ("timeoutMS", (None, 0, "0"), "it sets its own limits per operation"),
-        (
-            "tlsAllowInvalidHostnames",
-            (None, False, "false"),
-            "it checks the host name whenever it checks the certificate",
-        ),
-        ("tlsCertificateKeyFilePassword", (None,), "it cannot read an encrypted key file"),
-        ("tlsCRLFile", (None,), "it cannot check a certificate revocation list"),
-        ("tlsDisableOCSPEndpointCheck", (None, True, "true"), "it makes no OCSP requests"),
     )
 }
 
 
-def carried_over(options: Mapping[str, Any]) -> Iterator[Pair]:
+_KNOWN = {
+    *_CARRIED,
+    *_TLS,
+    *_LIMITS,
+    *_IRRELEVANT,
+    *_FROM_THE_DATABASE,
+    *_REFUSED,
+} - {"server_api", "server_selector", "auto_encryption_opts", "srv_host_validator"}
+
+
+def carried_over(
+    options: Mapping[str, Any], notes: list[Note] | None = None, *, srv: bool = False
+) -> Iterator[Pair]:
     """The name and value for the connection string of each option, given by lower-case names.
 
-    Raises `SettingsError` for an option that cannot be honoured, and for one that is not known.
+    `srv` says whether it is a mongodb+srv one, which uses TLS by itself. What is passed over is
+    said in `notes`. Raises `OptionError` for an option that cannot be honoured, for one that is not
+    known, and for a value that the option cannot have.
     """
     written: dict[str, str] = {}
     for key, value in options.items():
-        if key in _IRRELEVANT or key in _FROM_THE_DATABASE:
+        if key in _IRRELEVANT or key in _FROM_THE_DATABASE or key in _TLS:
             continue
-        if key in _CARRIED:
+        if key in _LIMITS:
+            if value not in (None, 0, "0") and notes is not None:
+                text = (
+                    f"{_LIMITS[key]} is passed over: the engine sets its own limits per operation."
+                )
+                notes.append(("info", text))
+        elif key in _CARRIED:
             name, convert = _CARRIED[key]
-            text = convert(value)
-            if text is not None:
-                written[name] = text
+            carried = _converted(name, convert, value)
+            if carried is not None:
+                written[name] = carried
         elif key in _REFUSED:
             name, harmless, reason = _REFUSED[key]
-            # Where certificates are not checked at all, host names are not either.
-            if value not in harmless and not _checks_nothing(key, options):
-                raise _refused(name, reason)
+            if value not in harmless:
+                raise OptionError(name, reason)
         else:
-            raise _refused(key, "it does not know it")
+            raise OptionError(key, "it does not know it")
     if "zlib" not in written.get("compressors", ""):
         written.pop("zlibCompressionLevel", None)
     yield from written.items()
+    yield from _tls(options, notes, srv=srv)
 
 
-def _checks_nothing(key: str, options: Mapping[str, Any]) -> bool:
-    return key == "tlsallowinvalidhostnames" and any(
-        str(options.get(each)).lower() == "true"
-        for each in ("tlsinsecure", "tlsallowinvalidcertificates")
+def _converted(name: str, convert: Callable[[Any], str | None], value: Any) -> str | None:
+    try:
+        return convert(value)
+    except OptionError:
+        raise
+    except (TypeError, ValueError, OverflowError):
+        # The value is not shown: in a connection string it may be a part of a password.
+        raise OptionError(name, "its value is none that this option can have") from None
+
+
+def _tls(options: Mapping[str, Any], notes: list[Note] | None, *, srv: bool) -> Iterator[Pair]:
+    """The options of TLS, as PyMongo understands them: some turn TLS on, others only weaken it."""
+    found: dict[str, str] = {}
+    for key, (name, convert) in _TLS.items():
+        text = _converted(name, convert, options.get(key)) if key in options else None
+        if text is None:
+            continue
+        if name == "tls" and found.get(name, text) != text:
+            raise OptionError("tls", "tls and ssl contradict each other")
+        found[name] = text
+    files = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword", "tlsCRLFile")
+    strict = (
+        "tlsAllowInvalidCertificates",
+        "tlsAllowInvalidHostnames",
+        "tlsDisableOCSPEndpointCheck",
     )
+    turns_on = [each for each in files if each in found]
+    turns_on += [each for each in strict if found.get(each) == "false"]
+    if "tls" not in found:
+        if turns_on:
+            found["tls"] = "true"
+        elif not srv:
+            # Nothing asks for TLS, and the native driver would take what is left as asking for it.
+            return
+    elif found["tls"] == "false" and turns_on:
+        raise OptionError(turns_on[0], "it needs TLS, which the option tls turns off")
+    unchecked = "true" in (found.get("tlsInsecure"), found.get("tlsAllowInvalidCertificates"))
+    # Where certificates are not checked at all, host names are not either.
+    if found.pop("tlsAllowInvalidHostnames", "false") == "true" and not unchecked:
+        raise OptionError(
+            "tlsAllowInvalidHostnames",
+            "it checks the host name whenever it checks the certificate",
+        )
+    if "tlsCRLFile" in found:
+        raise OptionError("tlsCRLFile", "it cannot check a certificate revocation list")
+    if found.pop("tlsDisableOCSPEndpointCheck", "true") == "false" and notes is not None:
+        text = (
+            "tlsDisableOCSPEndpointCheck=false is passed over: the engine makes no OCSP requests."
+        )
+        notes.append(("warning", text))
+    if "tls" in found:
+        yield "tls", found.pop("tls")
+    yield from found.items()
+
+
+def known_options(parts: ConnectionString, notes: list[Note] | None = None) -> dict[str, Any]:
+    """The options of a connection string by lower-case names, without those that nobody knows."""
+    options: dict[str, Any] = {}
+    for number, (name, value) in enumerate(parts.options, 1):
+        key = name.lower()
+        if key in _KNOWN:
+            options[key] = value
+        elif notes is not None:
+            # PyMongo passes over it, too. Its name may be a part of an unescaped password.
+            text = f"Option number {number} of the connection string is unknown and is passed over."
+            notes.append(("warning", text))
+    if notes is not None and str(options.get("readpreference", "primary")).lower() != "primary":
+        text = "readPreference is passed over: the engine reads from the primary."
+        notes.append(("warning", text))
+    return options
+
+
+def for_the_driver(uri: str, notes: list[Note] | None = None) -> str:
+    """The connection string for the native driver that does what PyMongo does with this one.
+
+    So `MONGO_URI` can be the one that the backend uses. What is passed over is said in `notes`.
+    Raises `UriError` for what cannot be read and for an option that cannot be honoured.
+    """
+    parts = ConnectionString(uri)
+    try:
+        srv = parts.scheme == "mongodb+srv"
+        pairs = list(carried_over(known_options(parts, notes), notes, srv=srv))
+    except OptionError as refused:
+        raise UriError(
+            f"The connection string's option {refused.name} cannot be honoured by the migration "
+            f"engine: {refused.reason}. Take it out of the connection string for migrations."
+        ) from None
+    return write(parts.scheme, parts.username, parts.password, parts.hosts, parts.database, pairs)
 
 
 def concerns(database: Any) -> Iterator[Pair]:
@@ -208,9 +342,9 @@ def concerns(database: Any) -> Iterator[Pair]:
     """
     write: Mapping[str, Any] = database.write_concern.document
     if write.get("w") == 0:
-        raise _refused("w=0", "a migration needs acknowledged writes")
+        raise OptionError("w=0", "a migration needs acknowledged writes")
     if write.get("fsync"):
-        raise _refused("fsync", "use journal instead")
+        raise OptionError("fsync", "use journal instead")
     for key, name in (("w", "w"), ("wtimeout", "wTimeoutMS"), ("j", "journal")):
         if key in write:
             value = write[key]
@@ -226,17 +360,10 @@ def concerns(database: Any) -> Iterator[Pair]:
         return
     yield "readPreference", document["mode"]
     if document.get("hedge"):
-        raise _refused("hedge", "it does not hedge reads")
+        raise OptionError("hedge", "it does not hedge reads")
     for tags in document.get("tags") or ():
         if any(mark in part for pair in tags.items() for part in pair for mark in ",:"):
-            raise _refused("readPreferenceTags", "a tag with , or : cannot be carried over")
+            raise OptionError("readPreferenceTags", "a tag with , or : cannot be carried over")
         yield "readPreferenceTags", ",".join(f"{key}:{value}" for key, value in tags.items())
     if document.get("maxStalenessSeconds", -1) != -1:
         yield "maxStalenessSeconds", str(document["maxStalenessSeconds"])
-
-
-def _refused(option: str, reason: str) -> SettingsError:
-    return SettingsError(
-        f"The client's option {option} cannot be honoured by the migration engine: {reason}. "
-        f"Pass a database from a client without it, or a connection string and a database name."
-    )

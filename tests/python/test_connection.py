@@ -5,6 +5,7 @@ Clients are made without connecting.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -20,7 +21,15 @@ from pymongo.write_concern import WriteConcern  # noqa: E402
 
 from edulearn_migrate import SettingsError  # noqa: E402
 from edulearn_migrate.connection import target  # noqa: E402
-from edulearn_migrate.options import _CARRIED, _FROM_THE_DATABASE, _IRRELEVANT, _REFUSED  # noqa: E402
+from edulearn_migrate.options import (  # noqa: E402
+    _CARRIED,
+    _FROM_THE_DATABASE,
+    _IRRELEVANT,
+    _LIMITS,
+    _REFUSED,
+    _TLS,
+    OptionError,
+)
 
 
 def motor_client(*args: Any, **options: Any) -> Any:
@@ -260,10 +269,8 @@ def test_a_tag_that_cannot_be_written() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("socketTimeoutMS", 5000),
         ("server_selector", lambda servers: servers),
-        ("server_api", ServerApi("1")),
-        ("timeoutMS", 1000),
+        ("server_api", ServerApi("1", strict=True)),
         ("w", 0),
     ],
 )
@@ -276,7 +283,6 @@ def test_options_that_cannot_be_honoured(name: str, value: Any) -> None:
     "name",
     [
         "tlscrlfile",
-        "tlscertificatekeyfilepassword",
         "auto_encryption_opts",
         "srv_host_validator",
         "srvallowedhostssuffix",
@@ -287,7 +293,7 @@ def test_options_that_cannot_be_honoured(name: str, value: Any) -> None:
 def test_further_options_that_cannot_be_honoured(name: str) -> None:
     from edulearn_migrate.options import carried_over
 
-    with pytest.raises(SettingsError, match=f"(?i){name}"):
+    with pytest.raises(OptionError, match=f"(?i){name}"):
         list(carried_over({name: object()}))
 
 
@@ -304,6 +310,17 @@ def test_host_names_unchecked_only_with_the_certificate_unchecked() -> None:
     assert options_of(
         "h", tls=True, tlsAllowInvalidHostnames=True, tlsAllowInvalidCertificates=True
     ) == {"tls": "true", "tlsAllowInvalidCertificates": "true"}
+
+
+def test_limits_of_the_application_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="edulearn_migrate"):
+        assert options_of("h", socketTimeoutMS=20000, timeoutMS=1000) == {}
+    assert "socketTimeoutMS is passed over" in caplog.text
+    assert "timeoutMS is passed over" in caplog.text
+
+
+def test_a_declared_server_api_is_handed_over() -> None:
+    assert options_of("h", server_api=ServerApi("1")) == {"x-server-api": "1"}
 
 
 def test_what_concerns_pymongo_alone_is_left_out() -> None:
@@ -334,7 +351,8 @@ def test_srv_stays_srv() -> None:
 def test_every_option_of_this_pymongo_is_in_exactly_one_table() -> None:
     from pymongo import common
 
-    tables = [set(_CARRIED), set(_IRRELEVANT), set(_FROM_THE_DATABASE), set(_REFUSED)]
+    tables: list[Collection[str]] = [_CARRIED, _TLS, _LIMITS, _IRRELEVANT, _FROM_THE_DATABASE]
+    tables.append(_REFUSED)
     credentials = {"username", "password"}
     for option in map(str.lower, common.VALIDATORS):
         assert sum(option in table for table in [*tables, credentials]) == 1, option

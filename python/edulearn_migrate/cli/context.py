@@ -79,6 +79,8 @@ class Context:
             self._server = server.start()
             self.settings.uri = server.uri
         settings = self.settings
+        for level, text in settings.notes:
+            self.log(level, text)
         return Engine(
             settings.uri,
             settings.database,

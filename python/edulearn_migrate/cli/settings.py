@@ -11,12 +11,15 @@ from __future__ import annotations
 import os
 
 from edulearn_migrate.cli.errors import UsageError
-from edulearn_migrate.uri import RESERVED_DATABASES, UriError, database_in, for_the_driver
+from edulearn_migrate.options import for_the_driver
+from edulearn_migrate.uri import RESERVED_DATABASES, UriError, database_in
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from edulearn_migrate.options import Note
 
 DEFAULT_URI = "mongodb://localhost:27017"
 DEFAULT_DATABASE = "edulearn"
@@ -48,6 +51,7 @@ class Settings:
         "log_level",
         "migrations_dir",
         "migrations_dir_named",
+        "notes",
         "uri",
     )
 
@@ -63,15 +67,18 @@ class Settings:
     """The named audit file; None where the default place is to be tried."""
     log_level: str
     """A name of the logging module."""
+    notes: list[Note]
+    """What of the connection string is passed over."""
 
     def __init__(self, options: Mapping[str, str | None], found: Mapping[str, str]) -> None:
         def first(option: str, name: str) -> str | None:
             return options.get(option) or found.get(name)
 
         uri = first("uri", "MONGO_URI") or DEFAULT_URI
+        self.notes = []
         self.database = _database(first("db", "DB_NAME"), uri)
         try:
-            self.uri = for_the_driver(uri)
+            self.uri = for_the_driver(uri, self.notes)
         except UriError as error:
             raise UsageError(str(error)) from None
         named = first("migrations_dir", "EDULEARN_MIGRATIONS_DIR")
