@@ -26,6 +26,7 @@ from edulearn_migrate.local import LocalServer, LocalServerError
 from figures import ratio, row
 from ground import DATABASE, HERE, Ground, connect
 from knowing import knowing
+from network import network
 from rehearsal import rehearsal
 from updates import large, updates
 
@@ -46,6 +47,7 @@ def main() -> int:
             status(ground, options.status_rounds)
             updates(ground, options.documents, options.rounds, options.old)
             large(ground, options.documents * 10)
+            network(ground, options.documents)
             knowing(ground, options.planned, options.rounds)
             rehearsal(ground, options.notifications, options.backup_rounds)
             backups(ground, options.backed_up, options.backup_rounds)

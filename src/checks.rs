@@ -56,7 +56,7 @@ async fn examine(server: &Server, check: &Check) -> Result<(bool, String), Serve
     if let Demand::Count { filter, bounds } = &check.demand {
         let query = Query { collection: name, hint: None, collation: None, variables: None };
         let filter = RawDocumentBuf::try_from(filter).map_err(mongodb::error::Error::from)?;
-        let number = query.count_exactly(server, filter).await?;
+        let number = query.count(server, filter).await?;
         return Ok((bounds.hold(number), format!("there are {number}")));
     }
     let standing = catalog::collection(server, name).await?;

@@ -82,6 +82,10 @@ pub struct Event {
     pub bytes: Option<i64>,
     /// How many bytes it expects to deal with, where that is known.
     pub total_bytes: Option<i64>,
+    /// Whether `total` is an estimate.
+    pub total_is_estimate: bool,
+    /// Why the operation under way is slow, where that is known.
+    pub remark: Option<&'static str>,
 }
 
 /// How far the reading or writing of documents is.
@@ -95,6 +99,15 @@ pub struct Transfer {
     pub bytes: i64,
     /// Of how many.
     pub total_bytes: Option<i64>,
+}
+
+/// How many documents an operation expects to deal with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    /// They were counted.
+    Exactly(i64),
+    /// The server's own account of the collection says so, which may be wrong.
+    About(i64),
 }
 
 /// Receives events. Called from the run itself, so it must not block for long.
@@ -160,6 +173,26 @@ impl Reporter {
         });
     }
 
+    /// Tells that a chunk of an operation is done, and how far the operation is.
+    pub fn chunk(&self, index: usize, operations: usize, documents: i64, total: Total, remark: Option<&'static str>) {
+        let (number, about) = match total {
+            Total::Exactly(number) => (number, ""),
+            Total::About(number) => (number, "about "),
+        };
+        let remark_text = remark.map(|remark| format!("; {remark}")).unwrap_or_default();
+        let message =
+            format!("Operation {index} of {operations}: {documents} of {about}{number} documents{remark_text}.");
+        self.observer.notify(&Event {
+            index: u32::try_from(index).ok(),
+            operations: u32::try_from(operations).ok(),
+            documents: Some(documents),
+            total: Some(number),
+            total_is_estimate: !about.is_empty(),
+            remark,
+            ..self.event(Kind::Progress, Level::Debug, message)
+        });
+    }
+
     /// Tells how far a backup, a verification or a restore is; `what` says which.
     pub fn transfer(&self, what: &str, transfer: Transfer) {
         self.observer.notify(&Event {
@@ -194,6 +227,8 @@ impl Reporter {
             total: None,
             bytes: None,
             total_bytes: None,
+            total_is_estimate: false,
+            remark: None,
         }
     }
 }

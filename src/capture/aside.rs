@@ -45,7 +45,11 @@ pub async fn bring_back(server: &Server, aside: &str, name: &str, before: &Docum
         make_again(server, name, before).await?;
         return fill_buckets(server, aside, name).await;
     }
-    server.rename_collection(aside, name).await?;
+    if let Err(error) = server.rename_collection(aside, name).await
+        && !is_gone(server, aside, name).await?
+    {
+        return Err(error);
+    }
     resume_expiry(server, name, before).await
 }
 
@@ -82,8 +86,12 @@ pub async fn create_index(server: &Server, collection: &str, mut index: Document
 /// The server's.
 pub async fn discard_if_empty(server: &Server, aside: &str) -> Result<bool, ServerError> {
     let found = server.find_all(doc! {"find": aside, "filter": {}, "limit": 1}).await?;
-    if found.is_empty() {
-        server.run(with_majority(doc! {"drop": aside}), None).await?;
+    if found.is_empty()
+        && let Err(error) = server.run(with_majority(doc! {"drop": aside}), None).await
+        // The answer may be lost, not the drop.
+        && catalog::collection(server, aside).await?.is_some()
+    {
+        return Err(error);
     }
     Ok(found.is_empty())
 }

@@ -276,6 +276,7 @@ async fn run_operations(
                 report.operations.push(done);
             }
             Err(Halt::Failed(failure)) => {
+                journal.reread(run).await;
                 report.operations.push(ops::report(&journal, task, place, begun, Some(Outcome::Failed)));
                 report.seconds = started.elapsed().as_secs_f64();
                 report.outcome = MigrationOutcome::Failed;

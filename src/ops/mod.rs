@@ -54,7 +54,14 @@ impl Failure {
 
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
-        Self { cause: error.to_string(), code: error.code, remedy: None }
+        // Nobody must be sent to remove a document that the tool itself has written.
+        let own = error.ours && error.is(codes::DUPLICATE_KEY);
+        let remedy = own.then(|| {
+            "Run the same command again: it reads its record and carries on from there. Remove nothing. If this happens \
+             again, report it as a defect."
+                .to_owned()
+        });
+        Self { cause: error.to_string(), code: error.code, remedy }
     }
 }
 

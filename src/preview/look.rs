@@ -29,13 +29,18 @@ pub struct Look<'a> {
 pub enum Unseen {
     /// The server refuses the question, and so would refuse the operation.
     Refused(ServerError),
-    /// The server is gone, or the look was stopped.
+    /// The server, or a cursor, was lost on the way: the look has to begin anew.
+    Lost(ServerError),
+    /// The server refuses who we are, or the look was stopped.
     Stopped(Error),
 }
 
 impl From<ServerError> for Unseen {
     fn from(error: ServerError) -> Self {
-        if error.is_passing() || error.authentication {
+        if error.is_passing() {
+            return Self::Lost(error);
+        }
+        if error.authentication {
             return Self::Stopped(Error::server("Looking at the data")(error));
         }
         Self::Refused(error)
@@ -86,7 +91,7 @@ impl Look<'_> {
     /// How many documents a filter selects, also one that the server will not count.
     pub async fn count(&self, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<(i64, Duration), Unseen> {
         let began = Instant::now();
-        match query.count_exactly(self.server, filter.clone()).await {
+        match query.count(self.server, filter.clone()).await {
             Ok(number) => Ok((number, began.elapsed())),
             Err(e) if e.is_passing() || e.authentication => Err(e.into()),
             // $near cannot be counted, and $where not together with variables.

@@ -15,9 +15,11 @@ pub mod report;
 pub mod touched;
 mod undone;
 
+use self::look::Unseen;
 use self::report::OperationPlan;
 use self::touched::Touched;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::retry::{Backoff, Policy};
 use crate::run::progress::Position;
 use crate::script::Operation;
 use crate::script::operation::Action;
@@ -26,6 +28,7 @@ pub use self::look::Look;
 pub use self::undone::{Before, foresee};
 
 /// What `operation`, the `index`-th (from 1) of its script, would do; from `position` on where a run has begun it.
+/// Collections are read as they lie, where nothing can be carried on with: a look that is lost begins anew.
 ///
 /// # Errors
 /// Where the server is gone, or the look was stopped.
@@ -36,6 +39,24 @@ pub async fn operation(
     position: Option<&Position>,
     touched: &Touched,
 ) -> Result<OperationPlan> {
+    let mut backoff = Backoff::new(Policy::READ);
+    loop {
+        match operation_once(look, index, operation, position, touched).await {
+            Ok(plan) => return Ok(plan),
+            Err(Unseen::Lost(_)) if backoff.wait().await => {}
+            Err(Unseen::Lost(e) | Unseen::Refused(e)) => return Err(Error::server("Looking at the data")(e)),
+            Err(Unseen::Stopped(error)) => return Err(error),
+        }
+    }
+}
+
+async fn operation_once(
+    look: &Look<'_>,
+    index: i64,
+    operation: &Operation,
+    position: Option<&Position>,
+    touched: &Touched,
+) -> Result<OperationPlan, Unseen> {
     let mut plan = OperationPlan::new(index, operation.kind(), &operation.collection);
     plan.depends_on = touched.before(operation);
     let looked = if plan.depends_on.is_empty() {
@@ -58,10 +79,10 @@ pub async fn operation(
     };
     match looked {
         Ok(()) => Ok(plan),
-        Err(look::Unseen::Refused(e)) => {
+        Err(Unseen::Refused(e)) => {
             plan.fails(format!("the server refuses it: {e}"), e.code);
             Ok(plan)
         }
-        Err(look::Unseen::Stopped(error)) => Err(error),
+        Err(lost) => Err(lost),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::look::{Look, Unseen};
 use super::report::OperationPlan;
 use crate::catalog;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::report::{Outcome, Undone};
 use crate::run::step::Undo;
 use crate::undo;
@@ -53,6 +53,7 @@ pub async fn foresee(look: &Look<'_>, index: i64, task: &Undo, before: &mut Befo
             plan.notes.push(format!("what it would do cannot be looked at: {e}"));
             Ok(plan)
         }
+        Err(Unseen::Lost(e)) => Err(Error::server("Looking at the data")(e)),
         Err(Unseen::Stopped(error)) => Err(error),
     }
 }

@@ -4,18 +4,21 @@
 //! Every entry moves `progress.seq` from one number to the next and carries the fencing token in its
 //! filter. So an entry is made once or not at all, and a run that has lost its lease makes none.
 
-use bson::{RawDocumentBuf, doc, rawdoc};
+use std::time::{Duration, Instant};
+
+use bson::{Document, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
 use super::Run;
-use super::patience::Patience;
+use super::chunk_size::Costs;
 use super::progress::{OperationProgress, Position, Progress};
 use super::report::Direction;
 use super::transaction::{Body, attempt, send, written};
 use crate::error::{Error, Result};
 use crate::observe::Stop;
+use crate::retry::{Retry, retry};
 use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, codes};
 
 /// The journal of the migration under way.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Journal {
     id: String,
     /// How far it is: what the record says.
     pub progress: Progress,
+    /// What the last entry took.
+    pub costs: Costs,
 }
 
 /// Why an entry was not made.
@@ -43,7 +48,7 @@ impl From<Error> for Refused {
 impl Journal {
     /// The journal of a migration that [`ledger::begin`] has written.
     pub fn new(id: &str, progress: Progress) -> Self {
-        Self { id: id.to_owned(), progress }
+        Self { id: id.to_owned(), progress, costs: Costs::default() }
     }
 
     /// Makes one entry without other work: operation `index` (from 0) now stands as `operation` and
@@ -78,19 +83,20 @@ impl Journal {
         // Once the work is done it must be recorded, however long the primary is away.
         let stop = if operation.outcome.is_some() { Stop::new() } else { run.stop.clone() };
         let reporter = run.reporter.clone();
-        let mut patience = Patience::new(&reporter, &stop);
+        let mut retry = Retry::new(&reporter, &stop);
         loop {
             let entry = |()| (operation.clone(), position.clone());
             match self.advance(run, index, atomic, work, entry).await {
                 Ok(()) => return Ok(()),
                 Err(Refused::Run(e)) => return Err(e),
-                Err(Refused::Server(e)) => patience.wait(e).await?.map_err(Error::server("Writing the ledger"))?,
+                Err(Refused::Server(e)) => retry.wait(e).await?.map_err(Error::server("Writing the ledger"))?,
             }
         }
     }
 
     /// Does `work` and makes its entry: in one transaction if `atomic`, else one after the other. Tried
-    /// once: the caller decides what to do about a conflict.
+    /// once: the caller decides what to do about a conflict. Whatever is returned, it is known whether the entry is
+    /// made: where an answer was lost, the record is asked until it answers.
     ///
     /// # Errors
     /// [`Refused`].
@@ -100,15 +106,13 @@ impl Journal {
         index: usize,
         atomic: bool,
         work: &mut W,
-        entry: impl FnMut(W::Output) -> (OperationProgress, Option<Position>) + Send,
+        mut entry: impl FnMut(W::Output) -> Made + Send,
     ) -> Result<(), Refused>
     where
         W::Output: Copy,
     {
-        let mut body = Entry {
-            work,
-            make: entry,
-            id: &self.id,
+        let slip = Slip {
+            id: self.id.clone(),
             token: run.lease.token(),
             status: match self.progress.direction {
                 Direction::Up => "applying",
@@ -116,47 +120,104 @@ impl Journal {
             },
             seq: self.progress.seq,
             index,
-            made: None,
         };
-        let session = atomic.then_some(&mut run.session);
-        let result = attempt(&run.server, session, &mut body).await;
+        if !atomic {
+            let Some(output) = work.write(&run.server, None).await.map_err(Refused::Server)? else {
+                return Err(Refused::Run(run.lease_lost()));
+            };
+            return self.enter_alone(run, &slip, entry(output)).await;
+        }
+        let mut body = Entry { work, make: entry, slip: &slip, made: None, costs: Costs::default() };
+        let result = attempt(&run.server, Some(&mut run.session), &mut body).await;
+        let costs = body.costs;
         match (result, body.made.take()) {
-            (Ok(Some(())), Some((operation, position))) => {
-                self.progress.seq += 1;
-                self.progress.operations.truncate(index);
-                self.progress.operations.push(operation);
-                self.progress.position = position;
+            (Ok(Some(())), Some(made)) => {
+                self.costs = costs;
+                self.take_over(index, made);
                 Ok(())
             }
             // The guard did not hold: another run's token, or our own entry of an attempt whose answer was lost.
             (Ok(_), _) if self.was_made(run).await? => Ok(()),
             (Ok(_), _) => Err(Refused::Run(run.lease_lost())),
-            // A commit whose answer is lost may have happened.
-            (Err(e), _) if e.commit_unknown && self.was_made(run).await? => Ok(()),
+            // A commit whose answer is lost may have happened, and then a later attempt meets what it wrote.
+            (Err(e), _) if (e.commit_unknown || e.is(codes::DUPLICATE_KEY)) && self.was_made(run).await? => Ok(()),
             (Err(e), _) => Err(Refused::Server(e)),
         }
     }
 
-    /// Whether the record already holds the next entry, made by this very run; takes it over if so.
+    /// Makes an entry without a transaction. Its work is done and stays: only the entry is tried again.
+    async fn enter_alone(&mut self, run: &mut Run, slip: &Slip, made: Made) -> Result<(), Refused> {
+        let command = slip.command(&run.server, &made).map_err(Refused::Server)?;
+        let never = Stop::new();
+        let reporter = run.reporter.clone();
+        let mut retry = Retry::new(&reporter, &never);
+        loop {
+            let began = Instant::now();
+            match send(&run.server, None, command.clone()).await {
+                Ok(reply) if written(&reply) > 0 => {
+                    self.costs = Costs { entry: began.elapsed(), commit: Duration::ZERO };
+                    self.take_over(slip.index, made);
+                    return Ok(());
+                }
+                Ok(_) if self.was_made(run).await? => return Ok(()),
+                Ok(_) => return Err(Refused::Run(run.lease_lost())),
+                Err(e) => retry.wait(e).await?.map_err(Refused::Server)?,
+            }
+        }
+    }
+
+    fn take_over(&mut self, index: usize, (operation, position): Made) {
+        self.progress.seq += 1;
+        self.progress.operations.truncate(index);
+        self.progress.operations.push(operation);
+        self.progress.position = position;
+    }
+
+    /// Whether the record already holds the next entry, made by this very run; takes it over if so. Asked until it
+    /// answers: nothing may be tried again before that.
     async fn was_made(&mut self, run: &Run) -> Result<bool, Refused> {
+        let mut retry = Retry::new(&run.reporter, &run.stop);
+        let next = doc! {"progress.seq": self.progress.seq + 1};
+        let recorded = retry!(retry, self.recorded(run, next.clone())).map_err(|e| {
+            Refused::Run(Error::Unavailable(format!(
+                "Whether the last write of {} was made is not known, because the server cannot be used: {e}. Run the same \
+                 command again when it can: it reads the record first and carries on from there.",
+                self.id
+            )))
+        })?;
+        let Some(progress) = recorded else { return Ok(false) };
+        self.progress =
+            progress.map_err(|e| Error::WrongState(format!("The record of {} cannot be read: {e}.", self.id)))?;
+        Ok(true)
+    }
+
+    /// Takes over what the record says, where it can be read: what people are told of a failure must not be older.
+    pub async fn reread(&mut self, run: &Run) {
+        if let Ok(Some(Ok(progress))) = self.recorded(run, doc! {}).await {
+            self.progress = progress;
+        }
+    }
+
+    /// The progress in the record, if it is this run's and meets the condition.
+    async fn recorded(&self, run: &Run, condition: Document) -> Result<Option<Result<Progress, String>>, ServerError> {
+        let mut filter = doc! {"_id": &self.id, "token": run.lease.token()};
+        filter.extend(condition);
         let record = run
             .server
             .find_certain(doc! {
                 "find": run.server.names().ledger(),
-                "filter": {"_id": &self.id, "token": run.lease.token(), "progress.seq": self.progress.seq + 1},
+                "filter": filter,
                 "projection": {"progress": 1},
                 "limit": 1,
             })
-            .await
-            .map_err(Refused::Server)?;
-        let Some(progress) = record.first().and_then(|record| record.get_document("progress").ok()) else {
-            return Ok(false);
-        };
-        self.progress = Progress::from_raw(progress)
-            .map_err(|e| Error::WrongState(format!("The record of {} cannot be read: {e}.", self.id)))?;
-        Ok(true)
+            .await?;
+        let progress = record.first().and_then(|record| record.get_document("progress").ok());
+        Ok(progress.map(Progress::from_raw))
     }
 }
+
+/// What an entry says: how far the operation is, and where.
+type Made = (OperationProgress, Option<Position>);
 
 struct NoWork;
 
@@ -169,23 +230,61 @@ impl Body for NoWork {
     }
 }
 
-/// Work and its entry, as one transaction's body.
-struct Entry<'a, W: Body, F> {
-    work: &'a mut W,
-    make: F,
-    id: &'a str,
+/// The place of one entry.
+struct Slip {
+    id: String,
     token: i64,
     status: &'static str,
     seq: i64,
     index: usize,
-    made: Option<(OperationProgress, Option<Position>)>,
+}
+
+impl Slip {
+    /// The command that makes the entry, once.
+    fn command(&self, server: &Server, (operation, position): &Made) -> Result<RawDocumentBuf, ServerError> {
+        let document = bson::serialize_to_raw_document_buf(operation)
+            .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
+        let slot = format!("progress.operations.{}", self.index);
+        let slot = <&bson::raw::CStr>::try_from(slot.as_str())
+            .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?
+            .to_owned();
+        let mut set = rawdoc! {"progress.seq": self.seq + 1};
+        set.append(&slot, document);
+        let mut change = RawDocumentBuf::new();
+        match position {
+            Some(position) => {
+                set.append(bson::raw::cstr!("progress.position"), position.to_raw());
+                change.append(bson::raw::cstr!("$set"), set);
+            }
+            None => {
+                change.append(bson::raw::cstr!("$set"), set);
+                change.append(bson::raw::cstr!("$unset"), rawdoc! {"progress.position": ""});
+            }
+        }
+        Ok(rawdoc! {
+            "update": server.names().ledger(),
+            "updates": [{
+                "q": {"_id": self.id.as_str(), "token": self.token, "status": self.status, "progress.seq": self.seq},
+                "u": change,
+            }],
+        })
+    }
+}
+
+/// Work and its entry, as one transaction's body.
+struct Entry<'a, W: Body, F> {
+    work: &'a mut W,
+    make: F,
+    slip: &'a Slip,
+    made: Option<Made>,
+    costs: Costs,
 }
 
 impl<W, F> Body for Entry<'_, W, F>
 where
     W: Body,
     W::Output: Copy,
-    F: FnMut(W::Output) -> (OperationProgress, Option<Position>) + Send,
+    F: FnMut(W::Output) -> Made + Send,
 {
     type Output = ();
 
@@ -197,35 +296,16 @@ where
         let Some(output) = self.work.write(server, session.as_deref_mut()).await? else {
             return Ok(None);
         };
-        let (operation, position) = (self.make)(output);
-        let document = bson::serialize_to_raw_document_buf(&operation)
-            .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
-        let slot = format!("progress.operations.{}", self.index);
-        let slot = <&bson::raw::CStr>::try_from(slot.as_str())
-            .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?
-            .to_owned();
-        let mut set = rawdoc! {"progress.seq": self.seq + 1};
-        set.append(&slot, document);
-        let mut change = RawDocumentBuf::new();
-        match &position {
-            Some(position) => {
-                set.append(bson::raw::cstr!("progress.position"), position.to_raw());
-                change.append(bson::raw::cstr!("$set"), set);
-            }
-            None => {
-                change.append(bson::raw::cstr!("$set"), set);
-                change.append(bson::raw::cstr!("$unset"), rawdoc! {"progress.position": ""});
-            }
-        }
-        let command = rawdoc! {
-            "update": server.names().ledger(),
-            "updates": [{
-                "q": {"_id": self.id, "token": self.token, "status": self.status, "progress.seq": self.seq},
-                "u": change,
-            }],
-        };
-        self.made = Some((operation, position));
+        let made = (self.make)(output);
+        let command = self.slip.command(server, &made)?;
+        self.made = Some(made);
+        let began = Instant::now();
         let reply = send(server, session, command).await?;
+        self.costs.entry = began.elapsed();
         Ok((written(&reply) > 0).then_some(()))
+    }
+
+    fn committed(&mut self, took: Duration) {
+        self.costs.commit = took;
     }
 }

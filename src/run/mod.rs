@@ -1,6 +1,7 @@
 //! A run: everything a writing verb holds from taking the lease to giving it back, and what runs are made
 //! of: [`lease`], [`ledger`] and [`history`], [`journal`], [`transaction`], [`chunks`].
 
+pub mod chunk_size;
 pub mod chunks;
 mod former_history;
 pub mod history;

@@ -18,25 +18,29 @@ pub struct Query<'a> {
 }
 
 impl Query<'_> {
-    /// How many documents `filter` selects, counted one by one: `count` answers an empty filter from what the
-    /// server remembers, which may be wrong after a crash.
-    ///
-    /// # Errors
-    /// The server's.
-    pub async fn count_exactly(&self, server: &Server, filter: RawDocumentBuf) -> Result<i64, ServerError> {
-        if filter.iter().next().is_some() {
-            return self.count(server, filter).await;
-        }
-        let none = Document::new();
-        let Query { collection, hint, collation, variables } = *self;
-        Query { collection, hint, collation, variables: Some(variables.unwrap_or(&none)) }.count(server, filter).await
-    }
-
-    /// How many documents `filter` selects.
+    /// How many documents `filter` selects, counted one by one: what the server remembers of the whole collection may be
+    /// wrong after a crash.
     ///
     /// # Errors
     /// The server's.
     pub async fn count(&self, server: &Server, filter: RawDocumentBuf) -> Result<i64, ServerError> {
+        // The command `count` answers an empty filter from what the server remembers; a pipeline does not.
+        let none = Document::new();
+        let variables =
+            if filter.iter().next().is_none() { Some(self.variables.unwrap_or(&none)) } else { self.variables };
+        Query { variables, ..*self }.ask(server, filter).await
+    }
+
+    /// About how many documents `filter` selects: an empty one is answered from what the server remembers. Nothing is
+    /// decided by it.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn estimate(&self, server: &Server, filter: RawDocumentBuf) -> Result<i64, ServerError> {
+        self.ask(server, filter).await
+    }
+
+    async fn ask(&self, server: &Server, filter: RawDocumentBuf) -> Result<i64, ServerError> {
         // `count` takes filters that a pipeline refuses ($where); only a pipeline takes variables.
         let mut command = match self.variables {
             None => rawdoc! {"count": self.collection, "query": filter},
@@ -55,10 +59,10 @@ impl Query<'_> {
             command.append(cstr!("collation"), raw(collation)?);
         }
         if self.variables.is_none() {
-            return Ok(written(&server.run_raw(command, None).await?));
+            return Ok(written(&server.ask(command).await?));
         }
-        let counted = server.find(command).await?.next().await?;
-        Ok(counted.map_or(0, |document| number(&document, "n")))
+        let counted = server.read_all(command).await?;
+        Ok(counted.first().map_or(0, |document| number(document, "n")))
     }
 }
 

@@ -1,6 +1,7 @@
 //! One attempt at a transaction. Trying again is its callers' decision: a chunk shrinks first.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use bson::raw::cstr;
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
@@ -25,6 +26,9 @@ pub trait Body: Send {
         server: &Server,
         session: Option<&mut ClientSession>,
     ) -> impl Future<Output = Result<Option<Self::Output>, ServerError>> + Send;
+
+    /// Hears how long the commit took.
+    fn committed(&mut self, _: Duration) {}
 }
 
 /// Runs `body` in one transaction, committed to a majority; without transactions, simply runs it.
@@ -40,7 +44,9 @@ pub async fn attempt<B: Body>(
     session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(WriteConcern::majority()).await?;
     match body.write(server, Some(session)).await {
         Ok(Some(output)) => {
+            let began = Instant::now();
             commit(session).await?;
+            body.committed(began.elapsed());
             Ok(Some(output))
         }
         other => {
@@ -60,7 +66,7 @@ async fn commit(session: &mut ClientSession) -> Result<(), ServerError> {
         };
         // Committing again is safe and tells whether it happened. Source: transactions specification,
         // "commitTransaction", UnknownTransactionCommitResult.
-        // What lasts longer is told to people and tried again as a whole: the journal knows whether it happened.
+        // What lasts longer the journal is asked about, before anything is tried again.
         if !error.commit_unknown || !backoff.wait().await {
             return Err(error);
         }

@@ -10,6 +10,7 @@ use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, doc, rawdoc};
 
 use super::id::Id;
 use super::query::{Query, raw};
+use crate::observe::Total;
 use crate::server::{Documents, Server};
 use crate::server_error::{ServerError, codes};
 
@@ -104,12 +105,22 @@ pub async fn last_id(server: &Server, collection: &str) -> Result<Option<Id>, Se
 
 /// What is still to be done, and how to cut it.
 pub struct Matching {
-    /// How many documents match.
-    pub remaining: i64,
+    /// About how many documents match: nothing is decided by it but how to cut.
+    remaining: i64,
+    /// Whether they were counted one by one.
+    counted: bool,
     /// The collection's average document size.
     pub average_bytes: i64,
     /// How to cut it.
     pub windows: Windows,
+}
+
+impl Matching {
+    /// How many documents there are in all, with those that are `done`.
+    pub fn total(&self, done: i64) -> Total {
+        let total = done + self.remaining;
+        if self.counted { Total::Exactly(total) } else { Total::About(total.max(done)) }
+    }
 }
 
 /// Counts what is left of `scope` between `after` and `upper`, and decides how to cut it.
@@ -123,13 +134,14 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
         Window::Range { after: None, .. } => scope.filter.clone(),
         _ => rest.select(&scope.filter),
     };
+    let counted = filter.iter().next().is_some();
     let query = Query {
         collection: &scope.collection,
         hint: scope.hint.as_ref(),
         collation: None,
         variables: scope.variables.as_ref(),
     };
-    let remaining = query.count(server, filter).await?;
+    let remaining = query.estimate(server, filter).await?;
     let size = server
         .find_all(
             doc! {"aggregate": &scope.collection, "pipeline": [{"$collStats": {"storageStats": {}}}], "cursor": {}},
@@ -144,18 +156,22 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
         value.as_i64().or_else(|| value.as_i32().map(i64::from)).or_else(|| value.as_f64().map(|n| n as i64))
     };
     let documents = stat("count").unwrap_or(remaining);
-    let windows = if remaining.saturating_mul(SPARSE) < documents {
+    // Both ways find every document, however wrong these numbers are.
+    let windows = if counted && remaining.saturating_mul(SPARSE) < documents {
         Windows::Listed { cursor: None, ready: VecDeque::new() }
     } else {
-        Windows::Ranges
+        Windows::Ranges { upcoming: None }
     };
-    Ok(Matching { remaining, average_bytes: stat("avgObjSize").unwrap_or(1), windows })
+    Ok(Matching { remaining, counted, average_bytes: stat("avgObjSize").unwrap_or(1), windows })
 }
 
 /// How the scope is cut.
 pub enum Windows {
     /// By walking the `_id` index.
-    Ranges,
+    Ranges {
+        /// What was looked up already.
+        upcoming: Option<Upcoming>,
+    },
     /// By asking for the `_id`s that match, in order. What is lost on the way goes on after the last one read.
     Listed {
         /// Where they come from.
@@ -163,6 +179,26 @@ pub enum Windows {
         /// Read and not yet done.
         ready: VecDeque<Id>,
     },
+}
+
+/// Where a range ends.
+pub struct Upcoming {
+    after: Id,
+    documents: usize,
+    through: Id,
+}
+
+impl Window {
+    /// Looks up where the range after this one ends, of so many documents; `None` where there is none, or nothing to be
+    /// looked up.
+    pub async fn look_ahead(&self, server: &Server, scope: &Scope, upper: &Id, documents: usize) -> Option<Upcoming> {
+        let Self::Range { through: after, .. } = self else { return None };
+        if after == upper {
+            return None;
+        }
+        let found = boundary(server, &scope.collection, Some(after), upper, documents).await.ok()?;
+        Some(Upcoming { after: after.clone(), documents, through: found.unwrap_or_else(|| upper.clone()) })
+    }
 }
 
 impl Windows {
@@ -177,24 +213,31 @@ impl Windows {
         documents: usize,
     ) -> Result<Option<Window>, ServerError> {
         match self {
-            Self::Ranges => {
+            Self::Ranges { upcoming } => {
                 if after == Some(upper) {
                     return Ok(None);
                 }
-                let through = boundary(server, &scope.collection, after, upper, documents).await?;
-                Ok(Some(Window::Range { after: after.cloned(), through: through.unwrap_or_else(|| upper.clone()) }))
+                // A chunk that has just become much larger is looked up anew.
+                let fits = |known: &Upcoming| {
+                    Some(&known.after) == after && known.documents <= documents && known.documents * 2 > documents
+                };
+                let through = match upcoming.take().filter(fits) {
+                    Some(known) => known.through,
+                    None => boundary(server, &scope.collection, after, upper, documents)
+                        .await?
+                        .unwrap_or_else(|| upper.clone()),
+                };
+                Ok(Some(Window::Range { after: after.cloned(), through }))
             }
             Self::Listed { cursor, ready } => {
-                if cursor.is_none() {
-                    ready.clear();
-                    *cursor = Some(Box::new(list(server, scope, after, upper).await?));
-                }
-                if let Some(cursor) = cursor {
-                    while ready.len() < documents {
-                        match cursor.next().await? {
-                            Some(document) => ready.extend(Id::of(&document)),
-                            None => break,
-                        }
+                let cursor = match cursor {
+                    Some(cursor) => cursor,
+                    None => cursor.insert(Box::new(list(server, scope, after, upper).await?)),
+                };
+                while ready.len() < documents {
+                    match cursor.next().await? {
+                        Some(document) => ready.extend(Id::of(&document)),
+                        None => break,
                     }
                 }
                 let ids: Vec<Id> = ready.iter().take(documents).cloned().collect();
@@ -203,10 +246,12 @@ impl Windows {
         }
     }
 
-    /// Takes note that the window is done.
-    pub fn done(&mut self, window: &Window) {
-        if let (Self::Listed { ready, .. }, Window::Ids(ids)) = (self, window) {
-            ready.drain(..ids.len().min(ready.len()));
+    /// Takes note that the window is done, and of what comes next.
+    pub fn done(&mut self, window: &Window, next: Option<Upcoming>) {
+        match (self, window) {
+            (Self::Listed { ready, .. }, Window::Ids(ids)) => drop(ready.drain(..ids.len().min(ready.len()))),
+            (Self::Ranges { upcoming }, _) => *upcoming = next,
+            _ => {}
         }
     }
 }

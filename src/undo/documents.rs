@@ -88,8 +88,8 @@ async fn documents_in(server: &Server, packs: &str, low: &Id, high: &Id) -> Resu
     let within = rawdoc! {"_id": {"$gte": value(low), "$lte": value(high)}};
     let pipeline = [rawdoc! {"$match": within}, rawdoc! {"$group": {"_id": null, "n": {"$sum": "$n"}}}];
     let pipeline: bson::RawArrayBuf = pipeline.into_iter().collect();
-    let found = server.find(rawdoc! {"aggregate": packs, "pipeline": pipeline, "cursor": {}}).await?.next().await?;
-    Ok(found.map_or(0, |found| pack::count(&found)))
+    let found = server.read_all(rawdoc! {"aggregate": packs, "pipeline": pipeline, "cursor": {}}).await?;
+    Ok(found.first().map_or(0, |found| pack::count(found)))
 }
 
 fn value(id: &Id) -> RawDocumentBuf {
@@ -158,7 +158,9 @@ impl Packs<'_> {
         let ids = || captured.iter().map(|entry| &entry.id);
         let limit = self.portions.limit(captured.len(), *used);
         let mut current = by_id(read_by_id(server, session.as_deref_mut(), self.collection, ids(), limit).await?);
-        *used += size(current.values());
+        let read = size(current.values());
+        self.portions.met(current.len(), read);
+        *used += read;
         let replaced: Vec<&Id> = captured
             .iter()
             .filter(|entry| matches!(entry.what, What::Replaced { .. }))

@@ -1,14 +1,14 @@
 //! Taking back an index that was made or dropped.
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::schema::{Way, operation};
 use super::{plain, same_standing, standing};
 use crate::capture::registry::made_index;
 use crate::catalog;
+use crate::run::query::Query;
 use crate::run::report::Undone;
 use crate::run::step::Undo;
-use crate::run::transaction::written;
 use crate::script::operation::{Action, CreateIndex, IndexRef};
 use crate::server::Server;
 use crate::server_error::ServerError;
@@ -39,8 +39,8 @@ pub(super) async fn index_made(server: &Server, undo: &Undo) -> Result<Way, Serv
 
 /// What stays in a collection that the index was the first thing of.
 async fn used(server: &Server, undo: &Undo) -> Result<(Undone, String), ServerError> {
-    let reply = server.run(doc! {"count": &undo.collection, "query": {}}, None).await?;
-    let made_since = written(&reply);
+    let query = Query { collection: &undo.collection, hint: None, collation: None, variables: None };
+    let made_since = query.count(server, RawDocumentBuf::new()).await?;
     let note = format!("{:?} stays: it holds {made_since} documents made since", undo.collection);
     Ok((Undone { made_since, ..Undone::default() }, note))
 }

@@ -17,7 +17,7 @@ mod portions;
 pub mod schema;
 pub mod writes;
 
-use bson::{Document, doc, rawdoc};
+use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
 pub use self::foresee::foresee;
 use crate::assessment::{BRING_OVER, UNIFY};
@@ -30,10 +30,10 @@ use crate::run::id::Id;
 use crate::run::journal::Journal;
 use crate::run::patience::{Patience, patiently};
 use crate::run::progress::{OperationProgress, Position};
+use crate::run::query::Query;
 use crate::run::report::{Counts, Outcome, Undone};
 use crate::run::slot::Slot;
 use crate::run::step::{Task, Undo};
-use crate::run::transaction::written;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -163,7 +163,7 @@ async fn remove_made(
     let Some(standing) = standing(server, name).await? else {
         // A killed attempt may have got as far as this.
         if catalog::collection(server, &aside).await?.is_some() {
-            drop_aside(server, name, &aside).await?;
+            return Ok((Undone::default(), Some(drop_aside(server, name, &aside).await?)));
         }
         return Ok((Undone::default(), Some("gone".to_owned())));
     };
@@ -173,7 +173,8 @@ async fn remove_made(
             Some(format!("a view {name:?} stands now, and stays")),
         ));
     }
-    let documents = written(&server.run_raw(rawdoc! {"count": name, "query": {}}, None).await?);
+    let query = Query { collection: name, hint: None, collation: None, variables: None };
+    let documents = query.count(server, RawDocumentBuf::new()).await?;
     if documents > 0 {
         let made_since = (documents - conflicts).max(0);
         let note = format!("{name:?} stays: it holds {documents} documents, {made_since} of them made since");
@@ -184,20 +185,16 @@ async fn remove_made(
         return Ok((Undone { conflicts: 1, ..Undone::default() }, Some(note)));
     }
     server.rename_collection(name, &aside).await?;
-    let dropped = drop_aside(server, name, &aside).await?;
-    Ok((
-        Undone::default(),
-        Some(format!("{name:?} {}", if dropped { "is dropped: the migration had made it" } else { "stays" })),
-    ))
+    Ok((Undone::default(), Some(drop_aside(server, name, &aside).await?)))
 }
 
-/// Drops what was renamed aside unless somebody was faster and has put something into it.
-async fn drop_aside(server: &Server, name: &str, aside: &str) -> Result<bool, ServerError> {
-    let dropped = discard_if_empty(server, aside).await?;
-    if !dropped {
-        server.rename_collection(aside, name).await?;
+/// Drops what was renamed aside unless somebody was faster and has put something into it. Says what became of it.
+async fn drop_aside(server: &Server, name: &str, aside: &str) -> Result<String, ServerError> {
+    if discard_if_empty(server, aside).await? {
+        return Ok(format!("{name:?} is dropped: the migration had made it"));
     }
-    Ok(dropped)
+    server.rename_collection(aside, name).await?;
+    Ok(format!("{name:?} stays"))
 }
 
 async fn standing(server: &Server, name: &str) -> Result<Option<Document>, ServerError> {

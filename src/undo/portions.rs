@@ -7,8 +7,12 @@ use bson::RawDocumentBuf;
 use super::again;
 use crate::server_error::{ServerError, codes};
 
-/// Documents read at once: they are in memory as they are and as they will be.
+/// Documents read at once, before their size is known: they are in memory as they are and as they will be.
 const AT_ONCE: usize = 2_000;
+/// Documents read at once where they are small: each portion costs two round trips.
+const MOST: usize = 50_000;
+/// Bytes of documents read at once, where those are more than [`AT_ONCE`].
+const PORTION: usize = 8 * 1024 * 1024;
 /// Documents read at once where more do not fit, of 16 MiB at most.
 const FEW: usize = 4;
 
@@ -17,23 +21,34 @@ pub struct Portions {
     documents: usize,
     /// Bytes of documents read for one transaction.
     bytes: usize,
+    /// Bytes of one document, as far as they have been met.
+    average: Option<usize>,
 }
 
 impl Portions {
     /// For transactions that read so many bytes of documents.
     pub fn new(bytes: usize) -> Self {
-        Self { documents: AT_ONCE, bytes }
+        Self { documents: AT_ONCE, bytes, average: None }
     }
 
     /// The entries in portions. Without transactions there is one: whether a window fits must be known before any of it is
     /// written.
     pub fn cut<'e, E>(&self, entries: &'e [E], atomic: bool) -> Chunks<'e, E> {
-        entries.chunks(if atomic || self.documents == FEW { self.documents } else { entries.len().max(1) })
+        let small = self.average.map_or(AT_ONCE, |average| (PORTION / average.max(1)).clamp(AT_ONCE, MOST));
+        let documents = if self.documents == FEW { FEW } else { small };
+        entries.chunks(if atomic || self.documents == FEW { documents } else { entries.len().max(1) })
     }
 
     /// How many bytes a portion of so many entries may read, where the window has read `used` already.
     pub fn limit(&self, entries: usize, used: usize) -> usize {
         if entries <= FEW { usize::MAX } else { self.bytes.saturating_sub(used) }
+    }
+
+    /// Takes note of documents that were read: how many, and their bytes.
+    pub fn met(&mut self, documents: usize, bytes: usize) {
+        if documents > 0 {
+            self.average = Some(bytes / documents);
+        }
     }
 
     /// What an error becomes, in a window of so many packs: one pack cannot be made less, so fewer documents are read at once.

@@ -12,7 +12,7 @@ use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
 /// Statements of one command, and bytes: the server takes 100,000 and 48 MB.
-const STATEMENTS: usize = 5_000;
+const STATEMENTS: usize = 25_000;
 const BYTES: usize = 16 * 1024 * 1024;
 
 /// What is written of one document.

@@ -63,6 +63,8 @@ class State:
         self.label = ""
         self.documents = 0
         self.total: int | None = None
+        self.about = ""
+        self.remark: str | None = None
         self.bytes: int | None = None
         self.total_bytes: int | None = None
         self._began = time.monotonic()
@@ -87,10 +89,13 @@ class State:
                 # A resumed operation does not start at zero, and its rate is not that high.
                 self._first, self._began = event["documents"], time.monotonic()
             self.documents, self.total = event["documents"], event["total"]
+            self.about = "about " if event.get("total_is_estimate") else ""
+            self.remark = event.get("remark")
             self.bytes, self.total_bytes = event.get("bytes"), event.get("total_bytes")
 
     def _restart(self, label: str) -> None:
         self.label, self.documents, self.total = label, 0, None
+        self.about, self.remark = "", None
         self.bytes = self.total_bytes = None
         self._began, self._first = time.monotonic(), None
 
@@ -118,7 +123,7 @@ class State:
         """All of it, as in `migration_3 operation 1/2  12,000 of 60,000  15,000/s  0:03 left`."""
         parts = [self.label]
         if self.total is not None:
-            parts.append(f"{self.documents:,} of {self.total:,}")
+            parts.append(f"{self.documents:,} of {self.about}{self.total:,}")
         elif self.documents:
             parts.append(f"{self.documents:,}")
         if self.bytes is not None:
@@ -131,6 +136,8 @@ class State:
         if rate is not None:
             parts.append(f"{rate:,.0f}/s")
         parts.append(f"{clock(self.elapsed)}" if remaining is None else f"{clock(remaining)} left")
+        if self.remark is not None:
+            parts.append(f"({self.remark})")
         return "  ".join(parts)
 
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bson::{doc, rawdoc};
+use bson::{RawDocumentBuf, doc};
 
 use super::before::read;
 use super::{done, outcome, reading, step};
@@ -19,9 +19,9 @@ use crate::engine::{Engine, Verb, exact};
 use crate::error::{Error, Failed, Result};
 use crate::run::Run;
 use crate::run::ledger;
+use crate::run::query::Query;
 use crate::run::report::{Direction, MigrationReport, Undone};
 use crate::run::step::{Step, Task};
-use crate::run::transaction::written;
 use crate::server::Server;
 
 /// Takes the unification back by the three-way rule.
@@ -154,7 +154,8 @@ fn add(side: &mut Restored, counts: Undone) {
 
 /// Documents that the migration has not touched, but for those that it could not map: they were made since.
 async fn newer(server: &Server, report: &RollbackReport, unmapped: i64) -> Result<i64> {
-    let counted = server.run_raw(rawdoc! {"count": ASSESSMENTS, "query": {}}, None).await.map_err(reading())?;
+    let query = Query { collection: ASSESSMENTS, hint: None, collation: None, variables: None };
+    let counted = query.count(server, RawDocumentBuf::new()).await.map_err(reading())?;
     let regular = report.regular.restored + report.regular.restored_with_edits;
-    Ok((written(&counted) - regular - report.kept_copies - unmapped).max(0))
+    Ok((counted - regular - report.kept_copies - unmapped).max(0))
 }
