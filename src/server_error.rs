@@ -43,6 +43,8 @@ pub mod codes {
     pub const CANNOT_INDEX_PARALLEL_ARRAYS: i32 = 171;
     /// The collection of a cursor was dropped or renamed, or an index that its plan used.
     pub const QUERY_PLAN_KILLED: i32 = 175;
+    pub const LOCK_TIMEOUT: i32 = 24;
+    pub const NOT_SUPPORTED_IN_TRANSACTION: i32 = 263;
     pub const SNAPSHOT_TOO_OLD: i32 = 239;
     pub const SNAPSHOT_UNAVAILABLE: i32 = 246;
     pub const COMMAND_NOT_SUPPORTED_ON_VIEW: i32 = 166;
@@ -51,6 +53,10 @@ pub mod codes {
     pub const BSON_OBJECT_TOO_LARGE: i32 = 10334;
     pub const DUPLICATE_KEY: i32 = 11000;
     pub const INTERRUPTED: i32 = 11601;
+    pub const OUT_OF_DISK_SPACE: i32 = 14031;
+    /// The language that a document says for a text index is no text, or none that the server knows.
+    pub const LANGUAGE_OVERRIDE_TYPE: i32 = 17261;
+    pub const LANGUAGE_OVERRIDE_UNSUPPORTED: i32 = 17262;
     /// `min` and `max` leave nothing between them.
     pub const EMPTY_RANGE: i32 = 51175;
     /// The primary changed, or the node is going away or has too much to do: the command was not carried out, or its
@@ -91,7 +97,7 @@ pub struct ServerError {
     pub code_name: String,
     /// The server's words, without secrets.
     pub message: String,
-    /// Which of the statements' documents it concerns (from 0), for inserts.
+    /// Which of the write's statements it concerns (from 0).
     pub index: Option<usize>,
     /// The transaction was aborted and may be tried again as a whole.
     pub transient_transaction: bool,
@@ -138,6 +144,24 @@ impl ServerError {
     /// has too much to do, or a majority that could not yet confirm a commit.
     pub fn is_passing(&self) -> bool {
         matches!(self.class(), Class::Passing | Class::CursorLost)
+    }
+
+    /// Whether the server refuses one document of a write for what that document is: a unique index, a validator, an index
+    /// that cannot hold it. The others may be written without it.
+    pub fn refuses_document(&self) -> bool {
+        // What may meet any document, and is no fault of this one.
+        const OF_ANY: [i32; 8] = [
+            codes::UNAUTHORIZED,
+            codes::LOCK_TIMEOUT,
+            codes::NAMESPACE_NOT_FOUND,
+            codes::MAX_TIME_EXPIRED,
+            codes::CONFLICTING_OPERATION,
+            codes::COMMAND_NOT_SUPPORTED_ON_VIEW,
+            codes::NOT_SUPPORTED_IN_TRANSACTION,
+            codes::OUT_OF_DISK_SPACE,
+        ];
+        let own = self.code.is_some_and(|code| code > 0 && !OF_ANY.contains(&code));
+        self.index.is_some() && own && self.class() == Class::Refused
     }
 
     /// Whether the code is `code`.

@@ -7,7 +7,7 @@ seconds.
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, Literal, TypeVar, final
 
 __all__ = [
     "Assessments",
@@ -346,6 +346,7 @@ class Assessments:
         *,
         accept_unmapped: bool = False,
         dry_run: bool = False,
+        ids: Literal["new", "keep"] | None = None,
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,

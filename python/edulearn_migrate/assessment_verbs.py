@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
 
@@ -36,16 +36,19 @@ class SyncAssessments:
         *,
         accept_unmapped: bool = False,
         dry_run: bool = False,
+        ids: Literal["new", "keep"] | None = None,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
         stop: _native.StopToken | None = None,
     ) -> AssessmentReport:
         """Bring regular and teacher assessments into one model; the backup goes into `backup_dir`.
 
-        Documents that cannot be mapped are left as they are and listed, and everything else is
-        migrated; then the report's `validation.valid` is False, unless `accept_unmapped`. With
-        `dry_run` nothing is written. Raises `WrongStateError` before anything is written where an
-        index is in the way.
+        Documents that cannot be mapped, or that the server refuses, are left as they are and
+        listed, and everything else is migrated; then the report's `validation.valid` is False,
+        unless `accept_unmapped`. With `dry_run` nothing is written. Teacher assessments are copied
+        under an `_id` that follows from theirs; `ids="keep"` keeps theirs, for an application that
+        reads only `assessments`. A run that is carried on goes by the `ids` it began with. Raises
+        `WrongStateError` before anything is written where an index is in the way.
         """
         report = self._run(
             self._assessments.migrate,
@@ -53,6 +56,7 @@ class SyncAssessments:
             stop,
             accept_unmapped=accept_unmapped,
             dry_run=dry_run,
+            ids=ids,
             lock_timeout=lock_timeout,
         )
         return AssessmentReport.from_dict(report)
@@ -88,6 +92,7 @@ class AsyncAssessments:
         *,
         accept_unmapped: bool = False,
         dry_run: bool = False,
+        ids: Literal["new", "keep"] | None = None,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
     ) -> AssessmentReport:
@@ -97,6 +102,7 @@ class AsyncAssessments:
             progress,
             accept_unmapped=accept_unmapped,
             dry_run=dry_run,
+            ids=ids,
             lock_timeout=lock_timeout,
         )
         return AssessmentReport.from_dict(report)

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::bridge::{Callback, Token, Work, verb};
 use super::engine::{PyEngine, seconds};
+use crate::assessment::ids::Ids;
 use crate::engine::assessment::MigrateOptions;
 use crate::engine::{Engine, assessment};
 
@@ -26,19 +28,23 @@ impl PyAssessments {
     }
 
     /// Unifies the assessment model.
-    #[pyo3(signature = (*, accept_unmapped = false, dry_run = false, lock_timeout = 10.0, observer = None, stop = None))]
+    #[pyo3(signature = (
+        *, accept_unmapped = false, dry_run = false, ids = None, lock_timeout = 10.0, observer = None, stop = None
+    ))]
     fn migrate(
         &self,
         py: Python<'_>,
         accept_unmapped: bool,
         dry_run: bool,
+        ids: Option<&str>,
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Work> {
         let (engine, directory) = (self.engine.clone(), self.directory.clone());
         let (verb, wait) = (verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
-        let options = MigrateOptions { accept_unmapped, dry_run };
+        let ids = ids.map(|ids| Ids::named(ids).ok_or_else(|| wrong_ids(ids))).transpose()?;
+        let options = MigrateOptions { accept_unmapped, dry_run, ids };
         Ok(Work::new(verb, |verb| async move { assessment::migrate(&engine, &verb, &directory, options, wait).await }))
     }
 
@@ -49,4 +55,8 @@ impl PyAssessments {
         let (verb, wait) = (verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
         Ok(Work::new(verb, |verb| async move { assessment::rollback(&engine, &verb, wait).await }))
     }
+}
+
+fn wrong_ids(ids: &str) -> PyErr {
+    PyValueError::new_err(format!("ids must be \"new\" or \"keep\", not {ids:?}"))
 }

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 
-use bson::{DateTime, RawDocumentBuf};
+use bson::RawDocumentBuf;
 
 use super::mapping::{Unified, default_value};
-use super::model::{BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Path, Side, TOTAL_QUESTIONS, UPDATED_AT};
+use super::model::{BATCHES, MIGRATION_SOURCE, ORIGINAL_ID, Path, Rules, Side, TOTAL_QUESTIONS, UPDATED_AT};
 use super::values::{EMPTY, text};
 use crate::raw::{ARRAY, Builder, DATE, DOCUMENT, Element, INT32, INT64, NULL, TEXT, fields, fingerprint, repeats};
 
@@ -100,8 +100,8 @@ pub struct Base {
     pub origin: HashMap<Key, Key>,
 }
 
-/// Reads what [`of_original`] wrote. `None` for what it cannot have written.
-pub fn read(base: &[u8], now: DateTime, original_id: &[u8]) -> Option<Base> {
+/// Reads what [`of_original`] wrote of a document that was mapped by `rules`. `None` for what it cannot have written.
+pub fn read(base: &[u8], rules: Rules, original_id: &[u8]) -> Option<Base> {
     let parts = fields(base)?;
     let part = |name: &[u8]| parts.iter().find(|part| part.name == name);
     let mut original = HashMap::new();
@@ -114,7 +114,7 @@ pub fn read(base: &[u8], now: DateTime, original_id: &[u8]) -> Option<Base> {
     // A null in their place gave way to the settings; so did an empty document.
     copy.remove(&vec![b"settings".to_vec()]);
     let mut origins = HashMap::new();
-    for field in &FIELDS {
+    for field in rules.edition.fields() {
         let target = key(field.path);
         let origin = origin(&original, field.path.name, field.sources(Side::Teacher));
         let print = match origin {
@@ -127,7 +127,7 @@ pub fn read(base: &[u8], now: DateTime, original_id: &[u8]) -> Option<Base> {
                 }
             }
             None => {
-                let value = default_value(field.path, field.default(Side::Teacher), now);
+                let value = default_value(field.path, field.default(Side::Teacher), rules.now);
                 print(value.kind, &value.bytes)
             }
         };
@@ -137,7 +137,7 @@ pub fn read(base: &[u8], now: DateTime, original_id: &[u8]) -> Option<Base> {
         put(&mut copy, vec![name.as_bytes().to_vec()], print(kind, value));
     };
     made(TOTAL_QUESTIONS, INT32, questions);
-    made(UPDATED_AT, DATE, &now.timestamp_millis().to_le_bytes());
+    made(UPDATED_AT, DATE, &rules.now.timestamp_millis().to_le_bytes());
     made(MIGRATION_SOURCE, TEXT, &text(Side::Teacher.source().as_bytes()));
     made(ORIGINAL_ID, TEXT, &text(original_id));
     Some(Base { original, copy, origin: origins })
@@ -174,6 +174,7 @@ mod tests {
     use bson::{DateTime, Document, doc, oid::ObjectId};
 
     use super::super::mapping::map;
+    use super::super::model::Edition;
     use super::super::values::id_text;
     use super::*;
     use crate::raw::first;
@@ -185,18 +186,19 @@ mod tests {
         let all: Vec<Document> = vec![
             doc! {"_id": id},
             doc! {"_id": id, "topic": "x", "teacher_id": ObjectId::new(), "created_at": "2024-01-05T08:30:00Z", "batches": [],
-            "assigned_batches": ["b"], "questions": [1, 2], "config": {"shuffle_questions": true, "other": 1, "max_attempts": 3}},
+            "assigned_batches": ["b"], "questions": [1, 2], "config": {"shuffle_questions": true, "show_correct_answers": false, "show_results": true, "max_attempts": 3}},
             doc! {"_id": "a", "subject": null, "topic": "y", "settings": {"own": 1, "allow_review": false}, "custom": {"k": 1}, "updated_at": 5},
             doc! {"_id": 5, "settings": {}, "config": {}, "batches": []},
             doc! {"_id": 5.5, "settings": null, "config": null, "assigned_batches": null, "batches": []},
         ];
-        for document in all {
-            let original = RawDocumentBuf::try_from(&document).expect("encodes");
-            let unified = map(original.as_bytes(), Side::Teacher, now).expect("maps");
+        let rules = [Edition::First, Edition::Second].map(|edition| Rules { now, edition });
+        for (document, rules) in all.iter().flat_map(|document| rules.map(|rules| (document, rules))) {
+            let original = RawDocumentBuf::try_from(document).expect("encodes");
+            let unified = map(original.as_bytes(), Side::Teacher, rules).expect("maps");
             let copy = unified.copy(None).expect("fits");
             let kept = of_original(original.as_bytes(), &unified).expect("no name twice");
             let id = id_text(&first(original.as_bytes()).expect("an id"));
-            let base = read(kept.as_bytes(), now, &id).expect("reads");
+            let base = read(kept.as_bytes(), rules, &id).expect("reads");
             let expected: HashMap<Key, Print> = flat(copy.as_bytes())
                 .expect("flat")
                 .into_iter()

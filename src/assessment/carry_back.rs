@@ -177,7 +177,7 @@ mod tests {
 
     use super::super::base::{of_original, read};
     use super::super::mapping::map;
-    use super::super::model::Side;
+    use super::super::model::{Rules, Side};
     use super::*;
 
     fn raw(document: &Document) -> RawDocumentBuf {
@@ -190,11 +190,11 @@ mod tests {
         edit_copy: impl FnOnce(&mut Document),
         edit: impl FnOnce(&mut Document),
     ) -> (Document, i64) {
-        let now = DateTime::from_millis(1_700_000_000_000);
+        let rules = Rules::at(DateTime::from_millis(1_700_000_000_000));
         let bytes = raw(original);
-        let unified = map(bytes.as_bytes(), Side::Teacher, now).expect("maps");
+        let unified = map(bytes.as_bytes(), Side::Teacher, rules).expect("maps");
         let kept = of_original(bytes.as_bytes(), &unified).expect("addressable");
-        let base = read(kept.as_bytes(), now, b"1").expect("reads");
+        let base = read(kept.as_bytes(), rules, b"1").expect("reads");
         let mut copy = Document::try_from(unified.copy(None).expect("fits").as_ref()).expect("decodes");
         edit_copy(&mut copy);
         let mut standing = original.clone();

@@ -1,5 +1,7 @@
 //! The five indexes of the unified collection, and what stands in their way.
 
+use std::collections::BTreeMap;
+
 use bson::{Bson, Document, doc};
 
 use super::ASSESSMENTS;
@@ -10,6 +12,7 @@ use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place, schema};
 use crate::run::Run;
 use crate::run::journal::Journal;
+use crate::run::patience::{Patience, patiently};
 use crate::run::report::Outcome;
 use crate::run::slot::Capture;
 use crate::script::Operation;
@@ -28,9 +31,9 @@ pub fn wanted() -> [(&'static str, Document); 5] {
     ]
 }
 
-/// What makes them.
-pub fn operations() -> Vec<Operation> {
-    let operation = |(name, keys): (&str, Document)| Operation {
+/// What makes those that are not passed over.
+fn operations(passed_over: &Standing) -> Vec<Operation> {
+    let operation = |(name, keys): (&'static str, Document)| Operation {
         collection: ASSESSMENTS.to_owned(),
         action: Action::CreateIndex(CreateIndex {
             keys,
@@ -42,7 +45,7 @@ pub fn operations() -> Vec<Operation> {
         capture: true,
         fingerprint: format!("create_index {name}"),
     };
-    wanted().into_iter().map(operation).collect()
+    wanted().into_iter().filter(|(name, _)| !passed_over.otherwise.contains_key(name)).map(operation).collect()
 }
 
 /// Makes them. Documents that could not be mapped may have arrays in two of an index's fields, which none takes; it is
@@ -52,12 +55,20 @@ pub fn operations() -> Vec<Operation> {
 /// [`Halt`].
 pub async fn carry_out(run: &mut Run, journal: &mut Journal, hash: &str, place: Place) -> Result<(), Halt> {
     // Where nothing was migrated into it, there is no collection, and none is made for its indexes.
-    let Some(_) = look_up(run, ASSESSMENTS).await? else {
+    let Some(collection) = look_up(run, ASSESSMENTS).await? else {
         let note = Some("there is no such collection".to_owned());
         return finish(run, journal, hash, place, Outcome::Absent, note).await;
     };
     let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
-    schema::change(run, journal, &schema::Change::Indexes(&operations()), hash, slot, place).await
+    let reporter = run.reporter.clone();
+    let stop = run.stop.clone();
+    let mut patience = Patience::new(&reporter, &stop);
+    let standing = patiently!(patience, look(&run.server, Some(&collection))).map_err(Halt::from)?;
+    let operations = operations(&standing);
+    if operations.is_empty() {
+        return finish(run, journal, hash, place, Outcome::Standing, None).await;
+    }
+    schema::change(run, journal, &schema::Change::Indexes(&operations), hash, slot, place).await
 }
 
 /// Which of them the run with these captures has made.
@@ -75,8 +86,10 @@ pub async fn made(server: &Server, capture: Capture) -> Result<Vec<String>, Serv
 pub struct Standing {
     /// Those to be made.
     pub missing: Vec<String>,
-    /// Those that stand, as wanted.
+    /// Those that stand, as wanted or under another name.
     pub equal: Vec<String>,
+    /// Of those under another name, that one.
+    pub otherwise: BTreeMap<&'static str, String>,
     /// What is in the way of the others, in words.
     pub conflicts: Vec<String>,
 }
@@ -99,13 +112,35 @@ pub async fn look(server: &Server, collection: Option<&Collection>) -> Result<St
         match listed.iter().find(named) {
             Some(index) if alike(&index) => standing.equal.push(name.to_owned()),
             Some(index) => standing.conflicts.push(conflict(name, &keys, index)),
-            None => match listed.iter().find(alike) {
-                Some(index) => standing.conflicts.push(conflict(name, &keys, index)),
+            None => match listed.iter().find(|index| is_the_same(index, &keys, collation)) {
+                Some(index) => {
+                    standing.equal.push(name.to_owned());
+                    standing.otherwise.insert(name, index.get_str("name").unwrap_or_default().to_owned());
+                }
                 None => standing.missing.push(name.to_owned()),
             },
         }
     }
     Ok(standing)
+}
+
+impl Standing {
+    /// What is to be said of those under another name.
+    pub fn notes(&self) -> Vec<String> {
+        let note = |(name, other): (&&str, &String)| format!("{name:?} is not made: {other:?} has the same keys");
+        self.otherwise.iter().map(note).collect()
+    }
+}
+
+/// Whether the server takes an index for the same as one with these keys and no option: it makes no second one under
+/// another name (85). Source: MongoDB manual, "createIndexes", "Index Names"; of 5.0 on.
+fn is_the_same(index: &Document, keys: &Document, collation: Option<&Document>) -> bool {
+    let is = |option: &str| index.get_bool(option).unwrap_or(false);
+    index.get_document("key").is_ok_and(|own| same_keys(own, keys))
+        && !is("unique")
+        && !is("sparse")
+        && !index.contains_key("partialFilterExpression")
+        && same_collation(index.get_document("collation").ok(), collation)
 }
 
 /// Whether an index has these keys and no option of its own.

@@ -7,8 +7,8 @@ use bson::DateTime;
 
 use super::dates;
 use super::model::{
-    BATCHES, EMBEDDED, FIELDS, Fallback, Field, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS,
-    Type, UPDATED_AT,
+    BATCHES, EMBEDDED, FIELDS, Fallback, Field, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Rules, Side,
+    TOTAL_QUESTIONS, Type, UPDATED_AT,
 };
 use super::values::{EMPTY, count, id_text, text, text_of, type_name, wanted};
 use crate::raw::{
@@ -58,24 +58,24 @@ pub struct Unified<'a> {
     pub dates_converted: i64,
 }
 
-/// Maps a document; the run's time is what `updated_at` becomes.
+/// Maps a document by `rules`, of which the time is what `updated_at` becomes.
 ///
 /// # Errors
 /// [`Unmapped`].
-pub fn map(document: &[u8], side: Side, now: DateTime) -> Result<Unified<'_>, Unmapped> {
+pub fn map(document: &[u8], side: Side, rules: Rules) -> Result<Unified<'_>, Unmapped> {
     let unmapped = |field: &str, reason: &str| Unmapped { field: field.to_owned(), reason: reason.to_owned() };
     let fields = fields(document).ok_or_else(|| unmapped("_id", "the document cannot be read"))?;
     let parts = Parts::of(&fields)?;
     let mut values = Vec::with_capacity(FIELDS.len() + 4);
     let mut dates_converted = 0;
-    for field in &FIELDS {
+    for field in rules.edition.fields() {
         let value = match parts.find(field, side) {
             Some((origin, found)) => {
                 let value = typed(field, origin, &found)?;
                 dates_converted += i64::from(value.converted && field.kind == Type::Date);
                 value
             }
-            None => default_value(field.path, field.default(side), now),
+            None => default_value(field.path, field.default(side), rules.now),
         };
         values.push(value);
     }
@@ -90,7 +90,7 @@ pub fn map(document: &[u8], side: Side, now: DateTime) -> Result<Unified<'_>, Un
     };
     let id = first(document).ok_or_else(|| unmapped("_id", "the document has none"))?;
     values.push(made(TOTAL_QUESTIONS, INT32, questions.to_le_bytes().to_vec()));
-    values.push(made(UPDATED_AT, DATE, now.timestamp_millis().to_le_bytes().to_vec()));
+    values.push(made(UPDATED_AT, DATE, rules.now.timestamp_millis().to_le_bytes().to_vec()));
     values.push(made(MIGRATION_SOURCE, TEXT, text(side.source().as_bytes())));
     values.push(made(ORIGINAL_ID, TEXT, text(&id_text(&id))));
     Ok(Unified { fields, values, dates_converted })

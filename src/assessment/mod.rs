@@ -6,34 +6,38 @@
 //! [`regular`] and [`teacher`] are the two tasks of a run, taken through by the same journal and chunks as the
 //! operations of a migration and captured alike; the second one is taken back with [`carry_back`], the first one
 //! is undone like any update. [`survey`] finds out beforehand what there is to do, [`validate`] afterwards what stands.
+//! [`copies`] knows which document is whose copy and [`ids`] under which `_id` a copy goes; [`constraints`] asks beforehand what the
+//! server would refuse, and [`refusals`] keeps what it has refused.
 //! [`old_tool`] rolls back what the old tool did, from the backup document that it left.
 
 mod ahead;
 pub(crate) mod base;
 pub(crate) mod carry_back;
+pub mod constraints;
+pub mod copies;
 mod dates;
+pub mod ids;
 pub mod indexes;
 pub(crate) mod mapping;
 pub(crate) mod model;
 pub mod old_tool;
 pub mod references;
+pub mod refusals;
 mod regular;
 pub mod report;
 pub mod survey;
-mod teacher;
+pub mod teacher;
 mod unified;
 pub mod validate;
 pub(crate) mod values;
 
 use std::sync::Arc;
 
-use bson::DateTime;
-
 use crate::ops::{Halt, Place};
 use crate::run::Run;
 use crate::run::journal::Journal;
-use model::Side;
-use survey::Known;
+use model::{Rules, Side};
+use refusals::Refusals;
 
 /// The collection of regular assessments, and of all of them afterwards.
 pub const ASSESSMENTS: &str = "assessments";
@@ -66,16 +70,13 @@ pub struct Task {
 pub enum Part {
     /// Regular assessments, in place.
     Regular {
-        /// The run's time.
-        now: DateTime,
+        /// The mapping.
+        rules: Rules,
+        /// Those that the server refuses.
+        refusals: Arc<Refusals>,
     },
     /// Teacher assessments, into the others' collection.
-    Teacher {
-        /// The run's time.
-        now: DateTime,
-        /// Which of them stand there under another `_id`.
-        known: Arc<Known>,
-    },
+    Teacher(teacher::How),
     /// Making the indexes.
     Indexes,
     /// Undoing what the old tool did to one kind of assessment.
@@ -95,13 +96,13 @@ impl PartialEq for Task {
 
 impl Task {
     /// The task on regular assessments.
-    pub fn regular(now: DateTime) -> Self {
-        Self { part: Part::Regular { now }, hash: UNIFY.to_owned() }
+    pub fn regular(rules: Rules, refusals: Arc<Refusals>) -> Self {
+        Self { part: Part::Regular { rules, refusals }, hash: UNIFY.to_owned() }
     }
 
     /// The task on teacher assessments.
-    pub fn teacher(now: DateTime, known: Arc<Known>) -> Self {
-        Self { part: Part::Teacher { now, known }, hash: BRING_OVER.to_owned() }
+    pub fn teacher(how: teacher::How) -> Self {
+        Self { part: Part::Teacher(how), hash: BRING_OVER.to_owned() }
     }
 
     /// The task that makes the indexes, the last of its run.
@@ -118,7 +119,7 @@ impl Task {
     pub fn kind(&self) -> &'static str {
         match self.part {
             Part::Regular { .. } => UNIFY,
-            Part::Teacher { .. } => BRING_OVER,
+            Part::Teacher(_) => BRING_OVER,
             Part::Indexes => INDEX,
             Part::OldTool { .. } => OLD_TOOL,
         }
@@ -128,7 +129,7 @@ impl Task {
     pub fn collection(&self) -> &'static str {
         match self.part {
             Part::Regular { .. } | Part::Indexes | Part::OldTool { .. } => ASSESSMENTS,
-            Part::Teacher { .. } => TEACHER_ASSESSMENTS,
+            Part::Teacher(_) => TEACHER_ASSESSMENTS,
         }
     }
 }
@@ -139,8 +140,10 @@ impl Task {
 /// [`Halt`].
 pub async fn carry_out(run: &mut Run, journal: &mut Journal, task: &Task, place: Place) -> Result<(), Halt> {
     match &task.part {
-        Part::Regular { now } => regular::carry_out(run, journal, *now, &task.hash, place).await,
-        Part::Teacher { now, known } => teacher::carry_out(run, journal, *now, known, &task.hash, place).await,
+        Part::Regular { rules, refusals } => {
+            regular::carry_out(run, journal, *rules, refusals, &task.hash, place).await
+        }
+        Part::Teacher(how) => teacher::carry_out(run, journal, how, &task.hash, place).await,
         Part::Indexes => indexes::carry_out(run, journal, &task.hash, place).await,
         Part::OldTool { backup, side } => old_tool::carry_out(run, journal, backup, *side, &task.hash, place).await,
     }

@@ -1,5 +1,7 @@
 //! The unified model: its fields, where each comes from, of which type it is, and what it is where nothing says it.
 
+use std::sync::LazyLock;
+
 /// A field of a document: its name, and that of the embedded document it lies in, if it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Path {
@@ -127,9 +129,11 @@ pub const ORIGINAL_ID: &str = "original_id";
 /// The embedded documents that sources lie in.
 pub const EMBEDDED: [&str; 2] = ["config", "settings"];
 
+const COUNT: usize = 23;
+
 /// Every field that a document has a source or a default for, in the model's order. Beside them stand
 /// [`TOTAL_QUESTIONS`], [`UPDATED_AT`], [`MIGRATION_SOURCE`] and [`ORIGINAL_ID`], which no source has.
-pub const FIELDS: [Field; 23] = [
+pub static FIELDS: [Field; COUNT] = [
     plain!("title", Type::Text, Fallback::Text("")),
     plain!("description", Type::Text, Fallback::Text("")),
     Field {
@@ -140,8 +144,9 @@ pub const FIELDS: [Field; 23] = [
         default: Fallback::Text(""),
         teacher_default: None,
     },
-    plain!("difficulty", Type::Text, Fallback::Text("beginner")),
-    same(top("time_limit"), Type::Number, &[top("time_limit"), config("time_limit")], Fallback::Number(60)),
+    // What the platform takes an absent one for: its model has no "beginner".
+    plain!("difficulty", Type::Text, Fallback::Text("medium")),
+    same(top("time_limit"), Type::Number, &[top("time_limit"), config("time_limit")], Fallback::Number(30)),
     plain!("questions", Type::Array, Fallback::EmptyArray),
     Field {
         path: top("created_by"),
@@ -179,7 +184,12 @@ pub const FIELDS: [Field; 23] = [
     same(
         settings("show_correct_answers"),
         Type::Boolean,
-        &[settings("show_correct_answers"), top("show_correct_answers"), config("show_results")],
+        &[
+            settings("show_correct_answers"),
+            top("show_correct_answers"),
+            config("show_correct_answers"),
+            config("show_results"),
+        ],
         Fallback::Boolean(true),
     ),
     same(
@@ -195,3 +205,68 @@ pub const FIELDS: [Field; 23] = [
         Fallback::Boolean(true),
     ),
 ];
+
+/// An edition of the table. What was migrated by one is rolled back, and carried on, by the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Edition {
+    /// Of the old tool, and of this package before editions were recorded.
+    First,
+    /// [`FIELDS`].
+    #[default]
+    Second,
+}
+
+static SHOWN_AT_FIRST: [Path; 3] =
+    [settings("show_correct_answers"), top("show_correct_answers"), config("show_results")];
+
+/// [`Edition::First`]: other defaults, and `config.show_results` alone.
+static FIRST: LazyLock<[Field; COUNT]> = LazyLock::new(|| {
+    FIELDS.map(|field| match field.path.name {
+        "difficulty" => Field { default: Fallback::Text("beginner"), ..field },
+        "time_limit" => Field { default: Fallback::Number(60), ..field },
+        "show_correct_answers" => Field { regular: &SHOWN_AT_FIRST, teacher: &SHOWN_AT_FIRST, ..field },
+        _ => field,
+    })
+});
+
+impl Edition {
+    /// Its table.
+    pub fn fields(self) -> &'static [Field; COUNT] {
+        match self {
+            Self::First => &FIRST,
+            Self::Second => &FIELDS,
+        }
+    }
+
+    /// Its number, as it is recorded.
+    pub fn number(self) -> i32 {
+        match self {
+            Self::First => 1,
+            Self::Second => 2,
+        }
+    }
+
+    /// The edition with this number. Where none was recorded, it was the first.
+    pub fn numbered(number: Option<i32>) -> Self {
+        match number {
+            Some(2) => Self::Second,
+            _ => Self::First,
+        }
+    }
+}
+
+/// By what a document is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The run's time.
+    pub now: bson::DateTime,
+    /// The table.
+    pub edition: Edition,
+}
+
+impl Rules {
+    /// The newest edition, at this time.
+    pub fn at(now: bson::DateTime) -> Self {
+        Self { now, edition: Edition::default() }
+    }
+}

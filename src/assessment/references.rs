@@ -5,14 +5,15 @@ use std::collections::HashSet;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 
 use super::TEACHER_ASSESSMENTS;
-use super::report::References;
-use super::survey::Known;
-use super::teacher::counterparts;
+use super::copies::{Known, Place, counterparts, places};
+use super::ids::Ids;
+use super::report::{Meant, References};
+use super::survey::next_batch;
 use super::values::{id_text, text_of};
 use crate::raw::{Builder, Element, OBJECT_ID, TEXT, first, get};
 use crate::retry::{Backoff, Policy};
 use crate::run::id::Id;
-use crate::server::Server;
+use crate::server::{Documents, Server};
 use crate::server_error::{ServerError, codes};
 
 /// The collections that refer to assessments.
@@ -47,28 +48,68 @@ async fn check_one(
     unmapped: &HashSet<Id>,
     mut references: References,
 ) -> Result<References, ServerError> {
-    let group = rawdoc! {"$group": {"_id": "$assessment_id"}};
+    let Some(mut groups) = groups(server, collection).await? else { return Ok(references) };
+    while let Some(batch) = next_batch(&mut groups).await? {
+        look_up(server, known, unmapped, &batch, &mut references).await?;
+    }
+    Ok(references)
+}
+
+/// How many documents refer to teacher assessments under whose `_id` there is none in the assessments' collection: those
+/// that will mean the copies, where these get the same `_id`s.
+///
+/// # Errors
+/// The server's.
+pub async fn meant(server: &Server) -> Result<Meant, ServerError> {
+    let mut counts = [0; REFERRING.len()];
+    for (collection, count) in REFERRING.into_iter().zip(&mut counts) {
+        let mut backoff = Backoff::new(Policy::READ);
+        *count = loop {
+            match meant_in(server, collection).await {
+                Err(e) if e.is_passing() && backoff.wait().await => {}
+                counted => break counted?,
+            }
+        };
+    }
+    Ok(Meant { results: counts[0], submissions: counts[1] })
+}
+
+async fn meant_in(server: &Server, collection: &str) -> Result<i64, ServerError> {
+    let mut count = 0;
+    let Some(mut groups) = groups(server, collection).await? else { return Ok(count) };
+    while let Some(batch) = next_batch(&mut groups).await? {
+        let meant: Vec<Vec<Id>> = batch.iter().map(meant_by).collect();
+        let ids: Vec<Id> = meant.iter().flatten().cloned().collect();
+        let there = counterparts(server, None, &ids).await?;
+        let originals = originals(server, &ids).await?;
+        for (ids, group) in meant.iter().zip(&batch) {
+            if ids.iter().any(|id| originals.contains(id)) && !ids.iter().any(|id| there.contains_key(id)) {
+                count += group.get_i64("n").unwrap_or_default();
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// What documents of a collection refer to, with the number of those that do: `None` where there is no such collection.
+async fn groups(server: &Server, collection: &str) -> Result<Option<Documents>, ServerError> {
+    let group = rawdoc! {"$group": {"_id": "$assessment_id", "n": {"$sum": 1_i64}}};
     let there = rawdoc! {"$match": {"assessment_id": {"$exists": true, "$ne": null}}};
     let pipeline: RawArrayBuf = [there, group].into_iter().collect();
     let command = rawdoc! {"aggregate": collection, "pipeline": pipeline, "allowDiskUse": true, "cursor": {}};
-    let mut found = match server.find(command).await {
-        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => return Ok(references),
-        found => found?,
-    };
-    let mut batch: Vec<RawDocumentBuf> = Vec::new();
-    loop {
-        let next = found.next().await?;
-        let last = next.is_none();
-        batch.extend(next);
-        if !last && batch.len() < AT_ONCE {
-            continue;
-        }
-        look_up(server, known, unmapped, &batch, &mut references).await?;
-        batch.clear();
-        if last {
-            return Ok(references);
-        }
+    match server.find(command).await {
+        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(None),
+        found => found.map(Some),
     }
+}
+
+/// Which of these `_id`s teacher assessments have.
+async fn originals(server: &Server, ids: &[Id]) -> Result<Vec<Id>, ServerError> {
+    let find = rawdoc! {
+        "find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}, "hint": {"_id": 1}, "projection": {"_id": 1},
+    };
+    let found = server.read(find, None, usize::MAX).await?;
+    Ok(found.iter().filter_map(|document| Id::of_stored(document)).collect())
 }
 
 async fn look_up(
@@ -81,20 +122,16 @@ async fn look_up(
     let meant: Vec<Vec<Id>> = batch.iter().map(meant_by).collect();
     let ids: Vec<Id> = meant.iter().flatten().cloned().collect();
     let there = counterparts(server, None, &ids).await?;
-    let find = rawdoc! {
-        "find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(&ids)}, "hint": {"_id": 1}, "projection": {"_id": 1},
-    };
-    let originals = server.read(find, None, usize::MAX).await?;
-    let originals: Vec<Id> = originals.iter().filter_map(|document| Id::of_stored(document)).collect();
+    let originals = originals(server, &ids).await?;
+    let copies = places(server, None, &originals, known, Ids::New).await?;
     for ids in &meant {
         references.distinct += 1;
         let original = ids.iter().find(|id| originals.contains(id));
         if ids.iter().any(|id| there.contains_key(id)) {
             references.found += 1;
         } else if let Some(original) = original {
-            let text = id_of(original);
-            let elsewhere = known.has(&text) || unmapped.contains(original);
-            if elsewhere {
+            let copied = copies.of(original).is_some_and(Place::is_copied);
+            if copied || unmapped.contains(original) {
                 references.elsewhere += 1;
             } else {
                 references.lost += 1;

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use bson::raw::cstr;
-use bson::{DateTime, RawDocumentBuf, doc, rawdoc};
+use bson::{RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
 use super::ahead::Ahead;
 use super::mapping::map;
-use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side};
+use super::refusals::Refusals;
 use super::values::text;
 use super::{ASSESSMENTS, UNIFY};
 use crate::capture::documents::{insert, insert_whole};
@@ -50,7 +51,8 @@ pub fn pending() -> RawDocumentBuf {
 pub async fn carry_out(
     run: &mut Run,
     journal: &mut Journal,
-    now: DateTime,
+    rules: Rules,
+    refusals: &Arc<Refusals>,
     hash: &str,
     place: Place,
 ) -> Result<(), Halt> {
@@ -73,7 +75,7 @@ pub async fn carry_out(
         weight: 1,
         total: None,
     };
-    let mut body = InPlace { now, slot };
+    let mut body = InPlace { rules, refusals: Arc::clone(refusals), slot };
     work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
     finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
@@ -116,7 +118,8 @@ pub async fn keep(
 
 /// The documents of a window, unified.
 struct InPlace {
-    now: DateTime,
+    rules: Rules,
+    refusals: Arc<Refusals>,
     slot: Option<Slot>,
 }
 
@@ -125,6 +128,8 @@ struct InPlace {
 struct Part {
     /// The update command.
     command: RawDocumentBuf,
+    /// The documents of its statements.
+    ids: Vec<Id>,
     count: i64,
     mapped: Mapped,
     /// Documents to be kept whole.
@@ -132,19 +137,23 @@ struct Part {
 }
 
 /// Maps documents and captures in `packer` what will become of them.
-fn map_all(documents: &[RawDocumentBuf], now: DateTime, packer: &mut Option<Packer>) -> Part {
+fn map_all(documents: &[RawDocumentBuf], rules: Rules, refusals: &Refusals, packer: &mut Option<Packer>) -> Part {
     let mut part = Part::default();
     let mut command = Builder::new();
     command.value(TEXT, b"update", &text(ASSESSMENTS.as_bytes()));
     let mut statements = command.begin_array("updates");
     for document in documents {
-        let unified = map(document.as_bytes(), Side::Regular, now);
+        let unified = map(document.as_bytes(), Side::Regular, rules);
         let made = unified.and_then(|unified| Ok((unified.in_place()?, unified.dates_converted)));
         let (Ok((made, dates)), Some(id), Some(own)) = (made, first(document.as_bytes()), Id::of_stored(document))
         else {
             part.mapped.unmapped += 1;
             continue;
         };
+        if refusals.reason(Side::Regular, &own).is_some() {
+            part.mapped.unmapped += 1;
+            continue;
+        }
         part.mapped.dates_converted += dates;
         part.count += 1;
         if let Some(packer) = packer {
@@ -157,6 +166,7 @@ fn map_all(documents: &[RawDocumentBuf], now: DateTime, packer: &mut Option<Pack
             }
         }
         statements.push(rawdoc! {"q": own.filter(), "u": made.operators}.as_bytes());
+        part.ids.push(own);
     }
     statements.end();
     part.command = command.finish();
@@ -178,7 +188,8 @@ impl InPlace {
             let again = session.is_none();
             insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), part.whole.iter(), again).await?;
         }
-        if written(&send(server, session, part.command).await?) == part.count {
+        let sent = send(server, session, part.command).await;
+        if written(&sent.map_err(|e| self.refusals.learn(e, Side::Regular, &part.ids))?) == part.count {
             return Ok(());
         }
         let message = "documents were removed between reading and writing them";
@@ -198,10 +209,10 @@ impl ChunkBody for InPlace {
         let matched = i64::try_from(documents.len()).unwrap_or(i64::MAX);
         let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
         let mut counts = Counts { matched, ..Counts::default() };
-        let now = self.now;
+        let (rules, refusals) = (self.rules, Arc::clone(&self.refusals));
         if session.is_none() {
             // The capture first: without transactions a document must not be changed and its capture lacking.
-            let part = map_all(&documents, now, &mut packer);
+            let part = map_all(&documents, rules, &refusals, &mut packer);
             counts.modified = part.count;
             counts.mapped = part.mapped;
             keep(self.slot, server, None, packer).await?;
@@ -211,7 +222,9 @@ impl ChunkBody for InPlace {
         let mut parts = Ahead::begin(
             documents,
             packer,
-            Arc::new(move |part: &[RawDocumentBuf], packer: &mut Option<Packer>| map_all(part, now, packer)),
+            Arc::new(move |part: &[RawDocumentBuf], packer: &mut Option<Packer>| {
+                map_all(part, rules, &refusals, packer)
+            }),
         );
         while let Some(part) = parts.next().await? {
             counts.modified += part.count;

@@ -19,7 +19,13 @@ pub struct MigrateReport {
     pub regular: Side,
     /// Teacher assessments.
     pub teacher: Side,
-    /// What cannot be mapped.
+    /// Under which `_id` copies are made: `new` or `keep`.
+    pub ids: &'static str,
+    /// Copies that stand, by where.
+    pub copies: Copies,
+    /// With kept `_id`s: results and submissions that will mean, or mean, the copies.
+    pub meant: Option<Meant>,
+    /// What cannot be mapped, and what the server refuses.
     pub unmapped: Vec<UnmappedDocument>,
     /// Teacher assessments that got a new `_id`.
     pub clashes: Vec<Clash>,
@@ -31,6 +37,24 @@ pub struct MigrateReport {
     pub validation: Validation,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// Copies of teacher assessments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Copies {
+    /// Under the teacher assessment's own `_id`.
+    pub kept_ids: i64,
+    /// Under another.
+    pub new_ids: i64,
+}
+
+/// Documents that refer to teacher assessments whose copies get their `_id`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Meant {
+    /// In `teacher_assessment_results`.
+    pub results: i64,
+    /// In `assessment_submissions`.
+    pub submissions: i64,
 }
 
 /// The backup of the two collections.
@@ -60,7 +84,7 @@ pub struct Side {
     pub clashes: Option<i64>,
 }
 
-/// A document that cannot be mapped.
+/// A document that cannot be mapped, or that the server refuses.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UnmappedDocument {
     /// Its collection.
@@ -68,7 +92,7 @@ pub struct UnmappedDocument {
     /// Its `_id`, as Extended JSON.
     #[serde(rename = "_id")]
     pub id: Value,
-    /// The field in the way.
+    /// The field in the way; empty where the server refuses the document as a whole.
     pub field: String,
     /// What is wrong with it.
     pub reason: String,
@@ -104,6 +128,8 @@ pub struct Indexes {
     pub standing: Vec<String>,
     /// What is in the way of others, in words.
     pub conflicts: Vec<String>,
+    /// Which of them stand under another name, in words.
+    pub notes: Vec<String>,
 }
 
 /// What was found in the end.

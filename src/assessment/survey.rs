@@ -1,59 +1,25 @@
 //! What there is to do, found out before anything is written: reads only.
 
-use std::collections::HashSet;
+use bson::{RawDocumentBuf, rawdoc};
 
-use bson::{DateTime, RawDocumentBuf, rawdoc};
-
-use super::mapping::map;
-use super::model::Side;
+use super::constraints::{Candidate, Constraints, Seen};
+use super::copies::{Known, places};
+use super::ids::Ids;
+use super::mapping::{Unmapped, map};
+use super::model::{Rules, Side};
+use super::refusals::Foreseen;
 use super::regular::pending;
 use super::report::{Side as Counted, UnmappedDocument};
-use super::teacher::{counterparts, is_copy_of, original_of, telling};
-use super::values::{id_text, shown};
-use super::{ASSESSMENTS, TEACHER_ASSESSMENTS};
-use crate::raw::{fingerprint, first};
+use super::values::shown;
+use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, copies};
+use crate::raw::first;
 use crate::run::id::Id;
 use crate::run::query::Query;
 use crate::server::{Documents, Server};
 use crate::server_error::ServerError;
 
-/// Documents whose counterparts are looked for at once.
+/// Documents that are looked at together.
 const AT_ONCE: usize = 1_000;
-
-/// Teacher assessments whose copies stand under another `_id`: those that the old tool made, and those whose own was taken.
-#[derive(Debug, Default)]
-pub struct Known(HashSet<[u8; 16]>);
-
-impl Known {
-    /// Whether the teacher assessment with this `_id`, as text, is among them.
-    pub fn has(&self, id: &[u8]) -> bool {
-        !self.0.is_empty() && self.0.contains(&fingerprint(id))
-    }
-
-    /// Takes note of a unified document, where it is the copy of another `_id`.
-    pub fn note(&mut self, document: &[u8]) {
-        let (Some(original), Some(id)) = (original_of(document), first(document)) else { return };
-        if id_text(&id) != original {
-            self.0.insert(fingerprint(original));
-        }
-    }
-
-    /// Reads them.
-    ///
-    /// # Errors
-    /// The server's.
-    pub async fn read(server: &Server) -> Result<Self, ServerError> {
-        let command = rawdoc! {
-            "find": ASSESSMENTS, "filter": {"migration_source": Side::Teacher.source()}, "projection": telling(),
-        };
-        let mut found = server.walk(command).await?;
-        let mut known = Self::default();
-        while let Some(document) = found.next().await? {
-            known.note(document.as_bytes());
-        }
-        Ok(known)
-    }
-}
 
 /// What there is to do.
 #[derive(Debug, Default)]
@@ -64,16 +30,36 @@ pub struct Survey {
     pub regular: Counted,
     /// Teacher assessments.
     pub teacher: Counted,
-    /// What cannot be mapped.
+    /// What cannot be mapped, and what the server would refuse.
     pub unmapped: Vec<UnmappedDocument>,
+    /// Those of them that the server would refuse.
+    pub refused: Vec<Foreseen>,
     /// Teacher assessments whose `_id` is taken by another document.
     pub clashes: Vec<Id>,
+    /// Copies under their teacher assessment's `_id`, and under another.
+    pub copied: Copied,
+    /// What documents that passed have in unique indexes.
+    seen: Seen,
+}
+
+/// Copies that there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Under their teacher assessment's `_id`.
+    pub kept: i64,
+    /// Under another.
+    pub elsewhere: i64,
 }
 
 impl Survey {
     /// One that has found nothing.
     pub fn new() -> Self {
         Self { teacher: Counted { clashes: Some(0), ..Counted::default() }, ..Self::default() }
+    }
+
+    /// One that has found nothing but the copies under another `_id`.
+    pub fn knowing(known: Known) -> Self {
+        Self { known, ..Self::new() }
     }
 
     /// Whether a run would change any document.
@@ -91,44 +77,73 @@ pub enum Extent {
     Whole,
 }
 
+/// How a survey looks at documents.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// How much is wanted.
+    pub extent: Extent,
+    /// The mapping.
+    pub rules: Rules,
+    /// Under which `_id`s copies would be made.
+    pub ids: Ids,
+    /// What may refuse them.
+    pub constraints: &'a Constraints,
+}
+
+/// A document that may be migrated.
+struct Open {
+    document: RawDocumentBuf,
+    /// The `_id` of its copy, where that is another.
+    new: Option<Id>,
+    clash: bool,
+}
+
 /// Looks at every document that is not unified yet.
 ///
 /// # Errors
 /// The server's.
-pub async fn survey(server: &Server, extent: Extent, now: DateTime) -> Result<Survey, ServerError> {
+pub async fn survey(server: &Server, look: Look<'_>) -> Result<Survey, ServerError> {
     let mut survey = Survey::new();
-    let mut found = read(server, extent, rawdoc! {"find": ASSESSMENTS, "filter": pending()}).await?;
-    while let Some(document) = found.next().await? {
-        survey.look_at(&document, Side::Regular, now, None);
-        if extent == Extent::AnyWork && survey.has_work() {
+    let mut found = read(server, look.extent, rawdoc! {"find": ASSESSMENTS, "filter": pending()}).await?;
+    while let Some(batch) = next_batch(&mut found).await? {
+        let open = batch.into_iter().map(|document| Open { document, new: None, clash: false }).collect();
+        survey.judge(server, look, Side::Regular, open).await?;
+        if look.extent == Extent::AnyWork && survey.has_work() {
             return Ok(survey);
         }
     }
     survey.known = Known::read(server).await?;
-    let mut found = read(server, extent, rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    loop {
-        let next = found.next().await?;
-        let last = next.is_none();
-        bytes += next.as_ref().map_or(0, |document| document.as_bytes().len());
-        batch.extend(next);
-        if !last && batch.len() < AT_ONCE && bytes < super::regular::CHUNK_BYTES {
-            continue;
-        }
-        survey.look_at_teachers(server, &batch, now).await?;
-        batch.clear();
-        bytes = 0;
-        if last || (extent == Extent::AnyWork && survey.has_work()) {
+    let mut found = read(server, look.extent, rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
+    while let Some(batch) = next_batch(&mut found).await? {
+        survey.look_at_teachers(server, look, batch).await?;
+        if look.extent == Extent::AnyWork && survey.has_work() {
             return Ok(survey);
         }
     }
+    Ok(survey)
 }
 
 /// All of it is read ahead; to find any work, the first reply is most often enough.
 async fn read(server: &Server, extent: Extent, command: RawDocumentBuf) -> Result<Documents, ServerError> {
     let found = server.walk(command).await?;
     Ok(if extent == Extent::Whole { found.ahead() } else { found })
+}
+
+/// The next documents, as many as are looked at together.
+///
+/// # Errors
+/// The server's.
+pub async fn next_batch(found: &mut Documents) -> Result<Option<Vec<RawDocumentBuf>>, ServerError> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    while let Some(document) = found.next().await? {
+        bytes += document.as_bytes().len();
+        batch.push(document);
+        if batch.len() >= AT_ONCE || bytes >= super::regular::CHUNK_BYTES {
+            break;
+        }
+    }
+    Ok((!batch.is_empty()).then_some(batch))
 }
 
 /// How many regular assessments are unified.
@@ -142,61 +157,123 @@ pub async fn unified(server: &Server) -> Result<i64, ServerError> {
 }
 
 impl Survey {
-    fn look_at(&mut self, document: &RawDocumentBuf, side: Side, now: DateTime, clash: Option<&Id>) {
-        let mapped = map(document.as_bytes(), side, now);
-        let fits = mapped.and_then(|unified| {
-            unified.check(document.as_bytes(), side)?;
-            Ok(unified.dates_converted)
-        });
-        let counted = match side {
-            Side::Regular => &mut self.regular,
-            Side::Teacher => &mut self.teacher,
-        };
-        match fits {
-            Ok(dates) => {
-                counted.migrated += 1;
-                counted.dates_converted += dates;
-                if let Some(id) = clash {
-                    *counted.clashes.get_or_insert(0) += 1;
-                    self.clashes.push(id.clone());
-                }
-            }
-            Err(why) => {
-                counted.unmapped += 1;
-                self.unmapped.push(UnmappedDocument {
-                    collection: collection(side).to_owned(),
-                    id: first(document.as_bytes()).map_or(serde_json::Value::Null, |id| shown(&id)),
-                    field: why.field,
-                    reason: why.reason,
-                });
-            }
-        }
-    }
-
     async fn look_at_teachers(
         &mut self,
         server: &Server,
-        batch: &[RawDocumentBuf],
-        now: DateTime,
+        look: Look<'_>,
+        batch: Vec<RawDocumentBuf>,
     ) -> Result<(), ServerError> {
         let ids: Vec<Id> = batch.iter().filter_map(|document| Id::of_stored(document)).collect();
-        let there = counterparts(server, None, &ids).await?;
-        for (id, document) in ids.iter().zip(batch) {
-            let Some(own) = first(document.as_bytes()) else { continue };
-            let as_text = id_text(&own);
-            let standing = there.get(id);
-            if standing.is_some_and(|other| is_copy_of(other.as_bytes(), &as_text)) || self.known.has(&as_text) {
-                self.teacher.already += 1;
-            } else {
-                self.look_at(document, Side::Teacher, now, standing.map(|_| id));
+        let places = places(server, None, &ids, &self.known, look.ids).await?;
+        let mut open = Vec::new();
+        for document in batch {
+            let Some(id) = Id::of_stored(&document) else { continue };
+            let new = match places.of(&id) {
+                Some(copies::Place::Kept) => {
+                    self.teacher.already += 1;
+                    self.copied.kept += 1;
+                    continue;
+                }
+                Some(copies::Place::Elsewhere(_)) => {
+                    self.teacher.already += 1;
+                    self.copied.elsewhere += 1;
+                    continue;
+                }
+                Some(copies::Place::New(new)) => Some(new.clone()),
+                Some(copies::Place::Own) | None => None,
+            };
+            open.push(Open { clash: look.ids == Ids::Keep && places.is_taken(&id), document, new });
+        }
+        self.judge(server, look, Side::Teacher, open).await
+    }
+
+    /// Maps documents, and asks what the server would refuse of what they become.
+    async fn judge(&mut self, server: &Server, look: Look<'_>, side: Side, open: Vec<Open>) -> Result<(), ServerError> {
+        let mut passing = Vec::new();
+        let mut candidates = Vec::new();
+        for each in open {
+            match candidate(&each.document, each.new.as_ref(), side, look.rules, !look.constraints.is_empty()) {
+                Ok((dates, candidate)) => {
+                    candidates.extend(candidate);
+                    passing.push((each, dates));
+                }
+                Err(why) => self.unmapped(side, &each.document, why),
+            }
+        }
+        let refused = match candidates.is_empty() {
+            true => Vec::new(),
+            false => look.constraints.refusals(server, collection(side), &candidates, &mut self.seen).await?,
+        };
+        let mut refused = refused.into_iter();
+        for (each, dates) in passing {
+            if let Some(Some(why)) = refused.next() {
+                let id = Id::of_stored(&each.document);
+                self.refused.extend(id.map(|id| ((side, id), why.clone())));
+                self.unmapped(side, &each.document, why);
+                continue;
+            }
+            let counted = self.counted(side);
+            counted.migrated += 1;
+            counted.dates_converted += dates;
+            if each.clash {
+                *counted.clashes.get_or_insert(0) += 1;
+                self.clashes.extend(Id::of_stored(&each.document));
             }
         }
         Ok(())
     }
+
+    fn counted(&mut self, side: Side) -> &mut Counted {
+        match side {
+            Side::Regular => &mut self.regular,
+            Side::Teacher => &mut self.teacher,
+        }
+    }
+
+    fn unmapped(&mut self, side: Side, document: &RawDocumentBuf, why: Unmapped) {
+        self.counted(side).unmapped += 1;
+        self.unmapped.push(described(side, document, why));
+    }
+}
+
+/// Maps a document: how many dates were converted and, where it is wanted, what would be written.
+///
+/// # Errors
+/// [`Unmapped`].
+pub fn candidate(
+    document: &RawDocumentBuf,
+    new: Option<&Id>,
+    side: Side,
+    rules: Rules,
+    wanted: bool,
+) -> Result<(i64, Option<Candidate>), Unmapped> {
+    let unified = map(document.as_bytes(), side, rules)?;
+    unified.check(document.as_bytes(), side)?;
+    if !wanted {
+        return Ok((unified.dates_converted, None));
+    }
+    let candidate = match side {
+        Side::Regular => Candidate { after: unified.in_place()?.after, before: Some(document.clone()) },
+        Side::Teacher => {
+            let new = new.and_then(|new| first(new.as_bytes()));
+            Candidate { after: unified.copy(new.as_ref())?, before: None }
+        }
+    };
+    Ok((unified.dates_converted, Some(candidate)))
+}
+
+/// A document that is left as it is, for the report.
+pub fn described(side: Side, document: &RawDocumentBuf, why: Unmapped) -> UnmappedDocument {
+    UnmappedDocument {
+        collection: collection(side).to_owned(),
+        id: first(document.as_bytes()).map_or(serde_json::Value::Null, |id| shown(&id)),
+        field: why.field,
+        reason: why.reason,
+    }
 }
 
 /// The collection that a kind of assessment is read from.
-fn collection(side: Side) -> &'static str {
+pub fn collection(side: Side) -> &'static str {
     match side {
         Side::Regular => ASSESSMENTS,
         Side::Teacher => TEACHER_ASSESSMENTS,

@@ -2,23 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bson::{DateTime, RawDocumentBuf, rawdoc};
+use bson::{RawDocumentBuf, rawdoc};
 
-use super::mapping::{Unmapped, map};
-use super::model::{BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Side, TOTAL_QUESTIONS, UPDATED_AT};
-use super::references;
+use super::constraints::{Constraints, Seen};
+use super::copies::{Known, Place, places};
+use super::ids::Ids;
+use super::mapping::Unmapped;
+use super::model::{BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side, TOTAL_QUESTIONS, UPDATED_AT};
+use super::refusals::Refusals;
+use super::regular::CHUNK_BYTES;
 use super::report::{Clash, Reported, UnmappedDocument, Validation};
-use super::survey::Known;
-use super::teacher::{counterparts, is_copy_of, original_of};
-use super::values::{fits, id_text, is_date, is_number, shown, text_of};
-use super::{ASSESSMENTS, TEACHER_ASSESSMENTS};
-use crate::raw::{ARRAY, DOCUMENT, Element, elements, fields, fingerprint, first};
+use super::survey::{Copied, candidate, collection, described};
+use super::values::{fits, is_date, is_number, shown, text_of};
+use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, references};
+use crate::raw::{ARRAY, DOCUMENT, Element, elements, fields, first};
 use crate::run::id::Id;
 use crate::server::Server;
 use crate::server_error::ServerError;
 
 /// Teacher assessments whose copies are looked for at once.
-const AT_ONCE: usize = 2_000;
+const AT_ONCE: usize = 1_000;
 /// Problems of documents that are described one by one.
 const SHOWN: usize = 20;
 
@@ -33,33 +36,51 @@ pub struct Found {
     pub regular_unmapped: i64,
     /// Teacher assessments that have a copy.
     pub copied: i64,
+    /// Where those copies are.
+    pub copies: Copied,
     /// Teacher assessments whose copies have another `_id` because theirs is taken.
     pub clashes: Vec<Clash>,
     /// What the old tool left.
     pub reported: Reported,
+    /// Teacher assessments without a copy.
+    left: HashSet<Id>,
+}
+
+/// How a validation looks at documents that are not migrated.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// The mapping.
+    pub rules: Rules,
+    /// Under which `_id`s copies are made.
+    pub ids: Ids,
+    /// What the server has refused.
+    pub refusals: &'a Refusals,
+    /// What it may refuse.
+    pub constraints: &'a Constraints,
 }
 
 /// Reads both collections and what refers to them.
 ///
 /// # Errors
 /// The server's.
-pub async fn validate(server: &Server, now: DateTime) -> Result<Found, ServerError> {
+pub async fn validate(server: &Server, look: Look<'_>) -> Result<Found, ServerError> {
     let mut found = Found::default();
+    let mut seen = Seen::default();
     let mut known = Known::default();
-    // The copies that stand under another `_id`: by the fingerprint of the original's.
-    let mut elsewhere: HashMap<[u8; 16], Id> = HashMap::new();
+    let mut open = Open::default();
     let mut documents = server.walk(rawdoc! {"find": ASSESSMENTS}).await?.ahead();
     while let Some(document) = documents.next().await? {
-        found.look_at(&document, now);
-        if let (Some(original), Some(id)) = (original_of(document.as_bytes()), first(document.as_bytes()))
-            && id_text(&id) != original
-            && let Some(id) = Id::from_element(&id)
-        {
-            elsewhere.insert(fingerprint(original), id);
-            known.note(document.as_bytes());
+        known.note(document.as_bytes());
+        if found.look_at(&document) {
+            continue;
+        }
+        open.bytes += document.as_bytes().len();
+        open.documents.push((document, None));
+        if open.documents.len() >= AT_ONCE || open.bytes >= CHUNK_BYTES {
+            found.judge(server, look, Side::Regular, std::mem::take(&mut open), &mut seen).await?;
         }
     }
-    let mut unmapped = HashSet::new();
+    found.judge(server, look, Side::Regular, open, &mut seen).await?;
     let mut clashes = Vec::new();
     let mut teachers = server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "projection": {"_id": 1}}).await?;
     let mut batch: Vec<Id> = Vec::new();
@@ -70,23 +91,26 @@ pub async fn validate(server: &Server, now: DateTime) -> Result<Found, ServerErr
         if !last && batch.len() < AT_ONCE {
             continue;
         }
-        let there = counterparts(server, None, &batch).await?;
+        let places = places(server, None, &batch, &known, look.ids).await?;
         let mut missing = Vec::new();
         for id in batch.drain(..) {
-            let Some(text) = first(id.as_bytes()).map(|id| id_text(&id)) else { continue };
-            let standing = there.get(&id);
-            if standing.is_some_and(|other| is_copy_of(other.as_bytes(), &text)) {
-                found.copied += 1;
-            } else if let Some(copy) = elsewhere.get(&fingerprint(&text)) {
-                found.copied += 1;
-                if standing.is_some() {
-                    clashes.push((id, copy.clone()));
+            match places.of(&id) {
+                Some(Place::Kept) => {
+                    found.copied += 1;
+                    found.copies.kept += 1;
                 }
-            } else {
-                missing.push(id);
+                Some(Place::Elsewhere(copy)) => {
+                    found.copied += 1;
+                    found.copies.elsewhere += 1;
+                    if look.ids == Ids::Keep && places.is_taken(&id) {
+                        clashes.push((id, copy.clone()));
+                    }
+                }
+                Some(Place::Own) | None => missing.push((id, None)),
+                Some(Place::New(copy)) => missing.push((id, Some(copy.clone()))),
             }
         }
-        found.look_at_missing(server, &missing, now, &mut unmapped).await?;
+        found.look_at_missing(server, look, missing, &mut seen).await?;
         if last {
             break;
         }
@@ -97,8 +121,15 @@ pub async fn validate(server: &Server, now: DateTime) -> Result<Found, ServerErr
         .zip(counts)
         .map(|((id, copy), references)| Clash { id: value(id), new_id: value(copy), references })
         .collect();
-    found.validation.references = references::check(server, &known, &unmapped).await?;
+    found.validation.references = references::check(server, &known, &found.left).await?;
     Ok(found)
+}
+
+/// Documents that are not migrated, with the `_id`s of their copies where those are others.
+#[derive(Default)]
+struct Open {
+    documents: Vec<(RawDocumentBuf, Option<Id>)>,
+    bytes: usize,
 }
 
 fn value(id: &Id) -> serde_json::Value {
@@ -106,10 +137,10 @@ fn value(id: &Id) -> serde_json::Value {
 }
 
 impl Found {
-    /// A document of the assessments' collection.
-    fn look_at(&mut self, document: &RawDocumentBuf, now: DateTime) {
+    /// Looks at a document of the assessments' collection, unless it is not unified.
+    fn look_at(&mut self, document: &RawDocumentBuf) -> bool {
         self.validation.total += 1;
-        let Some(present) = fields(document.as_bytes()) else { return };
+        let Some(present) = fields(document.as_bytes()) else { return false };
         let get = |name: &str| present.iter().find(|field| field.name == name.as_bytes());
         let source = get(MIGRATION_SOURCE).and_then(text_of);
         let named = get(ORIGINAL_ID).and_then(text_of).is_some();
@@ -117,17 +148,7 @@ impl Found {
             .into_iter()
             .find(|side| named && source.is_some_and(|source| source == side.source().as_bytes()));
         match side {
-            None => {
-                let mapped = map(document.as_bytes(), Side::Regular, now);
-                match mapped.and_then(|unified| unified.check(document.as_bytes(), Side::Regular)) {
-                    Ok(()) => self.validation.added_meanwhile += 1,
-                    Err(why) => {
-                        self.regular_unmapped += 1;
-                        self.unmapped.push(described(ASSESSMENTS, document, why));
-                    }
-                }
-                return;
-            }
+            None => return false,
             Some(Side::Regular) => self.validation.regular += 1,
             Some(Side::Teacher) => self.validation.teacher += 1,
         }
@@ -146,45 +167,80 @@ impl Found {
             self.reported.empty_batches += 1;
             self.reported.ids.extend(present.first().map(shown));
         }
+        true
     }
 
-    /// Teacher assessments without a copy: they cannot be mapped, or were added while the migration ran.
-    async fn look_at_missing(
+    /// Documents that are not migrated: they cannot be mapped, the server refuses them, or they were added meanwhile.
+    async fn judge(
         &mut self,
         server: &Server,
-        ids: &[Id],
-        now: DateTime,
-        unmapped: &mut HashSet<Id>,
+        look: Look<'_>,
+        side: Side,
+        open: Open,
+        seen: &mut Seen,
     ) -> Result<(), ServerError> {
-        if ids.is_empty() {
-            return Ok(());
+        let mut passing = Vec::new();
+        let mut candidates = Vec::new();
+        for (document, new) in open.documents {
+            let id = Id::of_stored(&document);
+            if side == Side::Teacher {
+                // Nobody has lost it: it is where it was.
+                self.left.extend(id.clone());
+            }
+            let refused = id.and_then(|id| look.refusals.reason(side, &id)).map_or(Ok(()), Err);
+            let wanted = !look.constraints.is_empty();
+            match refused.and_then(|()| candidate(&document, new.as_ref(), side, look.rules, wanted)) {
+                Ok((_, candidate)) => {
+                    candidates.extend(candidate);
+                    passing.push(document);
+                }
+                Err(why) => self.unmapped(side, &document, why),
+            }
         }
-        let mut documents =
-            server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}}).await?;
-        while let Some(document) = documents.next().await? {
-            let mapped = map(document.as_bytes(), Side::Teacher, now);
-            match mapped.and_then(|unified| unified.check(document.as_bytes(), Side::Teacher)) {
-                Ok(()) => {
-                    self.validation.added_meanwhile += 1;
-                    // Nobody has lost it: it comes with the next run.
-                    unmapped.extend(Id::of_stored(&document));
-                }
-                Err(why) => {
-                    self.unmapped.push(described(TEACHER_ASSESSMENTS, &document, why));
-                    unmapped.extend(Id::of_stored(&document));
-                }
+        let mut refused = match candidates.is_empty() {
+            true => Vec::new(),
+            false => look.constraints.refusals(server, collection(side), &candidates, seen).await?,
+        }
+        .into_iter();
+        for document in passing {
+            match refused.next() {
+                Some(Some(why)) => self.unmapped(side, &document, why),
+                _ => self.validation.added_meanwhile += 1,
             }
         }
         Ok(())
     }
-}
 
-fn described(collection: &str, document: &RawDocumentBuf, why: Unmapped) -> UnmappedDocument {
-    UnmappedDocument {
-        collection: collection.to_owned(),
-        id: first(document.as_bytes()).map_or(serde_json::Value::Null, |id| shown(&id)),
-        field: why.field,
-        reason: why.reason,
+    fn unmapped(&mut self, side: Side, document: &RawDocumentBuf, why: Unmapped) {
+        self.regular_unmapped += i64::from(side == Side::Regular);
+        self.unmapped.push(described(side, document, why));
+    }
+
+    /// Teacher assessments without a copy.
+    async fn look_at_missing(
+        &mut self,
+        server: &Server,
+        look: Look<'_>,
+        missing: Vec<(Id, Option<Id>)>,
+        seen: &mut Seen,
+    ) -> Result<(), ServerError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Id> = missing.iter().map(|(id, _)| id.clone()).collect();
+        let copies: HashMap<Id, Option<Id>> = missing.into_iter().collect();
+        let mut documents =
+            server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(&ids)}}).await?;
+        let mut open = Open::default();
+        while let Some(document) = documents.next().await? {
+            let new = Id::of_stored(&document).and_then(|id| copies.get(&id).cloned().flatten());
+            open.bytes += document.as_bytes().len();
+            open.documents.push((document, new));
+            if open.bytes >= CHUNK_BYTES {
+                self.judge(server, look, Side::Teacher, std::mem::take(&mut open), seen).await?;
+            }
+        }
+        self.judge(server, look, Side::Teacher, open, seen).await
     }
 }
 

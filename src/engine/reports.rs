@@ -59,6 +59,8 @@ pub struct StatusReport {
     pub retained: Retained,
     /// A restore that was begun and has not ended.
     pub unfinished_restore: Option<UnfinishedRestore>,
+    /// What a killed `assessment-migrate` or `assessment-rollback` left to be carried on, in words.
+    pub unfinished_assessments: Option<String>,
 }
 
 /// What was captured and is still kept.

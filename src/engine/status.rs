@@ -4,6 +4,7 @@ use bson::{RawDocumentBuf, doc};
 
 use super::Engine;
 use super::apply::read_files;
+use super::assessment;
 use super::inventory::{Entry, Inventory};
 use super::reports::{ByStatus, MigrationStatus, StatusReport};
 use super::retention;
@@ -21,11 +22,12 @@ use crate::run::report::Direction;
 pub async fn status(engine: &Engine) -> Result<StatusReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let (records, lock, retained, unfinished_restore) = tokio::join!(
+    let (records, lock, retained, unfinished_restore, unfinished_assessments) = tokio::join!(
         ledger::read(server),
         lease::read_holder(server),
         retention::survey(server),
-        journal::unfinished(server)
+        journal::unfinished(server),
+        assessment::unfinished(server)
     );
     let inventory = Inventory::new(files.migrations, records?);
     let mut by_status = ByStatus::default();
@@ -50,6 +52,7 @@ pub async fn status(engine: &Engine) -> Result<StatusReport> {
         lock: lock?,
         retained: retained.map_err(Error::server("Measuring what was captured"))?,
         unfinished_restore: unfinished_restore?,
+        unfinished_assessments: unfinished_assessments?,
     })
 }
 

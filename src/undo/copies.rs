@@ -10,7 +10,7 @@ use super::writes::{Write, Writes};
 use crate::assessment::TEACHER_ASSESSMENTS;
 use crate::assessment::base::{self, Print, short};
 use crate::assessment::carry_back::carry_back;
-use crate::assessment::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use crate::assessment::model::{Edition, MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side};
 use crate::assessment::values::{id_text, text_of};
 use crate::capture::delta::{Change, difference};
 use crate::capture::documents::{insert, insert_whole, read_by_id};
@@ -41,8 +41,11 @@ pub async fn undo(
     place: Place,
 ) -> Result<(), Halt> {
     let Some((scope, _)) = packs_of(run, undo).await? else { return Ok(()) };
-    let now = undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN);
-    let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, now, portions: Portions::new(BYTES) };
+    let rules = Rules {
+        now: undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN),
+        edition: Edition::numbered(undo.entry.get_i32("edition").ok()),
+    };
+    let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, rules, portions: Portions::new(BYTES) };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
 
@@ -51,8 +54,8 @@ struct Copies<'a> {
     collection: &'a str,
     slot: Slot,
     own: Option<Slot>,
-    /// The migration's time.
-    now: DateTime,
+    /// What the migration mapped by.
+    rules: Rules,
     portions: Portions,
 }
 
@@ -147,7 +150,7 @@ impl Copies<'_> {
                 continue;
             };
             let original = originals.get(&entry.original);
-            let (fate, carried) = decide(entry, copy, original, self.now);
+            let (fate, carried) = decide(entry, copy, original, self.rules);
             match fate {
                 Fate::Restored => counts.restored += 1,
                 Fate::RestoredWithEdits => counts.restored_with_edits += 1,
@@ -211,7 +214,7 @@ fn decide(
     entry: &Entry<'_>,
     copy: &RawDocumentBuf,
     original: Option<&RawDocumentBuf>,
-    now: DateTime,
+    rules: Rules,
 ) -> (Fate, Option<RawDocumentBuf>) {
     let as_was = |document: &RawDocumentBuf, print: &[u8]| {
         let now: Print = short(document.as_bytes());
@@ -229,7 +232,7 @@ fn decide(
         return (Fate::Another, None);
     }
     let Some(original) = original else { return (Fate::Stays, None) };
-    let base = entry.base.and_then(|base| base::read(base, now, &entry.text));
+    let base = entry.base.and_then(|base| base::read(base, rules, &entry.text));
     let Some(carried) = base.and_then(|base| carry_back(&base, original.as_bytes(), copy.as_bytes())) else {
         return (Fate::Stays, None);
     };

@@ -5,7 +5,10 @@ An oracle: written from the table alone, on decoded documents, one document at a
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -81,8 +84,8 @@ ROWS = (
     _row("title", "text", ""),
     _row("description", "text", ""),
     Row("subject", ("subject",), ("subject", "topic"), "", "text"),
-    _row("difficulty", "text", "beginner"),
-    _row("time_limit", "number", 60, "config.time_limit"),
+    _row("difficulty", "text", "medium"),
+    _row("time_limit", "number", 30, "config.time_limit"),
     _row("questions", "array", []),
     Row("created_by", ("created_by",), ("teacher_id", "created_by"), "", "identifier"),
     _row("created_at", "date", RUN_TIME),
@@ -109,6 +112,7 @@ ROWS = (
         "boolean",
         True,
         "show_correct_answers",
+        "config.show_correct_answers",
         "config.show_results",
     ),
     _row("settings.allow_review", "boolean", True, "allow_review", "config.allow_review"),
@@ -249,6 +253,19 @@ def id_text(_id: Any) -> Any:
     if isinstance(_id, ObjectId):
         return str(_id)
     return _id if isinstance(_id, str) else ABSENT
+
+
+def copy_id(_id: Any) -> ObjectId:
+    """The `_id` of the copy of the teacher assessment with that `_id`; it never changes."""
+    if isinstance(_id, str):
+        kind, text = b"t", _id
+    elif isinstance(_id, ObjectId):
+        kind, text = b"o", str(_id)
+    else:
+        kind, text = b"x", json.dumps(_id, separators=(",", ":"))
+    seed = b"copy of a teacher assessment" + kind + struct.pack("<I", 0) + text.encode()
+    time = _id.binary[:4] if isinstance(_id, ObjectId) else bytes(4)
+    return ObjectId(time + hashlib.sha256(seed).digest()[:8])
 
 
 def as_bytes(value: Any) -> bytes:

@@ -18,6 +18,7 @@ from assessment_model import (
     Document,
     Unified,
     as_bytes,
+    copy_id,
     equal,
     problems,
     unify,
@@ -89,6 +90,13 @@ def one(db: Documents, name: str, _id: Any) -> Document:
     return found
 
 
+def copies(db: Documents, originals: Mapping[str, Document]) -> dict[str, Document]:
+    """The copies that there are of teacher assessments, by the text of the original's `_id`."""
+    found = read(db, "assessments")
+    places = {key: repr(copy_id(each["_id"])) for key, each in originals.items()}
+    return {key: found[place] for key, place in places.items() if place in found}
+
+
 def set_(db: Documents, name: str, _id: Any, values: Mapping[str, Any]) -> None:
     """An edit of the application's."""
     assert db[name].update_one({"_id": _id}, {"$set": values}).matched_count == 1
@@ -103,10 +111,12 @@ def check_unified(
     before: Mapping[str, Mapping[str, Document]],
     db: Documents,
     began: datetime,
+    ids: str = "new",
 ) -> dict[str, list[str]]:
     """Every document as the table has it; returns the wrong paths of those that cannot be mapped.
 
     `before` is both collections as they were; nothing else was inserted and no `_id` clashes.
+    `ids` is what the run was asked for.
     """
     ended = now() + timedelta(seconds=1)
     after = read(db, "assessments")
@@ -118,20 +128,24 @@ def check_unified(
     for kind in KINDS:
         for key, document in before[COLLECTIONS[kind]].items():
             result = unify(document, kind)
-            found = after.get(key)
+            place = key if kind == "regular" or ids == "keep" else repr(copy_id(document["_id"]))
+            found = after.get(place)
             if not isinstance(result, Unified):
                 unmapped[key] = result.wrong
                 if kind == "teacher":
-                    faults += [f"{key} cannot be mapped and is there: {found}"] * (key in after)
+                    faults += [f"{key} cannot be mapped and is there: {found}"] * (
+                        found is not None
+                    )
                 else:
                     expected_ids.add(key)
                     if found is None or not equal(found, document):
                         faults.append(f"{key} cannot be mapped ({result.wrong}): now {found}")
                 continue
-            expected_ids.add(key)
+            expected_ids.add(place)
             if found is None:
                 faults.append(f"{key} is missing: {document}")
                 continue
+            result.document["_id"] = found["_id"]
             wrong = list(problems(found, result, began - timedelta(seconds=1), ended))
             if [name for name in found if name in document] != list(document):
                 wrong.append(f"order {list(found)} of {list(document)}")

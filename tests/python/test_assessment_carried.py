@@ -10,13 +10,14 @@ import pytest
 from bson import ObjectId
 
 from assessment_documents import both, stored
-from assessment_model import Document, as_bytes, at_path
+from assessment_model import Document, as_bytes, at_path, copy_id
 from assessment_runs import Documents, fill_recorded, migrate, one, rollback, set_
 from conftest import Cli
 from edulearn_migrate import Migrator
 
 PLANTS = ObjectId("65a1b2c3d4e5f60000000065")
 FRACTIONS = ObjectId("65a1b2c3d4e5f60000000066")
+COPY = copy_id(PLANTS)
 LATER = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 
@@ -72,7 +73,7 @@ def test_an_edit_of_the_copy_is_carried_back(
     db["teacher_assessments"].insert_many([TEACHER, {**TEACHER, "_id": FRACTIONS}])
     before = both(db)
     migrate(cli)
-    set_(db, "assessments", PLANTS, edit)
+    set_(db, "assessments", COPY, edit)
     report = rollback(cli)
     assert db["assessments"].count_documents({}) == 0
     # What the server makes of the same edit, made to the teacher's own document.
@@ -100,7 +101,7 @@ def test_an_edit_to_a_document_goes_where_any_edit_goes(
 ) -> None:
     db["teacher_assessments"].insert_one(TEACHER)
     migrate(cli)
-    set_(db, "assessments", PLANTS, {edited: {"a": {"b": 1}}})
+    set_(db, "assessments", COPY, {edited: {"a": {"b": 1}}})
     rollback(cli)
     found = one(db, "teacher_assessments", PLANTS)
     assert at_path(found, source) == {"a": {"b": 1}}
@@ -112,7 +113,7 @@ def test_what_the_model_does_not_take_is_not_removed(db: Documents, cli: Cli) ->
     own = {**TEACHER, "created_by": {"x": 1}}
     db["teacher_assessments"].insert_one(own)
     migrate(cli)
-    set_(db, "assessments", PLANTS, {"title": "edited"})
+    set_(db, "assessments", COPY, {"title": "edited"})
     rollback(cli)
     assert one(db, "teacher_assessments", PLANTS) == {**own, "title": "edited"}
 
@@ -121,7 +122,7 @@ def test_a_field_taken_away_on_the_copy(db: Documents, cli: Cli) -> None:
     db["teacher_assessments"].insert_one(TEACHER)
     migrate(cli)
     gone = {"subject": "", "own.b": "", "settings.randomize_questions": "", "description": ""}
-    db["assessments"].update_one({"_id": PLANTS}, {"$unset": gone})
+    db["assessments"].update_one({"_id": COPY}, {"$unset": gone})
     rollback(cli)
     found = one(db, "teacher_assessments", PLANTS)
     assert "topic" not in found and found["own"] == {"a": 1}
@@ -129,14 +130,16 @@ def test_a_field_taken_away_on_the_copy(db: Documents, cli: Cli) -> None:
     assert "description" not in found
 
 
+@pytest.mark.parametrize("ids", ["new", "keep"])
 def test_where_both_were_edited_the_teachers_own_stays(
-    db: Documents, cli: Cli, migrator: Migrator
+    db: Documents, cli: Cli, migrator: Migrator, ids: str
 ) -> None:
     db["teacher_assessments"].insert_one(TEACHER)
-    migrate(cli)
+    migrate(cli, "--ids", ids)
+    copied = COPY if ids == "new" else PLANTS
     copy = {"subject": "C", "title": "C", "settings.randomize_questions": False, "own.a": 5}
     copy["time_limit"] = 7
-    set_(db, "assessments", PLANTS, copy)
+    set_(db, "assessments", copied, copy)
     own = {"topic": "T", "config.shuffle_questions": "T", "config.max_attempts": 9, "new": 6}
     set_(db, "teacher_assessments", PLANTS, own)
     report = rollback(cli)
@@ -150,7 +153,7 @@ def test_where_both_were_edited_the_teachers_own_stays(
     # The copy's values are set aside, not lost.
     (dropped,) = [each for each in migrator.dropped() if each.kind == "documents"]
     migrator.undrop(dropped.name, to="brought_back")
-    assert one(db, "brought_back", PLANTS)["subject"] == "C"
+    assert one(db, "brought_back", copied)["subject"] == "C"
 
 
 def test_an_edit_of_the_teachers_own_stays(school: Documents, cli: Cli) -> None:
@@ -166,7 +169,7 @@ def test_an_edit_of_the_teachers_own_stays(school: Documents, cli: Cli) -> None:
 def test_a_copy_deleted_since(school: Documents, cli: Cli) -> None:
     before = both(school)
     migrate(cli)
-    school["assessments"].delete_one({"_id": PLANTS})
+    school["assessments"].delete_one({"_id": COPY})
     report = rollback(cli)
     assert report["teacher"]["gone"] == 1 and report["teacher"]["restored"] == 2
     # That document was never the migration's.
@@ -179,23 +182,23 @@ def test_a_teachers_document_deleted_since(
 ) -> None:
     migrate(cli)
     if edit:
-        set_(school, "assessments", PLANTS, edit)
-    copy = one(school, "assessments", PLANTS)
+        set_(school, "assessments", COPY, edit)
+    copy = one(school, "assessments", COPY)
     school["teacher_assessments"].delete_one({"_id": PLANTS})
     report = rollback(cli)
     assert report["teacher"]["gone"] == 1 and report["teacher"]["restored"] == 2
     assert school["teacher_assessments"].find_one(PLANTS) is None, "it stays deleted"
-    if school["assessments"].find_one(PLANTS) is None:
+    if school["assessments"].find_one(COPY) is None:
         for each in migrator.dropped():
             if each.kind == "documents":
                 migrator.undrop(each.name, to="brought_back")
-        assert one(school, "brought_back", PLANTS) == copy
+        assert one(school, "brought_back", COPY) == copy
 
 
 def test_the_copy_of_a_clash_goes_the_other_stays(school: Documents, cli: Cli) -> None:
     school["assessments"].insert_one({"_id": PLANTS, "title": "another"})
     before = both(school)
-    report = migrate(cli)
+    report = migrate(cli, "--ids", "keep")
     new = ObjectId(report["clashes"][0]["new_id"]["$oid"])
     set_(school, "assessments", new, {"subject": "edited"})
     rollback(cli)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import ObjectId, encode
 
 from assessment_documents import (
     DATES,
@@ -29,12 +29,14 @@ from assessment_model import (
     Kind,
     Unmappable,
     as_bytes,
+    copy_id,
     rfc_3339,
     unify,
 )
 from assessment_runs import (
     Documents,
     check_unified,
+    copies,
     fill_recorded,
     migrate,
     now,
@@ -103,16 +105,20 @@ def test_random_documents(db: Documents, cli: Cli, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ids_of_other_types(db: Documents, cli: Cli, kind: Kind) -> None:
+@pytest.mark.parametrize("ids", ["new", "keep"])
+def test_ids_of_other_types(db: Documents, cli: Cli, kind: Kind, ids: str) -> None:
     dice = random.Random(SEED)
-    ids = [random_id(dice, at) for at in range(60)] + ["", "é", {}, {"a": {"b": 1}}, True, None]
-    before = fill(db, kind, [{"_id": each, "title": "t"} for each in ids])
+    documents = [random_id(dice, at) for at in range(60)]
+    documents += ["", "é", {}, {"a": {"b": 1}}, True, None, 5, "5", "true"]
+    # The same text as another's, and not the same.
+    documents += ["65a1b2c3d4e5f60000000999", ObjectId("65a1b2c3d4e5f60000000999")]
+    before = fill(db, kind, [{"_id": each, "title": "t"} for each in documents])
     began = now()
-    report = migrate(cli)
-    assert check_unified(before, db, began) == {}
-    assert report[kind]["migrated"] == len(ids)
-    again = migrate(cli)
-    assert (again[kind]["migrated"], again[kind]["already"]) == (0, len(ids))
+    report = migrate(cli, "--ids", ids)
+    assert check_unified(before, db, began, ids) == {}
+    assert report[kind]["migrated"] == len(documents)
+    again = migrate(cli, "--ids", ids)
+    assert (again[kind]["migrated"], again[kind]["already"]) == (0, len(documents))
 
 
 def test_the_recorded_documents(db: Documents, cli: Cli, legacy: Path) -> None:
@@ -132,7 +138,8 @@ def test_the_recorded_documents(db: Documents, cli: Cli, legacy: Path) -> None:
     assert cells["settings"]["randomize_questions"] is True
     assert after["'legacy-7'"]["original_id"] == "legacy-7"
     assert after["'legacy-7'"]["tags"] == ["ww1", "ww2"]
-    plants = after["ObjectId('65a1b2c3d4e5f60000000065')"]
+    made = copies(db, before["teacher_assessments"])
+    plants = made["ObjectId('65a1b2c3d4e5f60000000065')"]
     assert (plants["subject"], plants["topic"]) == ("Photosynthesis", "Photosynthesis")
     assert (plants["max_attempts"], plants["time_limit"], plants["total_questions"]) == (3, 30, 2)
     assert plants["settings"] == {
@@ -143,7 +150,7 @@ def test_the_recorded_documents(db: Documents, cli: Cli, legacy: Path) -> None:
     }
     assert plants["config"]["shuffle_options"] is False
     assert plants["question_count"] == 2 and plants["teacher_id"] == plants["created_by"]
-    nobody = after["ObjectId('65a1b2c3d4e5f60000000067')"]
+    nobody = made["ObjectId('65a1b2c3d4e5f60000000067')"]
     assert nobody["created_by"] == "65a1b2c3d4e5f6000000038a"
     assert nobody["migration_source"] == "teacher_assessment"
     assert {str(each["_id"]) for each in recorded(legacy, "before_teacher_assessments")} <= {
@@ -157,7 +164,7 @@ def test_dates_as_text(db: Documents, cli: Cli) -> None:
     db["teacher_assessments"].insert_many({**row, "_id": f"t {row['_id']}"} for row in rows)
     report = migrate(cli)
     for document in read(db, "assessments").values():
-        date = rfc_3339(document["_id"].removeprefix("t "))
+        date = rfc_3339(document["original_id"].removeprefix("t "))
         assert document["created_at"] == document["due_date"] == date
     for kind in KINDS:
         assert report[kind]["dates_converted"] == 2 * len(DATES)
@@ -167,13 +174,19 @@ def test_dates_as_text(db: Documents, cli: Cli) -> None:
 def test_other_fields_stay_byte_for_byte(db: Documents, cli: Cli, kind: Kind) -> None:
     """Names twice, invalid UTF-8, NaN payloads, deprecated types: never decoded, never changed."""
     name = COLLECTIONS[kind]
-    insert_raw(db, name, [odd(ObjectId()), odd("text"), odd(7)])
+    ids = [ObjectId(), "text", 7]
+    insert_raw(db, name, [odd(each) for each in ids])
     before = stored(db, name)
     assert migrate(cli)[kind]["migrated"] == 3
-    for key, now_stored in stored(db, "assessments").items():
-        old = before[key]
-        # Neither title nor questions change: all of the old document is the beginning of the new.
-        assert now_stored[4 : len(old) - 1] == old[4:-1]
+    now_stored = stored(db, "assessments")
+    for _id in ids:
+        old = before[as_bytes(_id)]
+        own = _id if kind == "regular" else copy_id(_id)
+        new = now_stored[as_bytes(own)]
+        # Neither title nor questions change: all of the old document but its `_id` is the
+        # beginning of the new.
+        at, first = (len(encode({"_id": each})) - 1 for each in (own, _id))
+        assert new[at : at + len(old) - 1 - first] == old[first:-1]
     assert db["assessments"].count_documents({"migration_source": SOURCE[kind]}) == 3
     assert db["assessments"].count_documents({"total_questions": 2}) == 3
 
@@ -189,7 +202,7 @@ def test_a_field_of_the_model_twice(db: Documents, cli: Cli, kind: Kind, second:
     insert_raw(db, COLLECTIONS[kind], [document])
     before = stored(db, COLLECTIONS[kind])
     report = migrate(cli, "--accept-unmapped")
-    found = stored(db, "assessments").get(as_bytes(1))
+    found = stored(db, "assessments").get(as_bytes(1 if kind == "regular" else copy_id(1)))
     if report[kind]["unmapped"]:
         assert [each["field"] for each in report["unmapped"]] == ["title"]
         assert found == (before[as_bytes(1)] if kind == "regular" else None)

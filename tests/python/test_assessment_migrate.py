@@ -138,6 +138,8 @@ def test_json_is_one_document(school: Documents, cli: Cli) -> None:
     none = {"already": 0, "unmapped": 0, "dates_converted": 0}
     assert report["regular"].items() >= {"migrated": 5, **none}.items()
     assert report["teacher"].items() >= {"migrated": 3, **none, "clashes": 0}.items()
+    assert (report["ids"], report["meant"]) == ("new", None)
+    assert report["copies"] == {"kept_ids": 0, "new_ids": 3}
     assert sorted(report["indexes"]["created"]) == sorted(INDEXES)
     assert report["indexes"]["standing"] == []
     assert report["unmapped"] == report["clashes"] == []
@@ -166,7 +168,7 @@ def test_a_dry_run_writes_nothing(school: Documents, cli: Cli) -> None:
     school["assessments"].insert_one({"_id": TEACHER, "title": "another"})
     school["teacher_assessment_results"].insert_one({"assessment_id": str(TEACHER)})
     before, names = hashes(school), school.client.list_database_names()
-    report = migrate(cli, "--dry-run", code=1)
+    report = migrate(cli, "--dry-run", "--ids", "keep", code=1)
     assert report["dry_run"] is True
     assert report["backup"] is None
     assert report["regular"]["migrated"] == 6 and report["regular"]["unmapped"] == 3
@@ -174,17 +176,17 @@ def test_a_dry_run_writes_nothing(school: Documents, cli: Cli) -> None:
     assert [each["_id"] for each in report["unmapped"]] == [f"wrong-{at:03}" for at in range(3)]
     (clash,) = report["clashes"]
     assert (clash["_id"], clash["references"]) == ({"$oid": str(TEACHER)}, 1)
-    migrate(cli, "--dry-run", "--accept-unmapped")
+    assert migrate(cli, "--dry-run", "--accept-unmapped")["clashes"] == []
     assert hashes(school) == before
     assert school.client.list_database_names() == names
     assert names_in(cli.directory) == set()
     assert set(school["assessments"].index_information()) == {"_id_"}
     # What it said is what is done.
-    done = migrate(cli, "--accept-unmapped")
+    done = migrate(cli, "--accept-unmapped", "--ids", "keep")
     for kind in KINDS:
         assert done[kind] == report[kind]
     after = hashes(school)
-    report = migrate(cli, "--dry-run", "--accept-unmapped")
+    report = migrate(cli, "--dry-run", "--accept-unmapped", "--ids", "keep")
     assert (report["regular"]["migrated"], report["teacher"]["migrated"]) == (0, 0)
     assert hashes(school) == after
 
@@ -274,7 +276,7 @@ def test_a_clash_of_ids(school: Documents, cli: Cli) -> None:
     school["assessment_submissions"].insert_many(
         [{"assessment_id": each} for each in (hex_, "65a1b2c3d4e5f60000000066", "f" * 24)]
     )
-    report = migrate(cli)
+    report = migrate(cli, "--ids", "keep")
     assert report["teacher"]["clashes"] == 1 and report["teacher"]["migrated"] == 3
     (clash,) = report["clashes"]
     assert clash["_id"] == {"$oid": hex_}
@@ -287,23 +289,29 @@ def test_a_clash_of_ids(school: Documents, cli: Cli) -> None:
     assert other["title"] == "another" and other["migration_source"] == "regular_assessment"
     history = json_util.dumps(list(school["migrations_history"].find()))
     assert hex_ in history and str(new) in history
-    again = migrate(cli)["teacher"]
+    again = migrate(cli, "--ids", "keep")["teacher"]
     assert (again["migrated"], again["already"]) == (0, 3)
     assert school["assessments"].count_documents({}) == 9
     rollback(cli)
-    done = cli("assessment-migrate")
+    done = cli("assessment-migrate", "--ids", "keep")
     (line, *_) = [each for each in done.lines if hex_ in each]
     assert "3" in line, "the references are counted on the screen"
 
 
-def test_references_find_what_they_found(school: Documents, cli: Cli) -> None:
-    ids = ["65a1b2c3d4e5f60000000065", "65a1b2c3d4e5f60000000001", "legacy-7", "f" * 24, None, 5]
+@pytest.mark.parametrize("ids", ["new", "keep"])
+def test_references_find_what_they_found(school: Documents, cli: Cli, ids: str) -> None:
+    named = ["65a1b2c3d4e5f60000000065", "65a1b2c3d4e5f60000000001", "legacy-7", "f" * 24, None, 5]
     for name in ("teacher_assessment_results", "assessment_submissions"):
-        school[name].insert_many({"assessment_id": each} for each in ids)
+        school[name].insert_many({"assessment_id": each} for each in named)
     before = hashes(school)
-    report = migrate(cli)
+    report = migrate(cli, "--ids", ids)
     assert report["validation"]["valid"] is True
-    assert school["assessments"].find_one(TEACHER) is not None
+    found = school["assessments"].find_one(TEACHER)
+    assert (found is None) is (ids == "new")
+    references = report["validation"]["references"]
+    kept = ids == "keep"
+    assert (references["found"], references["elsewhere"]) == ((6, 0) if kept else (4, 2))
+    assert references["lost"] == 0
     after = hashes(school)
     for name in ("teacher_assessment_results", "assessment_submissions", "teacher_assessments"):
         assert after[name] == before[name], "these are only read"

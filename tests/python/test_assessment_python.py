@@ -263,12 +263,12 @@ def test_what_is_found_beforehand_is_told_first(typed: Migrator, db: Db) -> None
     db["assessments"].insert_many([{"_id": 1, "title": "x"}, {"_id": 2, "title": 5}])
     db["teacher_assessments"].insert_many([{"_id": 1, "topic": "y"}, {"_id": 3}])
     events: list[Event] = []
-    report = typed.assessment_migrate(progress=events.append)
+    report = typed.assessment_migrate(ids="keep", progress=events.append)
     kinds = [event.kind for event in events]
     assert kinds.index("surveyed") < kinds.index("step_started")
     assert events[kinds.index("surveyed")].message == (
         "To be migrated: 1 regular and 2 teacher assessments. Cannot be mapped: 1. Have an _id that"
-        " another document has: 1."
+        " another document has: 1. Copies keep the _id: 0 results and 0 submissions refer to them."
     )
     assert (report.regular.migrated, report.teacher.migrated) == (1, 2)
     assert (len(report.unmapped), len(report.clashes)) == (1, 1)

@@ -370,6 +370,12 @@ def _assessment_migrate(parser: _Parser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing; say what would be done"
     )
+    parser.add_argument(
+        "--ids",
+        choices=("new", "keep"),
+        help="copy teacher assessments under a new _id (default), or keep theirs, for an "
+        "application that reads only assessments",
+    )
 
 
 _COMMANDS: dict[str, tuple[str, _Fill | None]] = {

@@ -42,7 +42,10 @@ class AssessmentSide:
 
 @dataclass(frozen=True, slots=True)
 class UnmappedDocument:
-    """A document that cannot be mapped and was left as it is: which field, and why."""
+    """A document that cannot be mapped, or that the server refuses, and was left as it is.
+
+    `field` is empty where the server refuses the document as a whole.
+    """
 
     collection: str
     id: Any
@@ -82,11 +85,31 @@ class AssessmentReported:
 
 @dataclass(frozen=True, slots=True)
 class AssessmentIndexes:
-    """Names of the indexes made and of those that stood; what is in the way, in words."""
+    """Names of the indexes made and of those that stood; what is in the way, in words.
+
+    `notes` name those that stand under another name.
+    """
 
     created: tuple[str, ...]
     standing: tuple[str, ...]
     conflicts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentCopies:
+    """Copies of teacher assessments: under the original's `_id`, and under another."""
+
+    kept_ids: int
+    new_ids: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentMeant:
+    """With `ids="keep"`: results and submissions that refer to what was copied under its `_id`."""
+
+    results: int
+    submissions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +145,10 @@ class AssessmentValidation:
 
 @dataclass(frozen=True, slots=True)
 class AssessmentReport:
-    """The answer of `assessment_migrate`, and the `report` of an exception it raises."""
+    """The answer of `assessment_migrate`, and the `report` of an exception it raises.
+
+    `ids` is `"new"` or `"keep"`. `meant` is None with new ones, and where nothing was to migrate.
+    """
 
     database: str
     dry_run: bool
@@ -130,6 +156,9 @@ class AssessmentReport:
     backup: AssessmentBackup | None
     regular: AssessmentSide
     teacher: AssessmentSide
+    ids: str
+    copies: AssessmentCopies
+    meant: AssessmentMeant | None
     unmapped: tuple[UnmappedDocument, ...]
     clashes: tuple[AssessmentClash, ...]
     reported: AssessmentReported
@@ -141,17 +170,23 @@ class AssessmentReport:
     def from_dict(cls, data: Mapping[str, Any]) -> AssessmentReport:
         """The typed form of the engine's answer."""
         backup, reported, validation = data["backup"], data["reported"], data["validation"]
+        meant = data["meant"]
         return read(
             cls,
             data,
             backup=None if backup is None else read(AssessmentBackup, backup),
             regular=read(AssessmentSide, data["regular"]),
             teacher=read(AssessmentSide, data["teacher"]),
+            copies=read(AssessmentCopies, data["copies"]),
+            meant=None if meant is None else read(AssessmentMeant, meant),
             unmapped=tuple(map(UnmappedDocument.from_dict, data["unmapped"])),
             clashes=tuple(map(AssessmentClash.from_dict, data["clashes"])),
             reported=read(AssessmentReported, reported, ids=tuple(reported["ids"])),
             indexes=AssessmentIndexes(
-                *(tuple(data["indexes"][name]) for name in ("created", "standing", "conflicts"))
+                *(
+                    tuple(data["indexes"][name])
+                    for name in ("created", "standing", "conflicts", "notes")
+                )
             ),
             validation=read(
                 AssessmentValidation,

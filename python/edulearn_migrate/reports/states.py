@@ -54,7 +54,11 @@ class MigrationState:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """The answer of `status`. `transactions` is None where the server did not say."""
+    """The answer of `status`. `transactions` is None where the server did not say.
+
+    `unfinished_assessments` says which command carries on, where a run of the assessment migration
+    or its rollback was killed.
+    """
 
     database: str
     transactions: bool | None
@@ -70,6 +74,7 @@ class StatusReport:
     lock: LockOwner | None
     retained: Retained
     unfinished_restore: UnfinishedRestore | None
+    unfinished_assessments: str | None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StatusReport:

@@ -5,7 +5,7 @@ use bson::RawDocumentBuf;
 use super::Backup;
 use crate::assessment::mapping::{Value, default_value};
 use crate::assessment::model::{
-    FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS, UPDATED_AT,
+    Edition, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS, UPDATED_AT,
 };
 use crate::assessment::values::{count, id_text, text};
 use crate::raw::{ARRAY, DATE, INT32, TEXT, fields, get};
@@ -32,8 +32,9 @@ impl Backup {
             origin: None,
             converted: false,
         };
-        let mut made = Vec::with_capacity(FIELDS.len() + 4);
-        for field in &FIELDS {
+        let table = Edition::First.fields();
+        let mut made = Vec::with_capacity(table.len() + 4);
+        for field in table {
             let name =
                 if side == Side::Teacher && field.path.name == "created_by" { "teacher_id" } else { field.path.name };
             let found = own.iter().find(|own| own.name == name.as_bytes());

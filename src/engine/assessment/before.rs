@@ -3,6 +3,8 @@
 use bson::{DateTime, RawDocumentBuf, doc};
 
 use crate::assessment::RECORD;
+use crate::assessment::ids::Ids;
+use crate::assessment::model::Edition;
 use crate::assessment::report::BackupTaken;
 use crate::error::{Error, Result};
 use crate::run::ledger;
@@ -12,6 +14,7 @@ use crate::run::report::Direction;
 use crate::server::Server;
 
 /// What is known of it from the ledger.
+#[derive(Default)]
 pub(super) struct Before {
     pub(super) record: Option<Record>,
     pub(super) backup: Option<BackupTaken>,
@@ -20,13 +23,17 @@ pub(super) struct Before {
     pub(super) old_backup: Option<String>,
     /// Regular assessments that could not be mapped.
     pub(super) unmapped: i64,
+    /// Under which `_id`s the last run made copies.
+    ids: Ids,
+    /// The table that the last run mapped by.
+    pub(super) edition: Edition,
 }
 
 pub(super) async fn read(server: &Server) -> Result<Before> {
     let command = doc! {"find": server.names().ledger(), "filter": {"_id": RECORD}, "limit": 1};
     let found = server.find_certain(command).await.map_err(Error::server("Reading the ledger"))?;
     let Some(raw) = found.first() else {
-        return Ok(Before { record: None, backup: None, now: None, old_backup: None, unmapped: 0 });
+        return Ok(Before::default());
     };
     if raw.get_str("kind").is_ok_and(|kind| kind == ledger::ASSESSMENT) {
         return Ok(Before::of(raw));
@@ -65,6 +72,9 @@ impl Before {
             now: raw.get_datetime("now").ok(),
             old_backup: text("old_backup"),
             unmapped: raw.get_i64("unmapped").unwrap_or_default(),
+            // Versions that did not record it kept the `_id`s.
+            ids: text("ids").and_then(|ids| Ids::named(&ids)).unwrap_or(Ids::Keep),
+            edition: Edition::numbered(raw.get_i32("edition").ok()),
         }
     }
 
@@ -76,6 +86,22 @@ impl Before {
     pub(super) fn resume(&self, direction: Direction) -> Option<Progress> {
         let progress = self.record.as_ref()?.progress.as_ref()?;
         (progress.direction == direction).then(|| progress.clone().settled())
+    }
+
+    /// Under which `_id`s copies are made: a run that is carried on ends as it began.
+    pub(super) fn ids(&self, asked: Option<Ids>) -> Result<Ids> {
+        if self.resume(Direction::Up).is_none() {
+            return Ok(asked.unwrap_or_default());
+        }
+        match asked {
+            Some(asked) if asked != self.ids => Err(Error::WrongState(format!(
+                "An assessment migration that was begun with `--ids {}` is unfinished. Nothing was changed. Run \
+                 `assessment-migrate --ids {}` to finish it, or `assessment-rollback` to undo it.",
+                self.ids.as_str(),
+                self.ids.as_str()
+            ))),
+            _ => Ok(self.ids),
+        }
     }
 
     pub(super) fn reliable(&self) -> Result<()> {

@@ -21,6 +21,7 @@ pub(super) fn conclude(report: &mut MigrateReport, ground: &Ground, found: Found
     report.regular.already = (found.validation.regular - report.regular.migrated).max(0);
     report.teacher.already = (found.copied - report.teacher.migrated).max(0);
     report.clashes = found.clashes;
+    report.copies = found.copies.into();
     report.reported = found.reported;
     report.validation = found.validation;
     report.validation.unmapped = i64::try_from(found.unmapped.len()).unwrap_or(i64::MAX);

@@ -3,8 +3,11 @@
 use bson::DateTime;
 
 use super::reading;
+use crate::assessment::constraints::Constraints;
+use crate::assessment::ids::Ids;
+use crate::assessment::model::Rules;
 use crate::assessment::report::Indexes;
-use crate::assessment::survey::{Extent, Survey, survey};
+use crate::assessment::survey::{Extent, Look, Survey, survey};
 use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS, indexes};
 use crate::catalog::{self, Collection};
 use crate::error::{Error, Result};
@@ -16,6 +19,7 @@ pub(super) struct Ground {
     pub(super) assessments: Option<Collection>,
     pub(super) teacher: Option<Collection>,
     pub(super) standing: indexes::Standing,
+    pub(super) constraints: Constraints,
 }
 
 impl Ground {
@@ -33,7 +37,8 @@ impl Ground {
             }
         }
         let standing = indexes::look(server, assessments.as_ref()).await.map_err(reading())?;
-        Ok(Self { assessments, teacher, standing })
+        let constraints = Constraints::read(server, assessments.as_ref()).await.map_err(reading())?;
+        Ok(Self { assessments, teacher, standing, constraints })
     }
 
     pub(super) fn indexes(&self) -> Indexes {
@@ -42,6 +47,7 @@ impl Ground {
             created: if absent { Vec::new() } else { self.standing.missing.clone() },
             standing: self.standing.equal.clone(),
             conflicts: self.standing.conflicts.clone(),
+            notes: self.standing.notes(),
         }
     }
 
@@ -51,19 +57,20 @@ impl Ground {
             return Ok(());
         }
         Err(Error::WrongState(format!(
-            "Indexes of {ASSESSMENTS:?} are in the way: {}. Nothing was changed. Drop or rename what stands, then run the same \
-             command again.",
+            "Indexes of {ASSESSMENTS:?} are in the way: {}. Nothing was changed. Drop what stands, then run the same command \
+             again.",
             self.standing.conflicts.join("; ")
         )))
     }
 
     /// Looks at the documents.
-    pub(super) async fn survey(&self, server: &Server, extent: Extent, stop: &Stop) -> Result<Survey> {
+    pub(super) async fn survey(&self, server: &Server, extent: Extent, ids: Ids, stop: &Stop) -> Result<Survey> {
         if self.assessments.is_none() && self.teacher.is_none() {
             return Ok(Survey::new());
         }
+        let look = Look { extent, rules: Rules::at(DateTime::now()), ids, constraints: &self.constraints };
         tokio::select! {
-            found = survey(server, extent, DateTime::now()) => found.map_err(reading()),
+            found = survey(server, look) => found.map_err(reading()),
             () = stop.cancelled() => {
                 Err(Error::Interrupted("Stopped before this run wrote anything. Run the same command again.".to_owned()))
             }

@@ -11,9 +11,14 @@ use super::findings::{conclude, note, settle};
 use super::ground::Ground;
 use super::steps::Steps;
 use super::{done, outcome, reading, room, server_time, step};
-use crate::assessment::report::{BackupTaken, Clash, MigrateReport};
-use crate::assessment::survey::{Extent, Known, Survey, unified};
-use crate::assessment::validate::{Found, validate};
+use crate::assessment::copies::Known;
+use crate::assessment::ids::Ids;
+use crate::assessment::model::{Edition, Rules};
+use crate::assessment::refusals::Refusals;
+use crate::assessment::report::{BackupTaken, Clash, Copies, Meant, MigrateReport};
+use crate::assessment::survey::{Copied, Extent, Survey, unified};
+use crate::assessment::teacher::How;
+use crate::assessment::validate::{Found, Look, validate};
 use crate::assessment::{ASSESSMENTS, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
 use crate::assessment::{indexes, references};
 use crate::backup::dump::{Request, dump};
@@ -36,6 +41,8 @@ pub struct MigrateOptions {
     pub accept_unmapped: bool,
     /// Whether nothing is to be written.
     pub dry_run: bool,
+    /// Under which `_id`s copies are made; `None` for new ones, or as the run that is carried on began.
+    pub ids: Option<Ids>,
 }
 
 /// Unifies the assessment model. The backup goes into `directory`.
@@ -57,16 +64,19 @@ pub async fn migrate(
     let ground = Ground::look(server).await?;
     report.indexes = ground.indexes();
     report.teacher.clashes = Some(0);
+    let ids = before.ids(options.ids)?;
+    report.ids = ids.as_str();
     if options.dry_run {
-        dry_run(server, &verb.stop, &ground, options, &mut report).await?;
+        dry_run(server, &verb.stop, &ground, options, ids, &mut report).await?;
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
     ground.free()?;
     before.may_migrate()?;
     let done = !before.is_unfinished() && !ground.lacks_indexes();
-    if done && !ground.survey(server, Extent::AnyWork, &verb.stop).await?.has_work() {
-        let found = look_after(server, verb, &ground).await?;
+    if done && !ground.survey(server, Extent::AnyWork, ids, &verb.stop).await?.has_work() {
+        Steps::over(&verb.reporter).tell(5, "Nothing is to be migrated; validating".to_owned());
+        let found = look_after(server, &ground, ids, &Refusals::default()).await?;
         conclude(&mut report, &ground, found, options);
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
@@ -97,21 +107,27 @@ async fn under_the_lease(
     ground.free()?;
     before.may_migrate()?;
     let resume = before.resume(Direction::Up);
+    let ids = before.ids(options.ids)?;
+    report.ids = ids.as_str();
     // A run that is carried on was looked at when it began.
-    let survey = match resume {
-        Some(_) => Survey { known: Known::read(&server).await.map_err(reading())?, ..Survey::new() },
-        None => ground.survey(&server, Extent::Whole, &run.stop).await?,
+    let mut survey = match resume {
+        Some(_) => Survey::knowing(Known::read(&server).await.map_err(reading())?),
+        None => ground.survey(&server, Extent::Whole, ids, &run.stop).await?,
     };
+    let refusals = Arc::new(Refusals::foreseeing(std::mem::take(&mut survey.refused)));
     let documents = resume.is_some() || survey.has_work();
     let anything = documents || ground.lacks_indexes();
     if anything {
         if resume.is_none() {
-            steps.surveyed(&survey);
+            report.meant = meant(&server, ids).await?;
+            steps.surveyed(&survey, report.meant);
         }
         let now = match before.now.filter(|_| resume.is_some()) {
             Some(now) => now,
             None => server_time(&server).await?,
         };
+        let edition = if resume.is_some() { before.edition } else { Edition::default() };
+        let rules = Rules { now, edition };
         report.resumed = resume.is_some();
         let kept = before.backup.clone().filter(|_| resume.is_some());
         report.backup = match (documents, kept) {
@@ -122,9 +138,10 @@ async fn under_the_lease(
             (false, None) => None,
             (true, None) => Some(back_up(run, steps, directory, &ground).await?),
         };
-        let tasks = [Part::regular(now), Part::teacher(now, Arc::new(survey.known)), Part::indexes()];
+        let how = How { rules, ids, known: Arc::new(survey.known), refusals: Arc::clone(&refusals) };
+        let tasks = [Part::regular(rules, Arc::clone(&refusals)), Part::teacher(how), Part::indexes()];
         let tasks = tasks.into_iter().map(Task::Assessment).collect();
-        let mut step = step(tasks, false, resume, fields(now, report.backup.as_ref()));
+        let mut step = step(tasks, false, resume, fields(rules, ids, report.backup.as_ref()));
         step.seen = before.record.map(|record| record.seen);
         let mut migration = outcome(&step, Direction::Up);
         let result = take_one(run, &step, Direction::Up, &mut migration).await;
@@ -139,7 +156,7 @@ async fn under_the_lease(
     }
     let ground = Ground::look(&server).await?;
     steps.tell(5, "Validating".to_owned());
-    let found = look_after_steps(&server, &ground).await?;
+    let found = look_after(&server, &ground, ids, &refusals).await?;
     conclude(report, &ground, found, options);
     if anything {
         note(run, report).await?;
@@ -147,13 +164,10 @@ async fn under_the_lease(
     Ok(())
 }
 
-async fn look_after(server: &Server, verb: &Verb, ground: &Ground) -> Result<Found> {
-    Steps::over(&verb.reporter).tell(5, "Nothing is to be migrated; validating".to_owned());
-    look_after_steps(server, ground).await
-}
-
-async fn look_after_steps(server: &Server, ground: &Ground) -> Result<Found> {
-    let mut found = validate(server, DateTime::now()).await.map_err(reading())?;
+async fn look_after(server: &Server, ground: &Ground, ids: Ids, refusals: &Refusals) -> Result<Found> {
+    let rules = Rules::at(DateTime::now());
+    let look = Look { rules, ids, refusals, constraints: &ground.constraints };
+    let mut found = validate(server, look).await.map_err(reading())?;
     found.validation.problems.extend(ground.standing.conflicts.iter().cloned());
     Ok(found)
 }
@@ -181,14 +195,25 @@ fn take_over(report: &mut MigrateReport, step: &Step, migration: &MigrationRepor
     }
 }
 
+/// With kept `_id`s, what will mean the copies.
+async fn meant(server: &Server, ids: Ids) -> Result<Option<Meant>> {
+    match ids {
+        Ids::New => Ok(None),
+        Ids::Keep => references::meant(server).await.map(Some).map_err(reading()),
+    }
+}
+
 async fn dry_run(
     server: &Server,
     stop: &Stop,
     ground: &Ground,
     options: MigrateOptions,
+    ids: Ids,
     report: &mut MigrateReport,
 ) -> Result<()> {
-    let mut survey = ground.survey(server, Extent::Whole, stop).await?;
+    let mut survey = ground.survey(server, Extent::Whole, ids, stop).await?;
+    report.meant = meant(server, ids).await?;
+    report.copies = survey.copied.into();
     survey.regular.already = unified(server).await.map_err(reading())?;
     let counts = references::count(server, &survey.clashes).await.map_err(reading())?;
     report.regular = survey.regular;
@@ -231,9 +256,17 @@ async fn back_up(run: &Run, steps: &Steps, directory: &Path, ground: &Ground) ->
     Ok(BackupTaken { name: written.name, path: written.path, documents: written.documents })
 }
 
+impl From<Copied> for Copies {
+    fn from(copied: Copied) -> Self {
+        Self { kept_ids: copied.kept, new_ids: copied.elsewhere }
+    }
+}
+
 /// What the record keeps of a migration.
-fn fields(now: DateTime, backup: Option<&BackupTaken>) -> Document {
-    let mut fields = doc! {"kind": ledger::ASSESSMENT, "now": now};
+fn fields(rules: Rules, ids: Ids, backup: Option<&BackupTaken>) -> Document {
+    let mut fields = doc! {
+        "kind": ledger::ASSESSMENT, "now": rules.now, "edition": rules.edition.number(), "ids": ids.as_str(),
+    };
     if let Some(backup) = backup {
         fields.insert("backup", &backup.name);
         fields.insert("backup_path", &backup.path);

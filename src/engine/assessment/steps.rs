@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::assessment::report::Meant;
 use crate::assessment::survey::Survey;
 use crate::observe::{Event, Kind, Level, Observer, Reporter};
 
@@ -25,19 +26,24 @@ impl Steps {
         Reporter::new(Arc::new(self.clone()))
     }
 
-    /// Tells what was found before anything is written.
-    pub fn surveyed(&self, found: &Survey) {
-        let clashes = found.teacher.clashes.unwrap_or_default();
+    /// Tells what was found before anything is written. `meant` is of kept `_id`s.
+    pub fn surveyed(&self, found: &Survey, meant: Option<Meant>) {
         let unmapped = found.regular.unmapped + found.teacher.unmapped;
-        self.to.tell(
-            Kind::Surveyed,
-            Level::Info,
-            format!(
-                "To be migrated: {} regular and {} teacher assessments. Cannot be mapped: {unmapped}. Have an _id that another \
-                 document has: {clashes}.",
-                found.regular.migrated, found.teacher.migrated
-            ),
+        let mut message = format!(
+            "To be migrated: {} regular and {} teacher assessments. Cannot be mapped: {unmapped}.",
+            found.regular.migrated, found.teacher.migrated
         );
+        if let Some(meant) = meant {
+            let clashes = found.teacher.clashes.unwrap_or_default();
+            message.push_str(&format!(" Have an _id that another document has: {clashes}."));
+            if found.teacher.migrated > 0 {
+                message.push_str(&format!(
+                    " Copies keep the _id: {} results and {} submissions refer to them.",
+                    meant.results, meant.submissions
+                ));
+            }
+        }
+        self.to.tell(Kind::Surveyed, Level::Info, message);
     }
 
     /// Tells that step `number` begins.

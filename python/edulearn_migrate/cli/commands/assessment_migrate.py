@@ -43,6 +43,7 @@ def run(context: Context) -> int:
         work = context.assessments(engine).migrate(
             accept_unmapped=args.accept_unmapped,
             dry_run=args.dry_run,
+            ids=args.ids,
             lock_timeout=context.lock_timeout,
             observer=observe,
         )
@@ -81,6 +82,8 @@ def _show(output: Output, report: Report) -> None:
     if validation["added_meanwhile"]:
         number = f"{validation['added_meanwhile']:,}"
         output.note(f"  Added while it ran, left to the next run: {number}")
+    for text in (*report["indexes"]["notes"], *_copies(report)):
+        output.note(f"  Note: {text}")
     reported = report["reported"]
     if reported["empty_batches"]:
         number = f"{reported['empty_batches']:,}"
@@ -94,6 +97,30 @@ def _show(output: Output, report: Report) -> None:
     output.note(f"  in {report['seconds']:.1f} s")
 
 
+def _copies(report: Report) -> list[str]:
+    """What there is to know about the copies' `_id`s."""
+    copies, meant = report["copies"], report["meant"]
+    said = []
+    if report["ids"] == "keep":
+        if report["dry_run"] and report["teacher"]["migrated"]:
+            said.append(
+                "the copies keep the _id of their teacher assessments, to which "
+                f"{meant['results']:,} results and {meant['submissions']:,} submissions refer"
+            )
+        if copies["new_ids"]:
+            said.append(
+                f"{copies['new_ids']:,} copies have an _id of their own and stay. To give them "
+                "their teacher assessment's, run assessment-rollback, then this command again"
+            )
+    elif copies["kept_ids"]:
+        said.append(
+            f"{copies['kept_ids']:,} copies have the _id of their teacher assessment, as earlier "
+            "versions and --ids keep make them. An application that looks into assessments first "
+            "finds the copies"
+        )
+    return said
+
+
 def _listed(output: Output, report: Report) -> None:
     """The first documents that cannot be mapped, and the first clashes."""
     unmapped, clashes = report["unmapped"], report["clashes"]
@@ -101,7 +128,8 @@ def _listed(output: Output, report: Report) -> None:
         output.line(f"  Cannot be mapped, left as they are: {len(unmapped)}")
     for each in unmapped[:_SHOWN]:
         where = f"{each['collection']} {_shown(each['_id'])}"
-        output.line(f"    {where}: {each['field']} {each['reason']}")
+        said = (each["field"], each["reason"])
+        output.line(f"    {where}: {' '.join(filter(None, said))}")
     _more(output, unmapped)
     if clashes:
         output.line(f"  Teacher assessments whose _id another document has: {len(clashes)}")

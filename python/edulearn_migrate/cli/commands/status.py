@@ -61,6 +61,9 @@ def show(output: Output, report: Mapping[str, Any]) -> None:
     if report["unfinished_restore"] is not None:
         output.note("")
         output.line(_restore(report["unfinished_restore"]))
+    if report["unfinished_assessments"] is not None:
+        output.note("")
+        output.line(f"Unfinished: {report['unfinished_assessments']}")
     output.table(
         ["ID", "NAME", "STATE", "APPLIED (UTC)", "ROLLED BACK (UTC)"],
         [

@@ -1,0 +1,495 @@
+//! What of the assessments' collection may refuse a document: a validator, unique indexes, and the text index, which
+//! takes a document's own language from it. Asked before anything is written; what the server refuses beyond these is
+//! met when it is written.
+
+use std::collections::HashSet;
+
+use bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc};
+
+use super::ASSESSMENTS;
+use super::mapping::Unmapped;
+use super::values::shown;
+use crate::catalog::{self, Collection};
+use crate::raw::{ARRAY, Builder, DOCUMENT, Element, NULL, TEXT, fields, fingerprint, get};
+use crate::run::id::Id;
+use crate::server::Server;
+use crate::server_error::{ServerError, show};
+
+/// Documents that the server is asked about at once, and their bytes at most.
+const AT_ONCE: usize = 500;
+const BYTES: usize = 4 * 1024 * 1024;
+/// A command with a document beyond this might be too large itself.
+const LARGEST: usize = 15 * 1024 * 1024;
+/// Languages of text indexes, and their short names, in the order of the server's list.
+/// Source: MongoDB manual, "Text Search Languages"; the last row is of Enterprise servers.
+const LANGUAGES: [&str; 44] = [
+    "none",
+    "danish",
+    "da",
+    "dutch",
+    "nl",
+    "english",
+    "en",
+    "finnish",
+    "fi",
+    "french",
+    "fr",
+    "german",
+    "de",
+    "hungarian",
+    "hu",
+    "italian",
+    "it",
+    "norwegian",
+    "nb",
+    "portuguese",
+    "pt",
+    "romanian",
+    "ro",
+    "russian",
+    "ru",
+    "spanish",
+    "es",
+    "swedish",
+    "sv",
+    "turkish",
+    "tr", //
+    "arabic",
+    "ara",
+    "farsi",
+    "persian",
+    "pes",
+    "urdu",
+    "urd",
+    "dari",
+    "prs",
+    "hans",
+    "zhs",
+    "hant",
+    "zht",
+];
+
+/// What may refuse a document.
+#[derive(Debug, Default)]
+pub struct Constraints {
+    validator: Option<Validator>,
+    unique: Vec<Unique>,
+    text: Option<Text>,
+    /// As the server compares by where nothing else is said.
+    collation: Option<Document>,
+}
+
+#[derive(Debug)]
+struct Validator {
+    filter: Document,
+    /// Whether a document that does not pass may be updated.
+    moderate: bool,
+}
+
+#[derive(Debug)]
+struct Unique {
+    name: String,
+    paths: Vec<String>,
+    sparse: bool,
+    partial: Option<Document>,
+    collation: Option<Document>,
+}
+
+#[derive(Debug)]
+struct Text {
+    name: String,
+    /// The field that says the language.
+    field: String,
+    /// The fields that are searched.
+    paths: Vec<String>,
+    /// Whether all are.
+    all: bool,
+    partial: Option<Document>,
+}
+
+/// A document that is to be written.
+#[derive(Debug)]
+pub struct Candidate {
+    /// As it will be.
+    pub after: RawDocumentBuf,
+    /// As it is, where it is changed in place.
+    pub before: Option<RawDocumentBuf>,
+}
+
+/// What documents that passed have in the unique indexes.
+#[derive(Debug, Default)]
+pub struct Seen(HashSet<(usize, [u8; 16])>);
+
+impl Constraints {
+    /// Those of the assessments' collection.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn read(server: &Server, collection: Option<&Collection>) -> Result<Self, ServerError> {
+        let Some(collection) = collection else { return Ok(Self::default()) };
+        let mut found = Self {
+            validator: Validator::of(&collection.options),
+            collation: collection.options.get_document("collation").ok().cloned(),
+            ..Self::default()
+        };
+        for listed in catalog::indexes(server, ASSESSMENTS).await? {
+            let index = catalog::specification(&listed);
+            found.unique.extend(Unique::of(index));
+            found.text = found.text.or_else(|| Text::of(index));
+        }
+        Ok(found)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.validator.is_none() && self.unique.is_empty() && self.text.is_none()
+    }
+
+    /// Why the server would refuse each of them, in the order in which they are written; `None` for those that pass. `source`
+    /// is a collection that is not empty.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn refusals(
+        &self,
+        server: &Server,
+        source: &str,
+        candidates: &[Candidate],
+        seen: &mut Seen,
+    ) -> Result<Vec<Option<Unmapped>>, ServerError> {
+        let mut refused: Vec<Option<Unmapped>> = candidates.iter().map(|_| None).collect();
+        let asking = Asking { server, source, collation: self.collation.as_ref() };
+        if let Some(text) = &self.text {
+            text.judge(&asking, candidates, &mut refused).await?;
+        }
+        if let Some(validator) = &self.validator {
+            validator.judge(&asking, candidates, &mut refused).await?;
+        }
+        for (number, unique) in self.unique.iter().enumerate() {
+            unique.judge(&asking, number, candidates, seen, &mut refused).await?;
+        }
+        Ok(refused)
+    }
+}
+
+/// How the server is asked which of some documents match a filter.
+struct Asking<'a> {
+    server: &'a Server,
+    source: &'a str,
+    collation: Option<&'a Document>,
+}
+
+impl Asking<'_> {
+    /// The numbers of those documents that do not match. The server itself evaluates the filter: they are literals of a
+    /// pipeline.
+    async fn not_matching(
+        &self,
+        documents: &[(usize, &RawDocument)],
+        filter: &Document,
+    ) -> Result<Vec<usize>, ServerError> {
+        let filter = RawDocumentBuf::try_from(filter).map_err(mongodb::error::Error::from)?;
+        let collation = self.collation.cloned().unwrap_or_else(|| doc! {"locale": "simple"});
+        let collation = RawDocumentBuf::try_from(&collation).map_err(mongodb::error::Error::from)?;
+        let mut missing = Vec::new();
+        let mut rest: Vec<_> = documents.iter().filter(|(_, each)| each.as_bytes().len() <= LARGEST).collect();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fitting = rest.iter().take(AT_ONCE).take_while(|(_, each)| {
+                bytes += each.as_bytes().len();
+                bytes <= BYTES
+            });
+            let these: Vec<_> = rest.drain(..fitting.count().max(1)).collect();
+            let mut literals = RawArrayBuf::new();
+            these.iter().for_each(|(_, each)| literals.push((*each).to_owned()));
+            let stages: RawArrayBuf = [
+                rawdoc! {"$limit": 1},
+                rawdoc! {"$project": {"_id": 0, "each": {"$literal": literals}}},
+                rawdoc! {"$unwind": "$each"},
+                rawdoc! {"$replaceRoot": {"newRoot": "$each"}},
+                rawdoc! {"$match": filter.clone()},
+                rawdoc! {"$project": {"_id": 1}},
+            ]
+            .into_iter()
+            .collect();
+            let command = rawdoc! {
+                "aggregate": self.source, "pipeline": stages, "collation": collation.clone(), "cursor": {},
+            };
+            let found = self.server.read_all(command).await?;
+            let matching: HashSet<Id> = found.iter().filter_map(|document| Id::of_stored(document)).collect();
+            missing.extend(these.iter().filter_map(|(at, each)| {
+                let passes = Id::of_stored(each).is_some_and(|id| matching.contains(&id));
+                (!passes).then_some(*at)
+            }));
+        }
+        Ok(missing)
+    }
+
+    /// Whether any document of the assessments' collection is selected by one of the clauses.
+    async fn any(&self, clauses: &[&RawDocumentBuf], unique: &Unique) -> Result<bool, ServerError> {
+        let clauses: RawArrayBuf = clauses.iter().map(|clause| (*clause).clone()).collect();
+        let mut all = RawArrayBuf::new();
+        all.push(rawdoc! {"$or": clauses});
+        if let Some(partial) = &unique.partial {
+            all.push(RawDocumentBuf::try_from(partial).map_err(mongodb::error::Error::from)?);
+        }
+        let collation = unique.collation.clone().unwrap_or_else(|| doc! {"locale": "simple"});
+        let collation = RawDocumentBuf::try_from(&collation).map_err(mongodb::error::Error::from)?;
+        let find = rawdoc! {
+            "find": ASSESSMENTS, "filter": {"$and": all}, "projection": {"_id": 1}, "limit": 1, "collation": collation,
+        };
+        Ok(!self.server.read(find, None, usize::MAX).await?.is_empty())
+    }
+}
+
+impl Validator {
+    fn of(options: &Document) -> Option<Self> {
+        let filter = options.get_document("validator").ok().filter(|filter| !filter.is_empty())?;
+        let level = options.get_str("validationLevel").unwrap_or("strict");
+        let warns = options.get_str("validationAction").is_ok_and(|action| action == "warn");
+        (level != "off" && !warns).then(|| Self { filter: filter.clone(), moderate: level == "moderate" })
+    }
+
+    async fn judge(
+        &self,
+        asking: &Asking<'_>,
+        candidates: &[Candidate],
+        refused: &mut [Option<Unmapped>],
+    ) -> Result<(), ServerError> {
+        let open = |at: &usize| refused[*at].is_none();
+        let after: Vec<(usize, &RawDocument)> =
+            (0..candidates.len()).filter(open).map(|at| (at, &*candidates[at].after)).collect();
+        let failing = asking.not_matching(&after, &self.filter).await?;
+        let before: Vec<(usize, &RawDocument)> = failing
+            .iter()
+            .filter(|_| self.moderate)
+            .filter_map(|at| Some((*at, &**candidates[*at].before.as_ref()?)))
+            .collect();
+        let failed_before = asking.not_matching(&before, &self.filter).await?;
+        for at in failing.into_iter().filter(|at| !failed_before.contains(at)) {
+            refused[at] = Some(Unmapped {
+                field: String::new(),
+                reason: "Document failed validation: the collection's validator would refuse it".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Unique {
+    fn of(index: &Document) -> Option<Self> {
+        let keys = index.get_document("key").ok()?;
+        let plain = keys.values().all(|direction| !matches!(direction, Bson::String(_)));
+        let is_id = keys.len() == 1 && keys.contains_key("_id");
+        (index.get_bool("unique").unwrap_or(false) && plain && !is_id).then(|| Self {
+            name: index.get_str("name").unwrap_or_default().to_owned(),
+            paths: keys.keys().cloned().collect(),
+            sparse: index.get_bool("sparse").unwrap_or(false),
+            partial: index.get_document("partialFilterExpression").ok().cloned(),
+            collation: index.get_document("collation").ok().cloned(),
+        })
+    }
+
+    async fn judge(
+        &self,
+        asking: &Asking<'_>,
+        number: usize,
+        candidates: &[Candidate],
+        seen: &mut Seen,
+        refused: &mut [Option<Unmapped>],
+    ) -> Result<(), ServerError> {
+        let open: Vec<(usize, &RawDocument)> =
+            (0..candidates.len()).filter(|at| refused[*at].is_none()).map(|at| (at, &*candidates[at].after)).collect();
+        let outside: HashSet<usize> = match &self.partial {
+            Some(filter) => {
+                let asking = Asking { collation: self.collation.as_ref(), ..*asking };
+                asking.not_matching(&open, filter).await?.into_iter().collect()
+            }
+            None => HashSet::new(),
+        };
+        let mut indexed = Vec::new();
+        for (at, document) in open.into_iter().filter(|(at, _)| !outside.contains(at)) {
+            let Some(keys) = self.keys(document) else { continue };
+            let clause = clause(&keys, candidates[at].before.as_deref());
+            indexed.push((at, keys, clause));
+        }
+        for at in conflicting(asking, self, &indexed).await? {
+            refused[indexed[at].0] = Some(self.twice(&indexed[at].1));
+        }
+        for (at, keys, _) in indexed {
+            if refused[at].is_none() && !seen.0.insert((number, fingerprint(keys.as_bytes()))) {
+                refused[at] = Some(self.twice(&keys));
+            }
+        }
+        Ok(())
+    }
+
+    /// What it has of a document, by path; `None` where that is nothing, or several values.
+    fn keys(&self, document: &RawDocument) -> Option<RawDocumentBuf> {
+        let mut keys = Builder::new();
+        let mut any = false;
+        for path in &self.paths {
+            match at_path(document.as_bytes(), path) {
+                At::Several => return None,
+                At::Nothing => keys.value(NULL, path.as_bytes(), b""),
+                At::Value(value) => {
+                    any = true;
+                    keys.value(value.kind, path.as_bytes(), value.value);
+                }
+            }
+        }
+        (any || !self.sparse).then(|| keys.finish())
+    }
+
+    fn twice(&self, keys: &RawDocumentBuf) -> Unmapped {
+        let shown =
+            Document::try_from(keys.as_ref()).map_or_else(|_| String::new(), |keys| show(&Bson::Document(keys)));
+        Unmapped {
+            field: self.paths.join(", "),
+            reason: format!("duplicate key: {shown} would be twice in the unique index {:?}", self.name),
+        }
+    }
+}
+
+/// Selects another document with the same keys.
+fn clause(keys: &RawDocumentBuf, own: Option<&RawDocument>) -> RawDocumentBuf {
+    let mut clause = Builder::new();
+    for key in fields(keys.as_bytes()).unwrap_or_default() {
+        let mut equal = Builder::new();
+        equal.value(key.kind, b"$eq", key.value);
+        clause.document(key.name, equal.finish().as_bytes());
+    }
+    if let Some(id) = own.and_then(Id::of_stored) {
+        let mut other = RawArrayBuf::new();
+        other.push(rawdoc! {"_id": id.keyed("$ne")});
+        other.push(clause.finish());
+        return rawdoc! {"$and": other};
+    }
+    clause.finish()
+}
+
+/// The numbers of those whose keys another document has: halves are asked about until they are single.
+async fn conflicting(
+    asking: &Asking<'_>,
+    unique: &Unique,
+    all: &[(usize, RawDocumentBuf, RawDocumentBuf)],
+) -> Result<Vec<usize>, ServerError> {
+    let mut found = Vec::new();
+    let mut open: Vec<(usize, usize)> =
+        (0..all.len()).step_by(AT_ONCE).map(|from| (from, all.len().min(from + AT_ONCE))).collect();
+    while let Some((from, to)) = open.pop() {
+        let clauses: Vec<&RawDocumentBuf> = all[from..to].iter().map(|(_, _, clause)| clause).collect();
+        if clauses.is_empty() || !asking.any(&clauses, unique).await? {
+            continue;
+        }
+        if to - from == 1 {
+            found.push(from);
+        } else {
+            let half = from + (to - from) / 2;
+            open.extend([(from, half), (half, to)]);
+        }
+    }
+    Ok(found)
+}
+
+enum At<'a> {
+    Nothing,
+    Value(Element<'a>),
+    /// An array, or what lies in one.
+    Several,
+}
+
+fn at_path<'a>(document: &'a [u8], path: &str) -> At<'a> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    match (get(document, name), rest) {
+        (None, _) => At::Nothing,
+        (Some(found), _) if found.kind == ARRAY => At::Several,
+        (Some(found), None) => At::Value(found),
+        (Some(found), Some(rest)) if found.kind == DOCUMENT => at_path(found.value, rest),
+        (Some(_), Some(_)) => At::Nothing,
+    }
+}
+
+impl Text {
+    fn of(index: &Document) -> Option<Self> {
+        let weights = index.get_document("weights").ok()?;
+        let version = index.get("textIndexVersion").and_then(whole)?;
+        // The first version took any language.
+        (version >= 2).then(|| Self {
+            name: index.get_str("name").unwrap_or_default().to_owned(),
+            field: index.get_str("language_override").unwrap_or("language").to_owned(),
+            paths: weights.keys().cloned().collect(),
+            all: weights.contains_key("$**"),
+            partial: index.get_document("partialFilterExpression").ok().cloned(),
+        })
+    }
+
+    async fn judge(
+        &self,
+        asking: &Asking<'_>,
+        candidates: &[Candidate],
+        refused: &mut [Option<Unmapped>],
+    ) -> Result<(), ServerError> {
+        let mut found = Vec::new();
+        for (at, candidate) in candidates.iter().enumerate() {
+            found.extend(self.unsupported(candidate.after.as_bytes(), "").map(|why| (at, why)));
+        }
+        if let Some(filter) = self.partial.as_ref().filter(|_| !found.is_empty()) {
+            let those: Vec<(usize, &RawDocument)> =
+                found.iter().map(|(at, _)| (*at, &*candidates[*at].after)).collect();
+            let outside = asking.not_matching(&those, filter).await?;
+            found.retain(|(at, _)| !outside.contains(at));
+        }
+        found.into_iter().for_each(|(at, why)| refused[at] = Some(why));
+        Ok(())
+    }
+
+    /// What says an unknown language, in the document or in one inside it that is searched.
+    fn unsupported(&self, document: &[u8], within: &str) -> Option<Unmapped> {
+        let path = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") };
+        if let Some(language) = get(document, &self.field) {
+            let text = super::values::text_of(&language).map(String::from_utf8_lossy);
+            let known = text.as_ref().is_some_and(|text| {
+                text.is_empty() || LANGUAGES.iter().any(|language| language.eq_ignore_ascii_case(text))
+            });
+            if !known {
+                let said = if language.kind == TEXT {
+                    format!("language override unsupported: {}", text.unwrap_or_default())
+                } else {
+                    format!("found language override field in document with non-string type: {}", shown(&language))
+                };
+                return Some(Unmapped {
+                    field: path(&self.field),
+                    reason: format!("{said}, by the text index {:?}", self.name),
+                });
+            }
+        }
+        for field in fields(document)? {
+            let Ok(name) = std::str::from_utf8(field.name) else { continue };
+            let path = path(name);
+            if !matches!(field.kind, DOCUMENT | ARRAY) || !self.goes_through(&path) {
+                continue;
+            }
+            let inside = if field.kind == DOCUMENT { vec![field] } else { fields(field.value).unwrap_or_default() };
+            for each in inside.into_iter().filter(|each| each.kind == DOCUMENT) {
+                if let Some(why) = self.unsupported(each.value, &path) {
+                    return Some(why);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether something that is searched lies inside.
+    fn goes_through(&self, path: &str) -> bool {
+        self.all || self.paths.iter().any(|own| own.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    }
+}
+
+fn whole(value: &Bson) -> Option<i64> {
+    match value {
+        Bson::Int32(n) => Some(i64::from(*n)),
+        Bson::Int64(n) => Some(*n),
+        Bson::Double(n) => Some(*n as i64),
+        _ => None,
+    }
+}

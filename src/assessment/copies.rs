@@ -1,0 +1,192 @@
+//! Teacher assessments and their copies: which document is whose copy, and where the copy of a document goes.
+
+use std::collections::{HashMap, HashSet};
+
+use bson::{RawDocumentBuf, rawdoc};
+use mongodb::ClientSession;
+
+use super::ASSESSMENTS;
+use super::ids::{Ids, derived, has_no_text, is_derived};
+use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use super::values::{id_text, text_of};
+use crate::raw::{Element, OBJECT_ID, fingerprint, first, get};
+use crate::run::id::{Id, by_id};
+use crate::server::Server;
+use crate::server_error::ServerError;
+
+/// Whether a document is the unified copy of the teacher assessment whose `_id` is this text.
+pub fn is_copy_of(document: &[u8], id: &[u8]) -> bool {
+    original_of(document).is_some_and(|original| original == id)
+}
+
+/// The `_id`, as text, of the teacher assessment that a document is the unified copy of.
+pub fn original_of(document: &[u8]) -> Option<&[u8]> {
+    let is_teacher = get(document, MIGRATION_SOURCE)
+        .as_ref()
+        .and_then(text_of)
+        .is_some_and(|source| source == Side::Teacher.source().as_bytes());
+    if is_teacher { get(document, ORIGINAL_ID).as_ref().and_then(text_of) } else { None }
+}
+
+/// What of a document tells whether it is a copy.
+pub fn telling() -> RawDocumentBuf {
+    rawdoc! {"_id": 1, "migration_source": 1, "original_id": 1}
+}
+
+/// The documents of the assessments' collection with these `_id`s, as far as it tells whether they are copies.
+///
+/// # Errors
+/// The server's.
+pub async fn counterparts(
+    server: &Server,
+    session: Option<&mut ClientSession>,
+    ids: &[Id],
+) -> Result<HashMap<Id, RawDocumentBuf>, ServerError> {
+    let find = rawdoc! {
+        "find": ASSESSMENTS, "filter": {"_id": Id::any_of(ids)}, "hint": {"_id": 1}, "projection": telling(),
+    };
+    Ok(by_id(server.read(find, session, usize::MAX).await?))
+}
+
+/// Copies under an `_id` that does not follow from the original's: those of the old tool, and those that earlier versions
+/// made where the original's was taken.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<[u8; 16], Id>);
+
+impl Known {
+    /// The `_id` of the copy of the teacher assessment with this `_id`, as text.
+    pub fn get(&self, original: &[u8]) -> Option<&Id> {
+        if self.0.is_empty() { None } else { self.0.get(&fingerprint(original)) }
+    }
+
+    /// Takes note of a document, where it is such a copy.
+    pub fn note(&mut self, document: &[u8]) {
+        let (Some(original), Some(id)) = (original_of(document), first(document)) else { return };
+        if id_text(&id) == original || is_derived(&id, original) {
+            return;
+        }
+        if let Some(id) = Id::from_element(&id) {
+            self.0.insert(fingerprint(original), id);
+        }
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn read(server: &Server) -> Result<Self, ServerError> {
+        let command = rawdoc! {
+            "find": ASSESSMENTS, "filter": {"migration_source": Side::Teacher.source()}, "projection": telling(),
+        };
+        let mut found = server.walk(command).await?;
+        let mut known = Self::default();
+        while let Some(document) = found.next().await? {
+            known.note(document.as_bytes());
+        }
+        Ok(known)
+    }
+}
+
+/// Where the copy of a teacher assessment is, or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// There is one, under the original's `_id`.
+    Kept,
+    /// There is one, under this `_id`.
+    Elsewhere(Id),
+    /// There is none. One would be made under the original's `_id`.
+    Own,
+    /// There is none. One would be made under this `_id`.
+    New(Id),
+}
+
+impl Place {
+    /// Whether there is a copy.
+    pub fn is_copied(&self) -> bool {
+        matches!(self, Self::Kept | Self::Elsewhere(_))
+    }
+}
+
+/// Where the copies are of the teacher assessments with these `_id`s, and where those go that are to be made.
+#[derive(Debug, Default)]
+pub struct Places {
+    places: HashMap<Id, Place>,
+    /// Teacher assessments whose `_id` another document has.
+    taken: HashSet<Id>,
+}
+
+impl Places {
+    /// The place of one of them.
+    pub fn of(&self, original: &Id) -> Option<&Place> {
+        self.places.get(original)
+    }
+
+    /// Whether another document of the assessments' collection has its `_id`.
+    pub fn is_taken(&self, original: &Id) -> bool {
+        self.taken.contains(original)
+    }
+}
+
+/// Looks them up. The `_id`s are distinct.
+///
+/// # Errors
+/// The server's.
+pub async fn places(
+    server: &Server,
+    mut session: Option<&mut ClientSession>,
+    originals: &[Id],
+    known: &Known,
+    ids: Ids,
+) -> Result<Places, ServerError> {
+    let mut found = Places::default();
+    // Those that are still to be placed, with the `_id` that is tried.
+    let mut open: Vec<(&Id, Id)> = Vec::with_capacity(originals.len());
+    for original in originals {
+        open.extend(derived_id(original, 0).map(|copy| (original, copy)));
+    }
+    let asked: Vec<Id> = originals.iter().cloned().chain(open.iter().map(|(_, copy)| copy.clone())).collect();
+    let mut there = counterparts(server, session.as_deref_mut(), &asked).await?;
+    let mut given: HashSet<Id> = HashSet::new();
+    let mut attempt = 0;
+    while !open.is_empty() {
+        let mut again = Vec::new();
+        for (original, copy) in open {
+            let Some(own) = first(original.as_bytes()) else { continue };
+            let text = id_text(&own);
+            let standing = there.get(original);
+            let is_kept = standing.is_some_and(|other| is_copy_of(other.as_bytes(), &text));
+            if standing.is_some() && !is_kept {
+                found.taken.insert(original.clone());
+            }
+            let at_derived = there.get(&copy);
+            let place = if is_kept {
+                Place::Kept
+            } else if at_derived.is_some_and(|other| is_copy_of(other.as_bytes(), &text)) {
+                Place::Elsewhere(copy)
+            } else if let Some(id) = known.get(&text).filter(|_| !has_no_text(&own)) {
+                Place::Elsewhere(id.clone())
+            } else if at_derived.is_some() || given.contains(&copy) {
+                again.push(original);
+                continue;
+            } else if ids == Ids::Keep && standing.is_none() {
+                Place::Own
+            } else {
+                given.insert(copy.clone());
+                Place::New(copy)
+            };
+            found.places.insert(original.clone(), place);
+        }
+        attempt += 1;
+        open = again.into_iter().filter_map(|id| Some((id, derived_id(id, attempt)?))).collect();
+        if !open.is_empty() {
+            let asked: Vec<Id> = open.iter().map(|(_, copy)| copy.clone()).collect();
+            there.extend(counterparts(server, session.as_deref_mut(), &asked).await?);
+        }
+    }
+    Ok(found)
+}
+
+fn derived_id(original: &Id, attempt: u32) -> Option<Id> {
+    let bytes = derived(&first(original.as_bytes())?, attempt);
+    Id::from_element(&Element { kind: OBJECT_ID, name: b"_id", value: &bytes })
+}
