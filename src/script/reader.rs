@@ -4,6 +4,9 @@
 //! arrays; nothing else of Python is accepted and nothing is ever executed. The reader first turns each
 //! tuple's parentheses into brackets, byte for byte, so that every line and column an error names is the
 //! file's own, and then hands the text to a strict JSON reader.
+//!
+//! A number without a fraction and without an exponent is an integer. One that does not fit into 64 bits is an
+//! error: read as a double it would lose digits silently.
 
 use std::fmt;
 
@@ -30,17 +33,99 @@ pub fn read(text: &str) -> Result<Value, SyntaxError> {
     // Editors on Windows put a byte order mark in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let plain = tuples_as_arrays(text)?;
-    let strict: Strict = serde_json::from_str(&plain).map_err(|e| {
-        let full = e.to_string();
-        let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
-        SyntaxError {
-            line: e.line(),
-            column: column_in_characters(&plain, e.line(), e.column()).max(1),
-            message: message.to_owned(),
-        }
+    let (plain, too_large) = integers(plain);
+    let strict: Strict = serde_json::from_str(&plain).map_err(|e| SyntaxError {
+        line: e.line(),
+        column: column_in_characters(&plain, e.line(), e.column()).max(1),
+        message: in_our_words(&e),
     })?;
-    Ok(strict.0)
+    match too_large {
+        Some(at) => Err(error_at(text, at, &does_not_fit(number_at(text, at)))),
+        None => Ok(strict.0),
+    }
 }
+
+/// What is wrong, without the parser's own words.
+fn in_our_words(error: &serde_json::Error) -> String {
+    let full = error.to_string();
+    let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
+    if error.is_data() {
+        // From the visitor below.
+        return message.to_owned();
+    }
+    if error.is_eof() {
+        return "the text ends too early: a bracket, a quote or a value is missing".to_owned();
+    }
+    let ours = match message {
+        "trailing comma" => "a comma has nothing after it",
+        "trailing characters" => "there is something after the end of the value",
+        "key must be a string" => "a field name in double quotes is missing here",
+        "expected `:`" => "a colon is missing after the field name",
+        "expected `,` or `]`" => "a comma or `]` is missing here",
+        "expected `,` or `}`" => "a comma or `}` is missing here",
+        "invalid number" => "this is not a number in JSON",
+        "number out of range" => "the number is too large",
+        "recursion limit exceeded" => "the values are nested too deeply",
+        "invalid escape" => "after a backslash in a text come only \" \\ / b f n r t u",
+        _ if message.starts_with("control character") => "a text contains a line break or another control character",
+        _ if message.contains("surrogate") || message.contains("hex escape") || message.contains("unicode") => {
+            "a \\u escape in a text does not name a character"
+        }
+        _ => "this is not a JSON value: texts and field names need double quotes",
+    };
+    ours.to_owned()
+}
+
+/// Turns `-0` into `0`, an integer as JSON has it, and finds the first integer that does not fit into 64 bits. The
+/// result has the length of the text.
+fn integers(text: String) -> (String, Option<usize>) {
+    let (mut zeros, mut too_large) = (Vec::new(), None);
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => at = end_of_string(bytes, at),
+            b'-' | b'0'..=b'9' => {
+                let number = number_at(&text, at);
+                let whole = !number.contains(['.', 'e', 'E']);
+                if number == "-0" {
+                    zeros.push(at);
+                } else if whole && number != "-" && number.parse::<i64>().is_err() {
+                    too_large = too_large.or(Some(at));
+                }
+                at += number.len() - 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if zeros.is_empty() {
+        return (text, too_large);
+    }
+    let mut bytes = text.into_bytes();
+    zeros.into_iter().for_each(|at| bytes[at] = b' ');
+    // Only ASCII bytes were replaced by ASCII bytes.
+    (String::from_utf8(bytes).unwrap_or_default(), too_large)
+}
+
+/// The number that begins at `at`.
+fn number_at(text: &str, at: usize) -> &str {
+    let rest = &text[at..];
+    let end = rest.find(|c: char| !matches!(c, '0'..='9' | '.' | 'e' | 'E' | '+' | '-')).unwrap_or(rest.len());
+    &rest[..end]
+}
+
+fn does_not_fit(number: &str) -> String {
+    let digits = number.trim_start_matches('-').len();
+    if digits <= DECIMAL_DIGITS {
+        format!("{number} does not fit into 64 bits; write {{\"$numberDecimal\": \"{number}\"}}")
+    } else {
+        format!("an integer of {digits} digits fits into no number of BSON; write it as a text")
+    }
+}
+
+/// How many digits a Decimal128 holds.
+const DECIMAL_DIGITS: usize = 34;
 
 /// What an open bracket waits for.
 struct Open {
@@ -187,14 +272,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(Strict(Value::Number(value.into())))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Strict, E> {
-        // BSON has no unsigned integers; read as a double the number would silently lose digits.
-        match i64::try_from(value) {
-            Ok(value) => Ok(Strict(Value::Number(value.into()))),
-            Err(_) => {
-                Err(E::custom(format!("{value} does not fit into 64 bits; write {{\"$numberDecimal\": \"{value}\"}}")))
-            }
-        }
+    fn visit_u64<E>(self, value: u64) -> Result<Strict, E> {
+        // One that BSON has no integer for is refused once all is read.
+        Ok(Strict(Value::Number(value.into())))
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Strict, E> {
@@ -285,11 +365,65 @@ mod tests {
             "(x for x in y)",
             "[1e999]",
             "[18446744073709551615]",
+            "[1, 18446744073709551616]",
+            "[-9223372036854775809]",
+            "[-]",
+            "[-0-0]",
             "NaN",
             "",
         ] {
             assert!(read(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn integers_stay_integers_or_are_refused() {
+        for (text, wanted) in [
+            ("[-0, -0.0, 0]", "[0,-0.0,0]"),
+            ("[9223372036854775807, -9223372036854775808]", "[9223372036854775807,-9223372036854775808]"),
+            ("[1e3, \"18446744073709551616 -0\"]", "[1000.0,\"18446744073709551616 -0\"]"),
+        ] {
+            assert_eq!(read(text).expect(text).to_string(), wanted);
+        }
+        for (text, column) in [("[1, 18446744073709551616]", 5), ("{\"é\": -9223372036854775809}", 7)] {
+            let error = read(text).expect_err(text);
+            assert_eq!((error.line, error.column), (1, column));
+            assert!(error.message.contains("$numberDecimal"), "{error}");
+        }
+        let error = read(&"9".repeat(40)).expect_err("too long");
+        assert!(error.message.contains("40 digits"), "{error}");
+    }
+
+    #[test]
+    fn the_parsers_own_words_are_never_shown() {
+        for text in [
+            "",
+            "[1",
+            "\"a",
+            "[1,]",
+            "[1] 2",
+            "{1: 2}",
+            "{\"a\" 1}",
+            "[1 2]",
+            "{\"a\": 1 \"b\": 2}",
+            "[01]",
+            "[1e999]",
+            "nope",
+            "[\"\\q\"]",
+            "[\"a\nb\"]",
+            "[\"\\ud800\"]",
+            "[tru]",
+            "[1.]",
+            "[+1]",
+            "{'a': 1}",
+        ] {
+            let message = read(text).expect_err(text).message;
+            for word in ["EOF", "expected", "trailing", "parsing", "ident", "surrogate", "recursion"] {
+                assert!(!message.contains(word), "{text:?}: {message}");
+            }
+        }
+        let deep = read(&"[".repeat(1_000)).expect_err("deep").message;
+        assert_eq!(deep, "the values are nested too deeply");
     }
 
     #[test]
