@@ -176,10 +176,13 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
         backup: str | None = None,
         live: bool = False,
         any_version: bool = False,
+        strict_order: bool = False,
         progress: Progress | None = None,
     ) -> RehearsalReport:
         """Try out what is pending, or the one named, there and back on a private server."""
-        verb = self._rehearsal(id, backup=backup, live=live, any_version=any_version)
+        verb = self._rehearsal(
+            id, backup=backup, live=live, any_version=any_version, strict_order=strict_order
+        )
         return RehearsalReport.from_dict(await self._run(verb, progress))
 
     async def _run(

@@ -128,7 +128,13 @@ class BaseMigrator:
         return lint(paths, migrations_dir=self.migrations_dir or "")
 
     def _rehearsal(
-        self, id: str | None, *, backup: str | None, live: bool, any_version: bool
+        self,
+        id: str | None,
+        *,
+        backup: str | None,
+        live: bool,
+        any_version: bool,
+        strict_order: bool,
     ) -> Callable[..., Work[dict[str, Any]]]:
         """A verb like those of the engine, to be called with `observer` and `stop`."""
         from functools import partial
@@ -148,6 +154,7 @@ class BaseMigrator:
             live=self._engine if live else None,
             any_version=any_version,
             ledger=self.ledger,
+            strict_order=strict_order,
         )
 
 
@@ -333,6 +340,7 @@ class Migrator(SyncBackups, SyncPreview, SyncAssessments, BaseMigrator):
         backup: str | None = None,
         live: bool = False,
         any_version: bool = False,
+        strict_order: bool = False,
         progress: Progress | None = None,
         stop: _native.StopToken | None = None,
     ) -> RehearsalReport:
@@ -343,8 +351,11 @@ class Migrator(SyncBackups, SyncPreview, SyncAssessments, BaseMigrator):
         the down scripts and exactly. Raises `BackupNotFoundError`, `LocalServerError` without a
         mongod to run, and `WrongStateError` where the migration named is not pending or the two
         servers' major versions differ (`any_version` allows that). No server is left running.
+        A document whose fields come back in another order is a failure only with `strict_order`.
         """
-        verb = self._rehearsal(id, backup=backup, live=live, any_version=any_version)
+        verb = self._rehearsal(
+            id, backup=backup, live=live, any_version=any_version, strict_order=strict_order
+        )
         return RehearsalReport.from_dict(self._run(verb, progress, stop))
 
     def _run(

@@ -116,6 +116,7 @@ def assert_round_trip(edulearn_database: TestDatabase) -> Callable[..., RoundTri
         *,
         data: Data | None = None,
         migrations_dir: str | os.PathLike[str] | None = None,
+        strict_order: bool = False,
     ) -> RoundTrip:
         __tracebackhide__ = True
         from edulearn_migrate import testing
@@ -126,6 +127,7 @@ def assert_round_trip(edulearn_database: TestDatabase) -> Callable[..., RoundTri
             database=edulearn_database.name,
             data=data,
             migrations_dir=migrations_dir,
+            strict_order=strict_order,
         )
 
     return assert_it

@@ -42,12 +42,13 @@ def assert_round_trip(
     database: str,
     data: Data | None = None,
     migrations_dir: str | os.PathLike[str] | None = None,
+    strict_order: bool = False,
 ) -> RoundTrip:
     """Assert that all of a database comes back when a migration is applied and rolled back.
 
     Applied, rolled back by its down script and compared with what was before; applied again, rolled
-    back exactly and compared. Compared are documents byte for byte, collections with their options,
-    and indexes. Afterwards `database` is as it was, but for this tool's own collections.
+    back exactly and compared. Compared are documents, whose fields may come back in another order,
+    collections with their options, and indexes. Afterwards `database` is as it was, but for this tool's own collections.
 
     Args:
         migration: the path of a migration file, a migration as a dict, or with `migrations_dir` an
@@ -58,6 +59,7 @@ def assert_round_trip(
         data: what to put into `database` first: documents by collection, or a function that is
             called with the database. Both need PyMongo.
         migrations_dir: where to look for an id.
+        strict_order: whether the fields of documents have to come back in their order.
 
     Returns:
         What was measured and compared.
@@ -78,7 +80,7 @@ def assert_round_trip(
         try:
             station.take()
             engine = _native.Engine(uri, database, migrations_dir=scripts)
-            trip = round_trip(engine, id, station)
+            trip = round_trip(engine, id, station, strict_order=strict_order)
         finally:
             station.drop()
     if trip["outcome"] != "came_back":

@@ -75,7 +75,7 @@ async fn all(before: &Server, after: &Server, known: Option<Hashes>) -> Result<C
         content(before, after, entry, same_bytes, &mut found)
             .await
             .map_err(Error::server(format!("Comparing {:?}", entry.name)))?;
-        if !found.same() {
+        if !found.identical() {
             collections.push(found);
         }
     }
@@ -88,7 +88,7 @@ async fn all(before: &Server, after: &Server, known: Option<Hashes>) -> Result<C
     Ok(Comparison {
         before: before.database().to_owned(),
         after: after.database().to_owned(),
-        same: collections.is_empty(),
+        same: collections.iter().all(CollectionDifference::same),
         collections,
         hashes: hashed_before,
         seconds: clock.elapsed().as_secs_f64(),
@@ -112,7 +112,7 @@ async fn content(
                 found.documents = documents::compare(before, after, entry).await?;
             }
             // Hashes are computed along `_id`, and a capped collection has an order of its own.
-            if entry.capped() && found.documents.same() {
+            if entry.capped() && found.documents.identical() {
                 found.reordered = !documents::same_order(before, after, entry).await?;
             }
         }

@@ -16,9 +16,9 @@ pub struct Comparison {
     pub before: String,
     /// The database of what is.
     pub after: String,
-    /// Whether nothing differs.
+    /// Whether nothing differs but the order of fields.
     pub same: bool,
-    /// The collections that differ, by name.
+    /// The collections that differ, in the order of fields too, by name.
     pub collections: Vec<CollectionDifference>,
     /// The hashes of what was, to be handed in again while it stands as it does.
     pub hashes: super::Hashes,
@@ -71,13 +71,18 @@ impl CollectionDifference {
         }
     }
 
-    /// Whether nothing differs.
+    /// Whether nothing differs but the order of fields.
     pub fn same(&self) -> bool {
         self.standing == Standing::Stands
             && self.options.is_empty()
             && self.indexes.is_empty()
             && self.documents.same()
             && !self.reordered
+    }
+
+    /// Whether nothing differs at all.
+    pub fn identical(&self) -> bool {
+        self.same() && self.documents.identical()
     }
 }
 
@@ -133,9 +138,14 @@ pub struct DocumentDifferences {
 }
 
 impl DocumentDifferences {
-    /// Whether nothing differs.
+    /// Whether every document has the fields that it had, in whatever order.
     pub fn same(&self) -> bool {
-        self.missing == 0 && self.added == 0 && self.changed == 0 && self.reordered == 0
+        self.missing == 0 && self.added == 0 && self.changed == 0
+    }
+
+    /// Whether every document is what it was, byte for byte.
+    pub fn identical(&self) -> bool {
+        self.same() && self.reordered == 0
     }
 }
 

@@ -31,7 +31,7 @@ from edulearn_migrate import (
 )
 from edulearn_migrate.local import LocalServer, LocalServerError
 from edulearn_migrate.rehearsal import stage
-from harness import Client, Documents, as_json, finish, record_of, until
+from harness import Client, Documents, as_json, finish, record_of, until, update
 
 STUDENTS = 300
 WITHOUT = 2_700
@@ -158,6 +158,29 @@ def test_with_a_corrected_down_script_all_is_well(
     assert typed.migrations[2].down is not None and typed.migrations[2].down.same
     lines = corrected("rehearse", "--backup-dir", str(tmp_path / "kept")).lines
     assert lines[-1] == "✓ Rehearsal passed: 3 migrations"
+
+
+def test_a_rename_there_and_back_comes_back_in_another_order(
+    db: Documents, cli: Cli, migrations: Migrations, migrator: Migrator
+) -> None:
+    db["users"].insert_many({"_id": n, "role": "student", "name": f"pupil {n}"} for n in range(50))
+    there = update("users", {}, {"$rename": {"role": "kind"}})
+    back = update("users", {}, {"$rename": {"kind": "role"}})
+    migrations.write(1, [there], [back], name="rename_role")
+    assert cli("backup").code == 0
+    result = cli("rehearse")
+    assert result.code == 0, result
+    assert "✓ Everything came back: migration_1" in result.lines
+    remark = "users: 50 documents with the same fields in another order (as _id 0, 1, 2)"
+    assert f"    after the down script: {remark}" in result.lines
+    # The exact rollback is compared with what was before the down script reordered it.
+    assert not any("after the exact rollback" in line for line in result.lines)
+    strict = cli("rehearse", "--strict-order")
+    assert strict.code == 1, strict
+    assert "✗ Not everything came back by the down script: migration_1" in strict.lines
+    assert f"    {remark}" in strict.lines
+    assert migrator.rehearse().passed
+    assert not migrator.rehearse(strict_order=True).passed
 
 
 def test_on_the_live_database(school: Documents, published: Cli, untouched: None) -> None:

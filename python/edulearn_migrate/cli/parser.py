@@ -359,6 +359,11 @@ def _rehearse(parser: _Parser) -> None:
         action="store_true",
         help="even where the private server is of another major version than the data's",
     )
+    parser.add_argument(
+        "--strict-order",
+        action="store_true",
+        help="fail if the fields of a document come back in another order",
+    )
 
 
 def _assessment_migrate(parser: _Parser) -> None:

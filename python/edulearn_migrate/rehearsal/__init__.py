@@ -11,6 +11,6 @@ from __future__ import annotations
 from edulearn_migrate.rehearsal.course import rehearse
 from edulearn_migrate.rehearsal.station import Station
 from edulearn_migrate.rehearsal.trip import round_trip
-from edulearn_migrate.rehearsal.words import differences
+from edulearn_migrate.rehearsal.words import differences, remarks
 
-__all__ = ["Station", "differences", "rehearse", "round_trip"]
+__all__ = ["Station", "differences", "rehearse", "remarks", "round_trip"]

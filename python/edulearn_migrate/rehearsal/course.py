@@ -33,6 +33,7 @@ def rehearse(
     live: _native.Engine | None = None,
     any_version: bool = False,
     ledger: str = "migrations",
+    strict_order: bool = False,
     observer: Observe | None = None,
     stop: _native.StopToken | None = None,
 ) -> Report:
@@ -58,7 +59,7 @@ def rehearse(
             data, database, backup_dir, live, ledger=ledger, observe=observer, stop=stop
         )
         status = engine.status(stop=stop).run()
-        course = _Course(engine, stage, database, ledger, observer, stop)
+        course = _Course(engine, stage, database, ledger, strict_order, observer, stop)
         migrations, rest = course.run(_chosen(status["migrations"], id))
     return {
         "database": database,
@@ -85,10 +86,12 @@ class _Course:
         stage: Stage,
         database: str,
         ledger: str,
+        strict_order: bool,
         observe: Observe | None,
         stop: _native.StopToken | None,
     ) -> None:
         self._engine = engine
+        self._strict_order = strict_order
         self._observe = observe
         self._stop = stop
         copy = "before_the_migration"
@@ -118,6 +121,7 @@ class _Course:
                 each["id"],
                 self._station,
                 name=each["name"],
+                strict_order=self._strict_order,
                 observe=self._observe,
                 stop=self._stop,
             )

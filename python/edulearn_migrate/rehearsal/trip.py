@@ -28,15 +28,17 @@ def round_trip(
     station: Station,
     *,
     name: str = "",
+    strict_order: bool = False,
     observe: Observe | None = None,
     stop: _native.StopToken | None = None,
 ) -> Report:
     """Take a migration there and back, and say what did not come back.
 
+    A document whose fields come back in another order counts as come back unless `strict_order`.
     Afterwards the database is as it was before, by a copy where the rollback did not get there. The
     answer is the plain form of `reports.rehearsal.RoundTrip`.
     """
-    return _Trip(engine, migration, station, name, observe, stop).run()
+    return _Trip(engine, migration, station, name, strict_order, observe, stop).run()
 
 
 class _Trip:
@@ -46,11 +48,13 @@ class _Trip:
         migration: str,
         station: Station,
         name: str,
+        strict_order: bool,
         observe: Observe | None,
         stop: _native.StopToken | None,
     ) -> None:
         self._engine = engine
         self._station = station
+        self._strict_order = strict_order
         self._migration = migration
         self._common: dict[str, Any] = {"observer": observe, "stop": stop}
         self._report: Report = {
@@ -86,8 +90,9 @@ class _Trip:
             return
         report["documents"] = sum(map(_changed, run["operations"]))
         if self._step("down script", "down_seconds", self._engine.rollback) is not None:
-            report["down"] = self._station.compare()
-        if report["down"] is None or not report["down"]["same"]:
+            report["down"] = self._compare()
+        # Where the order of fields differs, too: the exact rollback is compared with what was.
+        if report["down"] is None or report["down"]["collections"]:
             # The rollback is undone, and the migration: what follows begins where this did.
             self._undo()
             if report["failures"] or not report["exact"]["same"]:
@@ -103,13 +108,19 @@ class _Trip:
         With `maybe` there may be nothing to roll back, and its failure is none then.
         """
         undone = self._step("exact rollback", "exact_seconds", self._engine.rollback, exact=True)
-        compared = self._station.compare()
+        compared = self._compare()
         if undone is not None:
             self._report["exact"] = compared
         elif maybe and compared["same"]:
             self._report["failures"].pop()
-        if not compared["same"]:
+        if compared["collections"]:
             self._station.go_back()
+
+    def _compare(self) -> Report:
+        found = self._station.compare()
+        if self._strict_order:
+            found["same"] = not found["collections"]
+        return found
 
     def _step(
         self, step: str, timed: str | None, verb: Callable[..., Work[Report]], **options: object

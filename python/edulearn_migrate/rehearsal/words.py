@@ -22,6 +22,15 @@ def differences(comparison: Part) -> list[str]:
     ]
 
 
+def remarks(comparison: Part) -> list[str]:
+    """A line for each collection whose documents came back with their fields in another order."""
+    return [
+        f"{each['collection']}: {_reordered(each['documents'])}"
+        for each in comparison["collections"]
+        if each["documents"]["reordered"]
+    ]
+
+
 def _collection(found: Part) -> Iterator[str]:
     noun = _NOUNS.get(found["kind"], "collection")
     documents = found["documents"]
@@ -61,10 +70,12 @@ def _documents(found: Part) -> Iterator[str]:
     if found["elsewhere"]:
         yield f"{_counted(found['elsewhere'], 'document')} changed in further fields"
     if found["reordered"]:
-        yield (
-            f"{_counted(found['reordered'], 'document')} with the same fields in another order"
-            f"{_ids(found['reordered_examples'])}"
-        )
+        yield _reordered(found)
+
+
+def _reordered(found: Part) -> str:
+    count, examples = _counted(found["reordered"], "document"), _ids(found["reordered_examples"])
+    return f"{count} with the same fields in another order{examples}"
 
 
 def _field(field: Part) -> Iterator[str]:

@@ -127,7 +127,11 @@ class CollectionDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs, collection by collection; `same` when nothing does."""
+    """What differs, collection by collection.
+
+    `same` when nothing differs but the order of the fields of documents; `collections` lists the
+    collections with reordered documents all the same. With `strict_order` their order counts.
+    """
 
     same: bool
     collections: tuple[CollectionDifference, ...]

@@ -29,9 +29,9 @@ class RoundTrip:
     """One migration, there and back: by its down script, and exactly.
 
     `down` is what differs from before once the down script has run, `exact` once the migration has
-    been undone exactly; None where it did not come to that. `outcome` is `came_back` when nothing
-    differs either time, `lost` when something does, `failed` when a step failed. `documents` is how
-    many `apply` changed; the times are in seconds, None of what did not run.
+    been undone exactly; None where it did not come to that. `outcome` is `came_back` when both are
+    the `same`, `lost` when one is not, `failed` when a step failed. `documents` is how many `apply`
+    changed; the times are in seconds, None of what did not run.
     """
 
     id: str

@@ -39,6 +39,7 @@ def run(context: Context) -> int:
             live=live,
             any_version=args.any_version,
             ledger=settings.ledger,
+            strict_order=args.strict_order,
             observer=context.observe,
         )
     except Exception as error:
@@ -106,15 +107,19 @@ def _verdict(compared: Report | None, failed: bool) -> str:
 
 def _came_back(output: Output, trip: Report) -> None:
     """The verdict on one migration, and what it rests on."""
-    from edulearn_migrate.rehearsal import differences
+    from edulearn_migrate.rehearsal import differences, remarks
 
+    ways = (("the down script", trip["down"]), ("the exact rollback", trip["exact"]))
     if trip["outcome"] == "came_back":
         output.line(f"✓ Everything came back: {trip['id']}")
+        for way, compared in ways:
+            for line in remarks(compared) if compared is not None else ():
+                output.note(f"    after {way}: {line}")
         return
     for failure in trip["failures"]:
         output.line(f"✗ Failed to rehearse migration: {trip['id']} ({failure['step']})")
         output.line(f"    {failure['message']}")
-    for way, compared in (("the down script", trip["down"]), ("the exact rollback", trip["exact"])):
+    for way, compared in ways:
         if compared is not None and not compared["same"]:
             output.line(f"✗ Not everything came back by {way}: {trip['id']}")
             for line in differences(compared):
