@@ -3,7 +3,7 @@
 use bson::{Bson, Document, RawDocumentBuf};
 use serde::Serialize;
 
-use crate::catalog::{self, Collection, difference, same_keys};
+use crate::catalog::{self, Collection, difference};
 use crate::index_spec;
 use crate::run::query::Query;
 use crate::script::checks::{Check, Demand};
@@ -86,14 +86,7 @@ fn collection(standing: Option<&Collection>, options: Option<&Document>, exists:
 pub fn find_index<'a>(listed: &'a [Document], index: &IndexRef) -> Option<(&'a Document, bool)> {
     listed.iter().find_map(|entry| {
         let (spec, finished) = entry.get_document("spec").map_or((entry, true), |spec| (spec, false));
-        let found = match index {
-            IndexRef::Name(name) => spec.get_str("name").is_ok_and(|own| own == name),
-            IndexRef::Keys(keys) if index_spec::is_text(keys) => {
-                index_spec::difference(keys, spec, spec, None).is_none()
-            }
-            IndexRef::Keys(keys) => spec.get_document("key").is_ok_and(|own| same_keys(own, keys)),
-        };
-        found.then_some((spec, finished))
+        index_spec::means(index, entry).then_some((spec, finished))
     })
 }
 

@@ -4,6 +4,7 @@ use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, doc};
 
 use crate::catalog;
+use crate::index_spec;
 use crate::run::slot::Slot;
 use crate::script::Operation;
 use crate::script::operation::{Action, IndexRef};
@@ -33,13 +34,12 @@ pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Resul
             doc! {"index": &index.name, "before": named(server, name, &index.name).await?, "made": made}
         }
         Action::DropIndex(IndexRef::Name(index)) => doc! {"before": [named(server, name, index).await?]},
-        Action::DropIndex(IndexRef::Keys(keys)) => {
+        Action::DropIndex(keys) => {
             let listed = catalog::indexes(server, name).await?;
             let same: Vec<Document> = listed
                 .iter()
-                .map(catalog::specification)
-                .filter(|index| index.get_document("key").is_ok_and(|own| catalog::same_keys(own, keys)))
-                .cloned()
+                .filter(|index| index_spec::means(keys, index))
+                .map(|index| catalog::specification(index).clone())
                 .collect();
             doc! {"before": same}
         }

@@ -218,7 +218,7 @@ fn written_as(option: &str) -> &str {
 fn names(index: &IndexRef, made: &CreateIndex) -> bool {
     match index {
         IndexRef::Name(name) => *name == made.name,
-        IndexRef::Keys(keys) => catalog::same_keys(keys, &made.keys),
+        IndexRef::Keys(keys) => index_spec::same_index_keys(keys, &made.keys),
     }
 }
 
