@@ -2,6 +2,7 @@
 //! not touched them. `{"$unset": {"role": ""}}` on every student takes the role from those who had it before.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use bson::{Document, RawDocumentBuf, rawdoc};
 
@@ -23,6 +24,8 @@ use crate::server_error::ServerError;
 
 /// Documents looked up at once.
 const AT_ONCE: usize = 5_000;
+/// Identifiers, as hashes, that are told apart in one pass: 20 MB.
+const APART: u64 = 1_800_000;
 
 /// Counts them, operation by operation, on the data as it is before the down script starts, and warns.
 ///
@@ -185,20 +188,29 @@ impl Touched {
         let slots: Vec<Slot> =
             self.0.iter().filter(|(name, _)| name == selects.query.collection).map(|(_, slot)| *slot).collect();
         let mut touched = 0;
-        let mut seen = HashSet::new();
         let mut batch = Vec::new();
-        for slot in &slots {
-            let mut packs = packs_of(server, *slot).await?;
-            while let Some(pack) = packs.next().await? {
-                for entry in pack::entries(&pack).unwrap_or_default() {
-                    // A document may have been touched by several operations.
-                    if slots.len() == 1 || seen.insert(entry.id.clone()) {
-                        batch.push(entry.id);
+        // A document may have been touched by several operations. They are told apart in passes, each of a part of the
+        // hashes, so that memory does not grow with their number.
+        let passes = match slots.as_slice() {
+            [] | [_] => 1,
+            several => identifiers(server, several).await? / APART + 1,
+        };
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        for pass in 0..passes {
+            let mut seen = HashSet::new();
+            for slot in &slots {
+                let mut packs = packs_of(server, *slot).await?;
+                while let Some(pack) = packs.next().await? {
+                    for entry in pack::entries(&pack).unwrap_or_default() {
+                        let hash = hasher.hash_one(&entry.id);
+                        if slots.len() == 1 || (hash % passes == pass && seen.insert(hash)) {
+                            batch.push(entry.id);
+                        }
                     }
-                }
-                if batch.len() >= AT_ONCE {
-                    touched += selects.count_of(server, &batch).await?;
-                    batch.clear();
+                    if batch.len() >= AT_ONCE {
+                        touched += selects.count_of(server, &batch).await?;
+                        batch.clear();
+                    }
                 }
             }
         }
@@ -206,6 +218,18 @@ impl Touched {
         let untouched = all - touched;
         Ok(if selects.first_only { untouched.min(i64::from(touched == 0)) } else { untouched })
     }
+}
+
+/// How many identifiers are kept, counting one again for each operation.
+async fn identifiers(server: &Server, slots: &[Slot]) -> Result<u64, ServerError> {
+    let mut all = 0;
+    for slot in slots {
+        let mut packs = packs_of(server, *slot).await?;
+        while let Some(pack) = packs.next().await? {
+            all += pack::entries(&pack).map_or(0, |entries| entries.len() as u64);
+        }
+    }
+    Ok(all)
 }
 
 async fn packs_of(server: &Server, slot: Slot) -> Result<Documents, ServerError> {

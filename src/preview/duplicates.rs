@@ -1,9 +1,9 @@
 //! Keys that a unique index would meet more than once.
 //!
 //! The fields of the index are read out and their keys hashed here; a second look at the keys whose hash occurs
-//! twice tells which they are. That takes a few scans of the collection, where a `$group` on the server takes tens,
-//! and eight bytes of memory for each key: of large collections the hashes are taken in several passes, a part of
-//! them at a time. Under a collation only the server can tell which texts are equal, and groups.
+//! twice tells which they are. That takes a few scans of the collection, where a `$group` on the server takes tens.
+//! Where there are many keys the hashes are taken in several passes, a part of them at a time, so that the memory
+//! depends neither on the documents nor on their keys. Under a collation only the server can tell which texts are equal, and groups.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -13,16 +13,20 @@ use bson::{Bson, Document, RawDocumentBuf};
 use super::keys::Keys;
 use super::look::{EXAMPLES, Look, Unseen, find as find_command, id_text};
 use super::report::{Duplicates, OperationPlan};
+use super::sieve::Sieve;
 use crate::catalog::same_collation;
+use crate::raw::fingerprint;
 use crate::run::query::{Query, raw};
 use crate::script::Operation;
 use crate::script::operation::CreateIndex;
 use crate::server_error::{codes, show};
 
-/// Keys of one pass: 64 MB of hashes.
-const AT_ONCE: i64 = 8_000_000;
+/// Hashes of one pass: 24 MB.
+const AT_ONCE: usize = 3_000_000;
 /// Keys that occur twice and are looked at closely.
-const CLOSELY: usize = 100_000;
+const CLOSELY: usize = 50_000;
+/// Keys of which `_id`s are kept for examples.
+const NAMED: usize = 1_000;
 
 /// Looks for them and notes what the build would fail at.
 pub async fn find(
@@ -38,7 +42,7 @@ pub async fn find(
     let query = Query { collection: name, hint: None, collation: None, variables: None };
     let filter = raw(&partial)?;
     let Some(keys) = Keys::of(&index.keys, sparse) else {
-        plan.notes.push("whether keys occur twice is not known for an index of this kind".to_owned());
+        plan.unknown("whether keys occur twice is not known for an index of this kind");
         return Ok(());
     };
     let collation = index.options.get_document("collation").ok().or(collation);
@@ -82,30 +86,43 @@ async fn read_out(
 ) -> Result<Result<Duplicates, String>, Unseen> {
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
     let (documents, _) = look.size(query.collection).await.unwrap_or((0, 0));
-    let passes = u64::try_from(documents / AT_ONCE).unwrap_or(0) + 1;
     let command = find_command(query, filter, &keys.fields())?;
     let mut found = Duplicates { keys: 0, documents: 0, examples: Vec::new() };
     let mut closely: Vec<u64> = Vec::new();
     let mut parallel = None;
-    for pass in 0..passes {
-        let mut hashes: Vec<u64> = Vec::new();
-        look.each(command.clone(), |document| match keys.of_document(document.as_bytes()) {
-            Ok(own) => {
-                hashes.extend(own.iter().map(|key| hasher.hash_one(key)).filter(|hash| hash % passes == pass));
+    let mut sieve = Sieve::new(AT_ONCE, u64::try_from(documents).unwrap_or(0));
+    let mut own: Vec<u64> = Vec::new();
+    loop {
+        look.each(command.clone(), |document| {
+            own.clear();
+            let told = keys.of_document(document.as_bytes(), |key| {
+                let hash = hasher.hash_one(key);
+                if sieve.takes(hash) {
+                    own.push(hash);
+                }
+            });
+            if told.is_err() {
+                parallel.get_or_insert_with(|| id_text(document));
             }
-            Err(_) => drop(parallel.get_or_insert_with(|| id_text(document))),
+            // A key that one document has twice is no duplicate.
+            own.sort_unstable();
+            own.dedup();
+            own.iter().for_each(|hash| sieve.push(*hash));
         })
         .await?;
         if let Some(id) = parallel {
             return Ok(Err(id));
         }
-        hashes.sort_unstable();
-        for run in hashes.chunk_by(|one, other| one == other).filter(|run| run.len() > 1) {
+        let (repeated, more) = sieve.next_pass();
+        for one in repeated {
             found.keys += 1;
-            found.documents += i64::try_from(run.len()).unwrap_or(i64::MAX);
+            found.documents += one.times;
             if closely.len() < CLOSELY {
-                closely.push(run[0]);
+                closely.push(one.hash);
             }
+        }
+        if more.is_none() {
+            break;
         }
     }
     if found.keys > 0 {
@@ -126,20 +143,31 @@ async fn look_closely(
 ) -> Result<(), Unseen> {
     let mut sorted = closely.to_vec();
     sorted.sort_unstable();
-    let mut met: HashMap<Vec<u8>, (i64, Vec<String>)> = HashMap::new();
+    // By their fingerprints: a key may be as long as a document.
+    let mut met: HashMap<[u8; 16], (i64, Vec<String>)> = HashMap::new();
+    let mut own: Vec<[u8; 16]> = Vec::new();
     look.each(command, |document| {
-        for key in keys.of_document(document.as_bytes()).unwrap_or_default() {
-            if sorted.binary_search(&hasher.hash_one(&key)).is_err() {
-                continue;
+        own.clear();
+        let told = keys.of_document(document.as_bytes(), |key| {
+            if sorted.binary_search(&hasher.hash_one(key)).is_ok() {
+                own.push(fingerprint(key));
             }
-            let full = met.len() >= 2 * CLOSELY;
-            let entry = match met.get_mut(&key) {
+        });
+        // One that has arrays in two fields by now, and had not before.
+        if told.is_err() {
+            return;
+        }
+        own.sort_unstable();
+        own.dedup();
+        for key in &own {
+            let known = met.len();
+            let entry = match met.get_mut(key) {
                 Some(entry) => entry,
-                None if full => continue,
-                None => met.entry(key).or_default(),
+                None if known >= 2 * CLOSELY => continue,
+                None => met.entry(*key).or_default(),
             };
             entry.0 += 1;
-            if entry.1.len() < 2 {
+            if known < NAMED && entry.1.len() < 2 || entry.1.len() == 1 {
                 entry.1.push(id_text(document));
             }
         }
@@ -151,7 +179,7 @@ async fn look_closely(
         found.documents = twice.iter().map(|(documents, _)| documents).sum();
     }
     twice.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-    for (documents, ids) in twice.into_iter().take(EXAMPLES) {
+    for (documents, ids) in twice.into_iter().filter(|(_, ids)| ids.len() == 2).take(EXAMPLES) {
         found.examples.push(format!("{documents} documents with the key of _id {}", ids.join(" and _id ")));
     }
     Ok(())

@@ -4,8 +4,6 @@
 //! absent as null; an array gives a key for each element. Source: MongoDB manual, "Comparison/Sort Order" and
 //! "Multikey Indexes".
 
-use std::collections::BTreeSet;
-
 use bson::Document;
 
 use crate::raw::{self, ARRAY, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, SYMBOL, TEXT, UNDEFINED};
@@ -49,25 +47,24 @@ impl Keys {
         fields
     }
 
-    /// The keys of a document, each once.
+    /// Shows the keys of a document one after the other; one may come several times. None is kept: an array may have
+    /// a million elements.
     ///
     /// # Errors
     /// [`ParallelArrays`].
-    pub fn of_document(&self, document: &[u8]) -> Result<BTreeSet<Vec<u8>>, ParallelArrays> {
-        let mut found = BTreeSet::new();
+    pub fn of_document(&self, document: &[u8], mut see: impl FnMut(&[u8])) -> Result<(), ParallelArrays> {
         let rest: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
         let absent = vec![None; self.paths.len()];
-        self.expand(document, &rest, &absent, &mut found)?;
-        Ok(found)
+        self.expand(document, &rest, &absent, &mut see)
     }
 
-    /// Adds the keys of `document`, of whose fields `fixed` are known already and `rest` is still to be followed.
+    /// Shows the keys of `document`, of whose fields `fixed` are known already and `rest` is still to be followed.
     fn expand<'a>(
         &'a self,
         document: &'a [u8],
         rest: &[&'a [String]],
         fixed: &[Option<Value<'a>>],
-        found: &mut BTreeSet<Vec<u8>>,
+        see: &mut dyn FnMut(&[u8]),
     ) -> Result<(), ParallelArrays> {
         let mut values = fixed.to_vec();
         let mut array: Option<&[u8]> = None;
@@ -90,16 +87,13 @@ impl Keys {
         }
         let Some(elements) = array else {
             if !(self.sparse && values.iter().all(Option::is_none)) {
-                found.insert(encode(&values));
+                see(&encode(&values));
             }
             return Ok(());
         };
-        let mut each: Vec<Option<Value<'a>>> =
-            raw::elements(elements).map(|element| Some((element.kind, element.value))).collect();
-        if each.is_empty() {
-            each.push(Some((UNDEFINED, &[])));
-        }
-        for element in each.into_iter().flatten() {
+        let none: Option<Value<'a>> = raw::elements(elements).next().is_none().then_some((UNDEFINED, &[]));
+        let each = raw::elements(elements).map(|element| (element.kind, element.value));
+        for element in each.chain(none) {
             let mut fixed = values.clone();
             let mut further: Vec<&[String]> = rest.to_vec();
             let mut leads_on = false;
@@ -117,9 +111,9 @@ impl Keys {
             }
             if leads_on {
                 let inner: &[u8] = if element.0 == DOCUMENT { element.1 } else { &[5, 0, 0, 0, 0] };
-                self.expand(inner, &further, &fixed, found)?;
+                self.expand(inner, &further, &fixed, see)?;
             } else {
-                found.insert(encode(&fixed));
+                see(&encode(&fixed));
             }
         }
         Ok(())
@@ -265,7 +259,9 @@ mod tests {
 
     fn keys(index: Document, sparse: bool, document: Document) -> Result<usize, ParallelArrays> {
         let document = RawDocumentBuf::try_from(&document).expect("encodes");
-        Keys::of(&index, sparse).expect("plain").of_document(document.as_bytes()).map(|keys| keys.len())
+        let mut found = std::collections::BTreeSet::new();
+        let keys = Keys::of(&index, sparse).expect("plain");
+        keys.of_document(document.as_bytes(), |key| found.extend([key.to_vec()])).map(|()| found.len())
     }
 
     fn one(value: impl Into<Bson>) -> Vec<u8> {
