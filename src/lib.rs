@@ -14,6 +14,7 @@ pub mod compare;
 pub mod cursor;
 pub mod engine;
 pub mod error;
+pub mod expiry;
 pub mod guard;
 pub mod holder;
 pub mod index_spec;

@@ -21,6 +21,7 @@ pub mod codes {
     pub const UNAUTHORIZED: i32 = 13;
     pub const AUTHENTICATION_FAILED: i32 = 18;
     pub const ILLEGAL_OPERATION: i32 = 20;
+    pub const TYPE_MISMATCH: i32 = 14;
     pub const INVALID_BSON: i32 = 22;
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
     pub const INDEX_NOT_FOUND: i32 = 27;
@@ -32,6 +33,7 @@ pub mod codes {
     pub const INDEX_OPTIONS_CONFLICT: i32 = 85;
     pub const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
     pub const INVALID_OPTIONS: i32 = 72;
+    pub const IMMUTABLE_FIELD: i32 = 66;
     pub const WRITE_CONFLICT: i32 = 112;
     pub const CONFLICTING_OPERATION: i32 = 117;
     pub const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
@@ -49,6 +51,7 @@ pub mod codes {
     pub const SNAPSHOT_UNAVAILABLE: i32 = 246;
     pub const COMMAND_NOT_SUPPORTED_ON_VIEW: i32 = 166;
     pub const TRANSACTION_TOO_LARGE: i32 = 257;
+    pub const CANNOT_CONVERT_INDEX_TO_UNIQUE: i32 = 359;
     pub const TRANSACTION_TOO_LARGE_FOR_CACHE: i32 = 388;
     pub const BSON_OBJECT_TOO_LARGE: i32 = 10334;
     pub const DUPLICATE_KEY: i32 = 11000;

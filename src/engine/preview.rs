@@ -49,12 +49,13 @@ pub async fn plan(engine: &Engine, verb: &Verb, wanted: Wanted) -> Result<PlanRe
         already_applied: plan.already_applied.map(|(id, _)| id),
         blocked,
         problems,
+        undecided: i64::try_from(operations().filter(|it| it.undecided()).count()).unwrap_or(i64::MAX),
         migrations,
         ignored: files.ignored,
     })
 }
 
-/// How many things of a migration the run would fail at.
+/// How many things of a migration the run would fail at, or leave wrong.
 fn problems(migration: &MigrationPlan) -> i64 {
     let failing = migration.checks.iter().filter(|check| !check.holds && !migration.checks_depend).count();
     let operations: usize = migration.operations.iter().map(|operation| operation.problems.len()).sum();

@@ -68,6 +68,9 @@ codes! {
         "Add a check of the collection to \"checks\".\"before\", so that duplicates stop the migration before it begins.";
     USED_BEFORE_CREATED = "EM305", "used-before-created", Warning, "Create the collection first.";
     USED_AFTER_DROP = "EM306", "used-after-drop", Warning, "Do this before the collection goes, or not at all.";
+    REFUSED = "EM307", "refused-by-server", Warning, "Correct it: the server refuses it whatever the data, when its turn comes.";
+    EXPIRES = "EM308", "deletes-by-expiry", Warning,
+        "Look with `plan` how many documents expire at once, take a backup, and say under \"allow\" that they may go.";
 
     EMPTY_NAME = "EM401", "name-says-nothing", Advice, "Name what it does, as in add_user_preferences.";
     EMPTY_MIGRATION = "EM402", "empty-migration", Advice, "Write its operations, or remove the file.";

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::codes::{Code, INVALID_VALUE, MISNAMED_FILE, MISSING_FIELD, UNKNOWN_NAME, UNREADABLE};
 use super::finding::{Findings, Place};
@@ -14,7 +14,8 @@ use crate::migration::{FIELDS, MAX_OPERATIONS, Migration, number_of};
 use crate::run::report::Direction;
 use crate::script::Operation;
 use crate::script::allow::{Allowance, allowances};
-use crate::script::fields::unknown;
+use crate::script::extended;
+use crate::script::fields::{type_name, unknown};
 use crate::script::options::{grammar, unknown_type};
 use crate::script::reader;
 use crate::source::{Ignored, classify, list, read_text};
@@ -218,6 +219,7 @@ fn part(path: &str, value: &Value, wrong: &mut Vec<Wrong>) -> Part {
     let allow = value.get("allow").and_then(|value| allowances(value).ok()).unwrap_or_default();
     if let Value::Object(fields) = value {
         names(path, fields, wrong);
+        values(path, fields, wrong);
     }
     let operation = match Operation::parse(value.clone()) {
         Ok(operation) => Some(operation),
@@ -228,6 +230,68 @@ fn part(path: &str, value: &Value, wrong: &mut Vec<Wrong>) -> Part {
         }
     };
     Part { operation, allow }
+}
+
+/// The fields and options of an operation that the reader refuses, each looked at by itself in an operation that is
+/// right otherwise: the reader stops at the first one.
+fn values(path: &str, fields: &Map<String, Value>, wrong: &mut Vec<Wrong>) {
+    let Some(grammar) = fields.get("type").and_then(Value::as_str).and_then(grammar) else { return };
+    let plain = |field: &str| match field {
+        // Names that nobody gives: `to` must not be the collection's own.
+        "collection" => json!("edulearn.lint.one"),
+        "to" => json!("edulearn.lint.other"),
+        "index" => json!("x"),
+        "filter" => json!({}),
+        "update" => json!({"$set": {"x": 1}}),
+        "documents" => json!([]),
+        _ => json!({"validator": {}}),
+    };
+    let mut right = Map::from_iter([("type".to_owned(), json!(grammar.kind))]);
+    right.extend(grammar.required.iter().map(|field| ((*field).to_owned(), plain(field))));
+    let look = |field: &str, value: Value, path: String, wrong: &mut Vec<Wrong>| {
+        let faults = match extended::decode(value.clone()) {
+            Ok(_) => {
+                let mut whole = right.clone();
+                whole.insert(field.to_owned(), value);
+                Operation::parse(Value::Object(whole)).err().map(|message| (path, message)).into_iter().collect()
+            }
+            Err(faults) => {
+                faults.into_iter().map(|fault| (format!("{path}{}", fault.path), fault.message)).collect::<Vec<_>>()
+            }
+        };
+        wrong.extend(faults.into_iter().map(|(path, message)| (INVALID_VALUE, path, message)));
+    };
+    for (field, value) in
+        fields.iter().filter(|(field, _)| *field != "type" && grammar.fields.contains(&field.as_str()))
+    {
+        let here = format!("{path}/{field}");
+        match value {
+            Value::Object(options) if field == "options" => {
+                for (option, value) in options.iter().filter(|(option, _)| grammar.options.contains(&option.as_str())) {
+                    // It goes with another one.
+                    if option != "pipeline" || grammar.kind == "modify_collection" {
+                        look("options", json!({option: value}), format!("{here}/{option}"), wrong);
+                    }
+                }
+            }
+            Value::Array(documents) if field == "documents" => {
+                for (at, document) in documents.iter().enumerate() {
+                    let here = format!("{here}/{at}");
+                    match extended::decode(document.clone()) {
+                        Ok(bson::Bson::Document(_)) => {}
+                        Ok(other) => {
+                            let message = format!("documents[{at}] must be an object, not {}", type_name(&other));
+                            wrong.push((INVALID_VALUE, here, message));
+                        }
+                        Err(faults) => wrong.extend(
+                            faults.into_iter().map(|it| (INVALID_VALUE, format!("{here}{}", it.path), it.message)),
+                        ),
+                    }
+                }
+            }
+            _ => look(field, value.clone(), here, wrong),
+        }
+    }
 }
 
 /// The fields and options of an operation that are unknown, and those that are missing.

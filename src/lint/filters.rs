@@ -99,6 +99,74 @@ pub fn touched(update: &Bson) -> Option<Vec<String>> {
     Some(fields)
 }
 
+/// The fields that an update leaves changed. A field that one stage of a pipeline sets and a later one removes is a
+/// helper, and is not among them.
+pub fn lasting(update: &Bson) -> Option<Vec<String>> {
+    let mut fields = touched(update)?;
+    let Bson::Array(stages) = update else { return Some(fields) };
+    let mut set: Vec<String> = Vec::new();
+    let mut helpers: Vec<String> = Vec::new();
+    for stage in stages {
+        let own = touched(&Bson::Array(vec![stage.clone()]))?;
+        if stage.as_document().is_some_and(|stage| stage.contains_key("$unset")) {
+            helpers.extend(own.into_iter().filter(|field| set.contains(field)));
+        } else {
+            helpers.retain(|field| !own.contains(field));
+            set.extend(own);
+        }
+    }
+    fields.retain(|field| !helpers.contains(field));
+    Some(fields)
+}
+
+/// The fields that a filter looks at; `None` where its text does not tell.
+pub fn filtered(filter: &Document) -> Option<Vec<String>> {
+    let mut fields = Vec::new();
+    for (key, value) in filter {
+        match (key.as_str(), value) {
+            ("$comment", _) => {}
+            ("$and" | "$or" | "$nor", Bson::Array(parts)) => {
+                for part in parts {
+                    fields.extend(filtered(part.as_document()?)?);
+                }
+            }
+            ("$expr", expression) => fields.extend(referenced(expression)?),
+            (operator, _) if operator.starts_with('$') => return None,
+            _ => fields.push(key.clone()),
+        }
+    }
+    Some(fields)
+}
+
+/// The fields that an expression reads; `None` where its text does not tell.
+pub fn referenced(expression: &Bson) -> Option<Vec<String>> {
+    match expression {
+        Bson::String(text) => match text.strip_prefix('$') {
+            Some(variable) if variable.starts_with('$') => {
+                let whole = ["$ROOT", "$CURRENT"].iter().any(|name| variable.starts_with(name));
+                (!whole).then(Vec::new)
+            }
+            Some(field) => Some(vec![field.to_owned()]),
+            None => Some(Vec::new()),
+        },
+        Bson::Document(fields) => {
+            let mut found = Vec::new();
+            for (key, value) in fields {
+                match key.as_str() {
+                    "$literal" => {}
+                    "$getField" | "$setField" | "$unsetField" | "$function" => return None,
+                    _ => found.extend(referenced(value)?),
+                }
+            }
+            Some(found)
+        }
+        Bson::Array(items) => {
+            items.iter().map(referenced).collect::<Option<Vec<_>>>().map(|all| all.into_iter().flatten().collect())
+        }
+        _ => Some(Vec::new()),
+    }
+}
+
 /// The fields that an update sets to values its text gives.
 pub fn constants(update: &Bson) -> Vec<(&str, &Bson)> {
     let operators: Vec<&Document> = match update {
@@ -137,6 +205,27 @@ mod tests {
     use bson::doc;
 
     use super::*;
+
+    #[test]
+    fn the_fields_that_are_read_and_changed() {
+        let sorted = |fields: Option<Vec<String>>| {
+            fields.map(|mut fields| {
+                fields.sort();
+                fields.join(" ")
+            })
+        };
+        assert_eq!(
+            sorted(filtered(&doc! {"a.b": 1, "$or": [{"c": {"$gt": 1}}, {"$expr": {"$eq": ["$d", "$$NOW"]}}]})),
+            Some("a.b c d".to_owned())
+        );
+        assert_eq!(filtered(&doc! {"$where": "1"}), None);
+        assert_eq!(filtered(&doc! {"$expr": {"$eq": ["$$ROOT", 1]}}), None);
+        let stages = |stages: Vec<Document>| Bson::Array(stages.into_iter().map(Bson::Document).collect());
+        let helper = stages(vec![doc! {"$set": {"h": "$a", "b": 1}}, doc! {"$unset": ["h", "c"]}]);
+        assert_eq!(sorted(lasting(&helper)), Some("b c".to_owned()));
+        let kept = stages(vec![doc! {"$set": {"h": 1}}, doc! {"$unset": "h"}, doc! {"$set": {"h": 2}}]);
+        assert_eq!(sorted(lasting(&kept)), Some("h h h".to_owned()));
+    }
 
     #[test]
     fn implication_is_only_claimed_where_the_text_shows_it() {

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
 use super::statements::{Delete, Update, raw};
-use super::{Failure, Halt, Place};
+use super::{Failure, Halt, Place, culprit};
 use crate::capture::documents::{Capturing, Does, Finds};
 use crate::catalog::{self, Collection, same_collation};
 use crate::run::Run;
@@ -13,8 +13,9 @@ use crate::run::chunks::{ChunkBody, Selected, Selection, work_through};
 use crate::run::journal::{Journal, Refused};
 use crate::run::patience::{Patience, patiently};
 use crate::run::progress::{OperationProgress, Position};
+use crate::run::query::Query;
 use crate::run::report::{Counts, Outcome};
-use crate::run::windows::Scope;
+use crate::run::windows::{Scope, Window};
 use crate::script::Operation;
 use crate::script::operation::{DeleteDocuments, UpdateDocuments};
 use crate::server::Server;
@@ -39,7 +40,51 @@ pub async fn update(
         creates: update.upsert,
         place,
     };
-    write(run, journal, request, &mut body).await
+    match write(run, journal, request, &mut body).await {
+        Err(Halt::Failed(failure)) => Err(Halt::Failed(named(run, journal, operation, update, failure).await)),
+        ended => ended,
+    }
+}
+
+/// Errors that name the document, or that are not about the pipeline.
+const TOLD: [i32; 5] = [
+    codes::DOCUMENT_VALIDATION_FAILURE,
+    codes::DUPLICATE_KEY,
+    codes::TRANSACTION_TOO_LARGE,
+    codes::BSON_OBJECT_TOO_LARGE,
+    codes::COMMAND_NOT_SUPPORTED_ON_VIEW,
+];
+
+/// The failure of an update, with the document that its pipeline fails on.
+async fn named(
+    run: &Run,
+    journal: &Journal,
+    operation: &Operation,
+    update: &UpdateDocuments,
+    mut failure: Failure,
+) -> Failure {
+    let Bson::Array(stages) = &update.update else { return failure };
+    if failure.remedy.is_some() || failure.code.is_none_or(|code| TOLD.contains(&code)) {
+        return failure;
+    }
+    let Ok(mut filter) = raw(&update.filter) else { return failure };
+    if let Some(Position::Ids { upper, after }) = &journal.progress.position {
+        filter = Window::Range { after: after.clone(), through: upper.clone() }.select(&filter);
+    }
+    let query = Query {
+        collection: &operation.collection,
+        hint: None,
+        collation: update.collation.as_ref(),
+        variables: update.variables.as_ref(),
+    };
+    let looked = tokio::select! {
+        () = run.stop.cancelled() => return failure,
+        looked = culprit::find(&run.server, &query, &filter, stages) => looked,
+    };
+    if let Ok(Some(culprit)) = looked {
+        failure.cause = format!("the pipeline fails on the document _id {}: {}", culprit.id, failure.cause);
+    }
+    failure
 }
 
 /// `delete_documents`.

@@ -3,6 +3,7 @@
 
 pub mod announce;
 pub mod collections;
+pub mod culprit;
 pub mod documents;
 pub mod indexes;
 pub mod inserts;

@@ -4,11 +4,14 @@ use bson::{Document, RawDocumentBuf};
 
 use super::look::{EXAMPLES, Look, Unseen, find, id_text};
 use super::report::{OperationPlan, Rejected, SetsAside};
+use super::{duplicates, expiry};
 use crate::catalog::{self, Collection, difference};
 use crate::ops::collections::{index_stands_in, option_stands};
 use crate::run::query::{Query, raw};
 use crate::run::report::Outcome;
 use crate::script::Operation;
+use crate::script::operation::CreateIndex;
+use crate::script::refusals::refusals;
 use crate::server_error::codes;
 
 /// `create_collection`.
@@ -20,6 +23,16 @@ pub async fn create(
 ) -> Result<(), Unseen> {
     let Some(standing) = catalog::collection(look.server, &operation.collection).await? else {
         plan.ends(Outcome::Done, None);
+        refused(operation, plan);
+        if plan.problems.is_empty()
+            && let Some(validator) = validator(options)
+        {
+            // Of a collection that is not there yet the server says whether it understands the question.
+            let query = Query { collection: &operation.collection, hint: None, collation: None, variables: None };
+            let mut command = find(&query, &raw(validator)?, &[])?;
+            command.append(bson::raw::cstr!("limit"), 1);
+            look.each(command, |_| {}).await?;
+        }
         return Ok(());
     };
     match difference(options, &standing) {
@@ -29,7 +42,7 @@ pub async fn create(
         ),
         None => {
             plan.ends(Outcome::Standing, Some("stands already, as asked"));
-            not_admitted(look, operation, options, plan).await?;
+            not_admitted(look, operation, options, &standing, plan).await?;
         }
     }
     Ok(())
@@ -84,18 +97,75 @@ pub async fn modify(
         plan.ends(Outcome::Standing, Some("the options stand already, as asked"));
     } else {
         plan.ends(Outcome::Done, None);
+        refused(operation, plan);
     }
     if let Ok(asked) = options.get_document("index") {
-        let there = indexes.iter().any(|index| match (asked.get("name"), asked.get_document("keyPattern")) {
+        let there = indexes.iter().find(|index| match (asked.get("name"), asked.get_document("keyPattern")) {
             (Some(name), _) => index.get("name") == Some(name),
             (None, Ok(keys)) => index.get_document("key").is_ok_and(|own| catalog::same_keys(own, keys)),
             _ => false,
         });
-        if !there {
-            plan.fails("there is no such index", Some(codes::INDEX_NOT_FOUND));
+        match there {
+            None => plan.fails("there is no such index", Some(codes::INDEX_NOT_FOUND)),
+            Some(index) if !all_stand => modified_index(look, operation, asked, index, &standing, plan).await?,
+            Some(_) => {}
         }
     }
-    not_admitted(look, operation, options, plan).await
+    if !all_stand && let Some(after) = options.get("expireAfterSeconds") {
+        let series = standing.options.get_document("timeseries").and_then(|series| series.get_str("timeField"));
+        expiry::count(look, name, series.unwrap_or("_id"), after, None, plan).await?;
+    }
+    if !plan.problems.is_empty() {
+        return Ok(());
+    }
+    not_admitted(look, operation, options, &standing, plan).await
+}
+
+fn refused(operation: &Operation, plan: &mut OperationPlan) {
+    for refusal in refusals(operation) {
+        plan.fails(refusal.message, None);
+    }
+}
+
+fn validator(options: &Document) -> Option<&Document> {
+    options.get_document("validator").ok().filter(|validator| !validator.is_empty())
+}
+
+/// A change of one index: one that becomes unique, or that expires documents from now on.
+async fn modified_index(
+    look: &Look<'_>,
+    operation: &Operation,
+    asked: &Document,
+    index: &Document,
+    standing: &Collection,
+    plan: &mut OperationPlan,
+) -> Result<(), Unseen> {
+    let on = |of: &Document, name: &str| of.get_bool(name).unwrap_or(false);
+    let becomes = CreateIndex {
+        keys: index.get_document("key").cloned().unwrap_or_default(),
+        name: index.get_str("name").unwrap_or_default().to_owned(),
+        options: index.clone(),
+        commit_quorum: None,
+        comment: None,
+    };
+    if let (Some(after), Some((field, _))) = (asked.get("expireAfterSeconds"), becomes.keys.iter().next()) {
+        let partial = index.get_document("partialFilterExpression").ok();
+        expiry::count(look, &operation.collection, field, after, partial, plan).await?;
+    }
+    if !on(asked, "unique") || on(index, "unique") {
+        return Ok(());
+    }
+    if !on(asked, "prepareUnique") && !on(index, "prepareUnique") {
+        let message = "the index has to be prepared first: set \"prepareUnique\": true by an operation before this one";
+        plan.fails(message, Some(codes::INVALID_OPTIONS));
+        return Ok(());
+    }
+    let collation = standing.options.get_document("collation").ok();
+    duplicates::find(look, operation, &becomes, collation, plan).await?;
+    for problem in plan.problems.iter_mut().filter(|problem| problem.code == Some(codes::DUPLICATE_KEY)) {
+        problem.code = Some(codes::CANNOT_CONVERT_INDEX_TO_UNIQUE);
+    }
+    Ok(())
 }
 
 /// `rename_collection`.
@@ -118,17 +188,16 @@ pub async fn rename(look: &Look<'_>, operation: &Operation, to: &str, plan: &mut
     Ok(())
 }
 
-/// Documents that stand already and that the validator asked for would not admit. It does not touch them, but later
-/// updates of them may be refused.
+/// Documents that stand already and that the validator asked for does not admit. It does not touch them, but the server
+/// refuses later updates of them.
 async fn not_admitted(
     look: &Look<'_>,
     operation: &Operation,
     options: &Document,
+    standing: &Collection,
     plan: &mut OperationPlan,
 ) -> Result<(), Unseen> {
-    let Some(validator) = options.get_document("validator").ok().filter(|validator| !validator.is_empty()) else {
-        return Ok(());
-    };
+    let Some(validator) = validator(options) else { return Ok(()) };
     let query = Query { collection: &operation.collection, hint: None, collation: None, variables: None };
     let filter = raw(&bson::doc! {"$nor": [validator.clone()]})?;
     let documents = look.count(&query, &filter).await?.0;
@@ -137,6 +206,18 @@ async fn not_admitted(
         let mut command = find(&query, &filter, &[])?;
         command.append(bson::raw::cstr!("limit"), i64::try_from(EXAMPLES).unwrap_or(1));
         look.each(command, |document| rejected.examples.push(id_text(document))).await?;
+    }
+    let set = |option: &str, default: &'static str| -> String {
+        let own = options.get_str(option).or_else(|_| standing.options.get_str(option));
+        own.unwrap_or(default).to_owned()
+    };
+    let enforced = set("validationLevel", "strict") == "strict" && set("validationAction", "error") == "error";
+    if documents > 0 && enforced && plan.outcome == Some(Outcome::Done) {
+        let message = format!(
+            "{documents} standing documents do not meet the validator, and the server will refuse updates of them: _id {}",
+            rejected.examples.join(", ")
+        );
+        plan.leaves(message, codes::DOCUMENT_VALIDATION_FAILURE);
     }
     plan.rejected = Some(rejected);
     Ok(())

@@ -10,6 +10,7 @@ use super::look::{EXAMPLES, Look, Unseen, find, id_text, selecting};
 use super::report::OperationPlan;
 use crate::catalog::{self, Collection};
 use crate::ops::announce::weaker;
+use crate::ops::culprit::{self, Culprit};
 use crate::ops::documents::{delete_in_one_go, in_one_go_because, is_a_view, update_in_one_go};
 use crate::raw::first;
 use crate::run::progress::Position;
@@ -39,6 +40,8 @@ struct Numbers {
     exact: bool,
     /// Documents that the server would refuse to update, whatever the update.
     refused: i64,
+    /// Documents whose `_id` a pipeline would change.
+    moved: i64,
     /// How long a plain read of them takes.
     took: Duration,
 }
@@ -75,17 +78,22 @@ pub async fn update(
         plan.fails(format!("the server refuses the update: {error}"), error.code);
         return Ok(());
     }
+    changed_ids(look, &query, &filter, update, plan).await?;
     let mut examples = Vec::new();
+    let mut culprit = None;
     let numbers = match &update.update {
         Bson::Document(operators) => match Assignments::of(operators).filter(|_| update.array_filters.is_none()) {
             Some(assignments) => assigned(look, &query, &filter, &assignments, &mut examples).await?,
             None => at_most(look, &query, &filter).await?,
         },
         Bson::Array(stages) if repeatable(stages) => {
-            match piped(look, &query, &filter, stages, &standing).await {
+            match piped(look, &query, &filter, stages, &standing, &mut examples).await {
                 Ok(numbers) => numbers,
-                // A stage or an operator of the filter that only an update takes.
-                Err(Unseen::Refused(_)) => at_most(look, &query, &filter).await?,
+                // A document that the pipeline fails on; or else the filter is one that only an update takes.
+                Err(Unseen::Refused(_)) => {
+                    culprit = culprit::find(look.server, &query, &filter, stages).await?;
+                    at_most(look, &query, &filter).await?
+                }
                 Err(stopped) => return Err(stopped),
             }
         }
@@ -101,7 +109,31 @@ pub async fn update(
     if numbers.matched == 0 && !update.upsert {
         plan.exact = true;
     }
-    plan.ends(Outcome::Done, None);
+    if plan.problems.is_empty() {
+        plan.ends(Outcome::Done, None);
+    }
+    if let Some(Culprit { id, error }) = culprit {
+        let message = format!("the pipeline fails on the document _id {id}: {error}");
+        if update.multi || numbers.matched == 1 {
+            plan.fails(message, error.code);
+        } else {
+            plan.notes.push(message);
+            plan.exact = false;
+        }
+    }
+    if numbers.moved > 0 {
+        let message = format!(
+            "the pipeline changes the _id of {} documents, and an _id cannot change; for example _id {}",
+            numbers.moved,
+            examples.join(", ")
+        );
+        if update.multi || numbers.moved == numbers.matched {
+            plan.fails(message, Some(codes::IMMUTABLE_FIELD));
+        } else {
+            plan.notes.push(message);
+            plan.exact = false;
+        }
+    }
     if numbers.refused > 0 {
         let message = format!(
             "of {} documents a field cannot be set, because a value that has no fields is in its way; for example _id {}",
@@ -154,9 +186,84 @@ pub async fn delete(
     if !captured && matched > 0 {
         plan.notes.push("nothing is kept of them".to_owned());
     }
-    let numbers = Numbers { matched, changes: matched, exact: true, refused: 0, took };
+    let numbers = Numbers { matched, changes: matched, exact: true, took, ..Numbers::default() };
     plan.seconds_estimate = Some(estimate(&numbers, matched, captured));
     Ok(())
+}
+
+/// Documents whose `_id` update operators would change, and those with a value that an operator does not take.
+async fn changed_ids(
+    look: &Look<'_>,
+    query: &Query<'_>,
+    filter: &RawDocumentBuf,
+    update: &UpdateDocuments,
+    plan: &mut OperationPlan,
+) -> Result<(), Unseen> {
+    let Bson::Document(operators) = &update.update else { return Ok(()) };
+    let mut refused: Vec<(RawDocumentBuf, String, i32)> = Vec::new();
+    for (operator, fields) in operators {
+        for (path, value) in fields.as_document().into_iter().flatten() {
+            let own = path == "_id" || (operator == "$rename" && value.as_str() == Some("_id"));
+            if own {
+                let condition = match operator.as_str() {
+                    "$setOnInsert" | "$min" | "$max" | "$currentDate" => continue,
+                    "$set" => bson::doc! {"_id": {"$ne": value.clone()}},
+                    "$inc" => match value {
+                        Bson::Int32(0) | Bson::Int64(0) => continue,
+                        _ => Document::new(),
+                    },
+                    _ => Document::new(),
+                };
+                refused.push((
+                    raw(&condition)?,
+                    format!("{operator} changes _id, which cannot change"),
+                    codes::IMMUTABLE_FIELD,
+                ));
+            } else if let Some((condition, takes)) = misfit(operator, path) {
+                refused.push((raw(&condition)?, format!("{operator} takes {takes} in {path:?}"), codes::TYPE_MISMATCH));
+            }
+        }
+    }
+    for (condition, message, code) in refused {
+        let both = rawdoc! {"$and": [filter.clone(), condition]};
+        let counted = match look.count(query, &both).await {
+            // A filter that cannot be one of several conditions.
+            Err(Unseen::Refused(_)) => continue,
+            counted => counted?.0,
+        };
+        if counted == 0 {
+            continue;
+        }
+        let mut command = find(query, &both, &[])?;
+        command.append(cstr!("limit"), i64::try_from(EXAMPLES).unwrap_or(1));
+        let mut examples = Vec::new();
+        look.each(command, |document| examples.push(id_text(document))).await?;
+        let message = format!("{message}: {counted} documents, for example _id {}", examples.join(", "));
+        if update.multi {
+            plan.fails(message, Some(code));
+        } else {
+            plan.notes.push(message);
+        }
+    }
+    Ok(())
+}
+
+/// The documents with a value that an update operator refuses, and what it takes. Told of fields that are no place in an
+/// array.
+fn misfit(operator: &str, path: &str) -> Option<(Document, &'static str)> {
+    if path.split('.').any(|part| part.starts_with('$') || part.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    let (fits, takes) = match operator {
+        "$inc" | "$mul" => ("$isNumber", "numbers only"),
+        "$push" | "$addToSet" | "$pull" | "$pullAll" | "$pop" => ("$isArray", "arrays only"),
+        _ => return None,
+    };
+    let value = format!("${path}");
+    let mut fits_value = Document::new();
+    fits_value.insert(fits, bson::doc! {"$ifNull": [&value, Bson::Null]});
+    let there = bson::doc! {"$ne": [{"$type": &value}, "missing"]};
+    Some((bson::doc! {"$expr": {"$and": [there, {"$not": [fits_value]}]}}, takes))
 }
 
 /// What the server finds wrong with the update itself. It is asked how it would carry it out, and does not.
@@ -237,7 +344,7 @@ fn rest(filter: &Document, position: Option<&Position>, plan: &mut OperationPlan
 
 async fn at_most(look: &Look<'_>, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<Numbers, Unseen> {
     let (matched, took) = look.count(query, filter).await?;
-    Ok(Numbers { matched, changes: matched, exact: matched == 0, refused: 0, took })
+    Ok(Numbers { matched, changes: matched, exact: matched == 0, took, ..Numbers::default() })
 }
 
 /// Reads the fields that are set or removed.
@@ -276,6 +383,7 @@ async fn piped(
     filter: &RawDocumentBuf,
     stages: &[Bson],
     standing: &Collection,
+    examples: &mut Vec<String>,
 ) -> Result<Numbers, Unseen> {
     let concern = match look.server.transactions() && standing.takes_transactions() {
         true => snapshot_of(look, query.collection).await?,
@@ -324,12 +432,19 @@ async fn piped(
                     look.safe_point()?;
                 }
                 numbers.changes += i64::from(one.as_bytes() != other.as_bytes());
-                // It cannot change an `_id`; without a snapshot, the two may be different documents.
+                // A pipeline that leaves the `_id` out keeps it.
                 let ids = (first(one.as_bytes()), other.get("_id").ok().flatten());
                 if let (Some(_), Some(id)) = ids
                     && one.get("_id").ok().flatten() != Some(id)
                 {
                     numbers.exact = false;
+                    // Without a snapshot, the two may be different documents.
+                    if concern.is_some() {
+                        numbers.moved += 1;
+                        if examples.len() < EXAMPLES {
+                            examples.push(id_text(&one));
+                        }
+                    }
                 }
             }
             (None, None) => break,

@@ -1,15 +1,18 @@
 //! Operations on indexes: what stands in their place, and which keys a unique one would meet twice.
 
-use bson::Bson;
+use bson::raw::cstr;
+use bson::{Bson, Document};
 
-use super::duplicates;
-use super::look::{Look, Unseen};
+use super::look::{Look, Unseen, find};
 use super::report::OperationPlan;
-use crate::catalog::{self, same_keys};
+use super::{duplicates, expiry};
+use crate::catalog;
 use crate::index_spec::{self, Place};
+use crate::run::query::{Query, raw};
 use crate::run::report::Outcome;
 use crate::script::Operation;
 use crate::script::operation::{CreateIndex, IndexRef};
+use crate::script::refusals::refusals;
 use crate::server_error::{codes, show};
 
 /// Documents that a build indexes in a second, by a build of one field over 1,000,000 documents of 350 bytes.
@@ -25,7 +28,7 @@ pub async fn create(
     let name = &operation.collection;
     let Some(standing) = catalog::collection(look.server, name).await? else {
         plan.ends(Outcome::Done, Some("makes the collection, which does not stand yet"));
-        return Ok(());
+        return understood(look, operation, index, None, plan).await;
     };
     if standing.kind == "view" {
         plan.fails(
@@ -42,7 +45,7 @@ pub async fn create(
             return Ok(());
         }
         Place::Building => {
-            plan.notes.push("somebody is building an index of this name: it is waited for".to_owned());
+            plan.unknown("somebody is building an index of this name: it is waited for");
             return Ok(());
         }
         Place::InTheWay { standing, why, code } => {
@@ -60,11 +63,49 @@ pub async fn create(
         }
         Place::Free => plan.ends(Outcome::Done, None),
     }
+    understood(look, operation, index, collation, plan).await?;
+    if !plan.problems.is_empty() {
+        return Ok(());
+    }
+    if let (Some(after), Some((field, _)), 1) =
+        (index.options.get("expireAfterSeconds"), index.keys.iter().next(), index.keys.len())
+    {
+        let partial = index.options.get_document("partialFilterExpression").ok();
+        expiry::count(look, name, field, after, partial, plan).await?;
+    }
     if index.options.get_bool("unique").unwrap_or(false) {
         duplicates::find(look, operation, index, collation, plan).await?;
     }
     if let Some((documents, _)) = look.size(name).await {
         plan.seconds_estimate = Some(documents as f64 / INDEXED_PER_SECOND);
+    }
+    Ok(())
+}
+
+/// What the server would refuse of the index itself: known from its text, or asked by a query that has the same parts.
+async fn understood(
+    look: &Look<'_>,
+    operation: &Operation,
+    index: &CreateIndex,
+    collation: Option<&Document>,
+    plan: &mut OperationPlan,
+) -> Result<(), Unseen> {
+    for refusal in refusals(operation) {
+        plan.fails(refusal.message, Some(codes::CANNOT_CREATE_INDEX));
+    }
+    let uncollated = |kind: &Bson| matches!(kind.as_str(), Some("text" | "2d"));
+    if !index.options.contains_key("collation") && collation.is_some() && index.keys.values().any(uncollated) {
+        let message = "a text or 2d index has no collation, and the collection's own one would be its: write \
+                       {\"collation\": {\"locale\": \"simple\"}}";
+        plan.fails(message, Some(codes::CANNOT_CREATE_INDEX));
+    }
+    let partial = index.options.get_document("partialFilterExpression").cloned().unwrap_or_default();
+    let asked = index.options.get_document("collation").ok();
+    if plan.problems.is_empty() && !(partial.is_empty() && asked.is_none()) {
+        let query = Query { collection: &operation.collection, hint: None, collation: asked, variables: None };
+        let mut command = find(&query, &raw(&partial)?, &[])?;
+        command.append(cstr!("limit"), 1);
+        look.each(command, |_| {}).await?;
     }
     Ok(())
 }
@@ -88,12 +129,8 @@ pub async fn drop_index(
     let listed = catalog::indexes(look.server, name).await?;
     let found: Vec<&str> = listed
         .iter()
-        .map(catalog::specification)
-        .filter(|listed| match index {
-            IndexRef::Name(name) => listed.get_str("name").is_ok_and(|own| own == name),
-            IndexRef::Keys(keys) => listed.get_document("key").is_ok_and(|own| same_keys(own, keys)),
-        })
-        .filter_map(|listed| listed.get_str("name").ok())
+        .filter(|listed| index_spec::means(index, listed))
+        .filter_map(|listed| catalog::specification(listed).get_str("name").ok())
         .collect();
     match found.as_slice() {
         [] => plan.ends(Outcome::Absent, Some("there is no such index")),

@@ -139,7 +139,7 @@ async fn refused(
             Ok(_) => {}
             // Before 5.1 there is no $documents, and a batch of them may be too large for a command.
             Err(Unseen::Refused(_)) => {
-                plan.notes.push("whether the validator admits the documents is not known".to_owned());
+                plan.unknown("whether the validator admits the documents is not known");
                 return Ok(());
             }
             Err(stopped) => return Err(stopped),

@@ -21,8 +21,10 @@ pub struct PlanReport {
     pub already_applied: Option<String>,
     /// Where the run would stop behind these migrations.
     pub blocked: Option<Blocked>,
-    /// How many things were found that the run would fail at.
+    /// How many things were found that the run would fail at, or that it would leave wrong.
     pub problems: i64,
+    /// How many operations could not be judged, or only by today's data, which earlier operations will have changed.
+    pub undecided: i64,
     /// About how long it would take, in seconds; of operations whose time is known.
     pub seconds_estimate: f64,
     /// Files in the migrations directory that are none.
@@ -95,10 +97,16 @@ pub struct OperationPlan {
     pub rejected: Option<Rejected>,
     /// Of an exact rollback: what would become of the documents, as they are now.
     pub undone: Option<Undone>,
-    /// What it would fail at.
+    /// How many documents a TTL would delete as soon as it stands.
+    pub expires: Option<i64>,
+    /// What it would fail at, or leave wrong.
     pub problems: Vec<Problem>,
-    /// Earlier operations that it depends on: what they leave is not known before they have run.
+    /// What it would fail at on today's data; the operations that it depends on may change that.
+    pub doubts: Vec<Problem>,
+    /// Earlier operations that it depends on. What is told is told of today's data, before they have run.
     pub depends_on: Vec<Dependency>,
+    /// Whether today's data says anything of it.
+    pub looked_at: bool,
     /// Whether it runs in chunks, else in one transaction; of operations on documents.
     pub chunks: Option<bool>,
     /// Whether it is exactly-once, else at-least-once; of operations on documents.
@@ -125,8 +133,11 @@ impl OperationPlan {
             duplicates: None,
             rejected: None,
             undone: None,
+            expires: None,
             problems: Vec::new(),
+            doubts: Vec::new(),
             depends_on: Vec::new(),
+            looked_at: true,
             chunks: None,
             transactions: None,
             seconds_estimate: None,
@@ -137,7 +148,30 @@ impl OperationPlan {
     /// Something that it would fail at.
     pub fn fails(&mut self, message: impl Into<String>, code: Option<i32>) {
         self.outcome = Some(Outcome::Failed);
-        self.problems.push(Problem { message: message.into(), code });
+        self.problems.push(Problem { message: message.into(), code, fails: true });
+    }
+
+    /// Something that it would leave wrong, although it does not fail.
+    pub fn leaves(&mut self, message: impl Into<String>, code: i32) {
+        self.problems.push(Problem { message: message.into(), code: Some(code), fails: false });
+    }
+
+    /// What cannot be found out.
+    pub fn unknown(&mut self, note: impl Into<String>) {
+        self.looked_at = false;
+        self.notes.push(note.into());
+    }
+
+    /// Takes what was found for what it is where earlier operations come first.
+    pub fn of_today(&mut self) {
+        self.doubts = std::mem::take(&mut self.problems);
+        self.exact = false;
+        self.outcome = None;
+    }
+
+    /// Whether nobody can say before the run how it ends.
+    pub fn undecided(&self) -> bool {
+        !self.looked_at || !self.depends_on.is_empty()
     }
 
     /// How it ends where nothing is in its way.
@@ -147,13 +181,15 @@ impl OperationPlan {
     }
 }
 
-/// What an operation would fail at.
+/// What an operation would fail at, or leave wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// What was found.
     pub message: String,
     /// The server's code for it.
     pub code: Option<i32>,
+    /// Whether it would fail; else it is carried out, and later writes fail.
+    pub fails: bool,
 }
 
 /// An earlier operation of the plan.

@@ -50,7 +50,7 @@ pub async fn foresee(look: &Look<'_>, index: i64, task: &Undo, before: &mut Befo
     match look_at(look, task, before, &mut plan).await {
         Ok(()) => Ok(plan),
         Err(Unseen::Refused(e)) => {
-            plan.notes.push(format!("what it would do cannot be looked at: {e}"));
+            plan.unknown(format!("what it would do cannot be looked at: {e}"));
             Ok(plan)
         }
         Err(Unseen::Lost(e)) => Err(Error::server("Looking at the data")(e)),
@@ -74,7 +74,7 @@ async fn look_at(
         "update_documents" | "insert_documents" | "delete_documents" => {
             look.safe_point()?;
             let Some(now) = before.now(&task.collection).map(str::to_owned) else {
-                plan.notes.push("what becomes of its documents is left to the rollback".to_owned());
+                plan.unknown("what becomes of its documents is left to the rollback");
                 return Ok(());
             };
             let foreseen = undo::foresee(look.server, task, &now, &mut before.met).await?;

@@ -6,7 +6,8 @@ use std::fmt;
 use bson::{Bson, Document};
 use serde_json::Value;
 
-use super::fields::{Fields, type_name};
+use super::extended::decode_first;
+use super::fields::{Fields, type_name, unknown};
 use super::operation::{IndexRef, collection_name};
 use super::options::{CREATE_OPTIONS, INDEX_OPTIONS};
 
@@ -142,10 +143,9 @@ impl Checks {
 
 impl Check {
     fn parse(value: Value) -> Result<Self, String> {
-        let document = match Bson::try_from(value) {
-            Ok(Bson::Document(document)) => document,
-            Ok(other) => return Err(format!("must be an object, not {}", type_name(&other))),
-            Err(e) => return Err(format!("a value is no Extended JSON: {e}")),
+        let document = match decode_first(value)? {
+            Bson::Document(document) => document,
+            other => return Err(format!("must be an object, not {}", type_name(&other))),
         };
         let kind = match document.get("type") {
             Some(Bson::String(kind)) => kind.clone(),
@@ -157,7 +157,7 @@ impl Check {
             "collection" => &["type", "collection", "options", "exists", "reason"],
             "index" => &["type", "collection", "index", "options", "exists", "reason"],
             "validator" => &["type", "collection", "validator", "exists", "reason"],
-            _ => return Err(format!("unknown type {kind:?}; there are {}", CHECK_TYPES.join(", "))),
+            _ => return Err(unknown("type", &kind, &CHECK_TYPES)),
         };
         let mut fields = Fields::new(document, "field", allowed)?;
         let collection = collection_name("collection", fields.text("collection")?)?;

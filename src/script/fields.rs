@@ -117,21 +117,70 @@ pub fn type_name(value: &Bson) -> &'static str {
     }
 }
 
-/// The known name that `key` most likely means: the same but for case and punctuation, or one that holds
-/// it or that it holds.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+/// The known name that `key` most likely means: the same but for case and punctuation, one that holds it or that it
+/// holds, or else the one with the fewest slips of the keyboard.
+pub fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let bare = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
     };
     let wanted = bare(key);
-    known
-        .iter()
-        .find(|name| bare(name) == wanted)
-        .or_else(|| {
-            known.iter().find(|name| {
-                let name = bare(name);
-                wanted.len() > 2 && (name.contains(&wanted) || wanted.contains(&name))
-            })
-        })
-        .copied()
+    if let Some(same) = known.iter().find(|name| bare(name) == wanted) {
+        return Some(same);
+    }
+    if wanted.len() < 3 {
+        return None;
+    }
+    let slips = known.iter().map(|name| (slips(&wanted, &bare(name)), *name)).min_by_key(|(slips, _)| *slips);
+    if let Some((_, name)) = slips.filter(|(slips, _)| *slips <= wanted.len() / 3) {
+        return Some(name);
+    }
+    known.iter().copied().find(|name| {
+        let name = bare(name);
+        name.contains(&wanted) || (name.len() > 2 && wanted.contains(&name))
+    })
+}
+
+/// How many letters have to be put in, taken out, exchanged or swapped with their neighbours to make one text of the
+/// other.
+fn slips(one: &str, other: &str) -> usize {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for at in 1..=one.len() {
+        let mut next = vec![at];
+        for to in 1..=other.len() {
+            let exchanged = row[to - 1] + usize::from(one[at - 1] != other[to - 1]);
+            let mut least = exchanged.min(row[to] + 1).min(next[to - 1] + 1);
+            if at > 1 && to > 1 && one[at - 1] == other[to - 2] && one[at - 2] == other[to - 1] {
+                least = least.min(before[to - 2] + 1);
+            }
+            next.push(least);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_is_named() {
+        const KINDS: &[&str] = &["create_collection", "drop_collection", "create_index", "update_documents"];
+        for (written, meant) in [
+            ("creat_index", "create_index"),
+            ("createIndex", "create_index"),
+            ("update", "update_documents"),
+            ("udpate_documents", "update_documents"),
+            ("drop_colection", "drop_collection"),
+        ] {
+            assert_eq!(nearest(written, KINDS), Some(meant));
+        }
+        assert_eq!(nearest("rename", KINDS), None);
+        assert_eq!(nearest("x", KINDS), None);
+        assert_eq!(slips("exsts", "exists"), 1);
+        assert_eq!(slips("ab", "ba"), 1);
+        assert_eq!(slips("", "abc"), 3);
+    }
 }

@@ -2,10 +2,12 @@
 
 pub mod allow;
 pub mod checks;
+pub mod extended;
 pub mod fields;
 pub mod keys;
 pub mod operation;
 pub mod options;
 pub mod reader;
+pub mod refusals;
 
 pub use operation::{Operation, Script};

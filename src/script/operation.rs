@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::allow::allowances;
+use super::extended::decode_first;
 use super::fields::{Fields, type_name};
 use super::keys::{default_index_name, hint, index_keys};
 use super::options::{
@@ -159,10 +160,9 @@ impl Operation {
         {
             allowances(&allow)?;
         }
-        let document = match Bson::try_from(value) {
-            Ok(Bson::Document(document)) => document,
-            Ok(other) => return Err(format!("must be an object, not {}", type_name(&other))),
-            Err(e) => return Err(format!("a value is no Extended JSON: {e}")),
+        let document = match decode_first(value)? {
+            Bson::Document(document) => document,
+            other => return Err(format!("must be an object, not {}", type_name(&other))),
         };
         let raw = RawDocumentBuf::try_from(&document).map_err(|e| format!("it cannot be stored: {e}"))?;
         let fingerprint = hex(&Sha256::digest(raw.as_bytes()));

@@ -78,7 +78,7 @@ pub fn grammar(kind: &str) -> Option<&'static Grammar> {
 
 /// The sentence for a type that there is not.
 pub fn unknown_type(kind: &str) -> String {
-    format!("unknown type {kind:?}; there are {}", GRAMMAR.map(|each| each.kind).join(", "))
+    super::fields::unknown("type", kind, &GRAMMAR.map(|each| each.kind))
 }
 
 /// What `update_documents` takes.

@@ -16,10 +16,14 @@ CheckFindingKind = Literal["pending", "changed", "failed", "unfinished", "unread
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What an operation would fail at. `code` is the server's, where it has one for it."""
+    """What an operation would fail at; without `fails` it succeeds and leaves the data wrong.
+
+    `code` is the server's, where it has one for it.
+    """
 
     message: str
     code: int | None
+    fails: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,12 @@ class CheckResult:
 class OperationPlan:
     """What one operation would do, by the data as it is now.
 
-    `matched` are the documents it selects, `changes` those it would change, insert or delete; both
-    are None where an earlier operation must have run first (`depends_on`). Where not `exact`,
-    `changes` is the most there can be. `chunks` and `transactions` are None for operations on the
-    schema. `seconds_estimate` comes from the time that reading took just now.
+    `matched` are the documents it selects, `changes` those it would change, insert or delete. Where
+    not `exact`, `changes` is the most there can be. Where earlier operations come first
+    (`depends_on`), everything is said of today's data, and `doubts` are what it would fail at on
+    those; not `looked_at` when today's data says nothing. `expires` counts the documents that a TTL
+    would delete at once. `chunks` and `transactions` are None for operations on the schema.
+    `seconds_estimate` comes from the time that reading took just now.
     """
 
     index: int
@@ -105,8 +111,11 @@ class OperationPlan:
     duplicates: Duplicates | None
     rejected: Rejected | None
     undone: Undone | None
+    expires: int | None
     problems: tuple[Problem, ...]
+    doubts: tuple[Problem, ...]
     depends_on: tuple[Dependency, ...]
+    looked_at: bool
     chunks: bool | None
     transactions: bool | None
     seconds_estimate: float | None
@@ -124,6 +133,7 @@ class OperationPlan:
             rejected=Rejected.from_dict(data["rejected"]),
             undone=None if undone is None else read(Undone, undone),
             problems=read_all(Problem, data["problems"]),
+            doubts=read_all(Problem, data["doubts"]),
             depends_on=read_all(Dependency, data["depends_on"]),
             notes=tuple(data["notes"]),
         )
@@ -172,7 +182,11 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """What a run would do. `problems` is how many things were found that it would fail at."""
+    """What a run would do.
+
+    `problems` is how many things were found that it would fail at or leave wrong, `undecided` how
+    many operations nobody can judge before earlier ones have run.
+    """
 
     database: str
     direction: Direction
@@ -181,6 +195,7 @@ class PlanReport:
     already_applied: str | None
     blocked: Blocked | None
     problems: int
+    undecided: int
     seconds_estimate: float
     ignored: tuple[IgnoredFile, ...]
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bson::{Bson, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use tokio::sync::Semaphore;
 
 use super::super::catalog::{self, Entry, Type, index_name};
@@ -61,6 +61,22 @@ pub struct Built {
     pub indexes: usize,
     /// What has to be said.
     pub notes: Vec<String>,
+}
+
+impl Built {
+    /// How many of its documents are past a TTL of the collection, which begins to work at the end of the swap.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn expired(&self, server: &Server) -> Result<i64, ServerError> {
+        let entry = &self.build.part.entry;
+        let mut expired = 0;
+        for options in entry.indexes.iter().chain([&entry.options]).filter(|options| expiry(options).is_some()) {
+            let options = Document::try_from(options.as_ref()).unwrap_or_default();
+            expired += crate::expiry::count(server, &self.temporary, &options).await?;
+        }
+        Ok(expired)
+    }
 }
 
 impl Workshop {

@@ -104,10 +104,20 @@ pub async fn restore(run: &mut Run, source: &Source, restoring: &Restoring<'_>) 
         Ok(built) => built,
         Err(error) => return Err(undone(run, error).await),
     };
+    let mut notes = plan.notes.clone();
+    notes.extend(built.iter().flat_map(|it| it.notes.iter().cloned()));
+    for one in &built {
+        // Counted before the swap lets the server delete them. To know it is no reason for a restore to fail.
+        let expired = one.expired(&run.server).await.unwrap_or_default();
+        if expired > 0 {
+            notes.push(format!(
+                "{expired} documents of {:?} are past their TTL: the server deletes them within about a minute",
+                one.build.part.entry.name
+            ));
+        }
+    }
     // From here on it is taken to its end, whoever asks to stop.
     swap::take_to_its_end(run).await?;
-    let mut notes = plan.notes;
-    notes.extend(built.iter().flat_map(|it| it.notes.iter().cloned()));
     let report = RestoreReport {
         name: source.name.clone(),
         database: run.server.database().to_owned(),

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use bson::{Bson, Document};
 
-use crate::lint::codes::{CAPTURE_OFF, NO_FILTER, SERVER_CODE, UNCHECKED_UNIQUE};
+use crate::lint::codes::{CAPTURE_OFF, EXPIRES, NO_FILTER, REFUSED, SERVER_CODE, UNCHECKED_UNIQUE};
 use crate::lint::file::File;
 use crate::lint::filters::find_key;
 use crate::lint::finding::{Findings, Place};
 use crate::run::report::Direction;
 use crate::script::Operation;
 use crate::script::operation::Action;
+use crate::script::refusals::refusals;
 
 const CODE: [&str; 3] = ["$where", "$function", "$accumulator"];
 
@@ -20,6 +21,11 @@ pub fn check(file: &File, findings: &mut Findings) {
         for (at, operation) in file.operations(direction) {
             capture_off(file, direction, at, operation, findings);
             server_code(file, direction, at, operation, findings);
+            for refusal in refusals(operation) {
+                let end = if refusal.message.ends_with('?') { "" } else { "." };
+                let place = Place::Operation(direction, at, &refusal.field);
+                findings.add(file, REFUSED, place, format!("{}{end}", refusal.message));
+            }
         }
     }
     // A down script that changes everything because its up script did is no second finding; one that does without
@@ -32,8 +38,41 @@ pub fn check(file: &File, findings: &mut Findings) {
         if !made_here.contains(operation.collection.as_str()) {
             no_filter(file, at, operation, findings);
             unchecked_unique(file, at, operation, findings);
+            expires(file, Direction::Up, at, operation, findings);
         }
     }
+    for (at, operation) in file.operations(Direction::Down) {
+        // What the up script took away comes back as it was.
+        let again = |up: &Operation| {
+            up.collection == operation.collection
+                && matches!(up.action, Action::DropIndex(_) | Action::DropCollection | Action::ModifyCollection { .. })
+        };
+        if !file.operations(Direction::Up).any(|(_, up)| again(up)) {
+            expires(file, Direction::Down, at, operation, findings);
+        }
+    }
+}
+
+/// A TTL on documents that may be there already.
+fn expires(file: &File, direction: Direction, at: usize, operation: &Operation, findings: &mut Findings) {
+    let (seconds, field) = match &operation.action {
+        Action::CreateIndex(index) => (index.options.get("expireAfterSeconds"), "/options/expireAfterSeconds"),
+        Action::ModifyCollection { options } => match options.get_document("index") {
+            Ok(index) if index.contains_key("expireAfterSeconds") => {
+                (index.get("expireAfterSeconds"), "/options/index")
+            }
+            _ => (options.get("expireAfterSeconds"), "/options/expireAfterSeconds"),
+        },
+        _ => return,
+    };
+    // "off" ends it.
+    let Some(seconds) = seconds.filter(|seconds| !matches!(seconds, Bson::String(_) | Bson::Null)) else { return };
+    let message = format!(
+        "the server deletes the documents of {} that are older than {seconds} s within about a minute: they are not captured, \
+         and no rollback brings them back.",
+        operation.collection
+    );
+    findings.add(file, EXPIRES, Place::Operation(direction, at, field), message);
 }
 
 fn capture_off(file: &File, direction: Direction, at: usize, operation: &Operation, findings: &mut Findings) {

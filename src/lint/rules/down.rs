@@ -3,9 +3,10 @@
 use bson::{Bson, Document};
 
 use super::Scripts;
+use crate::index_spec::same_index_keys;
 use crate::lint::codes::{INCOMPLETE_DOWN, LOSSY_DOWN, MISSING_DOWN};
 use crate::lint::file::File;
-use crate::lint::filters::{overlap, touched};
+use crate::lint::filters::{lasting, overlap};
 use crate::lint::finding::{Findings, Place};
 use crate::run::report::Direction;
 use crate::script::Operation;
@@ -18,8 +19,11 @@ pub fn check(file: &File, findings: &mut Findings) {
         return;
     }
     if file.script(Direction::Down).is_empty() {
-        let place = if file.down.is_some() { "/down" } else { "" };
-        findings.add(file, MISSING_DOWN, Place::Field(place), "there is no down script: `rollback` cannot run one.");
+        let (place, message) = match file.down {
+            Some(_) => ("/down", "the down script has no operations: `rollback` undoes nothing."),
+            None => ("", "there is no down script: `rollback` cannot run one."),
+        };
+        findings.add(file, MISSING_DOWN, Place::Field(place), message);
         return;
     }
     let undo = Undo(Scripts::of(file));
@@ -55,6 +59,12 @@ impl Undo<'_> {
         ups.any(|step| holds(step.action))
     }
 
+    /// Whether a later operation of the up script does something to the same collection for which `holds`.
+    fn after(&self, at: usize, operation: &Operation, holds: impl Fn(&Action) -> bool) -> bool {
+        let mut ups = self.0.on(Direction::Up, &operation.collection).skip_while(|step| step.at <= at);
+        ups.any(|step| holds(step.action))
+    }
+
     /// What the down script lacks to undo the operation, as the end of a sentence.
     fn missing(&self, at: usize, operation: &Operation) -> Option<String> {
         let collection = &operation.collection;
@@ -85,7 +95,8 @@ impl Undo<'_> {
                 format!("does not create the collection {collection}, which the up script drops"),
             ),
             Action::CreateIndex(index) => (
-                self.down_has(operation, |it| matches!(it, Action::DropIndex(it) if names(it, index))),
+                self.after(at, operation, |it| matches!(it, Action::DropIndex(it) if names(it, index)))
+                    || self.down_has(operation, |it| matches!(it, Action::DropIndex(it) if names(it, index))),
                 format!("does not drop the index {} on {collection}, which the up script creates", index.name),
             ),
             Action::DropIndex(index) => (
@@ -130,7 +141,7 @@ impl Undo<'_> {
                 _ => {}
             }
         }
-        match touched(update) {
+        match lasting(update) {
             Some(mut left) => {
                 left.retain(|field| !back.iter().any(|other| overlap(field, other)));
                 left.sort();
@@ -164,6 +175,6 @@ fn is_drop(action: &Action) -> bool {
 pub fn names(reference: &IndexRef, index: &CreateIndex) -> bool {
     match reference {
         IndexRef::Name(name) => *name == index.name || *name == default_index_name(&index.keys),
-        IndexRef::Keys(keys) => *keys == index.keys,
+        IndexRef::Keys(keys) => same_index_keys(keys, &index.keys),
     }
 }

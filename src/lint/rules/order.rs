@@ -13,25 +13,31 @@ use crate::script::operation::Action;
 /// before it is created.
 pub fn before_created(files: &[File], findings: &mut [Findings]) {
     let mut created: HashMap<&str, (usize, usize)> = HashMap::new();
+    // Taken away before any operation creates it: one that is made anew later is another one.
+    let mut own: HashSet<&str> = HashSet::new();
     for (number, file) in files.iter().enumerate() {
         for (at, operation) in file.operations(Direction::Up) {
+            let collection = operation.collection.as_str();
             match &operation.action {
                 Action::CreateCollection { .. } => {
-                    created.entry(&operation.collection).or_insert((number, at));
+                    created.entry(collection).or_insert((number, at));
                 }
-                Action::RenameCollection { to } => {
-                    created.entry(to).or_insert((number, at));
+                Action::DropCollection | Action::RenameCollection { .. } => {
+                    if !created.contains_key(collection) {
+                        own.insert(collection);
+                    }
+                    if let Action::RenameCollection { to } = &operation.action {
+                        created.entry(to).or_insert((number, at));
+                    }
                 }
                 _ => {}
             }
         }
     }
-    let mut own: HashSet<&str> = HashSet::new();
     for (number, file) in files.iter().enumerate() {
         for (at, operation) in file.operations(Direction::Up) {
             let collection = operation.collection.as_str();
             if matches!(operation.action, Action::DropCollection | Action::RenameCollection { .. }) {
-                own.insert(collection);
                 continue;
             }
             let Some((by, later)) = created.get(collection).copied() else { continue };

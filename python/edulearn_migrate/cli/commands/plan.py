@@ -74,10 +74,22 @@ def show(context: Context, report: Data) -> int:
         output.line(f"✗ Problems found: {report['problems']}")
         return exits.FAILED
     if report["migrations"]:
-        output.line("✓ No problems found; nothing was changed")
+        output.line(f"✓ No problems found; nothing was changed{_undecided(report)}")
         if report["seconds_estimate"] >= 1:
             output.note(f"  About {duration(report['seconds_estimate'])} (an estimate)")
     return exits.DONE
+
+
+def _undecided(report: Data) -> str:
+    """What the verdict does not rest on."""
+    undecided = report["undecided"]
+    if not undecided:
+        return ""
+    all_of_them = sum(len(each["operations"]) for each in report["migrations"])
+    return (
+        f" ({undecided} of {counted(all_of_them, 'operation')} cannot be judged before the run;"
+        " rehearse tells)"
+    )
 
 
 def _migration(output: Output, migration: Data, would: str) -> None:
@@ -104,7 +116,12 @@ def _migration(output: Output, migration: Data, would: str) -> None:
         output.line(f"  {step['index']}. {step['type']} {step['collection']}: {said(step)}")
         for problem in step["problems"]:
             code = f" (code {problem['code']})" if problem["code"] else ""
-            output.line(f"     ✗ would fail: {problem['message']}{code}")
+            what = "would fail: " if problem["fails"] else ""
+            output.line(f"     ✗ {what}{problem['message']}{code}")
+        for doubt in step["doubts"]:
+            code = f" (code {doubt['code']})" if doubt["code"] else ""
+            what = "it would fail: " if doubt["fails"] else ""
+            output.line(f"     ! on today's data {what}{doubt['message']}{code}")
         if step["index"] in beyond:
             output.line(f"     ! {_beyond(beyond[step['index']])}")
         for note in step["notes"]:
@@ -117,6 +134,8 @@ def said(step: Data) -> str:
 
 
 def _parts(step: Data) -> Iterator[str]:
+    if step["depends_on"] and step["looked_at"]:
+        yield "on today's data"
     if step["undone"] is not None:
         from edulearn_migrate.cli.runs import undone_text
 
@@ -134,10 +153,12 @@ def _parts(step: Data) -> Iterator[str]:
         )
     if step["duplicates"] is not None and not step["duplicates"]["keys"]:
         yield "no key occurs twice"
-    if step["rejected"] is not None and not step["problems"]:
+    if step["expires"] is not None:
+        yield f"{counted(step['expires'], 'document')} expired at once"
+    if step["rejected"] is not None and not step["problems"] and not step["doubts"]:
         yield _rejected(step["rejected"])
     if step["depends_on"]:
-        yield f"depends on {_dependencies(step['depends_on'])} (rehearse tells)"
+        yield f"depends on {_dependencies(step['depends_on'])}"
     if step["outcome"] in ("standing", "absent"):
         yield "nothing to do"
     if step["chunks"] is not None:
