@@ -48,7 +48,8 @@ def assert_round_trip(
 
     Applied, rolled back by its down script and compared with what was before; applied again, rolled
     back exactly and compared. Compared are documents, whose fields may come back in another order,
-    collections with their options, and indexes. Afterwards `database` is as it was, but for this tool's own collections.
+    collections with their options, and indexes. Afterwards `database` is as it was, but for this
+    tool's own collections.
 
     Args:
         migration: the path of a migration file, a migration as a dict, or with `migrations_dir` an
