@@ -27,6 +27,7 @@ from figures import ratio, row
 from ground import DATABASE, HERE, Ground, connect
 from knowing import knowing
 from network import network
+from knowing import knowing, many_keys
 from rehearsal import rehearsal
 from updates import large, updates
 
@@ -49,6 +50,7 @@ def main() -> int:
             large(ground, options.documents * 10)
             network(ground, options.documents)
             knowing(ground, options.planned, options.rounds)
+            many_keys(ground, options.planned * 10)
             rehearsal(ground, options.notifications, options.backup_rounds)
             backups(ground, options.backed_up, options.backup_rounds)
             large_backup(ground, options.backed_up * 10)

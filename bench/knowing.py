@@ -10,7 +10,7 @@ import json
 import time
 from typing import Any
 
-from figures import ratio, row
+from figures import peak, ratio, row
 from ground import Ground
 from updates import MIGRATION
 
@@ -54,6 +54,25 @@ def knowing(ground: Ground, total: int, rounds: int) -> None:
     ratio("plan of a unique index / scan", took["unique index"], scans, 10)
     ratio("plan of a pipeline / scan", took["pipeline"], scans, None)
     ratio("plan of a pipeline / reading out", took["pipeline"], reads, None)
+
+
+def many_keys(ground: Ground, keys: int) -> None:
+    """The peak memory of a plan of a unique index over an array, with `keys` different elements."""
+    ground.db.drop_collection("users")
+    each = 1_000
+    for first in range(0, keys, each * 100):
+        documents = range(first, min(first + each * 100, keys), each)
+        ground.db["users"].insert_many(
+            {"email": [f"{n:08}" for n in range(start, start + each)]} for start in documents
+        )
+    ground.clear()
+    ground.write_migration(1, UNIQUE)
+    done = ground.ours("plan", "--json")
+    operation = json.loads(done.stdout)["migrations"][0]["operations"][0]
+    if operation["duplicates"] != {"keys": 0, "documents": 0, "examples": []}:
+        raise RuntimeError(f"the plan does not know that no key occurs twice: {operation}")
+    peak(f"plan of a unique index over arrays of {keys:,} keys", keys // each, [done.megabytes])
+    row("the whole process", [done.seconds])
 
 
 def plan(ground: Ground, script: list[Any], total: int) -> float:

@@ -9,6 +9,7 @@ import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,28 @@ def test_one_restore_at_a_time(db: Documents, cli: Cli, migrator: Migrator) -> N
     assert cli("restore", name, "--lock-timeout", "0").code == 4
     assert hashes(db) == before
     assert migrator.backup().documents == 31
+
+
+def test_restored_documents_that_are_past_their_ttl_are_told(db: Documents, cli: Cli) -> None:
+    now = datetime.now(timezone.utc)
+    fresh = [{"at": now + timedelta(days=1)} for _ in range(3)]
+    db["sessions"].insert_many([*({"at": now - timedelta(days=n)} for n in range(1, 41)), *fresh])
+    db["sessions"].create_index("at", expireAfterSeconds=3_600)
+    db["kept"].insert_one({"at": now - timedelta(days=1)})
+    assert cli("backup").code == 0
+    result = cli("restore", "latest")
+    assert result.code == 0, result
+    [documents] = [line for line in result.lines if line.startswith("  Documents restored: ")]
+    # The server may have deleted them before the backup.
+    expired = int(documents.split()[-1]) - len(fresh) - 1
+    told = [line for line in result.lines if "past their TTL" in line]
+    if expired:
+        assert told == [
+            f'  Note: {expired} documents of "sessions" are past their TTL: the server deletes them'
+            " within about a minute"
+        ]
+    else:
+        assert told == []
 
 
 def test_an_unfinished_restore_is_told(db: Documents, migrator: Migrator) -> None:
