@@ -29,9 +29,7 @@ pub async fn create(
         {
             // Of a collection that is not there yet the server says whether it understands the question.
             let query = Query { collection: &operation.collection, hint: None, collation: None, variables: None };
-            let mut command = find(&query, &raw(validator)?, &[])?;
-            command.append(bson::raw::cstr!("limit"), 1);
-            look.each(command, |_| {}).await?;
+            look.understands(&query, &raw(validator)?).await?;
         }
         return Ok(());
     };

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use bson::raw::cstr;
-use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, rawdoc};
+use bson::{Bson, Document, RawDocumentBuf};
 
-use super::changes::{Assignments, Effect, repeatable, touched};
-use super::look::{EXAMPLES, Look, Unseen, find, id_text, selecting};
+use super::changes::{Assignments, Effect, repeatable};
+use super::look::{EXAMPLES, Look, Unseen, find, id_text};
 use super::report::OperationPlan;
+use super::{misfits, pipelines};
 use crate::catalog::{self, Collection};
 use crate::ops::announce::weaker;
 use crate::ops::culprit::{self, Culprit};
 use crate::ops::documents::{delete_in_one_go, in_one_go_because, is_a_view, update_in_one_go};
-use crate::raw::first;
 use crate::run::progress::Position;
 use crate::run::query::{Query, raw};
 use crate::run::report::Outcome;
@@ -26,24 +25,22 @@ use crate::server_error::{ServerError, codes};
 const WRITE: f64 = 20.0;
 /// The same without capture.
 const WRITE_UNCAPTURED: f64 = 12.0;
-/// What comparing a document with what a pipeline makes of it costs, as a multiple of reading its fields.
-const PIPED: f64 = 5.0;
-
-/// Documents between two looks at whether to stop.
-const SAFE_POINT: i64 = 1_000;
 
 /// What of an update would happen.
 #[derive(Debug, Clone, Copy, Default)]
-struct Numbers {
-    matched: i64,
-    changes: i64,
-    exact: bool,
+pub struct Numbers {
+    /// Documents that it selects.
+    pub matched: i64,
+    /// Documents that it would change.
+    pub changes: i64,
+    /// Whether that is just so, else at most.
+    pub exact: bool,
     /// Documents that the server would refuse to update, whatever the update.
-    refused: i64,
+    pub refused: i64,
     /// Documents whose `_id` a pipeline would change.
-    moved: i64,
+    pub moved: i64,
     /// How long a plain read of them takes.
-    took: Duration,
+    pub took: Duration,
 }
 
 /// `update_documents`.
@@ -78,7 +75,7 @@ pub async fn update(
         plan.fails(format!("the server refuses the update: {error}"), error.code);
         return Ok(());
     }
-    changed_ids(look, &query, &filter, update, plan).await?;
+    misfits::find(look, &query, &filter, update, plan).await?;
     let mut examples = Vec::new();
     let mut culprit = None;
     let numbers = match &update.update {
@@ -87,7 +84,7 @@ pub async fn update(
             None => at_most(look, &query, &filter).await?,
         },
         Bson::Array(stages) if repeatable(stages) => {
-            match piped(look, &query, &filter, stages, &standing, &mut examples).await {
+            match pipelines::run(look, &query, &filter, stages, &standing, &mut examples).await {
                 Ok(numbers) => numbers,
                 // A document that the pipeline fails on; or else the filter is one that only an update takes.
                 Err(Unseen::Refused(_)) => {
@@ -189,81 +186,6 @@ pub async fn delete(
     let numbers = Numbers { matched, changes: matched, exact: true, took, ..Numbers::default() };
     plan.seconds_estimate = Some(estimate(&numbers, matched, captured));
     Ok(())
-}
-
-/// Documents whose `_id` update operators would change, and those with a value that an operator does not take.
-async fn changed_ids(
-    look: &Look<'_>,
-    query: &Query<'_>,
-    filter: &RawDocumentBuf,
-    update: &UpdateDocuments,
-    plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
-    let Bson::Document(operators) = &update.update else { return Ok(()) };
-    let mut refused: Vec<(RawDocumentBuf, String, i32)> = Vec::new();
-    for (operator, fields) in operators {
-        for (path, value) in fields.as_document().into_iter().flatten() {
-            let own = path == "_id" || (operator == "$rename" && value.as_str() == Some("_id"));
-            if own {
-                let condition = match operator.as_str() {
-                    "$setOnInsert" | "$min" | "$max" | "$currentDate" => continue,
-                    "$set" => bson::doc! {"_id": {"$ne": value.clone()}},
-                    "$inc" => match value {
-                        Bson::Int32(0) | Bson::Int64(0) => continue,
-                        _ => Document::new(),
-                    },
-                    _ => Document::new(),
-                };
-                refused.push((
-                    raw(&condition)?,
-                    format!("{operator} changes _id, which cannot change"),
-                    codes::IMMUTABLE_FIELD,
-                ));
-            } else if let Some((condition, takes)) = misfit(operator, path) {
-                refused.push((raw(&condition)?, format!("{operator} takes {takes} in {path:?}"), codes::TYPE_MISMATCH));
-            }
-        }
-    }
-    for (condition, message, code) in refused {
-        let both = rawdoc! {"$and": [filter.clone(), condition]};
-        let counted = match look.count(query, &both).await {
-            // A filter that cannot be one of several conditions.
-            Err(Unseen::Refused(_)) => continue,
-            counted => counted?.0,
-        };
-        if counted == 0 {
-            continue;
-        }
-        let mut command = find(query, &both, &[])?;
-        command.append(cstr!("limit"), i64::try_from(EXAMPLES).unwrap_or(1));
-        let mut examples = Vec::new();
-        look.each(command, |document| examples.push(id_text(document))).await?;
-        let message = format!("{message}: {counted} documents, for example _id {}", examples.join(", "));
-        if update.multi {
-            plan.fails(message, Some(code));
-        } else {
-            plan.notes.push(message);
-        }
-    }
-    Ok(())
-}
-
-/// The documents with a value that an update operator refuses, and what it takes. Told of fields that are no place in an
-/// array.
-fn misfit(operator: &str, path: &str) -> Option<(Document, &'static str)> {
-    if path.split('.').any(|part| part.starts_with('$') || part.bytes().all(|byte| byte.is_ascii_digit())) {
-        return None;
-    }
-    let (fits, takes) = match operator {
-        "$inc" | "$mul" => ("$isNumber", "numbers only"),
-        "$push" | "$addToSet" | "$pull" | "$pullAll" | "$pop" => ("$isArray", "arrays only"),
-        _ => return None,
-    };
-    let value = format!("${path}");
-    let mut fits_value = Document::new();
-    fits_value.insert(fits, bson::doc! {"$ifNull": [&value, Bson::Null]});
-    let there = bson::doc! {"$ne": [{"$type": &value}, "missing"]};
-    Some((bson::doc! {"$expr": {"$and": [there, {"$not": [fits_value]}]}}, takes))
 }
 
 /// What the server finds wrong with the update itself. It is asked how it would carry it out, and does not.
@@ -373,104 +295,6 @@ async fn assigned(
         })
         .await?;
     Ok(numbers)
-}
-
-/// Runs the pipeline as an aggregation and compares what it makes of each document with the document. The two are
-/// read side by side in one order, at one time of the cluster where there is such a thing.
-async fn piped(
-    look: &Look<'_>,
-    query: &Query<'_>,
-    filter: &RawDocumentBuf,
-    stages: &[Bson],
-    standing: &Collection,
-    examples: &mut Vec<String>,
-) -> Result<Numbers, Unseen> {
-    let concern = match look.server.transactions() && standing.takes_transactions() {
-        true => snapshot_of(look, query.collection).await?,
-        false => None,
-    };
-    // In the order in which the documents lie, which is the same for both; a hint's index may have one document
-    // several times, and so needs them sorted.
-    let as_they_lie = Bson::Document(bson::doc! {"$natural": 1});
-    let hinted = query.hint.is_some();
-    let query = Query { hint: query.hint.or(Some(&as_they_lie)), ..*query };
-    let mut before = rawdoc! {"find": query.collection, "filter": filter.clone(), "allowDiskUse": true};
-    let mut pipeline = RawArrayBuf::new();
-    pipeline.push(rawdoc! {"$match": filter.clone()});
-    if hinted {
-        before.append(cstr!("sort"), rawdoc! {"_id": 1});
-        pipeline.push(rawdoc! {"$sort": {"_id": 1}});
-    }
-    for stage in stages.iter().filter_map(Bson::as_document) {
-        pipeline.push(raw(stage)?);
-    }
-    if let Some(fields) = touched(stages) {
-        let mut projection = bson::doc! {"_id": 1};
-        projection.extend(fields.into_iter().map(|field| (field, Bson::Int32(1))));
-        before.append(cstr!("projection"), raw(&projection)?);
-        pipeline.push(rawdoc! {"$project": raw(&projection)?});
-    }
-    let mut after = rawdoc! {
-        "aggregate": query.collection, "pipeline": pipeline, "cursor": {}, "allowDiskUse": true,
-    };
-    for command in [&mut before, &mut after] {
-        selecting(&query, command)?;
-        if let Some(concern) = &concern {
-            command.append(cstr!("readConcern"), concern.clone());
-        }
-    }
-    let began = std::time::Instant::now();
-    // Ahead, so that the server works on both at once.
-    let mut before = look.server.find(before).await?.ahead();
-    let mut after = look.server.find(after).await?.ahead();
-    let mut numbers = Numbers { exact: concern.is_some(), ..Numbers::default() };
-    loop {
-        match (before.next().await?, after.next().await?) {
-            (Some(one), Some(other)) => {
-                numbers.matched += 1;
-                if numbers.matched % SAFE_POINT == 0 {
-                    look.safe_point()?;
-                }
-                numbers.changes += i64::from(one.as_bytes() != other.as_bytes());
-                // A pipeline that leaves the `_id` out keeps it.
-                let ids = (first(one.as_bytes()), other.get("_id").ok().flatten());
-                if let (Some(_), Some(id)) = ids
-                    && one.get("_id").ok().flatten() != Some(id)
-                {
-                    numbers.exact = false;
-                    // Without a snapshot, the two may be different documents.
-                    if concern.is_some() {
-                        numbers.moved += 1;
-                        if examples.len() < EXAMPLES {
-                            examples.push(id_text(&one));
-                        }
-                    }
-                }
-            }
-            (None, None) => break,
-            (one, other) => {
-                numbers.exact = false;
-                numbers.matched += i64::from(one.is_some());
-                numbers.changes += i64::from(one.is_some() || other.is_some());
-            }
-        }
-    }
-    numbers.took = began.elapsed().div_f64(PIPED);
-    Ok(numbers)
-}
-
-/// The read concern of this moment.
-async fn snapshot_of(look: &Look<'_>, collection: &str) -> Result<Option<RawDocumentBuf>, Unseen> {
-    let command = bson::doc! {
-        "find": collection, "projection": {"_id": 1}, "limit": 1, "singleBatch": true, "readConcern": {"level": "snapshot"},
-    };
-    let time = match look.server.run(command, None).await {
-        Ok(reply) => reply.get_document("cursor").ok().and_then(|cursor| cursor.get_timestamp("atClusterTime").ok()),
-        // Before 5.0 there are no snapshots outside transactions.
-        Err(e) if e.is_passing() || e.authentication => return Err(e.into()),
-        Err(_) => None,
-    };
-    Ok(time.map(|time| rawdoc! {"level": "snapshot", "atClusterTime": time}))
 }
 
 /// Reading what is to be changed once more, and writing it.

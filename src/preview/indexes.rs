@@ -1,9 +1,8 @@
 //! Operations on indexes: what stands in their place, and which keys a unique one would meet twice.
 
-use bson::raw::cstr;
 use bson::{Bson, Document};
 
-use super::look::{Look, Unseen, find};
+use super::look::{Look, Unseen};
 use super::report::OperationPlan;
 use super::{duplicates, expiry};
 use crate::catalog;
@@ -103,9 +102,7 @@ async fn understood(
     let asked = index.options.get_document("collation").ok();
     if plan.problems.is_empty() && !(partial.is_empty() && asked.is_none()) {
         let query = Query { collection: &operation.collection, hint: None, collation: asked, variables: None };
-        let mut command = find(&query, &raw(&partial)?, &[])?;
-        command.append(cstr!("limit"), 1);
-        look.each(command, |_| {}).await?;
+        look.understands(&query, &raw(&partial)?).await?;
     }
     Ok(())
 }

@@ -103,6 +103,13 @@ impl Look<'_> {
         }
     }
 
+    /// Lets the server read a filter and a collation. It says how it would look, and does not.
+    pub async fn understands(&self, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<(), Unseen> {
+        let command = rawdoc! {"explain": find(query, filter, &[])?, "verbosity": "queryPlanner"};
+        self.server.run_raw(command, None).await?;
+        Ok(())
+    }
+
     /// Documents and bytes of a collection as the server keeps count of them; nothing where the user may not ask.
     pub async fn size(&self, collection: &str) -> Option<(i64, i64)> {
         let pipeline = [doc_of("$collStats", bson::doc! {"storageStats": {}})];

@@ -13,6 +13,8 @@ mod indexes;
 mod inserts;
 pub mod keys;
 mod look;
+mod misfits;
+mod pipelines;
 pub mod report;
 mod sieve;
 pub mod touched;

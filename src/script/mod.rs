@@ -5,6 +5,7 @@ pub mod checks;
 pub mod extended;
 pub mod fields;
 pub mod keys;
+pub mod numbers;
 pub mod operation;
 pub mod options;
 pub mod reader;

@@ -13,6 +13,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::numbers;
+
 /// Text that is not a script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
@@ -33,14 +35,14 @@ pub fn read(text: &str) -> Result<Value, SyntaxError> {
     // Editors on Windows put a byte order mark in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let plain = tuples_as_arrays(text)?;
-    let (plain, too_large) = integers(plain);
+    let (plain, too_large) = numbers::integers(plain);
     let strict: Strict = serde_json::from_str(&plain).map_err(|e| SyntaxError {
         line: e.line(),
         column: column_in_characters(&plain, e.line(), e.column()).max(1),
         message: in_our_words(&e),
     })?;
     match too_large {
-        Some(at) => Err(error_at(text, at, &does_not_fit(number_at(text, at)))),
+        Some(at) => Err(error_at(text, at, &numbers::does_not_fit(text, at))),
         None => Ok(strict.0),
     }
 }
@@ -75,57 +77,6 @@ fn in_our_words(error: &serde_json::Error) -> String {
     };
     ours.to_owned()
 }
-
-/// Turns `-0` into `0`, an integer as JSON has it, and finds the first integer that does not fit into 64 bits. The
-/// result has the length of the text.
-fn integers(text: String) -> (String, Option<usize>) {
-    let (mut zeros, mut too_large) = (Vec::new(), None);
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => at = end_of_string(bytes, at),
-            b'-' | b'0'..=b'9' => {
-                let number = number_at(&text, at);
-                let whole = !number.contains(['.', 'e', 'E']);
-                if number == "-0" {
-                    zeros.push(at);
-                } else if whole && number != "-" && number.parse::<i64>().is_err() {
-                    too_large = too_large.or(Some(at));
-                }
-                at += number.len() - 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    if zeros.is_empty() {
-        return (text, too_large);
-    }
-    let mut bytes = text.into_bytes();
-    zeros.into_iter().for_each(|at| bytes[at] = b' ');
-    // Only ASCII bytes were replaced by ASCII bytes.
-    (String::from_utf8(bytes).unwrap_or_default(), too_large)
-}
-
-/// The number that begins at `at`.
-fn number_at(text: &str, at: usize) -> &str {
-    let rest = &text[at..];
-    let end = rest.find(|c: char| !matches!(c, '0'..='9' | '.' | 'e' | 'E' | '+' | '-')).unwrap_or(rest.len());
-    &rest[..end]
-}
-
-fn does_not_fit(number: &str) -> String {
-    let digits = number.trim_start_matches('-').len();
-    if digits <= DECIMAL_DIGITS {
-        format!("{number} does not fit into 64 bits; write {{\"$numberDecimal\": \"{number}\"}}")
-    } else {
-        format!("an integer of {digits} digits fits into no number of BSON; write it as a text")
-    }
-}
-
-/// How many digits a Decimal128 holds.
-const DECIMAL_DIGITS: usize = 34;
 
 /// What an open bracket waits for.
 struct Open {
@@ -217,7 +168,7 @@ fn value_may_begin(before: &[u8]) -> bool {
 }
 
 /// The index of the quote that ends the string begun at `start`, or the last index.
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
+pub(super) fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {
         match bytes[at] {
