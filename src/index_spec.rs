@@ -134,6 +134,11 @@ fn differing(
         "name" => asked.is_none_or(|asked| stands == Some(asked)),
         "v" | "storageEngine" | "background" | "commitQuorum" | "comment" => true,
         "weights" => match (Text::asked(keys, options), Text::listed(standing)) {
+            // Of keys as the server lists them the weights alone say which fields are meant, and not all need be named.
+            (Some(asked), Some(listed)) if keys.contains_key("_fts") => asked
+                .weights
+                .iter()
+                .all(|(field, weight)| listed.weights.get(field).is_some_and(|own| same(weight, own))),
             (Some(asked), Some(listed)) => catalog::same_fields(&asked.weights, &listed.weights),
             (asked, listed) => asked.is_none() == listed.is_none(),
         },

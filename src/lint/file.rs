@@ -266,6 +266,10 @@ fn values(path: &str, fields: &Map<String, Value>, wrong: &mut Vec<Wrong>) {
     {
         let here = format!("{path}/{field}");
         match value {
+            // Reasons by codes, and no values of a document.
+            _ if field == "allow" => {
+                wrong.extend(allowances(value).err().map(|message| (INVALID_VALUE, here, message)));
+            }
             Value::Object(options) if field == "options" => {
                 for (option, value) in options.iter().filter(|(option, _)| grammar.options.contains(&option.as_str())) {
                     // It goes with another one.

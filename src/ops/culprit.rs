@@ -1,18 +1,19 @@
 //! Which document a pipeline fails on: the server says why, and not where.
 //!
-//! The pipeline runs as an aggregation, which writes nothing. It is read up to the error, and the documents of the
-//! reply that it ended are halved until one is left.
+//! The pipeline runs as an aggregation, which writes nothing. It is read up to the error; among the documents after
+//! those that came, the one is found by halving.
+
+use std::ops::Range;
 
 use bson::raw::cstr;
 use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, rawdoc};
 
-use crate::run::id::Id;
 use crate::run::query::{Query, raw};
 use crate::server::Server;
 use crate::server_error::{ServerError, codes, show};
 
-/// Documents of one reply, as [`Server::find`] asks for them, and as many again for those that change meanwhile.
-const REPLY: i64 = 2_000;
+/// Documents that are looked at together, at first.
+const TOGETHER: i64 = 1_000;
 
 /// A document that a pipeline fails on.
 #[derive(Debug, Clone)]
@@ -35,34 +36,31 @@ pub async fn find(
     stages: &[Bson],
 ) -> Result<Option<Culprit>, ServerError> {
     let pipeline = Pipeline { server, query, filter, stages };
-    if pipeline.fails_on(&[]).await?.is_some() {
+    if pipeline.fails_on(0..0).await?.is_some() {
         return Ok(None);
     }
-    let passed = match pipeline.passes().await? {
-        Some(passed) => passed,
-        None => return Ok(None),
-    };
-    let mut command = rawdoc! {
-        "find": query.collection, "filter": filter.clone(), "projection": {"_id": 1}, "sort": {"_id": 1}, "skip": passed,
-        "limit": REPLY, "allowDiskUse": true,
-    };
-    pipeline.selecting(&mut command)?;
-    let mut found = server.find(command).await?;
-    let mut ids: Vec<Id> = Vec::new();
-    while let Some(document) = found.next().await? {
-        ids.extend(Id::of(&document));
+    let Some(passed) = pipeline.passes().await? else { return Ok(None) };
+    // The reply that it fails in may have any number of documents.
+    let (mut from, mut number) = (passed, TOGETHER);
+    while pipeline.fails_on(from..from + number).await?.is_none() {
+        from += number;
+        number *= 2;
+        if pipeline.id_at(from).await?.is_none() {
+            // Somebody has changed it meanwhile.
+            return Ok(None);
+        }
     }
-    let mut suspects = ids.as_slice();
-    if pipeline.fails_on(suspects).await?.is_none() {
-        // Somebody has changed it meanwhile.
-        return Ok(None);
+    while number > 1 {
+        let half = number / 2;
+        if pipeline.fails_on(from..from + half).await?.is_some() {
+            number = half;
+        } else {
+            from += half;
+            number -= half;
+        }
     }
-    while suspects.len() > 1 {
-        let (first, second) = suspects.split_at(suspects.len() / 2);
-        suspects = if pipeline.fails_on(first).await?.is_some() { first } else { second };
-    }
-    let error = pipeline.fails_on(suspects).await?;
-    Ok(error.zip(suspects.first()).map(|(error, id)| Culprit { id: id_text(id), error }))
+    let error = pipeline.fails_on(from..from + 1).await?;
+    Ok(error.zip(pipeline.id_at(from).await?).map(|(error, id)| Culprit { id, error }))
 }
 
 struct Pipeline<'a> {
@@ -73,10 +71,20 @@ struct Pipeline<'a> {
 }
 
 impl Pipeline<'_> {
-    fn command(&self, filter: RawDocumentBuf) -> Result<RawDocumentBuf, ServerError> {
+    /// The pipeline on the documents of these numbers in the order of `_id`, or on all.
+    fn command(&self, part: Option<Range<i64>>) -> Result<RawDocumentBuf, ServerError> {
         let mut stages = RawArrayBuf::new();
-        stages.push(rawdoc! {"$match": filter});
+        stages.push(rawdoc! {"$match": self.filter.clone()});
         stages.push(rawdoc! {"$sort": {"_id": 1}});
+        match part {
+            // None: only whether the server understands it.
+            Some(part) if part.is_empty() => stages.push(rawdoc! {"$match": {"$expr": false}}),
+            Some(part) => {
+                stages.push(rawdoc! {"$skip": part.start});
+                stages.push(rawdoc! {"$limit": part.end - part.start});
+            }
+            None => {}
+        }
         for stage in self.stages.iter().filter_map(Bson::as_document) {
             stages.push(raw(stage)?);
         }
@@ -100,7 +108,7 @@ impl Pipeline<'_> {
     /// How many documents come before the one that it fails on; `None` where it fails on none.
     async fn passes(&self) -> Result<Option<i64>, ServerError> {
         let mut passed = 0;
-        let mut made = match settled(self.server.find(self.command(self.filter.clone())?).await)? {
+        let mut made = match settled(self.server.find(self.command(None)?).await)? {
             Ok(made) => made,
             Err(_) => return Ok(Some(passed)),
         };
@@ -113,10 +121,23 @@ impl Pipeline<'_> {
         }
     }
 
+    /// The `_id` of the document of this number, as Extended JSON.
+    async fn id_at(&self, number: i64) -> Result<Option<String>, ServerError> {
+        let mut command = rawdoc! {
+            "find": self.query.collection, "filter": self.filter.clone(), "projection": {"_id": 1}, "sort": {"_id": 1},
+            "skip": number, "limit": 1, "allowDiskUse": true,
+        };
+        self.selecting(&mut command)?;
+        let found = self.server.find(command).await?.next().await?;
+        Ok(found.map(|document| {
+            let decoded = Document::try_from(&*document).ok();
+            decoded.and_then(|mut it| it.remove("_id")).as_ref().map_or_else(|| "that cannot be shown".to_owned(), show)
+        }))
+    }
+
     /// What the server says where it fails on one of these.
-    async fn fails_on(&self, ids: &[Id]) -> Result<Option<ServerError>, ServerError> {
-        let command = self.command(rawdoc! {"$and": [{"_id": Id::any_of(ids)}, self.filter.clone()]})?;
-        let mut made = match settled(self.server.find(command).await)? {
+    async fn fails_on(&self, part: Range<i64>) -> Result<Option<ServerError>, ServerError> {
+        let mut made = match settled(self.server.find(self.command(Some(part))?).await)? {
             Ok(made) => made,
             Err(error) => return Ok(Some(error)),
         };
@@ -136,9 +157,4 @@ fn settled<T>(answer: Result<T, ServerError>) -> Result<Result<T, ServerError>, 
         Err(e) if e.is_passing() || e.authentication || e.is(codes::CURSOR_NOT_FOUND) => Err(e),
         answer => Ok(answer),
     }
-}
-
-fn id_text(id: &Id) -> String {
-    let shown = Document::try_from(&*id.keyed("_id")).ok().and_then(|mut document| document.remove("_id"));
-    shown.as_ref().map_or_else(|| "that cannot be shown".to_owned(), show)
 }

@@ -167,21 +167,27 @@ mod tests {
         }
     }
 
+    /// Spreads numbers as a hash does, and much faster (the finalizer of splitmix64).
+    fn spread(n: u64) -> u64 {
+        let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        n ^ (n >> 31)
+    }
+
     #[test]
     fn ten_million_keys_of_few_documents_are_held_in_a_bounded_part() {
-        let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        const LIMIT: usize = 1_000_000;
+        const LIMIT: usize = 3_000_000;
         // As for a multikey index: nothing says beforehand how many there are. One key in 100,000 is there twice.
         let keys = |see: &mut dyn FnMut(u64)| {
-            (0..10_000_000_u64).for_each(|n| see(hasher.hash_one(if n % 100_000 == 1 { n - 1 } else { n })));
+            (0..10_000_000_u64).for_each(|n| see(spread(if n % 100_000 == 1 { n - 1 } else { n })));
         };
         let (found, passes, most) = sift(LIMIT, 1_000, keys);
         assert_eq!(found.len(), 100);
         assert!(most <= LIMIT + LIMIT / 4, "{most}");
-        assert!((10..=25).contains(&passes), "{passes}");
+        assert!((4..=10).contains(&passes), "{passes}");
         // Every key three times.
-        let (found, _, most) = sift(LIMIT, 0, |see| (0..3_000_000_u64).for_each(|n| see(hasher.hash_one(n / 3))));
-        assert_eq!(found.len(), 1_000_000);
-        assert!(most <= 2 * LIMIT, "{most}");
+        let (found, _, most) = sift(100_000, 0, |see| (0..300_000_u64).for_each(|n| see(spread(n / 3))));
+        assert_eq!(found.len(), 100_000);
+        assert!(most <= 200_000, "{most}");
     }
 }
