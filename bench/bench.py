@@ -25,9 +25,8 @@ from backup import backups, large_backup
 from edulearn_migrate.local import LocalServer, LocalServerError
 from figures import ratio, row
 from ground import DATABASE, HERE, Ground, connect
-from knowing import knowing
-from network import network
 from knowing import knowing, many_keys
+from network import network
 from rehearsal import rehearsal
 from updates import large, updates
 

@@ -46,7 +46,7 @@ pub async fn count(server: &Server, collection: &str, options: &Document) -> Res
     };
     let partial = options.get_document("partialFilterExpression").ok();
     let Some(filter) = expired(server, field, after, partial).await? else { return Ok(0) };
-    Query { collection, hint: None, collation: None, variables: None }.count_exactly(server, filter).await
+    Query { collection, hint: None, collation: None, variables: None }.count(server, filter).await
 }
 
 fn seconds(after: &Bson) -> Option<i64> {
