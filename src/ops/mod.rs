@@ -204,3 +204,20 @@ pub fn report(
         note: progress.note,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_remove_what_the_tool_has_written() {
+        let advice = |ours: bool| {
+            let error = ServerError { ours, ..ServerError::found(codes::DUPLICATE_KEY, "E11000 duplicate key error") };
+            let failure = Failure::from(error);
+            failure.remedy.unwrap_or_else(|| crate::error::remedy(failure.code, "update_documents").to_owned())
+        };
+        assert!(advice(false).contains("Remove or change the document"));
+        assert!(!advice(true).contains("Remove or change"));
+        assert!(advice(true).contains("Run the same command again"));
+    }
+}

@@ -11,7 +11,7 @@ const TARGET: Duration = Duration::from_millis(200);
 /// The most that is aimed at. Where round trips are long, more of it has to be work.
 const LONGEST: Duration = Duration::from_secs(1);
 /// How much longer than the fixed part the work of a chunk should take, so that most of the time is work.
-const WORK: f64 = 2.5;
+const WORK: f64 = 3.0;
 /// The largest chunk. Beyond it a transaction gains nothing and the server's cache suffers.
 const LARGEST: usize = 20_000;
 /// The same where round trips are long.
@@ -84,7 +84,7 @@ impl Size {
         self.documents
     }
 
-    /// Learns from a chunk that is done: how long it took, in how many round trips. It grows by at most four times or
+    /// Learns from a chunk that is done: how long it took, in how many round trips besides the commit. It grows by at most four times or
     /// shrinks by half: one slow chunk is not the rule.
     pub fn took(&mut self, elapsed: Duration, round_trips: u64, costs: Costs) {
         let known = self.fixed.unwrap_or(costs);
@@ -93,9 +93,8 @@ impl Size {
             commit: costs.commit.min(known.commit.mul_f64(DRIFT)),
         };
         self.fixed = Some(fixed);
-        // The commit is one of them.
-        let others = u32::try_from(round_trips.saturating_sub(1)).unwrap_or(u32::MAX);
-        let fixed = fixed.entry.saturating_mul(others) + fixed.commit;
+        let round_trips = u32::try_from(round_trips).unwrap_or(u32::MAX);
+        let fixed = fixed.entry.saturating_mul(round_trips) + fixed.commit;
         let aim = fixed.mul_f64(WORK).clamp(TARGET, LONGEST);
         let work = elapsed.saturating_sub(fixed).as_secs_f64().max(0.001);
         let wanted = self.documents as f64 * (aim.as_secs_f64() / work).clamp(0.5, 4.0);
@@ -143,7 +142,7 @@ mod tests {
         for _ in 0..chunks {
             let costs = Costs { entry: round_trip, commit: round_trip };
             took = round_trip * 6 + each * u32::try_from(size.documents()).expect("few");
-            size.took(took, 6, costs);
+            size.took(took, 5, costs);
         }
         took
     }

@@ -596,7 +596,7 @@ def test_the_list(cli: Cli, dropped: Entries, db: Db) -> None:
     named = [line.split()[1].removesuffix(":") for line in lines]
     assert named == [each["name"] for each in dropped.values()]
     what = ["collection old", "time-series collection readings", "view adults"]
-    what += ["index email_idx of users", "12 documents of users"]
+    what += ["index email_idx of users", "about 12 documents of users"]
     for line, name, words in zip(lines, named, what, strict=True):
         assert line.startswith(f"  - {name}: {words}, by {THIRD} (")
     assert "3 documents, " in lines[0]

@@ -40,7 +40,7 @@ def _list(context: Context) -> int:
     for each in entries:
         output.line(f"  - {each['name']}: {_what(each)}, by {_run(each)}{_details(each)}")
     output.table(
-        ["NAME", "KIND", "COLLECTION", "INDEX", "DOCUMENTS", "SIZE", "BY", "AT (UTC)"],
+        ["NAME", "KIND", "COLLECTION", "INDEX", "DOCUMENTS (ABOUT)", "SIZE", "BY", "AT (UTC)"],
         [
             [
                 each["name"],
@@ -83,10 +83,15 @@ def _bring_back(context: Context, name: str) -> int:
 
 def _what(entry: Entry) -> str:
     if entry["kind"] == "documents":
-        return f"{counted(entry['documents'], 'document')} of {entry['collection']}"
+        return f"{_about(entry)} of {entry['collection']}"
     if entry["kind"] == "index":
         return f"index {entry['index']} of {entry['collection']}"
     return f"{entry['kind']} {entry['collection']}"
+
+
+def _about(entry: Entry) -> str:
+    """How many documents, as the server keeps count of them: after a crash it may be wrong."""
+    return f"about {counted(entry['documents'], 'document')}"
 
 
 def _run(entry: Entry) -> str:
@@ -99,7 +104,7 @@ def _details(entry: Entry) -> str:
     """How much it is, and since when."""
     said = []
     if entry["documents"] is not None and entry["kind"] != "documents":
-        said.append(counted(entry["documents"], "document"))
+        said.append(_about(entry))
     if entry["bytes"] is not None:
         said.append(size(entry["bytes"]))
     if entry["at"]:
