@@ -99,7 +99,6 @@ class Running:
         if os.WIFSIGNALED(self._status):
             return Ended(os.WTERMSIG(self._status), None, None)
         answer = json.loads(self._answer.read_text())
-        self._answer.unlink()
         return Ended(None, answer.get("error"), answer.get("report"))
 
     def started(self, pid: int) -> None:

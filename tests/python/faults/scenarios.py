@@ -37,6 +37,10 @@ class Scenario:
     """The verb's arguments, once everything is prepared."""
     outwaits: bool = True
     """Whether the documentation promises that one lost connection is outwaited."""
+    next_clears: bool = False
+    """Whether a run stopped right after it had proven its lease may leave what the next removes."""
+    repeats: bool = False
+    """Whether the verb does its work again, and notes it again, where it has been done."""
 
 
 def fill(db: Documents) -> None:
@@ -197,12 +201,21 @@ SCENARIOS = (
     Scenario("apply", "apply", before_apply),
     Scenario("rollback", "rollback", applied, _constant(MIGRATION)),
     Scenario("exact_rollback", "rollback", applied, _constant(MIGRATION, exact=True)),
-    Scenario("undrop_collection", "undrop", applied, set_aside("collection", "sessions")),
-    Scenario("undrop_documents", "undrop", applied, set_aside("documents", "people")),
-    Scenario("undrop_index", "undrop", applied, set_aside("index", "people")),
+    Scenario(
+        "undrop_collection", "undrop", applied, set_aside("collection", "sessions"), repeats=True
+    ),
+    Scenario("undrop_documents", "undrop", applied, set_aside("documents", "people"), repeats=True),
+    Scenario("undrop_index", "undrop", applied, set_aside("index", "people"), repeats=True),
     Scenario("purge", "purge", applied),
-    Scenario("backup", "backup", applied),
-    Scenario("restore", "restore", backed_up, _constant("latest", safety_backup=False)),
-    Scenario("assessment_migrate", "assessment_migrate", assessments),
+    Scenario("backup", "backup", applied, repeats=True),
+    Scenario(
+        "restore",
+        "restore",
+        backed_up,
+        _constant("latest", safety_backup=False),
+        next_clears=True,
+        repeats=True,
+    ),
+    Scenario("assessment_migrate", "assessment_migrate", assessments, repeats=True),
     Scenario("assessment_rollback", "assessment_rollback", assessments_migrated),
 )

@@ -44,6 +44,7 @@ _OPERATIONS = "operations"
 _LEASE = "lock"
 _FINGERPRINTS = frozenset("fiuvw")
 _HISTORY = ("migrations_log", "migrations_history")
+_UNDO = ("migrations_undo",)
 _PACKS = re.compile(r"undo_<id>$")
 
 
@@ -114,18 +115,25 @@ def _ours(name: str, found: list[dict[str, Any]]) -> list[Any]:
     if name.endswith(_LEASE):
         # Who held it how often does not matter, but nobody may hold it any more.
         return [{"held": "owner" in document} for document in found]
+    exact = {
+        document["_id"]["run"] for document in found if document.get("exact") and name in _UNDO
+    }
     kept = [
-        {name: value for name, value in document.items() if name not in _left_out(document)}
+        {part: value for part, value in document.items() if part not in _left_out(document, exact)}
         for document in found
         if document.get("event") not in _CUT_SHORT
     ]
     return sorted((_plain(document) for document in kept), key=repr)
 
 
-def _left_out(document: dict[str, Any]) -> tuple[str, ...]:
-    # What stands after an undo is noted only by the attempt that did it, and nobody asks for it.
-    undo = str(document.get("type", "")).startswith("undo ")
-    return (_OPERATIONS, "after") if undo else (_OPERATIONS,)
+def _left_out(document: dict[str, Any], exact: set[ObjectId]) -> tuple[str, ...]:
+    """Parts of a document of ours that depend on which attempt did it."""
+    if document.get("event") == "validated":
+        return ("regular", "teacher")  # how many this attempt migrated
+    _id = document["_id"]
+    if isinstance(_id, dict) and _id.get("run") in exact:
+        return (_OPERATIONS, "after")  # noted by the attempt that did it, and nobody asks for it
+    return (_OPERATIONS,)
 
 
 def _operations(found: list[dict[str, Any]], without: frozenset[str]) -> list[Any]:
@@ -179,6 +187,11 @@ def noted_once(taken: Snapshot) -> Snapshot:
             documents = {repr(each): each for each in part["documents"]}
             once[name] = [{**part, "documents": list(documents.values())}]
     return once
+
+
+def without_lock(taken: Snapshot) -> Snapshot:
+    """The same, whoever holds the lock."""
+    return {name: part for name, part in taken.items() if not name.endswith(_LEASE)}
 
 
 def differences(expected: Snapshot, found: Snapshot) -> list[str]:
