@@ -1,6 +1,6 @@
 //! What the ledger says of the unification before a run.
 
-use bson::{DateTime, RawDocumentBuf, doc};
+use bson::{DateTime, RawBsonRef, RawDocumentBuf, doc};
 
 use crate::assessment::RECORD;
 use crate::assessment::ids::Ids;
@@ -23,6 +23,8 @@ pub(super) struct Before {
     pub(super) old_backup: Option<String>,
     /// Regular assessments that could not be mapped.
     pub(super) unmapped: i64,
+    /// Whether the last migration ended before it could note what it had found.
+    pub(super) unnoted: bool,
     /// Under which `_id`s the last run made copies.
     ids: Ids,
     /// The table that the last run mapped by.
@@ -72,6 +74,7 @@ impl Before {
             now: raw.get_datetime("now").ok(),
             old_backup: text("old_backup"),
             unmapped: raw.get_i64("unmapped").unwrap_or_default(),
+            unnoted: matches!(raw.get("unmapped"), Ok(Some(RawBsonRef::Null))),
             // Versions that did not record it kept the `_id`s.
             ids: text("ids").and_then(|ids| Ids::named(&ids)).unwrap_or(Ids::Keep),
             edition: Edition::numbered(raw.get_i32("edition").ok()),

@@ -73,7 +73,7 @@ pub async fn migrate(
     }
     ground.free()?;
     before.may_migrate()?;
-    let done = !before.is_unfinished() && !ground.lacks_indexes();
+    let done = !before.is_unfinished() && !ground.lacks_indexes() && !before.unnoted;
     if done && !ground.survey(server, Extent::AnyWork, ids, &verb.stop).await?.has_work() {
         Steps::over(&verb.reporter).tell(5, "Nothing is to be migrated; validating".to_owned());
         let found = look_after(server, &ground, ids, &Refusals::default()).await?;
@@ -107,6 +107,7 @@ async fn under_the_lease(
     ground.free()?;
     before.may_migrate()?;
     let resume = before.resume(Direction::Up);
+    let unnoted = before.unnoted;
     let ids = before.ids(options.ids)?;
     report.ids = ids.as_str();
     // A run that is carried on was looked at when it began.
@@ -158,7 +159,8 @@ async fn under_the_lease(
     steps.tell(5, "Validating".to_owned());
     let found = look_after(&server, &ground, ids, &refusals).await?;
     conclude(report, &ground, found, options);
-    if anything {
+    // A run that was killed before it could note what it found leaves that to the next.
+    if anything || unnoted {
         note(run, report).await?;
     }
     Ok(())
@@ -266,6 +268,8 @@ impl From<Copied> for Copies {
 fn fields(rules: Rules, ids: Ids, backup: Option<&BackupTaken>) -> Document {
     let mut fields = doc! {
         "kind": ledger::ASSESSMENT, "now": rules.now, "edition": rules.edition.number(), "ids": ids.as_str(),
+        // Written with what is found in the end.
+        "unmapped": null,
     };
     if let Some(backup) = backup {
         fields.insert("backup", &backup.name);
