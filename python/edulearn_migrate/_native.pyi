@@ -278,6 +278,7 @@ class Backups:
         from_mongodump: str | PathLike[str] | None = None,
         collections: _Names = None,
         keep_extra: bool = False,
+        drop_extra: bool = False,
         safety_backup: bool = True,
         allow_different_db: bool = False,
         into: str | None = None,

@@ -67,6 +67,7 @@ class SyncBackups:
         from_mongodump: str | os.PathLike[str] | None = None,
         collections: Sequence[str] | None = None,
         keep_extra: bool = False,
+        drop_extra: bool = False,
         safety_backup: bool = True,
         allow_different_db: bool = False,
         into: str | None = None,
@@ -76,9 +77,10 @@ class SyncBackups:
     ) -> RestoreReport:
         """Bring the database to the state of the backup `name`, or of what mongodump wrote.
 
-        `latest` is the newest full backup made by hand. Without a name and a directory it only
-        takes a restore that was killed to its end. Raises `BackupNotFoundError`,
-        `BackupCorruptError` and `OtherDatabaseError` before anything is written.
+        `latest` is the newest full backup made by hand. What a dump of mongodump lacks stays,
+        unless `drop_extra` says that it goes. Without a name and a directory it only takes a
+        restore that was killed to its end. Raises `BackupNotFoundError`, `BackupCorruptError` and
+        `OtherDatabaseError` before anything is written.
         """
         return RestoreReport.from_dict(
             self._backups.restore(
@@ -86,6 +88,7 @@ class SyncBackups:
                 from_mongodump=from_mongodump,
                 collections=_names(collections),
                 keep_extra=keep_extra,
+                drop_extra=drop_extra,
                 safety_backup=safety_backup,
                 allow_different_db=allow_different_db,
                 into=into,
@@ -172,6 +175,7 @@ class AsyncBackups:
         from_mongodump: str | os.PathLike[str] | None = None,
         collections: Sequence[str] | None = None,
         keep_extra: bool = False,
+        drop_extra: bool = False,
         safety_backup: bool = True,
         allow_different_db: bool = False,
         into: str | None = None,
@@ -186,6 +190,7 @@ class AsyncBackups:
             from_mongodump=from_mongodump,
             collections=_names(collections),
             keep_extra=keep_extra,
+            drop_extra=drop_extra,
             safety_backup=safety_backup,
             allow_different_db=allow_different_db,
             into=into,

@@ -58,7 +58,7 @@ impl PyBackups {
 
     /// Restores a backup, or a directory of mongodump; with neither, only takes a killed restore to its end.
     #[pyo3(signature = (name = None, *, from_mongodump = None, collections = None, keep_extra = false,
-        safety_backup = true, allow_different_db = false, into = None, lock_timeout = 10.0, observer = None, stop = None))]
+        drop_extra = false, safety_backup = true, allow_different_db = false, into = None, lock_timeout = 10.0, observer = None, stop = None))]
     fn restore(
         &self,
         py: Python<'_>,
@@ -66,6 +66,7 @@ impl PyBackups {
         from_mongodump: Option<PathBuf>,
         collections: Option<Vec<String>>,
         keep_extra: bool,
+        drop_extra: bool,
         safety_backup: bool,
         allow_different_db: bool,
         into: Option<String>,
@@ -74,8 +75,9 @@ impl PyBackups {
         stop: Token<'_, '_>,
     ) -> PyResult<Work> {
         let ((engine, directory), verb) = (self.own(), verb(observer, stop));
+        let no_safety_backup = !safety_backup;
         let options =
-            RestoreOptions { collections, keep_extra, no_safety_backup: !safety_backup, allow_different_db, into };
+            RestoreOptions { collections, keep_extra, drop_extra, no_safety_backup, allow_different_db, into };
         let (from, wait) = (from(name, from_mongodump), seconds(py, "lock_timeout", lock_timeout)?);
         Ok(Work::new(verb, |verb| async move {
             Ok(restore::restore(&engine, &verb, &directory, from, options, wait).await?)

@@ -62,6 +62,17 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// One without indexes.
+    pub fn bare(name: String, kind: Type, options: RawDocumentBuf) -> Self {
+        Self { name, kind, options, id_index: None, indexes: Vec::new(), unfinished: Vec::new(), uuid: None }
+    }
+
+    /// Whether it is what a running `$out` fills: it takes another's place in a moment, or the server drops it when it
+    /// starts anew.
+    pub fn temporary(&self) -> bool {
+        self.options.get_bool("temp").unwrap_or(false)
+    }
+
     /// Where its documents are stored.
     pub fn stored_in(&self) -> String {
         match self.kind {
@@ -114,9 +125,11 @@ pub fn index_name(index: &RawDocument) -> &str {
 /// # Errors
 /// The server's.
 pub async fn list(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
-    list_all(server, |name| !left_out(server.names(), name) && wanted(name))
+    let mut entries = list_all(server, |name| !left_out(server.names(), name) && wanted(name))
         .await
-        .map_err(Error::server("Reading the catalog"))
+        .map_err(Error::server("Reading the catalog"))?;
+    entries.retain(|entry| !entry.temporary());
+    Ok(entries)
 }
 
 /// Everything in the database that `wanted` takes, by name.

@@ -22,6 +22,8 @@ use crate::run::identity::Identity;
 const PARTIAL: &str = ".partial-";
 const REMOVED: &str = ".removed-";
 const LOCK: &str = ".lock";
+/// The largest file of a few words, in bytes.
+pub const LARGEST_NOTE: u64 = 64_000;
 
 /// Who writes; the content of the lock file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,7 +70,7 @@ pub fn leftovers(parent: &Path) -> Result<Vec<Leftover>> {
     let mut found = Vec::new();
     for name in entries(parent)? {
         let path = parent.join(&name);
-        if name.starts_with(REMOVED) {
+        if name.starts_with(REMOVED) && is_directory(&path) {
             remove_tree(&path)?;
         } else if let Some(id) = name.strip_prefix(PARTIAL).and_then(|rest| rest.strip_suffix(LOCK)) {
             found.extend(dead(parent, id, path)?);
@@ -79,17 +81,21 @@ pub fn leftovers(parent: &Path) -> Result<Vec<Leftover>> {
 
 /// The leftover behind a lock file, where its writer is dead and was this host's.
 fn dead(parent: &Path, id: &str, lock_path: PathBuf) -> Result<Option<Leftover>> {
-    let lock = match File::open(&lock_path) {
+    let lock = match files::open_regular(&lock_path) {
         Ok(lock) => lock,
         // Its writer has just finished, or another user's is none of ours.
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(None),
+        // Nor is what is no regular file.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => {
+            return Ok(None);
+        }
         Err(e) => return Err(files::failed("open", &lock_path)(e)),
     };
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(None);
     }
     let path = parent.join(format!("{PARTIAL}{id}"));
-    let owner = std::fs::read(&lock_path).ok().and_then(|bytes| serde_json::from_slice::<Owner>(&bytes).ok());
+    let owner =
+        files::read_small(&lock_path, LARGEST_NOTE).ok().and_then(|bytes| serde_json::from_slice::<Owner>(&bytes).ok());
     let ours = match owner {
         Some(owner) => owner.host == Identity::current().host,
         // Killed between making the lock file and writing it: the directory comes after that.
@@ -215,6 +221,11 @@ pub fn entries(path: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Whether it is a directory itself, and no link to one.
+fn is_directory(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
 
 fn remove_tree(path: &Path) -> Result<()> {

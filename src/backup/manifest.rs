@@ -9,6 +9,7 @@ use bson::DateTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::files::read_small;
 use super::names::is_plain_file;
 use crate::error::{Error, Result};
 
@@ -16,6 +17,8 @@ use crate::error::{Error, Result};
 pub const FILE: &str = "manifest.json";
 /// What this is, for whoever finds the file.
 const FORMAT: &str = "edulearn_migrate backup";
+/// The largest manifest, in bytes: it holds the catalog of every collection.
+const LARGEST: u64 = 512_000_000;
 /// Raised when an older version could misread what a newer one writes.
 const VERSION: i64 = 1;
 
@@ -256,7 +259,7 @@ impl Manifest {
     /// [`Error::BackupCorrupt`].
     pub fn read(directory: &Path) -> Result<Self> {
         let file = directory.join(FILE);
-        let bytes = std::fs::read(&file).map_err(|e| corrupt(&file, &format!("it cannot be read ({e})")))?;
+        let bytes = read_small(&file, LARGEST).map_err(|e| corrupt(&file, &format!("it cannot be read ({e})")))?;
         Self::from_bytes(&bytes, &file)
     }
 }

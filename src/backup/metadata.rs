@@ -6,6 +6,7 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
 
 use super::catalog::{Entry, Type, index_name};
+use super::legacy_options;
 use super::manifest::{corrupt, hex};
 use crate::error::Result;
 
@@ -27,17 +28,18 @@ fn extended(document: &RawDocument) -> Value {
     Bson::Document(Document::try_from(document).unwrap_or_default()).into_canonical_extjson()
 }
 
-/// Reads the metadata that mongodump wrote for `stem`.
+/// Reads the metadata that mongodump wrote for a collection, which is `name` unless the metadata says otherwise. What
+/// was passed over or converted is added to `notes`.
 ///
 /// # Errors
 /// [`Error::BackupCorrupt`](crate::error::Error::BackupCorrupt).
-pub fn read(bytes: &[u8], file: &Path, name: Option<String>) -> Result<Entry> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|e| corrupt(file, &format!("it cannot be read ({e})")))?;
-    let parsed = Bson::try_from(value).map_err(|e| corrupt(file, &format!("it cannot be read ({e})")))?;
+pub fn read(bytes: &[u8], file: &Path, name: Option<String>, notes: &mut Vec<String>) -> Result<Entry> {
+    // The parsers' words name no place that helps.
+    let unreadable = || corrupt(file, "it is no Extended JSON");
+    let value: Value = serde_json::from_slice(bytes).map_err(|_| unreadable())?;
+    let parsed = Bson::try_from(value).map_err(|_| unreadable())?;
     let Bson::Document(metadata) = parsed else { return Err(corrupt(file, "it is no object")) };
-    let raw = |document: &Document| {
-        RawDocumentBuf::try_from(document).map_err(|e| corrupt(file, &format!("it cannot be read ({e})")))
-    };
+    let raw = |document: &Document| RawDocumentBuf::try_from(document).map_err(|_| unreadable());
     let name = metadata
         .get_str("collectionName")
         .ok()
@@ -46,6 +48,11 @@ pub fn read(bytes: &[u8], file: &Path, name: Option<String>) -> Result<Entry> {
         .or(name)
         .ok_or_else(|| corrupt(file, "it does not say which collection it is of"))?;
     let options = metadata.get_document("options").cloned().unwrap_or_default();
+    let temporary = options.get_bool("temp").unwrap_or(false);
+    let mut options = legacy_options::collection(&name, &options, notes);
+    if temporary {
+        options.insert("temp", true);
+    }
     // Before version 100.3 mongodump wrote no type.
     let guessed = if options.contains_key("viewOn") {
         "view"
@@ -55,29 +62,28 @@ pub fn read(bytes: &[u8], file: &Path, name: Option<String>) -> Result<Entry> {
         "collection"
     };
     let kind = Type::of(metadata.get_str("type").ok().filter(|kind| !kind.is_empty()).unwrap_or(guessed));
-    let mut entry = Entry {
-        name,
-        kind,
-        options: raw(&options)?,
-        id_index: None,
-        indexes: Vec::new(),
-        unfinished: Vec::new(),
-        uuid: None,
-    };
+    let mut entry = Entry::bare(name, kind, raw(&options)?);
     for index in metadata.get_array("indexes").map(Vec::as_slice).unwrap_or_default() {
         let Bson::Document(index) = index else { return Err(corrupt(file, "it holds an index that is no object")) };
-        let mut index = index.clone();
-        index.remove("ns");
-        let index = raw(&index)?;
-        if index.get_bool("clustered").unwrap_or(false) {
-            continue;
-        }
-        match index_name(&index) {
-            // A clustered collection has none of its own.
-            "_id_" if !options.contains_key("clusteredIndex") => entry.id_index = Some(index),
-            "_id_" => {}
-            _ => entry.indexes.push(index),
-        }
+        add_index(&mut entry, index, notes).map_err(|_| unreadable())?;
     }
     Ok(entry)
+}
+
+/// Adds an index as a dump describes it.
+///
+/// # Errors
+/// For what cannot be BSON.
+pub fn add_index(entry: &mut Entry, index: &Document, notes: &mut Vec<String>) -> bson::error::Result<()> {
+    if index.get_bool("clustered").unwrap_or(false) {
+        return Ok(());
+    }
+    let index = RawDocumentBuf::try_from(&legacy_options::index(&entry.name, index, notes))?;
+    match index_name(&index) {
+        // A clustered collection has none of its own.
+        "_id_" if entry.options.get("clusteredIndex").is_ok_and(|it| it.is_none()) => entry.id_index = Some(index),
+        "_id_" => {}
+        _ => entry.indexes.push(index),
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ pub mod dump;
 pub mod files;
 pub mod frames;
 pub mod legacy;
+mod legacy_options;
 pub mod manifest;
 pub mod metadata;
 pub mod meter;

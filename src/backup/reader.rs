@@ -10,6 +10,7 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
+use super::files::open_regular;
 use super::frames::{Written, size};
 use super::manifest::{StoredFile, corrupt, hex};
 use crate::error::{Error, Result};
@@ -70,7 +71,7 @@ impl Documents {
     /// [`Error::BackupCorrupt`] where it cannot be read.
     pub fn open(data: &Data) -> Result<Self> {
         let path = data.path().to_owned();
-        let open = || File::open(&path).map_err(|e| corrupt(&path, &format!("it cannot be read ({e})")));
+        let open = || open_regular(&path).map_err(|e| corrupt(&path, &format!("it cannot be read ({e})")));
         let (plain, expected) = match data {
             Data::Zstd(_, stored) => {
                 let hashing =

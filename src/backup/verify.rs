@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
-use super::files::blocking;
+use super::files::{blocking, read_small};
 use super::frames::{Written, size};
 use super::manifest::{corrupt, hex};
 use super::meter::Meter;
@@ -61,6 +61,9 @@ pub async fn verify(source: &mut Source, reporter: &Reporter, stop: &Stop) -> Re
     failure.map_or(Ok(all), Err)
 }
 
+/// The largest file without documents, in bytes.
+const LARGEST_FILE: u64 = 512_000_000;
+
 fn interrupted() -> Error {
     Error::Interrupted("Stopped while the backup was verified; nothing was written.".to_owned())
 }
@@ -70,7 +73,8 @@ async fn check_files(source: &Source) -> Result<()> {
     let files = source.files.clone();
     blocking(move || {
         for (path, stored) in &files {
-            let bytes = std::fs::read(path).map_err(|e| corrupt(path, &format!("it cannot be read ({e})")))?;
+            let bytes =
+                read_small(path, LARGEST_FILE).map_err(|e| corrupt(path, &format!("it cannot be read ({e})")))?;
             if size(bytes.len()) != stored.bytes || hex(&Sha256::digest(&bytes)) != stored.sha256 {
                 return Err(corrupt(path, "its SHA-256 is not the manifest's: it was changed after it was written"));
             }

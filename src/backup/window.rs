@@ -142,7 +142,8 @@ fn write_note(note: &Path, raised: &Raised) -> Result<()> {
 
 /// Puts the window back and removes the note. True where nothing is left to be put back.
 async fn put_back(server: &Server, note: &Path, reporter: &Reporter) -> bool {
-    let Some(raised) = std::fs::read(note).ok().and_then(|bytes| serde_json::from_slice::<Raised>(&bytes).ok()) else {
+    let stored = files::read_small(note, super::directory::LARGEST_NOTE).ok();
+    let Some(raised) = stored.and_then(|bytes| serde_json::from_slice::<Raised>(&bytes).ok()) else {
         return true;
     };
     if !is_member(server, &raised.member).await {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Engine, Verb, check_database};
+use crate::backup::manifest::Scope;
 use crate::backup::report::{Earlier, RestoreReport};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
@@ -31,6 +32,8 @@ pub struct RestoreOptions {
     pub collections: Option<Vec<String>>,
     /// Whether collections that the backup lacks stay.
     pub keep_extra: bool,
+    /// Whether collections that a dump of mongodump lacks go: a dump may hold only some.
+    pub drop_extra: bool,
     /// Whether what is replaced is not saved first.
     pub no_safety_backup: bool,
     /// Whether the backup may be another database's.
@@ -60,7 +63,7 @@ pub async fn restore(
             crate::backup::names::check(name)?;
             Some(store::find(directory, name, Some(engine.server().await?), engine.database()).await?)
         }
-        From::Mongodump(path) => Some(mongodump::open(path, engine.database())?),
+        From::Mongodump(path) => Some(dump(path, engine.database(), options.drop_extra)?),
         From::Unfinished => None,
     };
     let server = engine.server().await?.with_database(target);
@@ -84,6 +87,14 @@ pub async fn restore(
     };
     run.close().await;
     result
+}
+
+fn dump(path: &Path, database: &str, drop_extra: bool) -> Result<Source> {
+    let mut source = mongodump::open(path, database)?;
+    if drop_extra {
+        source.scope = Scope::Full;
+    }
+    Ok(source)
 }
 
 fn other_database(source: &Source, server: &Server) -> Error {

@@ -91,6 +91,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         ways = (args.backup_name is not None, args.from_mongodump is not None, args.finish)
         if sum(ways) != 1:
             raise UsageError("Name one backup to restore, or use --from-mongodump, or --finish.")
+        if args.drop_extra and args.from_mongodump is None:
+            raise UsageError("--drop-extra goes with --from-mongodump; a backup drops by itself.")
+        if args.drop_extra and (args.keep_extra or args.collections):
+            raise UsageError("--drop-extra excludes --keep-extra and --collections.")
     if getattr(args, "local_dir", None) is not None:
         args.local = True
     if getattr(args, "local", False) and "uri" in args:
@@ -307,6 +311,11 @@ def _restore(parser: _Parser) -> None:
     )
     parser.add_argument(
         "--keep-extra", action="store_true", help="keep collections that the backup lacks"
+    )
+    parser.add_argument(
+        "--drop-extra",
+        action="store_true",
+        help="with --from-mongodump: drop collections that the dump lacks",
     )
     parser.add_argument(
         "--no-safety-backup", action="store_true", help="do not save what is replaced first"

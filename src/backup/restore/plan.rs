@@ -93,6 +93,16 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
     };
     for part in source.parts.iter().filter(|part| chosen(&part.entry.name) && !left_out(names, &part.entry.name)) {
         let name = &part.entry.name;
+        if part.entry.temporary() {
+            plan.notes.push(format!("{name:?} is a temporary collection of a running $out and is not restored"));
+            continue;
+        }
+        if let Some(why) = invalid(name) {
+            return Err(Error::Settings(format!(
+                "The collection {name:?} cannot be restored: {why}. Nothing was written. Name the other collections with \
+                 --collections to restore them without it."
+            )));
+        }
         let there = standing(name);
         if kept(names, name) && there.is_some() {
             plan.left_alone.push(name.clone());
@@ -140,6 +150,17 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
         plan.saved = Scope::Collections(touched);
     }
     Ok(plan)
+}
+
+/// Why the server takes no collection of this name.
+fn invalid(name: &str) -> Option<&'static str> {
+    let checks = [
+        (name.is_empty(), "its name is empty"),
+        (name.contains('$'), "its name holds a $"),
+        (name.contains('\0'), "its name holds a NUL"),
+        (name.starts_with('.') || name.ends_with('.'), "its name begins or ends with a dot"),
+    ];
+    checks.into_iter().find_map(|(wrong, why)| wrong.then_some(why))
 }
 
 fn collation(entry: &Entry) -> Option<&[u8]> {

@@ -31,6 +31,7 @@ def run(context: Context) -> int:
             from_mongodump=args.from_mongodump,
             collections=args.collections,
             keep_extra=args.keep_extra,
+            drop_extra=args.drop_extra,
             safety_backup=not args.no_safety_backup,
             allow_different_db=args.allow_different_db,
             into=args.into,
