@@ -64,6 +64,17 @@ pub async fn uuid(server: &Server, name: &str) -> Result<Option<Vec<u8>>, Server
     }
 }
 
+/// The name of the collection with this UUID, or of the time-series collection whose buckets have it.
+///
+/// # Errors
+/// The server's.
+pub async fn name_of(server: &Server, uuid: &Bson) -> Result<Option<String>, ServerError> {
+    let command = doc! {"listCollections": 1, "filter": {"info.uuid": uuid.clone()}, "nameOnly": false, "cursor": {}};
+    let found = server.find_all(command).await?;
+    let name = found.first().and_then(|entry| entry.get_str("name").ok());
+    Ok(name.map(|name| name.strip_prefix("system.buckets.").unwrap_or(name).to_owned()))
+}
+
 /// The indexes of a collection; none where there is no such collection.
 ///
 /// # Errors

@@ -301,6 +301,23 @@ pub fn has_duplicates(document: &[u8]) -> bool {
         || elements.iter().any(|element| matches!(element.kind, 0x03 | 0x04) && has_duplicates(element.value))
 }
 
+/// How many levels of documents and arrays a document has, itself included. Stops counting at more than the server
+/// stores.
+pub fn depth(document: &[u8]) -> usize {
+    within(document, DEEPEST)
+}
+
+/// More levels than any stored document has: the server stores 180.
+const DEEPEST: usize = 250;
+
+fn within(document: &[u8], levels: usize) -> usize {
+    if levels == 0 {
+        return 1;
+    }
+    let inner = elements(document).filter(|element| matches!(element.kind, DOCUMENT | ARRAY));
+    1 + inner.map(|element| within(element.value, levels - 1)).max().unwrap_or(0)
+}
+
 /// Whether the server would change a document that it is sent whole: it puts the time into a zero timestamp at
 /// the top.
 pub fn has_zero_timestamp(document: &[u8]) -> bool {

@@ -244,6 +244,25 @@ impl Server {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Runs a write, of which the server may refuse some documents: the errors of those.
+    pub async fn write_what_can_be(&self, command: RawDocumentBuf) -> Result<Vec<ServerError>, ServerError> {
+        let answer = self.db.run_raw_command(command).await;
+        self.count_round_trip();
+        let reply = answer?;
+        let refused: Vec<ServerError> = reply
+            .get_array("writeErrors")
+            .into_iter()
+            .flatten()
+            .filter_map(|error| Some(ServerError::from_reply_error(error.as_document()?, &reply)))
+            .collect();
+        if refused.is_empty() {
+            checked(reply)?;
+        } else if let Ok(error) = reply.get_document("writeConcernError") {
+            return Err(ServerError::from_reply_error(error, &reply));
+        }
+        Ok(refused)
+    }
+
     /// Renames a collection, which must not meet another of the new name.
     pub async fn rename_collection(&self, from: &str, to: &str) -> Result<(), ServerError> {
         let namespace = |name: &str| format!("{}.{name}", self.database());

@@ -102,6 +102,8 @@ pub struct ServerError {
     pub message: String,
     /// Which of the write's statements it concerns (from 0).
     pub index: Option<usize>,
+    /// How many documents were written before it without a transaction, where that is known.
+    pub written: Option<i64>,
     /// The transaction was aborted and may be tried again as a whole.
     pub transient_transaction: bool,
     /// The commit may or may not have happened; committing again finds out.
@@ -179,6 +181,7 @@ impl ServerError {
             code_name: String::new(),
             message: message.into(),
             index: None,
+            written: None,
             transient_transaction: false,
             commit_unknown: false,
             connection: false,
@@ -218,6 +221,7 @@ impl ServerError {
             code,
             code_name,
             index: error.get_i32("index").ok().and_then(|i| usize::try_from(i).ok()),
+            written: None,
             transient_transaction: has_label(TRANSIENT_TRANSACTION_ERROR),
             commit_unknown: has_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
             connection: false,
@@ -270,6 +274,7 @@ impl From<mongodb::error::Error> for ServerError {
             code,
             code_name,
             index: None,
+            written: None,
             transient_transaction: error.contains_label(TRANSIENT_TRANSACTION_ERROR),
             commit_unknown: error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
             connection,

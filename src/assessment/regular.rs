@@ -13,7 +13,8 @@ use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side};
 use super::refusals::Refusals;
 use super::values::text;
 use super::{ASSESSMENTS, UNIFY};
-use crate::capture::documents::{insert, insert_whole};
+use crate::capture::documents::keep_packs;
+use crate::capture::kept::insert_whole;
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
 use crate::ops::announce::{takes_transactions, weaker};
@@ -112,8 +113,7 @@ pub async fn keep(
     packer: Option<Packer>,
 ) -> Result<(), ServerError> {
     let (Some(slot), Some(packer)) = (slot, packer) else { return Ok(()) };
-    let again = session.is_none();
-    insert(server, session, &slot.capture.packs(server.names()), packer.finish().iter(), again).await
+    keep_packs(server, session, slot, &packer.finish()).await
 }
 
 /// The documents of a window, unified.
@@ -185,8 +185,7 @@ impl InPlace {
             return Ok(());
         }
         if let Some(slot) = self.slot {
-            let again = session.is_none();
-            insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), part.whole.iter(), again).await?;
+            insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), &part.whole).await?;
         }
         let sent = send(server, session, part.command).await;
         if written(&sent.map_err(|e| self.refusals.learn(e, Side::Regular, &part.ids))?) == part.count {

@@ -16,6 +16,7 @@ use super::refusals::Refusals;
 use super::regular::{CHUNK_BYTES, begun, finish, keep};
 use super::values::text;
 use super::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS};
+use crate::capture::kept::keep_timestamps;
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
 use crate::ops::announce::{takes_transactions, weaker};
@@ -33,7 +34,6 @@ use crate::run::transaction::send;
 use crate::run::windows::Scope;
 use crate::server::Server;
 use crate::server_error::ServerError;
-use crate::undo::writes::keep_timestamps;
 
 /// The task, from where the journal says.
 pub async fn carry_out(run: &mut Run, journal: &mut Journal, how: &How, hash: &str, place: Place) -> Result<(), Halt> {
@@ -197,10 +197,7 @@ impl Copies {
         }
         let sent = send(server, session.as_deref_mut(), part.command).await;
         sent.map_err(|e| self.how.refusals.learn(e, Side::Teacher, &part.ids))?;
-        for copy in &part.odd {
-            keep_timestamps(server, session.as_deref_mut(), ASSESSMENTS, copy).await?;
-        }
-        Ok(())
+        keep_timestamps(server, session, ASSESSMENTS, part.odd.iter()).await
     }
 }
 

@@ -7,7 +7,7 @@
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 
-use super::documents::insert;
+use super::kept::{Barred, insert};
 use crate::catalog;
 use crate::retry::Policy;
 use crate::run::transaction::with_majority;
@@ -190,12 +190,12 @@ async fn fill_buckets(server: &Server, aside: &str, name: &str) -> Result<(), Se
         bytes += bucket.as_bytes().len();
         batch.push(bucket);
         if bytes > BATCH {
-            insert(server, None, &target, batch.iter(), true).await?;
+            insert(server, None, &target, &batch, Barred::PassedOver).await?;
             batch.clear();
             bytes = 0;
         }
     }
-    insert(server, None, &target, batch.iter(), true).await?;
+    insert(server, None, &target, &batch, Barred::PassedOver).await?;
     if hash(server, &target).await? != hash(server, aside).await? {
         return Err(ServerError::found(
             codes::CONFLICTING_OPERATION,

@@ -13,12 +13,14 @@
 
 use bson::{RawDocument, RawDocumentBuf};
 
-use crate::raw::{BINARY, Builder, DOCUMENT, Element, NULL, SMALLEST, fields, fingerprint, repeats};
+use crate::raw::{BINARY, Builder, DOCUMENT, Element, NULL, SMALLEST, depth, fields, fingerprint, repeats};
 
 /// Longer values after the change are kept as their fingerprint: they are only ever compared.
 const LONGEST_AFTER: usize = 32;
 /// A delta beyond this would fit into no pack, and keeps the document whole instead.
 const LARGEST: usize = 15 * 1024 * 1024;
+/// A deeper one does not fit into a pack, which adds three levels: the server stores 180.
+const DEEPEST: usize = 170;
 /// Length and subtype come before a binary value's bytes.
 const BINARY_HEAD: [u8; 5] = [16, 0, 0, 0, 0];
 
@@ -44,7 +46,7 @@ pub fn difference_opening(before: &RawDocument, after: &RawDocument, opened: &[&
         return Change::None;
     }
     match level(before.as_bytes(), after.as_bytes(), opened) {
-        Some(delta) if delta.as_bytes().len() <= LARGEST => Change::Fields(delta),
+        Some(delta) if delta.as_bytes().len() <= LARGEST && depth(delta.as_bytes()) <= DEEPEST => Change::Fields(delta),
         _ => Change::Whole,
     }
 }

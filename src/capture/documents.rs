@@ -1,19 +1,22 @@
 //! Capturing what an update or a delete does to the documents of a chunk: they are read before and after it,
-//! in its transaction, and the difference is written with it.
+//! in its transaction, and the difference is written with it. Without a transaction the difference is found and written
+//! beforehand ([`beforehand`](super::beforehand)).
 
 use std::collections::HashMap;
 
-use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
+use bson::{Document, RawDocumentBuf, oid::ObjectId, rawdoc};
 use mongodb::ClientSession;
 
 use super::delta::{Change, difference};
+use super::earlier::Earlier;
+use super::kept::{Barred, insert, insert_whole, nest, uncaptured};
 use super::pack::Packer;
-use crate::raw::{Builder, DOCUMENT, fields, first, has_zero_timestamp};
+use crate::catalog::Collection;
+use crate::raw::{Builder, OBJECT_ID, first};
 use crate::run::chunks::{ChunkBody, Selection};
 use crate::run::id::Id;
 use crate::run::report::Counts;
 use crate::run::slot::Slot;
-use crate::run::transaction::send;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -21,10 +24,9 @@ use crate::server_error::{ServerError, codes};
 const CHUNK_BYTES: usize = 32 * 1024 * 1024;
 /// The same for an operation that must be one transaction.
 const WHOLE_BYTES: usize = 256 * 1024 * 1024;
-/// A larger document leaves no room for a wrapper.
-const WRAPPABLE: usize = 15 * 1024 * 1024;
-/// Bytes of one insert command; the server takes 48 MB.
-const INSERT_BYTES: usize = 24 * 1024 * 1024;
+/// Documents read by one list of `_id`s, and bytes of that list: the server takes commands of 16 MiB.
+const LISTED: usize = 50_000;
+const LIST_BYTES: usize = 8 * 1024 * 1024;
 
 /// A body whose documents can be found beforehand.
 pub trait Finds: ChunkBody + Sync {
@@ -38,6 +40,20 @@ pub trait Finds: ChunkBody + Sync {
     fn collated(&self) -> bool;
     /// The `_id` of the document that the last write made because none matched.
     fn upserted(&self) -> Option<Id>;
+    /// Whether it makes a document where none matches.
+    fn upserts(&self) -> bool;
+    /// Gives the document that the next write may make an `_id`, unless the script gives it that one.
+    fn pin(&mut self, selection: &Selection, id: Option<Id>);
+    /// How to find out what an update makes of documents, or which one it makes; `None` for what is no update.
+    fn rehearsal(&self, copies: &str, selection: &Selection, upsert: bool) -> Option<Rehearsal>;
+}
+
+/// An update of copies of documents.
+pub struct Rehearsal {
+    /// The command.
+    pub command: RawDocumentBuf,
+    /// Whether what it makes of a document depends on the moment: `$$NOW`, `$currentDate`, `$rand`.
+    pub momentary: bool,
 }
 
 /// What a body does with its documents.
@@ -53,16 +69,26 @@ pub enum Does {
 
 /// A body and the capture of what it does.
 pub struct Capturing<'a, B> {
-    body: &'a mut B,
-    slot: Slot,
+    pub(super) body: &'a mut B,
+    pub(super) slot: Slot,
     /// Whether documents are wrapped: a time-series collection has several with one `_id`, or none.
-    wrapped: bool,
+    pub(super) wrapped: bool,
+    /// The collection's collation.
+    pub(super) collation: Option<Document>,
+    /// What attempts without a transaction captured.
+    pub(super) earlier: Earlier,
 }
 
 impl<'a, B: Finds> Capturing<'a, B> {
-    /// Captures in `slot` what `body` does.
-    pub fn new(body: &'a mut B, slot: Slot, wrapped: bool) -> Self {
-        Self { body, slot, wrapped }
+    /// Captures in `slot` what `body` does to documents of a collection.
+    pub fn new(body: &'a mut B, slot: Slot, standing: &Collection) -> Self {
+        Self {
+            body,
+            slot,
+            wrapped: standing.kind == "timeseries",
+            collation: standing.options.get_document("collation").ok().cloned(),
+            earlier: Earlier::new(slot),
+        }
     }
 }
 
@@ -73,23 +99,25 @@ impl<B: Finds> ChunkBody for Capturing<'_, B> {
         mut session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let atomic = session.is_some();
         let limit = if selection.along_id { CHUNK_BYTES } else { WHOLE_BYTES };
+        if session.is_none() {
+            return self.write_beforehand(server, selection, limit).await;
+        }
         let find = self.body.find(selection);
         let before = server.read(find, session.as_deref_mut(), limit).await?;
         if self.body.does() == Does::Delete {
             self.keep_whole(server, session.as_deref_mut(), before.iter()).await?;
             let counts = self.body.write(server, session, selection).await?;
-            return checked(counts, atomic && counts.deleted != count(&before));
+            return checked(counts, counts.deleted != count(&before));
         }
         let selection = self.narrowed(selection, &before);
         let counts = self.body.write(server, session.as_deref_mut(), &selection).await?;
-        checked(counts, atomic && counts.matched != count(&before))?;
+        checked(counts, counts.matched != count(&before))?;
         if counts.modified == 0 && counts.upserted == 0 {
             return Ok(counts);
         }
         let after = self.read_after(server, session.as_deref_mut(), &selection, &before, limit).await?;
-        let mut packer = Packer::new(self.slot, selection.number(atomic));
+        let mut packer = Packer::new(self.slot, selection.chunk);
         let mut whole = Vec::new();
         let mut changed = 0_i64;
         for (before, after) in pairs(&before, &after) {
@@ -107,7 +135,7 @@ impl<B: Finds> ChunkBody for Capturing<'_, B> {
         // Under a collation of its own, one document may be meant by the `_id` of another.
         let another =
             self.body.collated() && self.body.does() == Does::UpdateOne && changed == 0 && counts.modified > 0;
-        checked(counts, atomic && another)?;
+        checked(counts, another)?;
         if let Some(id) = self.body.upserted() {
             let made = read_by_id(server, session.as_deref_mut(), self.body.collection(), [&id], limit).await?;
             for document in &made {
@@ -115,7 +143,7 @@ impl<B: Finds> ChunkBody for Capturing<'_, B> {
             }
         }
         self.keep_whole(server, session.as_deref_mut(), whole.into_iter()).await?;
-        insert(server, session, &self.slot.capture.packs(server.names()), packer.finish().iter(), false).await?;
+        keep_packs(server, session, self.slot, &packer.finish()).await?;
         Ok(counts)
     }
 }
@@ -151,65 +179,50 @@ impl<B: Finds> Capturing<'_, B> {
         read_by_id(server, session, self.body.collection(), &ids, limit).await
     }
 
-    async fn keep_whole<'d>(
+    pub(super) async fn keep_whole<'d>(
         &self,
         server: &Server,
         session: Option<&mut ClientSession>,
         documents: impl Iterator<Item = &'d RawDocumentBuf> + Send,
     ) -> Result<(), ServerError> {
         let collection = self.slot.whole(server.names());
-        // Without a transaction an earlier attempt may have kept some of them.
-        let again = session.is_none();
-        if self.wrapped {
-            let wrapped: Vec<RawDocumentBuf> = documents.map(|document| rawdoc! {"d": document.clone()}).collect();
-            return insert(server, session, &collection, wrapped.iter(), again).await;
+        if !self.wrapped {
+            return insert_whole(server, session, &collection, documents).await;
         }
-        insert_whole(server, session, &collection, documents, again).await
+        let wrapped: Vec<RawDocumentBuf> = documents.map(measurement).collect();
+        insert(server, session, &collection, &wrapped, Barred::Fails).await.map(drop).map_err(uncaptured)
     }
 }
 
-/// The field of a document that is kept wrapped.
-const WRAPPED: &[u8] = b"migrations_whole";
+/// The field of a measurement that is kept: it may have no `_id`, or that of another.
+pub const MEASUREMENT: &[u8] = b"d";
 
-/// Keeps documents whole, under their own `_id`s. One that the server would change on insert is wrapped.
+fn measurement(document: &RawDocumentBuf) -> RawDocumentBuf {
+    let mut wrapper = Builder::default();
+    wrapper.value(OBJECT_ID, b"_id", &ObjectId::new().bytes());
+    nest(&mut wrapper, MEASUREMENT, document);
+    wrapper.finish()
+}
+
+/// Writes packs.
 ///
 /// # Errors
 /// The server's.
-pub async fn insert_whole<'d>(
+pub async fn keep_packs(
     server: &Server,
     session: Option<&mut ClientSession>,
-    collection: &str,
-    documents: impl Iterator<Item = &'d RawDocumentBuf> + Send,
-    again: bool,
+    slot: Slot,
+    packs: &[RawDocumentBuf],
 ) -> Result<(), ServerError> {
-    let kept: Vec<RawDocumentBuf> = documents.map(wrapped).collect();
-    insert(server, session, collection, kept.iter(), again).await
-}
-
-fn wrapped(document: &RawDocumentBuf) -> RawDocumentBuf {
-    let id = first(document.as_bytes()).filter(|_| has_zero_timestamp(document.as_bytes()));
-    match id {
-        Some(id) if document.as_bytes().len() < WRAPPABLE => {
-            let mut wrapper = Builder::default();
-            wrapper.push(&id);
-            wrapper.document(WRAPPED, document.as_bytes());
-            wrapper.finish()
-        }
-        _ => document.clone(),
-    }
-}
-
-/// A document that [`insert_whole`] kept.
-pub fn unwrapped(kept: RawDocumentBuf) -> RawDocumentBuf {
-    let inner = match fields(kept.as_bytes()).as_deref() {
-        Some([_, only]) if only.name == WRAPPED && only.kind == DOCUMENT => only.value.to_vec(),
-        _ => return kept,
-    };
-    RawDocumentBuf::from_bytes(inner).unwrap_or(kept)
+    // Without a transaction an attempt whose answer was lost may have written some of them.
+    insert(server, session, &slot.capture.packs(server.names()), packs, Barred::Renewed)
+        .await
+        .map(drop)
+        .map_err(uncaptured)
 }
 
 /// Each document before with itself after.
-fn pairs<'a>(
+pub(super) fn pairs<'a>(
     before: &'a [RawDocumentBuf],
     after: &'a [RawDocumentBuf],
 ) -> impl Iterator<Item = (&'a RawDocumentBuf, &'a RawDocumentBuf)> {
@@ -219,53 +232,44 @@ fn pairs<'a>(
     before.iter().filter_map(move |document| Some((document, *by_id.get(&key(document)?)?)))
 }
 
-/// The documents with these `_id`s.
+/// The documents with these `_id`s. More than `limit` bytes of them are an error, as for [`Server::read`].
 ///
 /// # Errors
 /// The server's.
 pub async fn read_by_id<'a>(
     server: &Server,
-    session: Option<&mut ClientSession>,
+    mut session: Option<&mut ClientSession>,
     collection: &str,
     ids: impl IntoIterator<Item = &'a Id>,
     limit: usize,
 ) -> Result<Vec<RawDocumentBuf>, ServerError> {
-    let find = rawdoc! {"find": collection, "filter": {"_id": Id::any_of(ids)}, "hint": {"_id": 1}};
-    server.read(find, session, limit).await
+    let ids: Vec<&Id> = ids.into_iter().collect();
+    let mut found = Vec::new();
+    let mut left = limit;
+    for ids in lists(&ids) {
+        let filter = rawdoc! {"_id": Id::any_of(ids.iter().copied())};
+        let find = rawdoc! {"find": collection, "filter": filter, "hint": {"_id": 1}};
+        let part = server.read(find, session.as_deref_mut(), left).await?;
+        left = left.saturating_sub(part.iter().map(|document| document.as_bytes().len()).sum());
+        found.extend(part);
+    }
+    Ok(found)
 }
 
-/// Inserts documents in commands that the server takes; `again` passes over those that stand already.
-///
-/// # Errors
-/// The server's.
-pub async fn insert<'d>(
-    server: &Server,
-    mut session: Option<&mut ClientSession>,
-    collection: &str,
-    documents: impl Iterator<Item = &'d RawDocumentBuf> + Send,
-    again: bool,
-) -> Result<(), ServerError> {
-    let mut batch = RawArrayBuf::new();
-    let mut bytes = 0;
-    let mut documents = documents.peekable();
-    while let Some(document) = documents.next() {
-        batch.push(document.clone());
-        bytes += document.as_bytes().len();
-        let next = documents.peek().map_or(0, |next| next.as_bytes().len());
-        if next > 0 && bytes + next <= INSERT_BYTES {
-            continue;
-        }
-        bytes = 0;
-        let command = rawdoc! {
-            "insert": collection, "documents": std::mem::take(&mut batch), "ordered": false,
-            "bypassDocumentValidation": true,
-        };
-        match send(server, session.as_deref_mut(), command).await {
-            Err(e) if again && e.is(codes::DUPLICATE_KEY) => {}
-            other => drop(other?),
-        }
-    }
-    Ok(())
+/// `_id`s cut into lists that a command takes.
+pub fn lists<'i, 'a>(ids: &'i [&'a Id]) -> impl Iterator<Item = &'i [&'a Id]> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = ids.get(start..).filter(|rest| !rest.is_empty())?;
+        let mut bytes = 0;
+        let fitting = rest.iter().take(LISTED).take_while(|id| {
+            bytes += id.as_bytes().len();
+            bytes <= LIST_BYTES
+        });
+        let list = &rest[..fitting.count().max(1)];
+        start += list.len();
+        Some(list)
+    })
 }
 
 /// Captures documents that were inserted, as the server stored them.
@@ -282,14 +286,26 @@ pub async fn capture_inserted(
 ) -> Result<(), ServerError> {
     let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_any(document)).collect();
     let stored = read_by_id(server, session.as_deref_mut(), collection, &ids, WHOLE_BYTES).await?;
-    let mut packer = Packer::new(slot, chunk);
-    for document in &stored {
-        packer.inserted(&first(document.as_bytes()).ok_or_else(malformed)?, document);
-    }
-    insert(server, session, &slot.capture.packs(server.names()), packer.finish().iter(), false).await
+    keep_packs(server, session, slot, &packed_inserts(slot, chunk, &stored)?).await
 }
 
-fn count(documents: &[RawDocumentBuf]) -> i64 {
+/// The packs of inserted documents.
+///
+/// # Errors
+/// Where one cannot be read.
+pub fn packed_inserts<'d>(
+    slot: Slot,
+    chunk: i64,
+    documents: impl IntoIterator<Item = &'d RawDocumentBuf>,
+) -> Result<Vec<RawDocumentBuf>, ServerError> {
+    let mut packer = Packer::new(slot, chunk);
+    for document in documents {
+        packer.inserted(&first(document.as_bytes()).ok_or_else(malformed)?, document);
+    }
+    Ok(packer.finish())
+}
+
+pub(super) fn count(documents: &[RawDocumentBuf]) -> i64 {
     i64::try_from(documents.len()).unwrap_or(i64::MAX)
 }
 
@@ -301,6 +317,6 @@ fn checked(counts: Counts, others: bool) -> Result<Counts, ServerError> {
     if others { Err(ServerError::found(codes::WRITE_CONFLICT, message)) } else { Ok(counts) }
 }
 
-fn malformed() -> ServerError {
+pub(super) fn malformed() -> ServerError {
     ServerError::found(codes::INVALID_BSON, "the server sent a document that cannot be read")
 }

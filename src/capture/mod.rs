@@ -9,14 +9,20 @@
 //! - `migrations_undo_<run>` has packs ([`pack`]): what changed in which document ([`delta`]), and which
 //!   documents were inserted;
 //! - `migrations_undo_<run>_<operation>` has documents whole, as they were, 16 MiB ones too: those deleted,
-//!   and those whose fields cannot be told apart by name;
+//!   and those whose fields cannot be told apart by name; `…_left` beside it has the `_id`s of those that an exact
+//!   rollback could not bring back ([`left`]);
 //! - `migrations_kept_<run>_<operation>` is a dropped collection, renamed aside.
 //!
 //! Freeing what was captured is dropping collections.
 
 pub mod aside;
+pub mod beforehand;
 pub mod delta;
 pub mod documents;
+pub mod earlier;
+pub mod kept;
+pub mod left;
+pub mod measurements;
 pub mod pack;
 pub mod registry;
 pub mod schema;

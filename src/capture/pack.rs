@@ -16,7 +16,7 @@ pub const DOCUMENTS: usize = 100;
 /// Bytes of one pack, and of the documents that it is about; a single one may be larger.
 const BYTES: usize = 4 * 1024 * 1024;
 /// Packs of one chunk at most: a chunk has at most 20,000 documents, alone in their packs at worst.
-const PARTS: i64 = 1 << 20;
+pub const PARTS: i64 = 1 << 20;
 
 /// Fills packs for one chunk.
 pub struct Packer {

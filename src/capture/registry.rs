@@ -132,6 +132,21 @@ pub async fn amend(server: &Server, slot: Slot, what: Document) -> Result<(), Se
     server.run(with_majority(command), None).await.map(drop)
 }
 
+/// Changes an operation's entry, within a transaction if there is one.
+///
+/// # Errors
+/// The server's.
+pub async fn mark(
+    server: &Server,
+    session: Option<&mut ClientSession>,
+    slot: Slot,
+    change: Document,
+) -> Result<(), ServerError> {
+    let update = update(server.names(), vec![statement(slot, change, false)]);
+    let command = if session.is_some() { update } else { with_majority(update) };
+    server.run(command, session).await.map(drop)
+}
+
 /// An operation's entry.
 ///
 /// # Errors

@@ -31,9 +31,14 @@ pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Resul
         }
         Action::CreateIndex(index) => {
             let made = catalog::collection(server, name).await?.is_none();
-            doc! {"index": &index.name, "before": named(server, name, &index.name).await?, "made": made}
+            doc! {
+                "index": &index.name, "before": named(server, name, &index.name).await?, "made": made,
+                "uuid": uuid(server, name).await?,
+            }
         }
-        Action::DropIndex(IndexRef::Name(index)) => doc! {"before": [named(server, name, index).await?]},
+        Action::DropIndex(IndexRef::Name(index)) => {
+            doc! {"before": [named(server, name, index).await?], "uuid": uuid(server, name).await?}
+        }
         Action::DropIndex(keys) => {
             let listed = catalog::indexes(server, name).await?;
             let same: Vec<Document> = listed
@@ -41,15 +46,17 @@ pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Resul
                 .filter(|index| index_spec::means(keys, index))
                 .map(|index| catalog::specification(index).clone())
                 .collect();
-            doc! {"before": same}
+            doc! {"before": same, "uuid": uuid(server, name).await?}
         }
         Action::ModifyCollection { options } => {
-            doc! {"before": standing(server, name).await?, "modified": options.clone()}
+            doc! {
+                "before": standing(server, name).await?, "modified": options.clone(), "uuid": uuid(server, name).await?,
+            }
         }
         Action::RenameCollection { to } => {
             let from = catalog::collection(server, name).await?.is_some();
             let target = catalog::collection(server, to).await?.is_some();
-            doc! {"to": to, "renames": from && !target}
+            doc! {"to": to, "renames": from && !target, "uuid": uuid(server, name).await?}
         }
         Action::UpdateDocuments(_) | Action::InsertDocuments(_) | Action::DeleteDocuments(_) => {
             doc! {"made": catalog::collection(server, name).await?.is_none()}

@@ -228,6 +228,7 @@ async fn run_operations(
     if direction == Direction::Down && !step.exact && step.resume.is_none() {
         report.beyond = beyond::count(run, step).await?;
     }
+    exact::refuse_moved(&run.server, step).await?;
     let fresh = Progress::new(direction, step.capture.then(|| Capture(ObjectId::new())), step.exact);
     let header = fresh.capture.filter(|_| step.resume.is_none());
     let header = header.map(|capture| registry::header(run.server.names(), capture, step, direction, run.entry()));
@@ -332,8 +333,13 @@ fn describe(
         1 => "Operation 1 is done".to_owned(),
         n => format!("Operations 1 to {n} are done"),
     };
+    let documents = documents + failure.written.unwrap_or(0);
+    // Without transactions a write may be refused half-way.
+    let unsure = failure.written.is_none() && own.is_some_and(|own| own.begun && own.chunks == 0);
     let own = if documents > 0 {
         format!("; of this one, {documents} documents are done")
+    } else if unsure {
+        "; of this one, some documents may be done: there are no transactions here".to_owned()
     } else {
         "; of this one, nothing is done".to_owned()
     };

@@ -11,6 +11,7 @@ use crate::run::report::{CollectionUndone, Undone};
 use crate::run::slot::{Capture, Slot};
 use crate::run::step::{Step, Task, Undo};
 use crate::server::Server;
+use crate::undo::moved;
 
 /// Fills in the tasks of the plan's exact steps.
 ///
@@ -55,11 +56,36 @@ pub async fn fill_one(server: &Server, record: Option<&Record>, headers: &[Heade
                 let why = format!("its operation {} was not captured (\"capture\": false)", slot.operation + 1);
                 return Err(refused(step, &why));
             }
+            if entry.get_bool("lost").unwrap_or(false) && step.resume.is_none() {
+                let why = format!(
+                    "its operation {} wrote to the time-series collection {:?}, where nothing names one document, so what \
+                     it wrote cannot be taken back",
+                    slot.operation + 1,
+                    entry.get_str("collection").unwrap_or_default()
+                );
+                return Err(refused(step, &why));
+            }
             step.tasks.push(Task::Undo(Undo::new(slot, entry)));
         }
     }
     *step = unchanged_where_begun(step.clone())?;
     Ok(())
+}
+
+/// Refuses what cannot be undone because a collection was moved since by what has not been undone itself.
+///
+/// # Errors
+/// [`Error::WrongState`], or the server's.
+pub async fn refuse_moved(server: &Server, step: &Step) -> Result<()> {
+    if !step.exact || step.resume.is_some() {
+        return Ok(());
+    }
+    let reading = || Error::server("Reading what was captured");
+    let headers = registry::headers(server).await.map_err(reading())?;
+    match moved::refused(server, &step.tasks, &headers).await.map_err(reading())? {
+        Some(why) => Err(refused(step, &why)),
+        None => Ok(()),
+    }
 }
 
 fn refused(step: &Step, why: &str) -> Error {

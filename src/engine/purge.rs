@@ -9,6 +9,7 @@ use super::inventory::Inventory;
 use super::retention::{describe, sizes};
 use super::{Engine, Verb};
 use crate::assessment;
+use crate::capture::left;
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::PurgeReport;
 use crate::error::{Error, Failed, Result};
@@ -44,6 +45,13 @@ pub async fn purge(
         records.extend(ledger::read_one(server, assessment::RECORD).await?);
         let chosen = choose(&mut run, &inventory, headers, id, older_than).await?;
         for header in chosen {
+            // Who names the migration has decided about what could not be brought back.
+            let left = id.is_none() && left::any(server, header.capture).await.map_err(reading())?;
+            if left {
+                let sizes = sizes(server).await.map_err(reading())?;
+                report.left.push(describe(server.names(), &header, &sizes));
+                continue;
+            }
             free(&mut run, &header, needed(&records, &header), &mut report).await?;
         }
         Ok(())

@@ -142,6 +142,8 @@ pub struct PurgeReport {
     pub purged: Vec<RetainedRun>,
     /// What was not: migrations that are half applied or half rolled back need it.
     pub kept: Vec<RetainedRun>,
+    /// What was not: an exact rollback could not bring all of it back, and no migration was named.
+    pub left: Vec<RetainedRun>,
     /// Bytes freed, before the server's compression.
     pub bytes: i64,
 }
@@ -180,6 +182,8 @@ pub struct UndropReport {
     pub documents: Option<i64>,
     /// Documents passed over, because others stand in their place.
     pub standing: Option<i64>,
+    /// Documents passed over, because a unique index bars them.
+    pub barred: Option<i64>,
 }
 
 /// Numbers of migrations in each state.

@@ -1,16 +1,17 @@
 //! `undrop`: what was set aside, and bringing it back.
 
+mod documents;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf, rawdoc};
+use bson::{Bson, Document};
 
 use super::retention::{Size, sizes};
 use super::{Engine, Verb};
 use crate::assessment::OLD_TOOL;
-use crate::capture::aside;
-use crate::capture::documents::{insert, read_by_id, unwrapped};
 use crate::capture::registry::{self, Header};
+use crate::capture::{aside, left};
 use crate::catalog;
 use crate::engine::reports::{Dropped, UndropReport};
 use crate::error::{Error, Result};
@@ -18,14 +19,10 @@ use crate::names::Names;
 use crate::observe::{Kind, Level};
 use crate::run::Run;
 use crate::run::history;
-use crate::run::id::Id;
 use crate::run::slot::Slot;
 use crate::server::Server;
 use crate::server_error::ServerError;
 use crate::undo::indexes::index_again;
-
-/// Bytes of documents brought back at once.
-const BATCH: usize = 16 * 1024 * 1024;
 
 /// Lists what was set aside: dropped collections and views, dropped indexes, deleted documents. Reads only.
 ///
@@ -41,6 +38,8 @@ struct Found {
     entry: Dropped,
     slot: Slot,
     registered: Document,
+    /// Whether an exact rollback has undone it.
+    undone: bool,
 }
 
 async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
@@ -52,11 +51,11 @@ async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
     let sizes = sizes(server).await?;
     for header in headers.iter().filter(|header| !header.purging) {
         for (slot, registered) in registry::entries(server, header.capture).await? {
-            // What an exact rollback has undone is back, but for collections that another barred.
+            // What an exact rollback has undone is back, but for what it could not bring back.
             let listed = describe(server.names(), header, slot, &registered, &sizes)
-                .filter(|entry| !header.undone || entry.kind.ends_with("collection"));
+                .filter(|entry| !header.undone || entry.kind.ends_with("collection") || left::has(&registered));
             if let Some(entry) = listed {
-                all.push(Found { entry, slot, registered });
+                all.push(Found { entry, slot, registered, undone: header.undone });
             }
         }
     }
@@ -94,7 +93,15 @@ fn describe(
         | "undo update_documents"
         | "undo unify_assessments"
         | "undo bring_over_teacher_assessments"
-        | OLD_TOOL => ("documents", Some(*sizes.get(&slot.whole(names))?)),
+        | OLD_TOOL => {
+            let whole = *sizes.get(&slot.whole(names))?;
+            let documents = if header.undone {
+                sizes.get(&left::collection(names, slot)).map_or(0, |left| left.documents)
+            } else {
+                whole.documents
+            };
+            ("documents", Some(Size { documents, ..whole }))
+        }
         _ => return None,
     };
     Some(Dropped {
@@ -141,12 +148,14 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
     };
     let target = to.unwrap_or(&found.entry.collection).to_owned();
     let before = found.registered.get_document("before").cloned().unwrap_or_default();
-    let mut report = UndropReport { entry: found.entry.clone(), to: target.clone(), documents: None, standing: None };
+    let mut report =
+        UndropReport { entry: found.entry.clone(), to: target.clone(), documents: None, standing: None, barred: None };
     match found.entry.kind.as_str() {
         "documents" => {
-            let (documents, standing) = documents_back(run, &found, &target).await?;
-            report.documents = Some(documents);
-            report.standing = Some(standing);
+            let returned = documents::bring_back(run, &found, &target).await?;
+            report.documents = Some(returned.documents);
+            report.standing = Some(returned.standing);
+            report.barred = Some(returned.barred);
         }
         "index" => {
             let Some(Bson::Document(index)) = found.registered.get_array("before").ok().and_then(|all| all.first())
@@ -184,49 +193,4 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
     let message = format!("Brought back {} of {} as {target}.", found.entry.kind, found.entry.collection);
     run.reporter.for_migration(&found.entry.migration).tell(Kind::Undropped, Level::Info, message);
     Ok(report)
-}
-
-/// Inserts the documents that nothing stands in the place of; how many, and how many others.
-async fn documents_back(run: &mut Run, found: &Found, target: &str) -> Result<(i64, i64)> {
-    let failed = || Error::server(format!("Bringing documents back into {target:?}"));
-    let mut kept = run.server.walk(rawdoc! {"find": found.slot.whole(run.server.names())}).await.map_err(failed())?;
-    let (mut inserted, mut standing) = (0, 0);
-    let mut batch: Vec<RawDocumentBuf> = Vec::new();
-    let mut bytes = 0;
-    let stands = catalog::collection(&run.server, target).await.map_err(failed())?;
-    let timeseries = stands.is_some_and(|found| found.kind == "timeseries");
-    loop {
-        let next = kept.next().await.map_err(failed())?.map(unwrapped);
-        bytes += next.as_ref().map_or(0, |document| document.as_bytes().len());
-        let last = next.is_none();
-        batch.extend(next);
-        if !last && bytes < BATCH {
-            continue;
-        }
-        run.safe_point()?;
-        if timeseries {
-            // Kept wrapped, and nothing there tells one from another.
-            let documents: Vec<RawDocumentBuf> =
-                batch.drain(..).filter_map(|kept| kept.get_document("d").ok().map(ToOwned::to_owned)).collect();
-            insert(&run.server, None, target, documents.iter(), false).await.map_err(failed())?;
-            inserted += i64::try_from(documents.len()).unwrap_or(i64::MAX);
-            bytes = 0;
-            if last {
-                return Ok((inserted, standing));
-            }
-            continue;
-        }
-        let ids: Vec<Id> = batch.iter().filter_map(|document| Id::of_stored(document)).collect();
-        let there = read_by_id(&run.server, None, target, &ids, usize::MAX).await.map_err(failed())?;
-        let there: Vec<Id> = there.iter().filter_map(|document| Id::of_stored(document)).collect();
-        let (missing, others): (Vec<_>, Vec<_>) =
-            batch.drain(..).partition(|document| Id::of_stored(document).is_some_and(|id| !there.contains(&id)));
-        insert(&run.server, None, target, missing.iter(), false).await.map_err(failed())?;
-        inserted += i64::try_from(missing.len()).unwrap_or(i64::MAX);
-        standing += i64::try_from(others.len()).unwrap_or(i64::MAX);
-        bytes = 0;
-        if last {
-            return Ok((inserted, standing));
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! What is said of an operation on documents before it starts: to people, how much it promises; to the registry
 //! of captures, that it is coming.
 
-use bson::{Document, doc};
+use bson::spec::BinarySubtype;
+use bson::{Binary, Document, doc};
 
 use super::{Halt, Place};
 use crate::capture::registry::Entry;
@@ -26,8 +27,8 @@ pub fn takes_transactions(run: &Run, name: &str, standing: &Collection) -> bool 
         Kind::Warning,
         Level::Warning,
         format!(
-            "On {name:?} writes are at-least-once: {why}. A run that is killed may repeat its last write, and lack the \
-             capture of it."
+            "On {name:?} writes are at-least-once: {why}. A run that is killed, or loses an answer, may make its last write \
+             again, to documents that were edited in between, whose new values depend on the moment, or that are not captured."
         ),
     );
     false
@@ -47,10 +48,18 @@ pub async fn announce(
     journal: &mut Journal,
     operation: &Operation,
     slot: Slot,
-    made: bool,
+    standing: Option<&Collection>,
     place: Place,
 ) -> Result<(), Halt> {
-    enter(run, journal, operation, slot, doc! {"made": made}, place).await
+    let mut what = doc! {"made": standing.is_none()};
+    if let Some(bytes) = standing.and_then(|standing| standing.uuid.clone()) {
+        // What it is the same by when somebody renames it.
+        what.insert("uuid", Binary { subtype: BinarySubtype::Uuid, bytes });
+    }
+    if standing.is_some_and(|standing| standing.kind == "timeseries") {
+        what.insert("measurements", true);
+    }
+    enter(run, journal, operation, slot, what, place).await
 }
 
 async fn enter(

@@ -26,6 +26,7 @@ pub async fn create(server: &Server, name: &str, options: &Document) -> Result<S
     match difference(options, &standing) {
         None => Ok(Settled::standing(format!("the {} stands already, as asked", standing.noun()))),
         Some(what) => Err(Failure {
+            written: None,
             cause: format!("a {} of this name stands already and differs: {what}", standing.noun()),
             code: Some(codes::NAMESPACE_EXISTS),
             remedy: Some(
@@ -53,6 +54,7 @@ pub async fn drop_collection(server: &Server, name: &str) -> Result<Settled, Sch
 pub async fn modify(server: &Server, name: &str, options: &Document) -> Result<Settled, SchemaError> {
     let Some(standing) = catalog::collection(server, name).await? else {
         return Err(Failure {
+            written: None,
             cause: "there is no such collection".to_owned(),
             code: Some(codes::NAMESPACE_NOT_FOUND),
             remedy: None,
@@ -124,6 +126,7 @@ pub async fn rename(server: &Server, from: &str, to: &str) -> Result<Settled, Sc
         }
         (None, None) => {
             return Err(Failure {
+                written: None,
                 cause: format!("neither {from:?} nor {to:?} exists"),
                 code: Some(codes::NAMESPACE_NOT_FOUND),
                 remedy: Some("Correct the names, or create the collection first.".to_owned()),
@@ -132,6 +135,7 @@ pub async fn rename(server: &Server, from: &str, to: &str) -> Result<Settled, Sc
         }
         (Some(_), Some(_)) => {
             return Err(Failure {
+                written: None,
                 cause: format!("both {from:?} and {to:?} exist"),
                 code: Some(codes::NAMESPACE_EXISTS),
                 remedy: Some("Drop or rename one of them first; this operation overwrites nothing.".to_owned()),

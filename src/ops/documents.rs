@@ -127,7 +127,7 @@ async fn write<B: Finds>(run: &mut Run, journal: &mut Journal, request: Request<
     let Place { index, .. } = request.place;
     let name = &request.operation.collection;
     let standing = look_up(run, name).await?;
-    let made = standing.is_none();
+    let found = standing.clone();
     let hash = &request.operation.fingerprint;
     let Some(standing) = standing.or_else(|| request.creates.then(plain)) else {
         let mut progress = OperationProgress::new(hash);
@@ -163,8 +163,8 @@ async fn write<B: Finds>(run: &mut Run, journal: &mut Journal, request: Request<
     match slot.filter(|_| undoable) {
         None => carry_out(run, journal, &request, how, atomic, body).await,
         Some(slot) => {
-            announce(run, journal, request.operation, slot, made, request.place).await?;
-            let mut capturing = Capturing::new(body, slot, timeseries);
+            announce(run, journal, request.operation, slot, found.as_ref(), request.place).await?;
+            let mut capturing = Capturing::new(body, slot, &standing);
             carry_out(run, journal, &request, how, atomic, &mut capturing).await
         }
     }
@@ -243,6 +243,7 @@ pub async fn in_one_go<B: ChunkBody>(
             && (error.is(codes::NO_SUCH_TRANSACTION) || error.transient_transaction)
         {
             return Err(Halt::Failed(Failure {
+                written: None,
                 cause: format!(
                     "{why} needs one transaction, and this one did not finish within the server's limit of {} s: {error}",
                     lifetime.as_secs()
@@ -257,6 +258,7 @@ pub async fn in_one_go<B: ChunkBody>(
         }
         if error.is(codes::TRANSACTION_TOO_LARGE) {
             return Err(Halt::Failed(Failure {
+                written: None,
                 cause: format!("{why} needs one transaction, with what it captures: {error}"),
                 code: error.code,
                 remedy: Some(
@@ -289,6 +291,7 @@ pub(super) fn plain() -> Collection {
 /// The failure of an operation on documents of a view.
 pub fn is_a_view(name: &str) -> Failure {
     Failure {
+        written: None,
         cause: format!("{name:?} is a view, and documents cannot be written through it"),
         code: Some(codes::COMMAND_NOT_SUPPORTED_ON_VIEW),
         remedy: Some("Write to the collection that the view shows.".to_owned()),

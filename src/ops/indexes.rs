@@ -134,6 +134,7 @@ fn different(index: &CreateIndex, standing: &Document, code: i32) -> Failure {
     let mut standing = standing.clone();
     standing.remove("v");
     Failure {
+        written: None,
         cause: format!(
             "an index stands already and differs: asked for {}, stands {} (code {code})",
             show(&Bson::Document(asked)),

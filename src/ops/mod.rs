@@ -44,12 +44,14 @@ pub struct Failure {
     pub code: Option<i32>,
     /// What to do, where that is more than the code tells.
     pub remedy: Option<String>,
+    /// How many documents were written before it without a transaction, where that is known.
+    pub written: Option<i64>,
 }
 
 impl Failure {
     /// A failure the engine found.
     pub fn found(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { cause: cause.into(), code: None, remedy: Some(remedy.into()) }
+        Self { cause: cause.into(), code: None, remedy: Some(remedy.into()), written: None }
     }
 }
 
@@ -62,7 +64,7 @@ impl From<ServerError> for Failure {
              again, report it as a defect."
                 .to_owned()
         });
-        Self { cause: error.to_string(), code: error.code, remedy }
+        Self { cause: error.to_string(), code: error.code, remedy, written: error.written }
     }
 }
 

@@ -197,6 +197,7 @@ async fn drop_captured(server: &Server, name: &str, slot: Slot) -> Result<Settle
     }
     match (crate::catalog::collection(server, name).await?.is_some(), kept) {
         (true, _) => Err(Failure {
+            written: None,
             cause: format!(
                 "while this run was interrupted after {name:?} had been set aside or dropped, somebody has made a new {name:?}"
             ),
@@ -216,6 +217,7 @@ fn kept_as(aside: &str) -> Settled {
 fn explain(error: ServerError, copied: bool) -> SchemaError {
     if copied && error.is(codes::UNAUTHORIZED) {
         return Failure {
+            written: None,
             cause: format!("the buckets of the time-series collection cannot be copied: {error}"),
             code: error.code,
             remedy: Some(

@@ -5,7 +5,9 @@ use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::Failure;
-use crate::capture::documents::{Does, Finds};
+use crate::capture::documents::{Does, Finds, Rehearsal};
+
+use crate::raw::{Builder, elements};
 use crate::run::chunks::{ChunkBody, Selection};
 use crate::run::id::Id;
 use crate::run::report::Counts;
@@ -99,8 +101,14 @@ pub struct Update {
     statement: FieldList,
     /// `bypassDocumentValidation` of the command.
     command: FieldList,
+    upserts: bool,
     upserted: Option<Id>,
+    /// The `_id` of a document that it makes.
+    pinned: Option<Id>,
 }
+
+/// What makes the result of an update depend on the moment.
+const MOMENTARY: [&[u8]; 6] = [b"$currentDate", b"$$NOW", b"$$CLUSTER_TIME", b"$rand", b"$sampleRate", b"$function"];
 
 impl Update {
     /// The command of an operation on `collection`.
@@ -132,9 +140,60 @@ impl Update {
             multi: update.multi,
             statement,
             command,
+            upserts: update.upsert,
             upserted: None,
+            pinned: None,
         })
     }
+
+    /// The update, so that a document that it makes gets the `_id` that was foreseen.
+    fn pinned(&self) -> RawBson {
+        let Some(id) = &self.pinned else { return self.update.clone() };
+        match &self.update {
+            RawBson::Array(stages) => {
+                let mut stages = stages.clone();
+                let own = rawdoc! {"$ifNull": ["$_id", id.keyed("$literal")]};
+                stages.push(rawdoc! {"$set": {"_id": own}});
+                RawBson::Array(stages)
+            }
+            RawBson::Document(operators) => {
+                let mut with_id = Builder::default();
+                let mut on_insert = Builder::default();
+                on_insert.extend(id.document().as_bytes());
+                for operator in elements(operators.as_bytes()) {
+                    if operator.name == b"$setOnInsert" {
+                        on_insert.extend(operator.value);
+                    } else {
+                        with_id.push(&operator);
+                    }
+                }
+                with_id.document("$setOnInsert", on_insert.finish().as_bytes());
+                RawBson::Document(with_id.finish())
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// The bytes that a server may take an `_id` from, and what it is told to do.
+    fn bytes(&self, filter: &RawDocumentBuf) -> Vec<u8> {
+        let whole = rawdoc! {"q": filter.clone(), "u": self.update.clone()};
+        let mut bytes = whole.into_bytes();
+        for (_, value) in &self.writing.variables {
+            bytes.extend(rawdoc! {"let": value.clone()}.into_bytes());
+        }
+        bytes
+    }
+
+    /// Whether it changes the element of an array that its filter found.
+    fn is_positional(&self) -> bool {
+        let RawBson::Document(operators) = &self.update else { return false };
+        let positional = |path: &[u8]| path.split(|byte| *byte == b'.').any(|part| part == b"$");
+        elements(operators.as_bytes()).any(|operator| elements(operator.value).any(|field| positional(field.name)))
+    }
+}
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    !what.is_empty() && bytes.windows(what.len()).any(|window| window == what)
 }
 
 impl ChunkBody for Update {
@@ -144,7 +203,7 @@ impl ChunkBody for Update {
         session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let mut statement = rawdoc! {"q": selection.filter.clone(), "u": self.update.clone(), "multi": self.multi};
+        let mut statement = rawdoc! {"q": selection.filter.clone(), "u": self.pinned(), "multi": self.multi};
         append_all(&mut statement, &self.statement);
         let verb = (cstr!("update"), cstr!("updates"));
         let reply = self.writing.send(server, session, selection, verb, statement, &self.command).await?;
@@ -183,6 +242,34 @@ impl Finds for Update {
 
     fn upserted(&self) -> Option<Id> {
         self.upserted.clone()
+    }
+
+    fn upserts(&self) -> bool {
+        self.upserts
+    }
+
+    fn pin(&mut self, selection: &Selection, id: Option<Id>) {
+        // What the script itself gives it, it gets again.
+        let bytes = self.bytes(&selection.filter);
+        self.pinned = id.filter(|id| !contains(&bytes, id.value()));
+    }
+
+    fn rehearsal(&self, copies: &str, selection: &Selection, upsert: bool) -> Option<Rehearsal> {
+        let selects = upsert || self.is_positional();
+        let filter = if selects { selection.filter.clone() } else { RawDocumentBuf::new() };
+        let mut statement = rawdoc! {"q": filter, "u": self.update.clone(), "multi": !upsert};
+        for (key, value) in &self.statement {
+            if *key != cstr!("upsert") || upsert {
+                statement.append(*key, value.clone());
+            }
+        }
+        for (key, value) in self.writing.selecting.iter().filter(|(key, _)| *key == cstr!("collation")) {
+            statement.append(*key, value.clone());
+        }
+        let mut command = rawdoc! {"update": copies, "updates": [statement], "bypassDocumentValidation": true};
+        append_all(&mut command, &self.writing.variables);
+        let bytes = self.bytes(&RawDocumentBuf::new());
+        Some(Rehearsal { command, momentary: MOMENTARY.iter().any(|what| contains(&bytes, what)) })
     }
 }
 
@@ -238,6 +325,16 @@ impl Finds for Delete {
     }
 
     fn upserted(&self) -> Option<Id> {
+        None
+    }
+
+    fn upserts(&self) -> bool {
+        false
+    }
+
+    fn pin(&mut self, _: &Selection, _: Option<Id>) {}
+
+    fn rehearsal(&self, _: &str, _: &Selection, _: bool) -> Option<Rehearsal> {
         None
     }
 }

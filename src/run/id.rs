@@ -62,6 +62,12 @@ impl Id {
         self.0.as_bytes()
     }
 
+    /// Its value's bytes, without the type.
+    pub fn value(&self) -> &[u8] {
+        let own = self.0.as_bytes();
+        &own[VALUE_AT..own.len() - 1]
+    }
+
     /// `{"_id": …}`.
     pub fn document(&self) -> RawDocumentBuf {
         self.0.clone()

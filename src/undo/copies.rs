@@ -13,7 +13,8 @@ use crate::assessment::carry_back::carry_back;
 use crate::assessment::model::{Edition, MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side};
 use crate::assessment::values::{id_text, text_of};
 use crate::capture::delta::{Change, difference};
-use crate::capture::documents::{insert, insert_whole, read_by_id};
+use crate::capture::documents::{keep_packs, read_by_id};
+use crate::capture::kept::insert_whole;
 use crate::capture::pack::{Packer, raw_entries};
 use crate::ops::{Halt, Place};
 use crate::raw::{Element, fields, first, get};
@@ -117,7 +118,7 @@ impl ChunkBody for Copies<'_> {
             }
         }
         if let (Some(own), Some(packer)) = (self.own, packer) {
-            insert(server, session, &own.capture.packs(server.names()), packer.finish().iter(), false).await?;
+            keep_packs(server, session, own, &packer.finish()).await?;
         }
         Ok(counts)
     }
@@ -181,11 +182,9 @@ impl Copies<'_> {
             removals.add(entry.id.clone(), Write::Delete);
         }
         if let Some(own) = self.own {
-            let again = session.is_none();
-            insert_whole(server, session.as_deref_mut(), &own.whole(server.names()), removed.into_iter(), again)
-                .await?;
+            insert_whole(server, session.as_deref_mut(), &own.whole(server.names()), removed).await?;
             let originals = format!("{}_originals", own.whole(server.names()));
-            insert_whole(server, session.as_deref_mut(), &originals, replaced.into_iter(), again).await?;
+            insert_whole(server, session.as_deref_mut(), &originals, replaced).await?;
         }
         replacements.send(server, session.as_deref_mut()).await.map_err(|(error, _)| error)?;
         removals.send(server, session).await.map_err(|(error, _)| error)?;

@@ -2,18 +2,19 @@
 
 use std::collections::HashSet;
 
-use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
+use bson::{RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::edits::Edits;
-use super::writes::keep_timestamps;
 use super::{again, taken};
-use crate::capture::documents::{insert, read_by_id, unwrapped};
-use crate::capture::pack::Packer;
+use crate::capture::documents::{keep_packs, packed_inserts, read_by_id};
+use crate::capture::earlier::Earlier;
+use crate::capture::kept::{Barred, insert, is_changed, unwrapped};
+use crate::capture::{left, measurements};
+use crate::catalog::Collection;
 use crate::ops::announce::takes_transactions;
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
-use crate::raw::first;
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::{Id, by_id};
@@ -22,7 +23,6 @@ use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Undone};
 use crate::run::slot::{Capture, Slot};
 use crate::run::step::Undo;
-use crate::run::transaction::send;
 use crate::run::windows::Scope;
 use crate::server::Server;
 use crate::server_error::ServerError;
@@ -57,12 +57,16 @@ pub async fn undo(
     let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
     let mut patience = Patience::new(&run.reporter, &run.stop);
     let edits = patiently!(patience, Edits::open(&run.server, oldest, uuid))?;
+    let series = standing.as_ref().is_some_and(|standing| standing.kind == "timeseries");
     let mut body = Kept {
+        // Entries that do not say so are older.
+        measurements: undo.entry.get_bool("measurements").unwrap_or(series && !undo.entry.contains_key("uuid")),
         collection: &undo.collection,
         edits,
-        kind: standing.map(|standing| standing.kind).filter(|kind| kind != "view"),
-        kept: undo.slot.whole(run.server.names()),
+        standing: standing.filter(|standing| standing.kind != "view"),
+        slot: undo.slot,
         own,
+        earlier: own.map(Earlier::new),
         left: HashSet::new(),
     };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
@@ -71,11 +75,15 @@ pub async fn undo(
 /// The documents of a window, brought back.
 struct Kept<'a> {
     collection: &'a str,
-    /// `None` where nothing stands that could hold documents.
-    kind: Option<String>,
+    /// What stands that could hold documents.
+    standing: Option<Collection>,
+    /// Whether what is kept are measurements.
+    measurements: bool,
     edits: Edits,
-    kept: String,
+    slot: Slot,
     own: Option<Slot>,
+    /// What attempts without a transaction brought back.
+    earlier: Option<Earlier>,
     /// Documents that a unique index bars: somebody else has their values now.
     left: HashSet<Id>,
 }
@@ -87,21 +95,31 @@ impl ChunkBody for Kept<'_> {
         mut session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let find = rawdoc! {"find": self.kept.as_str(), "filter": selection.filter.clone(), "hint": {"_id": 1}};
+        let kept = self.slot.whole(server.names());
+        let find = rawdoc! {"find": kept.as_str(), "filter": selection.filter.clone(), "hint": {"_id": 1}};
         let documents = server.read(find, session.as_deref_mut(), BYTES).await?;
-        let documents: Vec<RawDocumentBuf> = documents.into_iter().map(unwrapped).collect();
         let mut counts = Undone::default();
-        let all = i64::try_from(documents.len()).unwrap_or(i64::MAX);
-        match self.kind.as_deref() {
+        match &self.standing {
             // With its collection, what was in it is gone.
-            None => counts.gone = all,
-            Some("timeseries") => {
-                let unwrapped: Vec<RawDocumentBuf> =
-                    documents.iter().filter_map(|kept| kept.get_document("d").ok().map(ToOwned::to_owned)).collect();
-                insert(server, session, self.collection, unwrapped.iter(), false).await?;
-                counts.restored = all;
+            None => {
+                counts.gone = i64::try_from(documents.len()).unwrap_or(i64::MAX);
+                let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
+                left::note(server, session, self.slot, &ids).await?;
             }
-            Some(_) => self.bring_back(server, session, selection, documents, &mut counts).await?,
+            // Something else stands in its place.
+            Some(standing) if (standing.kind == "timeseries") != self.measurements => {
+                counts.conflicts = i64::try_from(documents.len()).unwrap_or(i64::MAX);
+                let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
+                left::note(server, session, self.slot, &ids).await?;
+            }
+            Some(standing) if self.measurements => {
+                let back = measurements::bring_back(server, &kept, self.collection, standing, documents).await?;
+                counts.restored = back.now + back.before;
+            }
+            Some(_) => {
+                let documents = documents.into_iter().map(unwrapped).collect();
+                self.bring_back(server, session, selection, documents, &mut counts).await?;
+            }
         }
         Ok(Counts { undone: counts, ..Counts::default() })
     }
@@ -116,49 +134,58 @@ impl Kept<'_> {
         documents: Vec<RawDocumentBuf>,
         counts: &mut Undone,
     ) -> Result<(), ServerError> {
+        let mut number = selection.chunk;
+        let mut earlier = self.earlier.as_mut().filter(|_| session.is_none());
+        if let Some(earlier) = &mut earlier {
+            number = earlier.begin(server, self.collection, selection.chunk).await?;
+        }
         let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
         let standing = by_id(read_by_id(server, session.as_deref_mut(), self.collection, &ids, usize::MAX).await?);
         let edited = self.edits.read(server, session.as_deref_mut(), &ids).await?;
         let mut missing = Vec::new();
         let mut found = Vec::new();
+        let mut left = Vec::new();
         for (id, document) in ids.into_iter().zip(documents) {
             match standing.get(&id) {
-                Some(other) if *other == document => counts.restored += 1,
+                // An earlier attempt, `undrop`, or somebody has brought it back as it was.
+                Some(other) if *other == document => {
+                    counts.restored += 1;
+                    continue;
+                }
                 None if edited.contains_key(&id) => counts.gone += 1,
-                None if !self.left.contains(&id) => {
+                None if !self.left.contains(&id) && !is_changed(&document) => {
                     missing.push((id, document));
                     continue;
                 }
                 _ => counts.conflicts += 1,
             }
-            found.push((id, vec![Vec::new()]));
+            found.push((id.clone(), vec![Vec::new()]));
+            left.push(id);
         }
-        self.edits.write(server, session.as_deref_mut(), &found).await?;
-        if missing.is_empty() {
-            return Ok(());
+        if let (Some(own), false) = (self.own, missing.is_empty()) {
+            let packs = packed_inserts(own, number, missing.iter().map(|(_, document)| document))?;
+            keep_packs(server, session.as_deref_mut(), own, &packs).await?;
         }
-        let command = rawdoc! {
-            "insert": self.collection,
-            "documents": missing.iter().map(|(_, document)| document.clone()).collect::<RawArrayBuf>(),
-            "bypassDocumentValidation": true,
-        };
-        if let Err(error) = send(server, session.as_deref_mut(), command).await {
-            let barred = error.index.and_then(|at| missing.get(at)).filter(|_| taken(&error));
-            let Some((id, _)) = barred else { return Err(error) };
-            self.left.insert(id.clone());
-            return Err(again(&error));
-        }
-        for (_, document) in &missing {
-            keep_timestamps(server, session.as_deref_mut(), self.collection, document).await?;
-        }
-        counts.restored += i64::try_from(missing.len()).unwrap_or(i64::MAX);
-        let Some(own) = self.own else { return Ok(()) };
-        let mut packer = Packer::new(own, selection.number(session.is_some()));
-        for (_, document) in &missing {
-            if let Some(id) = first(document.as_bytes()) {
-                packer.inserted(&id, document);
+        let documents = missing.iter().map(|(_, document)| document);
+        match insert(server, session.as_deref_mut(), self.collection, documents, Barred::PassedOver).await {
+            Ok(barred) => {
+                counts.restored += i64::try_from(missing.len() - barred.len()).unwrap_or(i64::MAX);
+                counts.conflicts += i64::try_from(barred.len()).unwrap_or(i64::MAX);
+                for at in barred {
+                    let id = &missing[at].0;
+                    found.push((id.clone(), vec![Vec::new()]));
+                    left.push(id.clone());
+                }
+            }
+            // A transaction ends with the first one.
+            Err(error) => {
+                let barred = error.index.and_then(|at| missing.get(at)).filter(|_| taken(&error));
+                let Some((id, _)) = barred else { return Err(error) };
+                self.left.insert(id.clone());
+                return Err(again(&error));
             }
         }
-        insert(server, session, &own.capture.packs(server.names()), packer.finish().iter(), false).await
+        left::note(server, session.as_deref_mut(), self.slot, &left).await?;
+        self.edits.write(server, session, &found).await
     }
 }

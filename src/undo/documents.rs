@@ -10,7 +10,9 @@ use super::portions::{Portions, size};
 use super::writes::{Write, Writes};
 use super::{again, bounds, taken};
 use crate::capture::delta::{Change, difference, take_back};
-use crate::capture::documents::{insert, insert_whole, read_by_id, unwrapped};
+use crate::capture::documents::{keep_packs, read_by_id};
+use crate::capture::earlier::Earlier;
+use crate::capture::kept::{insert_whole, unwrapped};
 use crate::capture::pack::{self, Entry, Packer, What, entries};
 use crate::catalog::Collection;
 use crate::ops::announce::takes_transactions;
@@ -55,6 +57,7 @@ pub async fn undo(
         left: HashSet::new(),
         one_by_one: false,
         portions: Portions::new(BYTES),
+        earlier: own.map(Earlier::new),
     };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
@@ -108,6 +111,8 @@ struct Packs<'a> {
     /// Whether each document is written by a statement of its own, in exact reverse order.
     one_by_one: bool,
     portions: Portions,
+    /// What attempts without a transaction took back.
+    earlier: Option<Earlier>,
 }
 
 impl ChunkBody for Packs<'_> {
@@ -132,9 +137,16 @@ impl ChunkBody for Packs<'_> {
             counts.gone = i64::try_from(captured.len()).unwrap_or(i64::MAX);
             return Ok(Counts { undone: counts, ..Counts::default() });
         }
-        let mut record = Record::new(self.own, selection.number(session.is_some()));
+        let mut number = selection.chunk;
+        if let (Some(earlier), None) = (&mut self.earlier, &session) {
+            number = earlier.begin(server, self.collection, selection.chunk).await?;
+        }
+        let mut record = Record::new(self.own, number);
         let mut used = 0;
-        for portion in self.portions.cut(&captured, session.is_some()) {
+        for (at, portion) in self.portions.cut(&captured, session.is_some()).enumerate() {
+            if let (Some(earlier), None, 1..) = (&mut self.earlier, &session, at) {
+                record = Record::new(self.own, earlier.number());
+            }
             match self.take_back(server, session.as_deref_mut(), portion, &mut used, &mut record).await {
                 Ok(portion) => counts += portion,
                 Err(e) => return Err(self.portions.after(e, window.len())),
@@ -174,11 +186,22 @@ impl Packs<'_> {
             by_id(kept.into_iter().map(unwrapped).collect())
         };
         let edited = self.edits.read(server, session.as_deref_mut(), ids()).await?;
+        // Without transactions, what an earlier attempt took back is not somebody's edit.
+        let atomic = session.is_some();
+        let removed = match self.own.filter(|_| !atomic) {
+            Some(own) => removed_before(server, own, captured, &current).await?,
+            None => HashSet::new(),
+        };
+        let earlier = self.earlier.as_ref().filter(|_| !atomic);
         let mut counts = Undone::default();
         let mut found = Vec::new();
         let mut writes = Writes::new(self.collection, self.one_by_one);
         for entry in captured {
             let Some(document) = current.get(&entry.id) else {
+                if removed.contains(&entry.id) {
+                    counts.restored += 1;
+                    continue;
+                }
                 counts.gone += 1;
                 found.push((entry.id.clone(), vec![Vec::new()]));
                 continue;
@@ -186,6 +209,10 @@ impl Packs<'_> {
             if self.left.contains(&entry.id) {
                 counts.conflicts += 1;
                 found.push((entry.id.clone(), vec![Vec::new()]));
+                continue;
+            }
+            if earlier.is_some_and(|earlier| earlier.wrote(&entry.id, document)) {
+                counts.restored += 1;
                 continue;
             }
             let (write, edits) = decide(entry, document, &whole, edited.get(&entry.id), &mut counts);
@@ -202,7 +229,12 @@ impl Packs<'_> {
                 writes.add(entry.id.clone(), write);
             }
         }
-        if let Err((error, id)) = writes.send(server, session.as_deref_mut()).await {
+        self.edits.write(server, session.as_deref_mut(), &found).await?;
+        if !atomic {
+            // What it takes away is captured before it is gone.
+            record.write(server, None).await?;
+        }
+        if let Err((error, id)) = writes.send(server, session).await {
             let Some(id) = id.filter(|_| taken(&error)) else { return Err(error) };
             if self.one_by_one {
                 self.left.insert(id);
@@ -210,9 +242,25 @@ impl Packs<'_> {
             self.one_by_one = true;
             return Err(again(&error));
         }
-        self.edits.write(server, session, &found).await?;
         Ok(counts)
     }
+}
+
+/// Which of these inserted documents, that are gone, an earlier attempt has removed.
+async fn removed_before(
+    server: &Server,
+    own: Slot,
+    captured: &[Entry],
+    current: &HashMap<Id, RawDocumentBuf>,
+) -> Result<HashSet<Id>, ServerError> {
+    let gone =
+        captured.iter().filter(|entry| matches!(entry.what, What::Inserted { .. }) && !current.contains_key(&entry.id));
+    let gone: Vec<&Id> = gone.map(|entry| &entry.id).collect();
+    if gone.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let kept = read_by_id(server, None, &own.whole(server.names()), gone, usize::MAX).await?;
+    Ok(kept.iter().filter_map(|document| Id::of_stored(document)).collect())
 }
 
 /// What is to be written of one document, by the three-way rule, and which of its fields somebody edited.
@@ -310,15 +358,14 @@ impl Record {
         }
     }
 
-    /// Writes it.
+    /// Writes it, once.
     pub(crate) async fn write(
-        self,
+        &mut self,
         server: &Server,
         mut session: Option<&mut ClientSession>,
     ) -> Result<(), ServerError> {
-        let (Some(slot), Some(packer)) = (self.slot, self.packer) else { return Ok(()) };
-        let again = session.is_none();
-        insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), self.whole.iter(), again).await?;
-        insert(server, session, &slot.capture.packs(server.names()), packer.finish().iter(), false).await
+        let (Some(slot), Some(packer)) = (self.slot, self.packer.take()) else { return Ok(()) };
+        insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), &self.whole).await?;
+        keep_packs(server, session, slot, &packer.finish()).await
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod documents;
 mod edits;
 mod foresee;
 pub mod indexes;
+pub mod moved;
 mod options;
 mod portions;
 pub mod schema;
@@ -63,6 +64,11 @@ pub async fn carry_out(
         _ => None,
     });
     let oldest = oldest.unwrap_or(undo.slot.capture);
+    // A collection that was renamed since is still the one that the operation worked on.
+    let name = undo.collection.as_str();
+    let now = patiently!(patience, moved::name_now(&run.server, undo))?.filter(|_| !moved::moves(undo));
+    let elsewhere = now.filter(|now| now != name).map(|now| Undo { collection: now, ..undo.clone() });
+    let undo = elsewhere.as_ref().unwrap_or(undo);
     match undo.done.as_str() {
         "update_documents" | "insert_documents" | UNIFY => {
             documents::undo(run, journal, undo, own, oldest, place).await?;
@@ -70,14 +76,14 @@ pub async fn carry_out(
         BRING_OVER => copies::undo(run, journal, undo, own, place).await?,
         "delete_documents" => deleted::undo(run, journal, undo, own, oldest, place).await?,
         _ => {
-            let conflicts = conflicts_in(journal, tasks, &undo.collection);
+            let conflicts = conflicts_in(journal, tasks, name);
             return schema::undo(run, journal, undo, own, conflicts, place).await;
         }
     }
     let mut counts = Undone::default();
     let mut note = None;
     if undo.entry.get_bool("made").unwrap_or(false) {
-        let conflicts = conflicts_in(journal, tasks, &undo.collection);
+        let conflicts = conflicts_in(journal, tasks, name);
         let mut patience = Patience::new(&run.reporter, &run.stop);
         (counts, note) = patiently!(patience, remove_made(&run.server, undo, &plain(), conflicts))?;
     }

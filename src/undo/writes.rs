@@ -1,6 +1,6 @@
 //! The writes of one transaction of an undo, in order, in as few commands as they need.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
@@ -62,6 +62,8 @@ pub struct Writes<'a> {
     statements: Vec<Statement>,
     /// Where the statement of documents that get the same operators is.
     groups: HashMap<Vec<u8>, usize>,
+    /// The documents of these statements.
+    grouped: HashSet<Id>,
 }
 
 struct Statement {
@@ -72,7 +74,7 @@ struct Statement {
 impl<'a> Writes<'a> {
     /// Documents that get the same values share a statement, unless each is to be written `one_by_one`.
     pub fn new(collection: &'a str, one_by_one: bool) -> Self {
-        Self { collection, one_by_one, statements: Vec::new(), groups: HashMap::new() }
+        Self { collection, one_by_one, statements: Vec::new(), groups: HashMap::new(), grouped: HashSet::new() }
     }
 
     /// Adds one document's.
@@ -83,6 +85,12 @@ impl<'a> Writes<'a> {
             Write::Delete => Some(Vec::new()),
             Write::Replace(_) => None,
         };
+        // A document that is written again comes after its first write: no statement before that takes it up.
+        if !self.one_by_one && !self.grouped.insert(id.clone()) {
+            self.groups.clear();
+            self.grouped.clear();
+            self.grouped.insert(id.clone());
+        }
         if let Some(at) = key.as_ref().and_then(|key| self.groups.get(key)) {
             self.statements[*at].ids.push(id);
             return;
@@ -149,27 +157,6 @@ impl<'a> Writes<'a> {
     }
 }
 
-/// Puts the zero back into a zero timestamp at the top of a document that was inserted: an insert puts the time there.
-///
-/// # Errors
-/// The server's.
-pub async fn keep_timestamps(
-    server: &Server,
-    session: Option<&mut ClientSession>,
-    collection: &str,
-    document: &RawDocumentBuf,
-) -> Result<(), ServerError> {
-    let Some(id) = Id::of_stored(document) else { return Ok(()) };
-    if !has_zero_timestamp(document.as_bytes()) || has_duplicates(document.as_bytes()) {
-        return Ok(());
-    }
-    let statement = rawdoc! {
-        "q": id.filter(), "u": [{"$replaceWith": {"$literal": document.clone()}}],
-    };
-    let command = rawdoc! {"update": collection, "updates": [statement], "bypassDocumentValidation": true};
-    send(server, session, command).await.map(drop)
-}
-
 impl Statement {
     fn deletes(&self) -> bool {
         matches!(self.write, Write::Delete)
@@ -190,5 +177,34 @@ impl Statement {
             }
             Write::Replace(document) => rawdoc! {"q": filter, "u": document.clone()},
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_written_twice_is_written_in_order() {
+        let id = |n: i32| Id::of(&rawdoc! {"_id": n}).expect("an id");
+        let setting = |v: i32| Write::Operators { operators: rawdoc! {"$set": {"v": v}}, document: rawdoc! {"v": v} };
+        let mut writes = Writes::new("c", false);
+        for (n, v) in [(1, 2), (2, 1), (1, 1), (3, 1), (2, 2)] {
+            writes.add(id(n), setting(v));
+        }
+        let order: Vec<(Vec<Id>, RawDocumentBuf)> = writes
+            .statements
+            .iter()
+            .map(|statement| (statement.ids.clone(), statement.write.document().expect("a result").clone()))
+            .collect();
+        assert_eq!(
+            order,
+            [
+                (vec![id(1)], rawdoc! {"v": 2}),
+                (vec![id(2)], rawdoc! {"v": 1}),
+                (vec![id(1), id(3)], rawdoc! {"v": 1}),
+                (vec![id(2)], rawdoc! {"v": 2}),
+            ]
+        );
     }
 }

@@ -48,18 +48,22 @@ class Retained:
 class PurgeReport:
     """The answer of `purge`, and the `report` of an exception it raises.
 
-    `kept` is what half applied and half rolled back migrations may need. `bytes` were freed.
+    `kept` is what half applied and half rolled back migrations may need. `left` stays because an
+    exact rollback could not bring back all of it and no migration was named. `bytes` were freed.
     """
 
     purged: tuple[RetainedRun, ...]
     kept: tuple[RetainedRun, ...]
+    left: tuple[RetainedRun, ...]
     bytes: int
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PurgeReport:
         """The typed form of the engine's answer."""
-        purged, kept = (read_all(RetainedRun, data[which]) for which in ("purged", "kept"))
-        return read(cls, data, purged=purged, kept=kept)
+        purged, kept, left = (
+            read_all(RetainedRun, data[which]) for which in ("purged", "kept", "left")
+        )
+        return read(cls, data, purged=purged, kept=kept, left=left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,15 @@ class DroppedEntry:
 class UndropReport:
     """The answer of `undrop`: what was brought back, and as which collection or into which.
 
-    Of deleted documents: how many returned, and how many were passed over because others stand in
-    their place; else both None.
+    Of deleted documents: how many returned, how many were passed over because others stand in their
+    place, and how many because a unique index bars them; else all None.
     """
 
     entry: DroppedEntry
     to: str
     documents: int | None
     standing: int | None
+    barred: int | None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> UndropReport:

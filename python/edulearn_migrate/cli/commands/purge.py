@@ -39,6 +39,9 @@ def run(context: Context) -> int:
     _freed(context.output, report)
     for each in by_migration(report["kept"]):
         context.output.line(f"  Kept: {each}; it is unfinished and may need them to go back")
+    for each in by_migration(report["left"]):
+        output = context.output
+        output.line(f"  Kept: {each}; a rollback could not bring back all of it (see `undrop`)")
     return exits.DONE
 
 

@@ -72,6 +72,8 @@ def _bring_back(context: Context, name: str) -> int:
         text = f"{counted(report['documents'], 'document')} into {to}"
         if report["standing"]:
             text += f", {report['standing']:,} were passed over: others stand in their place"
+        if report["barred"]:
+            text += f", {report['barred']:,} were passed over: a unique index bars them"
     elif entry["kind"] == "index":
         text = f"index {entry['index']} of {to} (dropped by {_run(entry)})"
     else:

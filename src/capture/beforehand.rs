@@ -1,0 +1,374 @@
+//! Capturing without a transaction: on a standalone server, and of a capped or time-series collection.
+//!
+//! Nothing ties the capture to the write there, so the capture comes first, and nothing of it follows the write:
+//!
+//! 1. The documents are read; too many of them are an error before anything is written.
+//! 2. Of a delete they are kept whole. Of an update, copies of them go into a collection of ours, the update is made to
+//!    these, and the difference is the capture. What an update refuses is refused here, before it touches anything.
+//! 3. Exactly the captured documents are written, if they still match the filter.
+//!
+//! The difference is of the copies, so that an edit of the application in between is never taken for the migration's. A
+//! repeated attempt recognises what an earlier one wrote ([`earlier`](super::earlier)).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bson::{RawDocumentBuf, doc, oid::ObjectId, rawdoc};
+
+use super::delta::{Change, difference};
+use super::documents::{
+    Capturing, Does, Finds, MEASUREMENT, count, keep_packs, lists, malformed, packed_inserts, read_by_id,
+};
+use super::earlier::replace;
+use super::kept::{Barred, insert, is_changed, nested, uncaptured};
+use super::pack::Packer;
+use crate::raw::{Builder, fields, fingerprint, first};
+use crate::run::chunks::Selection;
+use crate::run::id::{Id, by_id};
+use crate::run::report::Counts;
+use crate::run::transaction::{send, with_majority};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
+
+/// How often what the moment decided is asked for.
+const ATTEMPTS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A document before an update and as the update makes it.
+type Pair = (RawDocumentBuf, RawDocumentBuf);
+
+impl<B: Finds> Capturing<'_, B> {
+    /// Captures what the body does, then lets it do that.
+    pub(super) async fn write_beforehand(
+        &mut self,
+        server: &Server,
+        selection: &Selection,
+        limit: usize,
+    ) -> Result<Counts, ServerError> {
+        let before = server.read(self.body.find(selection), None, limit).await?;
+        if self.body.does() == Does::Delete {
+            return self.delete_beforehand(server, selection, before).await;
+        }
+        let collection = self.body.collection().to_owned();
+        let number = self.earlier.begin(server, &collection, selection.chunk).await?;
+        let recognised = self.earlier.recognised;
+        let known = Counts { matched: recognised, modified: recognised, ..Counts::default() };
+        // The one document is done.
+        if self.body.does() == Does::UpdateOne && recognised > 0 {
+            return Ok(known);
+        }
+        let mut counts = known;
+        let before: Vec<RawDocumentBuf> = before
+            .into_iter()
+            .filter(|document| Id::of_stored(document).is_none_or(|id| !self.earlier.wrote(&id, document)))
+            .collect();
+        if before.is_empty() {
+            // Where an earlier attempt wrote something, that was it.
+            if recognised == 0 {
+                counts += self.upsert(server, selection, number).await?;
+            }
+            return Ok(counts);
+        }
+        let (changed, momentary) = self.rehearse(server, selection, &before).await?;
+        counts.matched += count(&before);
+        if changed.is_empty() {
+            return Ok(counts);
+        }
+        self.capture(server, number, changed.iter()).await?;
+        let ids: Vec<Id> = changed.iter().filter_map(|(before, _)| Id::of_stored(before)).collect();
+        for ids in lists(&ids.iter().collect::<Vec<_>>()) {
+            match self.body.write(server, None, &only(selection, ids)).await {
+                Ok(part) => {
+                    // Somebody has removed it, or it no longer matches.
+                    counts.matched -= i64::try_from(ids.len()).unwrap_or(i64::MAX) - part.matched;
+                    counts.modified += part.modified;
+                }
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => {
+                    let error = self.half_done(server, &changed, momentary, error).await;
+                    // The captures of those that were not written are removed.
+                    let _ = self.earlier.begin(server, &collection, selection.chunk).await;
+                    return Err(error);
+                }
+            }
+        }
+        if momentary {
+            self.settle(server, number, changed).await;
+        }
+        Ok(counts)
+    }
+
+    async fn delete_beforehand(
+        &mut self,
+        server: &Server,
+        selection: &Selection,
+        before: Vec<RawDocumentBuf>,
+    ) -> Result<Counts, ServerError> {
+        if before.is_empty() {
+            return Ok(Counts::default());
+        }
+        if self.wrapped {
+            let new = self.not_kept(server, &before).await?;
+            self.keep_whole(server, None, new.into_iter()).await?;
+            return self.body.write(server, None, selection).await;
+        }
+        self.keep_whole(server, None, before.iter()).await?;
+        let ids: Vec<Id> = before.iter().filter_map(|document| Id::of_stored(document)).collect();
+        let mut counts = Counts::default();
+        for ids in lists(&ids.iter().collect::<Vec<_>>()) {
+            counts += self.body.write(server, None, &only(selection, ids)).await?;
+        }
+        Ok(counts)
+    }
+
+    /// Those of these measurements that no earlier attempt kept.
+    async fn not_kept<'d>(
+        &self,
+        server: &Server,
+        measurements: &'d [RawDocumentBuf],
+    ) -> Result<Vec<&'d RawDocumentBuf>, ServerError> {
+        let mut kept: HashMap<[u8; 16], usize> = HashMap::new();
+        let mut found = server.walk(rawdoc! {"find": self.slot.whole(server.names()), "filter": {}}).await?;
+        while let Some(wrapper) = found.next().await? {
+            if let Some(measurement) = nested(&wrapper, MEASUREMENT) {
+                *kept.entry(unordered(&measurement)).or_default() += 1;
+            }
+        }
+        let is_new = |measurement: &&RawDocumentBuf| match kept.get_mut(&unordered(measurement)) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        };
+        Ok(measurements.iter().filter(is_new).collect())
+    }
+
+    /// Makes the update to copies of the documents: those that it changes, and whether the moment decides how.
+    async fn rehearse(
+        &self,
+        server: &Server,
+        selection: &Selection,
+        before: &[RawDocumentBuf],
+    ) -> Result<(Vec<Pair>, bool), ServerError> {
+        let (after, momentary) = self.made_of(server, selection, before, false).await?;
+        let same = before.iter().zip(&after).all(|(before, after)| Id::of_stored(before) == Id::of_stored(after));
+        if !same || after.len() != before.len() {
+            let message = "copies of the documents were written to by somebody else";
+            return Err(uncaptured(ServerError::found(codes::CONFLICTING_OPERATION, message)));
+        }
+        let pairs = before.iter().cloned().zip(after).filter(|(before, after)| before != after);
+        Ok((pairs.collect(), momentary || before.iter().any(is_changed)))
+    }
+
+    /// What the update makes of copies of the documents, or which document it makes where there are none.
+    async fn made_of(
+        &self,
+        server: &Server,
+        selection: &Selection,
+        before: &[RawDocumentBuf],
+        upsert: bool,
+    ) -> Result<(Vec<RawDocumentBuf>, bool), ServerError> {
+        let copies = format!("{}_copies_{}", self.slot.whole(server.names()), ObjectId::new().to_hex());
+        let Some(rehearsal) = self.body.rehearsal(&copies, selection, upsert) else { return Err(malformed()) };
+        let result = async {
+            if let Some(collation) = &self.collation {
+                server.run(with_majority(doc! {"create": &copies, "collation": collation.clone()}), None).await?;
+            }
+            insert(server, None, &copies, before, Barred::Fails).await.map_err(uncaptured)?;
+            // It is about the operation's documents, whatever collection they were copied into.
+            send(server, None, rehearsal.command).await.map_err(|error| ServerError {
+                ours: false,
+                written: Some(0),
+                ..error
+            })?;
+            // In the order in which they were put there.
+            server.read(rawdoc! {"find": copies.as_str(), "filter": {}}, None, usize::MAX).await
+        }
+        .await;
+        // What is left behind is freed with the captures.
+        let _ = server.run(doc! {"drop": &copies}, None).await;
+        Ok((result?, rehearsal.momentary))
+    }
+
+    async fn capture(
+        &self,
+        server: &Server,
+        number: i64,
+        changed: impl Iterator<Item = &Pair> + Send,
+    ) -> Result<(), ServerError> {
+        let (packs, whole) = self.packed(number, changed)?;
+        self.keep_whole(server, None, whole.into_iter()).await?;
+        keep_packs(server, None, self.slot, &packs).await
+    }
+
+    fn packed<'p>(
+        &self,
+        number: i64,
+        changed: impl Iterator<Item = &'p Pair>,
+    ) -> Result<(Vec<RawDocumentBuf>, Vec<&'p RawDocumentBuf>), ServerError> {
+        let mut packer = Packer::new(self.slot, number);
+        let mut whole = Vec::new();
+        for (before, after) in changed {
+            let id = first(after.as_bytes()).ok_or_else(malformed)?;
+            match difference(before, after) {
+                Change::None => {}
+                Change::Fields(delta) => packer.changed(&id, &delta, after),
+                Change::Whole => {
+                    packer.replaced(&id, after);
+                    whole.push(before);
+                }
+            }
+        }
+        Ok((packer.finish(), whole))
+    }
+
+    /// An error that came half-way, with how many documents were changed before it.
+    async fn half_done(&self, server: &Server, changed: &[Pair], momentary: bool, error: ServerError) -> ServerError {
+        let ids: Vec<Id> = changed.iter().filter_map(|(before, _)| Id::of_stored(before)).collect();
+        let Ok(now) = read_by_id(server, None, self.body.collection(), &ids, usize::MAX).await else { return error };
+        let now = by_id(now);
+        let done = changed.iter().zip(&ids).filter(|((before, after), id)| {
+            now.get(id).is_some_and(|now| if momentary { now != before } else { now == after })
+        });
+        ServerError { written: Some(i64::try_from(done.count()).unwrap_or(i64::MAX)), ..error }
+    }
+
+    /// Captures anew what the moment decided. The write is not made again for it: where this fails, an exact rollback takes
+    /// those fields for edited.
+    async fn settle(&mut self, server: &Server, number: i64, changed: Vec<Pair>) {
+        for _ in 0..ATTEMPTS {
+            let other = self.earlier.number();
+            if self.capture_as_written(server, (number, other), &changed).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn capture_as_written(
+        &self,
+        server: &Server,
+        (number, other): (i64, i64),
+        changed: &[Pair],
+    ) -> Result<(), ServerError> {
+        let ids: Vec<Id> = changed.iter().filter_map(|(before, _)| Id::of_stored(before)).collect();
+        let now = by_id(read_by_id(server, None, self.body.collection(), &ids, usize::MAX).await?);
+        let settled: Vec<Pair> = changed
+            .iter()
+            .zip(&ids)
+            .map(|((before, after), id)| match now.get(id) {
+                Some(now) => (before.clone(), as_written(before, after, now)),
+                None => (before.clone(), after.clone()),
+            })
+            .collect();
+        let (packs, whole) = self.packed(other, settled.iter())?;
+        self.keep_whole(server, None, whole.into_iter()).await?;
+        replace(server, self.slot, number, &packs).await
+    }
+
+    /// Lets the update make a document where none matches.
+    async fn upsert(&mut self, server: &Server, selection: &Selection, number: i64) -> Result<Counts, ServerError> {
+        if !self.body.upserts() {
+            return Ok(Counts::default());
+        }
+        let (made, momentary) = self.made_of(server, selection, &[], true).await?;
+        keep_packs(server, None, self.slot, &packed_inserts(self.slot, number, &made)?).await?;
+        self.body.pin(selection, made.first().and_then(|made| Id::of_stored(made)));
+        let written = self.body.write(server, None, selection).await;
+        self.body.pin(selection, None);
+        let counts = written?;
+        if let Some(id) = self.body.upserted().filter(|_| momentary) {
+            for _ in 0..ATTEMPTS {
+                let other = self.earlier.number();
+                if self.capture_as_made(server, (number, other), &id).await.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Ok(counts)
+    }
+
+    async fn capture_as_made(&self, server: &Server, (number, other): (i64, i64), id: &Id) -> Result<(), ServerError> {
+        let made = read_by_id(server, None, self.body.collection(), [id], usize::MAX).await?;
+        replace(server, self.slot, number, &packed_inserts(self.slot, other, &made)?).await
+    }
+}
+
+/// The selection of these documents only, if they still match.
+fn only(selection: &Selection, ids: &[&Id]) -> Selection {
+    let listed = rawdoc! {"_id": Id::any_of(ids.iter().copied())};
+    // Beside the others at the top: `$text` and `$near` must stand there.
+    let mut filter = Builder::default();
+    let mut both = vec![listed];
+    for field in fields(selection.filter.as_bytes()).unwrap_or_default() {
+        if field.name == b"$and" {
+            both.push(rawdoc! {"$and": selection.filter.get_array("$and").map(ToOwned::to_owned).unwrap_or_default()});
+        } else {
+            filter.push(&field);
+        }
+    }
+    filter.array("$and", both.iter().map(|each| each.as_bytes()));
+    Selection { filter: filter.finish(), ..selection.clone() }
+}
+
+/// What an update made of a document: what it made of the copy, with the values of the document that it changed.
+fn as_written(before: &RawDocumentBuf, copy: &RawDocumentBuf, now: &RawDocumentBuf) -> RawDocumentBuf {
+    let (Some(was), Some(foreseen), Some(stands)) =
+        (fields(before.as_bytes()), fields(copy.as_bytes()), fields(now.as_bytes()))
+    else {
+        return now.clone();
+    };
+    if [&was, &foreseen, &stands].into_iter().any(|fields| crate::raw::repeats(fields)) {
+        return now.clone();
+    }
+    let mut made = Builder::default();
+    for field in &foreseen {
+        let unchanged = was.iter().any(|own| own.name == field.name && own.same_value(field));
+        match stands.iter().find(|own| own.name == field.name) {
+            _ if unchanged => made.push(field),
+            Some(now) => made.push(now),
+            None => {}
+        }
+    }
+    made.finish()
+}
+
+/// A measurement's fingerprint whatever the order of its fields: the server's buckets decide that.
+pub fn unordered(measurement: &RawDocumentBuf) -> [u8; 16] {
+    let mut sorted = fields(measurement.as_bytes()).unwrap_or_default();
+    sorted.sort_by_key(|field| (field.name, field.kind, field.value));
+    let mut document = Builder::default();
+    sorted.iter().for_each(|field| document.push(field));
+    fingerprint(document.finish().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selection_is_narrowed_at_the_top() {
+        let ids: Vec<Id> = (1..3).filter_map(|n| Id::of(&rawdoc! {"_id": n})).collect();
+        let ids: Vec<&Id> = ids.iter().collect();
+        let narrowed = |filter| only(&Selection::whole(filter), &ids).filter;
+        let listed = rawdoc! {"_id": {"$in": [1, 2]}};
+        assert_eq!(
+            narrowed(rawdoc! {"$text": {"$search": "x"}, "_id": 1}),
+            rawdoc! {"$text": {"$search": "x"}, "_id": 1, "$and": [listed.clone()]}
+        );
+        assert_eq!(
+            narrowed(rawdoc! {"$and": [{"a": 1}], "b": 2}),
+            rawdoc! {"b": 2, "$and": [listed, {"$and": [{"a": 1}]}]}
+        );
+    }
+
+    #[test]
+    fn what_the_moment_decided_is_taken_from_the_document() {
+        let before = rawdoc! {"_id": 1, "at": 1, "mine": 1};
+        let copy = rawdoc! {"_id": 1, "at": 5, "mine": 1, "new": 5};
+        let now = rawdoc! {"_id": 1, "at": 6, "mine": 2, "new": 6};
+        assert_eq!(as_written(&before, &copy, &now), rawdoc! {"_id": 1, "at": 6, "mine": 1, "new": 6});
+    }
+}

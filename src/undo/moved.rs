@@ -1,0 +1,118 @@
+//! Where a collection is now. Its UUID stays with it when it is renamed, also when it is renamed aside.
+
+use std::collections::HashSet;
+
+use bson::{Bson, Document};
+
+use crate::capture::registry::{self, Header};
+use crate::catalog;
+use crate::run::slot::Capture;
+use crate::run::step::{Task, Undo};
+use crate::server::Server;
+use crate::server_error::ServerError;
+
+/// What the collection that an operation worked on is called now; `None` where it is not known, or gone.
+///
+/// # Errors
+/// The server's.
+pub(super) async fn name_now(server: &Server, undo: &Undo) -> Result<Option<String>, ServerError> {
+    let Some(uuid) = uuid(&undo.entry) else { return Ok(None) };
+    Ok(catalog::name_of(server, uuid).await?.filter(|name| !name.starts_with(&server.names().kept())))
+}
+
+/// Why these operations, the latest first, cannot be undone before something that happened later is.
+///
+/// # Errors
+/// The server's.
+pub async fn refused(server: &Server, tasks: &[Task], headers: &[Header]) -> Result<Option<String>, ServerError> {
+    let undos = || tasks.iter().filter_map(|task| if let Task::Undo(undo) = task { Some(undo) } else { None });
+    let own: HashSet<Capture> = undos().map(|undo| undo.slot.capture).collect();
+    let mut seen = HashSet::new();
+    for undo in undos() {
+        let Some(uuid) = uuid(&undo.entry) else { continue };
+        if !seen.insert(bytes(uuid)) {
+            continue;
+        }
+        let was = left_as(undo);
+        let now = catalog::name_of(server, uuid).await?;
+        if now.as_deref() == Some(was) {
+            continue;
+        }
+        let aside = now.as_deref().is_some_and(|now| now.starts_with(&server.names().kept()));
+        let later = later(server, headers, &own, uuid).await?;
+        let name = &undo.collection;
+        match (now, later) {
+            (Some(now), _) if aside && own.iter().any(|own| own.owns(server.names(), &now)) => {}
+            (Some(_), later) if aside => {
+                let by = later.map_or_else(|| "another run".to_owned(), |(by, _)| by);
+                return Ok(Some(format!(
+                    "the collection {name:?} that it worked on was dropped by {by}; roll that back first, or bring the \
+                     collection back with `undrop`"
+                )));
+            }
+            // Time-series collections are copied aside.
+            (None, Some((by, "drop_collection"))) => {
+                return Ok(Some(format!(
+                    "the collection {name:?} that it worked on was dropped by {by}; roll that back first"
+                )));
+            }
+            (Some(now), later) if undos().any(|other| moves(other) && same(other, uuid)) => {
+                let by = later.map_or_else(String::new, |(by, _)| format!(" by {by}"));
+                return Ok(Some(format!(
+                    "the collection that it left as {was:?} was renamed{by}, and is {now:?} now; undo that first"
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// What an operation left its collection as.
+fn left_as(undo: &Undo) -> &str {
+    let to = match undo.done.as_str() {
+        "rename_collection" if undo.entry.get_bool("renames").unwrap_or(false) => undo.entry.get_str("to").ok(),
+        "drop_collection" => undo.entry.get_str("aside").ok(),
+        _ => None,
+    };
+    to.unwrap_or(&undo.collection)
+}
+
+/// Whether the operation itself gave the collection another name.
+pub(super) fn moves(undo: &Undo) -> bool {
+    matches!(undo.done.as_str(), "rename_collection" | "drop_collection")
+}
+
+fn uuid(entry: &Document) -> Option<&Bson> {
+    entry.get("uuid").filter(|uuid| matches!(uuid, Bson::Binary(_)))
+}
+
+fn bytes(uuid: &Bson) -> Vec<u8> {
+    if let Bson::Binary(uuid) = uuid { uuid.bytes.clone() } else { Vec::new() }
+}
+
+fn same(undo: &Undo, other: &Bson) -> bool {
+    uuid(&undo.entry) == Some(other)
+}
+
+/// The run, not among `own` and not undone, that moved the collection last: who it was, and what it did.
+async fn later(
+    server: &Server,
+    headers: &[Header],
+    own: &HashSet<Capture>,
+    uuid: &Bson,
+) -> Result<Option<(String, &'static str)>, ServerError> {
+    for header in headers.iter().rev().filter(|header| !own.contains(&header.capture) && !header.undone) {
+        for (_, entry) in registry::entries(server, header.capture).await?.into_iter().rev() {
+            let did = match entry.get_str("type") {
+                Ok("drop_collection") => "drop_collection",
+                Ok("rename_collection") => "rename_collection",
+                _ => continue,
+            };
+            if entry.get("uuid") == Some(uuid) {
+                return Ok(Some((format!("{} ({})", header.migration, header.name), did)));
+            }
+        }
+    }
+    Ok(None)
+}
