@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bson::{RawDocumentBuf, doc, oid::ObjectId, rawdoc};
+use bson::{RawDocumentBuf, doc, rawdoc};
 
 use super::delta::{Change, difference};
 use super::documents::{
@@ -49,6 +49,7 @@ impl<B: Finds> Capturing<'_, B> {
         if self.body.does() == Does::Delete {
             return self.delete_beforehand(server, selection, before).await;
         }
+        self.sweep(server).await?;
         let collection = self.body.collection().to_owned();
         let number = self.earlier.begin(server, &collection, selection.chunk).await?;
         let recognised = self.earlier.recognised;
@@ -146,7 +147,7 @@ impl<B: Finds> Capturing<'_, B> {
 
     /// Makes the update to copies of the documents: those that it changes, and whether the moment decides how.
     async fn rehearse(
-        &self,
+        &mut self,
         server: &Server,
         selection: &Selection,
         before: &[RawDocumentBuf],
@@ -163,13 +164,15 @@ impl<B: Finds> Capturing<'_, B> {
 
     /// What the update makes of copies of the documents, or which document it makes where there are none.
     async fn made_of(
-        &self,
+        &mut self,
         server: &Server,
         selection: &Selection,
         before: &[RawDocumentBuf],
         upsert: bool,
     ) -> Result<(Vec<RawDocumentBuf>, bool), ServerError> {
-        let copies = format!("{}_copies_{}", self.slot.whole(server.names()), ObjectId::new().to_hex());
+        self.sweep(server).await?;
+        self.swept = false;
+        let copies = self.copies(server);
         let Some(rehearsal) = self.body.rehearsal(&copies, selection, upsert) else { return Err(malformed()) };
         let result = async {
             if let Some(collation) = &self.collation {
@@ -186,9 +189,25 @@ impl<B: Finds> Capturing<'_, B> {
             server.read(rawdoc! {"find": copies.as_str(), "filter": {}}, None, usize::MAX).await
         }
         .await;
-        // What is left behind is freed with the captures.
-        let _ = server.run(doc! {"drop": &copies}, None).await;
+        self.sweep(server).await?;
         Ok((result?, rehearsal.momentary))
+    }
+
+    fn copies(&self, server: &Server) -> String {
+        format!("{}_copies", self.slot.whole(server.names()))
+    }
+
+    /// Removes the copies of an attempt, also of one that was killed.
+    async fn sweep(&mut self, server: &Server) -> Result<(), ServerError> {
+        if self.swept {
+            return Ok(());
+        }
+        match server.run(with_majority(doc! {"drop": self.copies(server)}), None).await {
+            Err(error) if error.is(codes::NAMESPACE_NOT_FOUND) => {}
+            dropped => drop(dropped?),
+        }
+        self.swept = true;
+        Ok(())
     }
 
     async fn capture(

@@ -77,6 +77,8 @@ pub struct Capturing<'a, B> {
     pub(super) collation: Option<Document>,
     /// What attempts without a transaction captured.
     pub(super) earlier: Earlier,
+    /// Whether no copies of an attempt are left behind.
+    pub(super) swept: bool,
 }
 
 impl<'a, B: Finds> Capturing<'a, B> {
@@ -88,6 +90,7 @@ impl<'a, B: Finds> Capturing<'a, B> {
             wrapped: standing.kind == "timeseries",
             collation: standing.options.get_document("collation").ok().cloned(),
             earlier: Earlier::new(slot),
+            swept: false,
         }
     }
 }
