@@ -108,11 +108,19 @@ impl ChunkBody for Copies<'_> {
             let unreadable = || ServerError::found(codes::INVALID_BSON, format!("a document of {packs} is no pack"));
             entries.extend(read.ok_or_else(unreadable)?);
         }
-        let mut packer = self.own.map(|own| Packer::new(own, selection.number(session.is_some())));
+        let atomic = session.is_some();
+        let mut number = selection.number(atomic);
+        let mut packer = self.own.map(|own| Packer::new(own, number));
         let mut counts = Counts::default();
         let mut used = 0;
-        for portion in self.portions.cut(&entries, session.is_some()) {
-            match self.take_back(server, session.as_deref_mut(), portion, &mut used, packer.as_mut()).await {
+        for portion in self.portions.cut(&entries, atomic) {
+            match self.take_back(server, session.as_deref_mut(), portion, &mut used, &mut packer).await {
+                // What was written without a transaction was captured before it.
+                Ok(portion) if !atomic => {
+                    counts += portion;
+                    number += 1;
+                    packer = self.own.map(|own| Packer::new(own, number));
+                }
                 Ok(portion) => counts += portion,
                 Err(e) => return Err(self.portions.after(e, window.len())),
             }
@@ -131,7 +139,7 @@ impl Copies<'_> {
         mut session: Option<&mut ClientSession>,
         entries: &[Entry<'_>],
         used: &mut usize,
-        mut packer: Option<&mut Packer>,
+        packer: &mut Option<Packer>,
     ) -> Result<Counts, ServerError> {
         let limit = self.portions.limit(entries.len(), *used);
         let ids = entries.iter().map(|entry| &entry.id);
@@ -169,7 +177,7 @@ impl Copies<'_> {
             if let (Some(document), Some(original)) = (carried, original) {
                 mapped.carried_back += 1;
                 let id = first(original.as_bytes());
-                if let (Some(packer), Some(id)) = (&mut packer, id) {
+                if let (Some(packer), Some(id)) = (packer.as_mut(), id) {
                     match difference(original, &document) {
                         Change::None => {}
                         Change::Fields(delta) => packer.changed(&id, &delta, &document),
@@ -183,6 +191,11 @@ impl Copies<'_> {
         }
         if let Some(own) = self.own {
             insert_whole(server, session.as_deref_mut(), &own.whole(server.names()), removed).await?;
+            if session.is_none()
+                && let Some(packer) = packer.take()
+            {
+                keep_packs(server, None, own, &packer.finish()).await?;
+            }
             let originals = format!("{}_originals", own.whole(server.names()));
             insert_whole(server, session.as_deref_mut(), &originals, replaced).await?;
         }

@@ -33,6 +33,10 @@ pub async fn refused(server: &Server, tasks: &[Task], headers: &[Header]) -> Res
         if !seen.insert(bytes(uuid)) {
             continue;
         }
+        // What it dropped is where `undrop` brought it.
+        if undo.done == "drop_collection" {
+            continue;
+        }
         let was = left_as(undo);
         let now = catalog::name_of(server, uuid).await?;
         if now.as_deref() == Some(was) {
@@ -72,7 +76,6 @@ pub async fn refused(server: &Server, tasks: &[Task], headers: &[Header]) -> Res
 fn left_as(undo: &Undo) -> &str {
     let to = match undo.done.as_str() {
         "rename_collection" if undo.entry.get_bool("renames").unwrap_or(false) => undo.entry.get_str("to").ok(),
-        "drop_collection" => undo.entry.get_str("aside").ok(),
         _ => None,
     };
     to.unwrap_or(&undo.collection)

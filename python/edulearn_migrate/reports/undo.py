@@ -54,8 +54,8 @@ class PurgeReport:
 
     purged: tuple[RetainedRun, ...]
     kept: tuple[RetainedRun, ...]
-    left: tuple[RetainedRun, ...]
     bytes: int
+    left: tuple[RetainedRun, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PurgeReport:
@@ -102,7 +102,7 @@ class UndropReport:
     to: str
     documents: int | None
     standing: int | None
-    barred: int | None
+    barred: int | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> UndropReport:
