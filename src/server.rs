@@ -246,6 +246,8 @@ impl Server {
 
     /// Runs a write, of which the server may refuse some documents: the errors of those.
     pub async fn write_what_can_be(&self, command: RawDocumentBuf) -> Result<Vec<ServerError>, ServerError> {
+        let ours = self.is_ours(&command);
+        self.writes.allow(&command).await?;
         let answer = self.db.run_raw_command(command).await;
         self.count_round_trip();
         let reply = answer?;
@@ -253,7 +255,9 @@ impl Server {
             .get_array("writeErrors")
             .into_iter()
             .flatten()
-            .filter_map(|error| Some(ServerError::from_reply_error(error.as_document()?, &reply)))
+            .filter_map(|error| {
+                Some(ServerError { ours, ..ServerError::from_reply_error(error.as_document()?, &reply) })
+            })
             .collect();
         if refused.is_empty() {
             checked(reply)?;
