@@ -99,7 +99,7 @@ impl Documents {
     /// The server's. In the order of `_id`, asking again goes on.
     pub async fn next(&mut self) -> Result<Option<RawDocumentBuf>, ServerError> {
         loop {
-            if let Some(document) = self.reply.next() {
+            if let Some(document) = self.reply.take_next() {
                 return Ok(Some(document.to_owned()));
             }
             match self.source.next().await? {
@@ -166,7 +166,7 @@ impl Reply {
     }
 
     /// The next document.
-    pub fn next(&mut self) -> Option<&RawDocument> {
+    pub fn take_next(&mut self) -> Option<&RawDocument> {
         let (length, left) = {
             let mut elements = raw::elements_of(self.left());
             let value = elements.find(|element| element.kind == raw::DOCUMENT)?.value;

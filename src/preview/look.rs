@@ -70,7 +70,7 @@ impl Look<'_> {
         let mut documents = self.server.find(command).await?;
         while let Some(mut reply) = documents.next_reply().await? {
             self.safe_point()?;
-            while let Some(document) = reply.next() {
+            while let Some(document) = reply.take_next() {
                 see(document);
             }
         }

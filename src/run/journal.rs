@@ -161,7 +161,11 @@ impl Journal {
                 }
                 Ok(_) if self.was_made(run).await? => return Ok(()),
                 Ok(_) => return Err(Refused::Run(run.lease_lost())),
-                Err(e) => retry.wait(e).await?.map_err(Refused::Server)?,
+                // The work must not be repeated because its entry is missing: the run stops.
+                Err(e) => retry.wait(e).await?.map_err(|e| match e.is_passing() {
+                    true => Refused::Run(Error::server("Writing the ledger")(e)),
+                    false => Refused::Server(e),
+                })?,
             }
         }
     }

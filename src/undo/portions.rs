@@ -46,9 +46,7 @@ impl Portions {
 
     /// Takes note of documents that were read: how many, and their bytes.
     pub fn met(&mut self, documents: usize, bytes: usize) {
-        if documents > 0 {
-            self.average = Some(bytes / documents);
-        }
+        self.average = bytes.checked_div(documents).or(self.average);
     }
 
     /// What an error becomes, in a window of so many packs: one pack cannot be made less, so fewer documents are read at once.

@@ -14,9 +14,11 @@ from pymongo.uri_parser import parse_uri
 from conftest import Cli
 from edulearn_migrate.local import LocalServer
 from harness import (
+    OURS,
     Client,
     Documents,
     fail_point,
+    failures,
     finish,
     record_of,
     start_holding,
@@ -25,7 +27,6 @@ from harness import (
     write_migration,
 )
 from proxy import Proxy, proxy_to
-from test_failover import OURS, failures
 
 SPARSE = 25
 
@@ -118,7 +119,7 @@ def test_a_count_that_a_crash_has_lost_decides_nothing(tmp_path: Path, cli: Cli)
         with pymongo.MongoClient[dict[str, object]](server.uri, journal=True) as client:
             client["shop"]["c"].insert_one({"_id": "first"})
             client.admin.command("fsync")
-            rows = [{"_id": at} for at in range(5_000)]
+            rows: list[dict[str, object]] = [{"_id": at} for at in range(5_000)]
             client["shop"]["c"].insert_many(rows)
             client["shop"]["c"].delete_one({"_id": "first"})
         os.kill(server.pid, signal.SIGKILL)
