@@ -187,6 +187,9 @@ class Engine:
     def records(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
     ) -> Work[list[dict[str, Any]]]: ...
+    def has_ledger(
+        self, database: str, *, observer: _Observer | None = None, stop: StopToken | None = None
+    ) -> Work[bool]: ...
     def apply(
         self,
         id: str | None = None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 
 use super::bridge::{Callback, Token, Work, verb};
 use super::convert::documents_to_python;
@@ -55,6 +56,17 @@ impl PyEngine {
     fn records(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
         let engine = self.0.clone();
         Work::converted(verb(observer, stop), |_| async move { Ok(status::records(&engine).await?) }, records_to_python)
+    }
+
+    /// Whether another database of the same server has a ledger. Reads only.
+    #[pyo3(signature = (database, *, observer = None, stop = None))]
+    fn has_ledger(&self, database: String, observer: Callback, stop: Token<'_, '_>) -> Work {
+        let engine = self.0.clone();
+        Work::converted(
+            verb(observer, stop),
+            |_| async move { Ok(status::has_ledger(&engine, &database).await?) },
+            |py, found: bool| Ok(PyBool::new(py, found).to_owned().into_any().unbind()),
+        )
     }
 
     /// Applies every pending migration in order, or the one named.

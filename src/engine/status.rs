@@ -10,6 +10,7 @@ use super::reports::{ByStatus, MigrationStatus, StatusReport};
 use super::retention;
 use crate::backup::restore::journal;
 use crate::error::{Error, Result};
+use crate::names::DEFAULT_LEDGER;
 use crate::run::lease;
 use crate::run::ledger;
 use crate::run::record::{Record, Status};
@@ -62,6 +63,18 @@ pub async fn status(engine: &Engine) -> Result<StatusReport> {
 /// The server's.
 pub async fn records(engine: &Engine) -> Result<Vec<RawDocumentBuf>> {
     ledger::read_raw(engine.server().await?, doc! {"applied_at": 1, "created_at": 1, "_id": 1}).await
+}
+
+/// Whether another database of the same server has a ledger, as the old tool and this one write it. One that cannot be read
+/// is none.
+///
+/// # Errors
+/// [`Error::Unavailable`] where no server answers.
+pub async fn has_ledger(engine: &Engine, database: &str) -> Result<bool> {
+    let server = engine.server().await?.with_database(database);
+    let filter = doc! {"up_script": {"$type": "string"}};
+    let find = doc! {"find": DEFAULT_LEDGER, "filter": filter, "projection": {"_id": 1}, "limit": 1};
+    Ok(server.find_all(find).await.is_ok_and(|found| !found.is_empty()))
 }
 
 fn describe(entry: &Entry) -> MigrationStatus {

@@ -12,6 +12,7 @@ from assessment_documents import both
 from assessment_model import INDEXES
 from assessment_runs import Documents, fill_recorded, hashes, migrate, rollback, told
 from conftest import Cli
+from edulearn_migrate import Event, InterruptedRunError, Migrator, StopToken
 from harness import names_in
 
 TEXT = [("title", "text"), ("description", "text"), ("questions.question", "text")]
@@ -187,6 +188,28 @@ def test_what_only_the_server_knows(school: Documents, cli: Cli) -> None:
     assert "t057" in history
     rollback(cli)
     assert both(school) == before
+
+
+def test_what_only_the_server_knew_before_a_run_was_interrupted(
+    db: Documents, cli: Cli, migrator: Migrator
+) -> None:
+    """What was refused is known to nobody any more: it is no success until a run has listed it."""
+    db["assessments"].create_index([("place", "2dsphere")])
+    wrong = {"type": "Point", "coordinates": [500, 500]}
+    db["teacher_assessments"].insert_many([{"_id": 1, "place": wrong}, {"_id": 2}])
+    stop = StopToken()
+
+    def watch(event: Event) -> None:
+        # The first chunk after the refusal has one document, which it passes over.
+        if event.kind == "progress" and event.index == 2:
+            stop.set()
+
+    with pytest.raises(InterruptedRunError):
+        migrator.assessment_migrate(progress=watch, stop=stop)
+    report = migrate(cli, code=1)
+    assert report["resumed"] is True
+    assert any("run the command again" in each for each in report["validation"]["problems"])
+    assert listed(migrate(cli, code=1)).keys() == {"1"}
 
 
 @pytest.mark.parametrize("options", [{}, {"hidden": True}])

@@ -816,3 +816,24 @@ def test_a_killed_run_is_replaced_at_once(cli: Cli, many: str, db: Db) -> None:
     assert "process is dead" in result.stderr
     assert many in result.stdout
     assert each_is(db, 1)
+
+
+def test_it_says_where_the_old_tool_would_have_worked(
+    client: pymongo.MongoClient[dict[str, Any]], cli: Cli, server_uri: str, database_name: str
+) -> None:
+    """Its default was `edulearn`, whatever the connection string names."""
+    scheme, _, rest = server_uri.partition("://")
+    host, _, options = rest.partition("/?")
+    env = {"MONGO_URI": f"{scheme}://{host}/{database_name}?{options}", "DB_NAME": None}
+    old = client["edulearn"]["migrations"]
+    assert "The old tool" not in cli("status", env=env).stderr
+    old.insert_one({"_id": "old", "name": "old", "status": "applied", "up_script": "{}"})
+    try:
+        for command in ("status", "apply"):
+            done = cli(command, env=env)
+            (line,) = [each for each in done.stderr.splitlines() if "The old tool" in each]
+            assert database_name in line and "edulearn" in line and "DB_NAME" in line
+        named = cli("status", env={**env, "DB_NAME": database_name})
+        assert "The old tool" not in named.stderr
+    finally:
+        client.drop_database("edulearn")

@@ -69,6 +69,11 @@ class Context:
 
     def engine(self) -> Engine:
         """The engine for the database of the settings; with --local its server is started first."""
+        engine = self._engine()
+        self._compare_with_old_default(engine)
+        return engine
+
+    def _engine(self) -> Engine:
         from edulearn_migrate._native import Engine
 
         if self._local and self._server is None:
@@ -88,6 +93,19 @@ class Context:
             ledger=settings.ledger,
         )
 
+    def _compare_with_old_default(self, engine: Engine) -> None:
+        """Say it where the old tool would have worked on another database, and has."""
+        from edulearn_migrate.cli.settings import DEFAULT_DATABASE
+
+        if not self.settings.database_of_uri or self._local:
+            return
+        if engine.has_ledger(DEFAULT_DATABASE).run():
+            self.warn(
+                f"Note: this works on {self.settings.database}, the database of the connection "
+                f"string. The old tool worked on {DEFAULT_DATABASE}, which has migrations, too. "
+                "Set DB_NAME to choose."
+            )
+
     def writing(self, migration: str | None = None) -> Engine:
         """The engine for a command that writes: named first, audited, with progress.
 
@@ -96,7 +114,7 @@ class Context:
         """
         from edulearn_migrate.cli.audit import AuditLog
 
-        engine = self.engine()
+        engine = self._engine()
         target = self.target()
         self._audit = AuditLog(self.settings.audit_log, command=self.command, database=target)
         if self.output.json or self.output.quiet:
@@ -104,6 +122,7 @@ class Context:
         else:
             self.output.note(f"Target: {target}")
         self._audit.note("command_started", f"{self.command} started", migration=migration)
+        self._compare_with_old_default(engine)
         self.show_progress()
         return engine
 

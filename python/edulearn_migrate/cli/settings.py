@@ -47,6 +47,7 @@ class Settings:
         "audit_log",
         "backup_dir",
         "database",
+        "database_of_uri",
         "ledger",
         "log_level",
         "migrations_dir",
@@ -57,6 +58,8 @@ class Settings:
 
     uri: str
     database: str
+    database_of_uri: bool
+    """Whether the connection string alone names it, and another than the default."""
     migrations_dir: str
     migrations_dir_named: bool
     """Whether somebody named the directory; only the default may be absent."""
@@ -76,7 +79,9 @@ class Settings:
 
         uri = first("uri", "MONGO_URI") or DEFAULT_URI
         self.notes = []
-        self.database = _database(first("db", "DB_NAME"), uri)
+        named_database = first("db", "DB_NAME")
+        self.database = _database(named_database, uri)
+        self.database_of_uri = named_database is None and self.database != DEFAULT_DATABASE
         try:
             self.uri = for_the_driver(uri, self.notes)
         except UriError as error:

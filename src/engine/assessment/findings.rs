@@ -62,6 +62,18 @@ pub(super) fn settle(validation: &mut Validation, missing: Vec<String>, left: &s
     validation.valid = validation.problems.is_empty();
 }
 
+/// Adds what a run that was killed has passed over, and nothing lists: what the server refused for a reason that only a write
+/// shows. To this run it looks as if it had been added meanwhile.
+pub(super) fn unlisted(validation: &mut Validation, passed_over: i64) {
+    let unlisted = (passed_over - validation.unmapped).min(validation.added_meanwhile);
+    if unlisted > 0 {
+        validation.problems.push(format!(
+            "{unlisted} documents were refused by the server before the run was interrupted; run the command again to list them"
+        ));
+        validation.valid = false;
+    }
+}
+
 /// Writes the findings into the history.
 pub(super) async fn note(run: &mut Run, report: &MigrateReport) -> Result<()> {
     let mut entry = history::document(run, RECORD, "validated");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bson::{DateTime, Document, doc};
 
 use super::before::read;
-use super::findings::{conclude, note, settle};
+use super::findings::{conclude, note, settle, unlisted};
 use super::ground::Ground;
 use super::steps::Steps;
 use super::{done, outcome, reading, room, server_time, step};
@@ -118,6 +118,7 @@ async fn under_the_lease(
     let refusals = Arc::new(Refusals::foreseeing(std::mem::take(&mut survey.refused)));
     let documents = resume.is_some() || survey.has_work();
     let anything = documents || ground.lacks_indexes();
+    let mut passed_over = 0;
     if anything {
         if resume.is_none() {
             report.meant = meant(&server, ids).await?;
@@ -147,6 +148,7 @@ async fn under_the_lease(
         let mut migration = outcome(&step, Direction::Up);
         let result = take_one(run, &step, Direction::Up, &mut migration).await;
         take_over(report, &step, &migration);
+        passed_over = done(&step, &migration).iter().map(|done| done.counts.mapped.unmapped).sum();
         result?;
         let record = read(&server).await?.record;
         if let Some(capture) = record.and_then(|record| record.captures.last().copied().flatten()) {
@@ -159,6 +161,9 @@ async fn under_the_lease(
     steps.tell(5, "Validating".to_owned());
     let found = look_after(&server, &ground, ids, &refusals).await?;
     conclude(report, &ground, found, options);
+    if report.resumed {
+        unlisted(&mut report.validation, passed_over);
+    }
     // A run that was killed before it could note what it found leaves that to the next.
     if anything || unnoted {
         note(run, report).await?;
