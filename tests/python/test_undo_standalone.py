@@ -125,7 +125,8 @@ def test_an_update_does_what_the_server_does_and_goes_back(
     collation: dict[str, Any] | None,
 ) -> None:
     for name in ("c", "like"):
-        db.create_collection(name, **({"collation": collation} if collation else {}))
+        options: dict[str, Any] = {"collation": collation} if collation else {}
+        db.command({"create": name, **options})
         db[name].insert_many(MANY)
     before = snapshot(db)
     operation = UPDATES[which]
