@@ -8,8 +8,10 @@
 use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::kept::{Barred, insert};
+use super::registry;
 use crate::catalog;
 use crate::retry::Policy;
+use crate::run::slot::Slot;
 use crate::run::transaction::with_majority;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
@@ -36,21 +38,74 @@ pub async fn set_aside(server: &Server, name: &str, aside: &str, before: &Docume
     Err(error)
 }
 
-/// Brings `aside` back as `name`, which must not stand.
+/// Brings `aside` back as `name`, which must not stand but for an attempt that was killed or whose answer was lost.
 ///
 /// # Errors
 /// The server's.
 pub async fn bring_back(server: &Server, aside: &str, name: &str, before: &Document) -> Result<(), ServerError> {
     if before.get_str("type").is_ok_and(|kind| kind == "timeseries") {
+        if is_gone(server, aside, name).await? {
+            return Ok(());
+        }
         make_again(server, name, before).await?;
         return fill_buckets(server, aside, name).await;
     }
+    let Some(_) = catalog::collection(server, aside).await? else {
+        // An attempt whose answer was lost has renamed it.
+        return resume_expiry(server, name, before).await.map(drop);
+    };
     if let Err(error) = server.rename_collection(aside, name).await
         && !is_gone(server, aside, name).await?
     {
         return Err(error);
     }
-    resume_expiry(server, name, before).await
+    resume_expiry(server, name, before).await.map(drop)
+}
+
+/// Gives collections their expiry again that a killed run has left suspended: it was killed before it had set the
+/// collection aside, or after it had brought it back. Returns their names.
+///
+/// # Errors
+/// The server's.
+pub async fn resume_left(server: &Server) -> Result<Vec<String>, ServerError> {
+    let mut resumed = Vec::new();
+    let dropped = registry::dropped(server).await?;
+    let expires = |entry: &Document| entry.get_document("before").is_ok_and(|before| suspends(before));
+    let dropped: Vec<(Slot, Document)> = dropped.into_iter().filter(|(_, entry)| expires(entry)).collect();
+    if dropped.is_empty() {
+        return Ok(resumed);
+    }
+    let listed = server.find_all(doc! {"listCollections": 1, "filter": {"type": "collection"}, "cursor": {}}).await?;
+    for (slot, entry) in dropped {
+        let (aside, before) = (entry.get_str("aside").unwrap_or_default(), entry.get_document("before").ok());
+        let Some(before) =
+            before.filter(|_| !listed.iter().any(|other| other.get_str("name").is_ok_and(|name| name == aside)))
+        else {
+            continue;
+        };
+        let same = listed.iter().find(|other| {
+            let uuid = other.get_document("info").ok().and_then(|info| info.get("uuid").ok().flatten());
+            uuid.and_then(|uuid| Bson::try_from(uuid).ok()).as_ref() == entry.get("uuid")
+        });
+        let name = same.and_then(|same| same.get_str("name").ok());
+        // Set aside again, by a later drop.
+        if name.is_some_and(|name| name.starts_with(&server.names().kept())) {
+            continue;
+        }
+        if let Some(name) = name
+            && resume_expiry(server, name, before).await?
+        {
+            resumed.push(name.to_owned());
+        }
+        registry::amend(server, slot, doc! {"expires": true}).await?;
+    }
+    Ok(resumed)
+}
+
+/// Whether setting it aside suspends an expiry.
+fn suspends(before: &Document) -> bool {
+    let own = before.get_document("options").is_ok_and(|options| options.contains_key("expireAfterSeconds"));
+    before.get_str("type").is_ok_and(|kind| kind == "collection") && (own || expiring(before).next().is_some())
 }
 
 /// Makes a view or an empty time-series collection again as the registry has it.
@@ -121,11 +176,12 @@ async fn suspend(server: &Server, name: &str, before: &Document) -> Result<(), S
     Ok(())
 }
 
-/// Gives a collection the expiry that it had, where it is suspended.
+/// Gives a collection the expiry that it had, where it is suspended; whether it was.
 ///
 /// # Errors
 /// The server's.
-pub async fn resume_expiry(server: &Server, name: &str, before: &Document) -> Result<(), ServerError> {
+pub async fn resume_expiry(server: &Server, name: &str, before: &Document) -> Result<bool, ServerError> {
+    let mut resumed = false;
     let standing = catalog::indexes(server, name).await?;
     let suspended = |index: &str| {
         let listed = standing.iter().find(|listed| listed.get_str("name").is_ok_and(|own| own == index));
@@ -136,12 +192,18 @@ pub async fn resume_expiry(server: &Server, name: &str, before: &Document) -> Re
     for (index, seconds) in expiring(before).filter(|(index, _)| suspended(index)) {
         let change = doc! {"collMod": name, "index": {"name": index, "expireAfterSeconds": seconds.clone()}};
         server.run(with_majority(change), None).await?;
+        resumed = true;
     }
-    if let Some(seconds) = before.get_document("options").ok().and_then(|options| options.get("expireAfterSeconds")) {
+    let own = before.get_document("options").ok().and_then(|options| options.get("expireAfterSeconds"));
+    if let Some(seconds) = own
+        && let Some(now) = catalog::collection(server, name).await?
+        && !now.options.contains_key("expireAfterSeconds")
+    {
         let change = doc! {"collMod": name, "expireAfterSeconds": seconds.clone()};
         server.run(with_majority(change), None).await?;
+        resumed = true;
     }
-    Ok(())
+    Ok(resumed)
 }
 
 fn buckets(name: &str) -> String {

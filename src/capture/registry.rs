@@ -32,6 +32,8 @@ pub struct Header {
     pub undone: bool,
     /// Whether freeing it has begun: it is no longer whole.
     pub purging: bool,
+    /// How many bytes it had when that began.
+    pub purged: Option<i64>,
     /// When it began, by the server's clock.
     pub at: Option<bson::DateTime>,
 }
@@ -123,6 +125,11 @@ pub fn made_index(entry: &Document) -> Option<bool> {
     }
 }
 
+/// The command that changes an operation's entry.
+pub fn change(names: &Names, slot: Slot, change: Document) -> Document {
+    update(names, vec![statement(slot, change, false)])
+}
+
 /// Adds to an entry outside a run of scripts.
 ///
 /// # Errors
@@ -174,6 +181,25 @@ pub async fn entries(server: &Server, capture: Capture) -> Result<Vec<(Slot, Doc
     Ok(entries)
 }
 
+/// The entries of collections that were set aside, as long as nobody has seen that they are back and expire again.
+///
+/// # Errors
+/// The server's.
+pub async fn dropped(server: &Server) -> Result<Vec<(Slot, Document)>, ServerError> {
+    let filter = doc! {"type": "drop_collection", "aside": {"$exists": true}, "expires": {"$ne": true}};
+    let found = server.find_all(doc! {"find": server.names().captures(), "filter": filter, "sort": {"_id": 1}}).await?;
+    let mut entries = Vec::new();
+    for raw in &found {
+        let entry = decode(raw)?;
+        let id = entry.get_document("_id").ok();
+        let slot = id.and_then(|id| Some((id.get_object_id("run").ok()?, id.get_i32("op").ok()?)));
+        if let Some((run, operation)) = slot {
+            entries.push((Slot { capture: Capture(run), operation }, entry));
+        }
+    }
+    Ok(entries)
+}
+
 /// The header of every run, oldest first.
 ///
 /// # Errors
@@ -192,26 +218,25 @@ fn read_header(raw: &RawDocumentBuf) -> Option<Header> {
         name: raw.get_str("name").unwrap_or_default().to_owned(),
         undone: raw.get_bool("undone").unwrap_or(false),
         purging: raw.get_bool("purging").unwrap_or(false),
+        purged: raw.get_i64("bytes").ok(),
         at: raw.get_datetime("at").ok(),
     })
 }
 
-/// Notes that a run's captures are about to be freed: from now on nothing relies on them.
-///
-/// # Errors
-/// The server's.
-pub async fn begin_removal(server: &Server, capture: Capture) -> Result<(), ServerError> {
-    amend(server, Slot { capture, operation: HEADER }, doc! {"purging": true}).await
+/// The command that notes that a run's captures are about to be freed, and how many bytes they have: from now on nothing
+/// relies on them.
+pub fn removal_begins(names: &Names, capture: Capture, bytes: i64) -> Document {
+    let header = doc! {"_id": id(Slot { capture, operation: HEADER }), "purging": {"$ne": true}};
+    doc! {
+        "update": names.captures(),
+        "updates": [{"q": header, "u": {"$set": {"purging": true, "bytes": bytes}}}],
+    }
 }
 
-/// Removes a run's header and entries.
-///
-/// # Errors
-/// The server's.
-pub async fn remove(server: &Server, capture: Capture) -> Result<(), ServerError> {
+/// The command that removes a run's header and entries.
+pub fn removal(names: &Names, capture: Capture) -> Document {
     let range = doc! {"$gte": {"run": capture.0, "op": HEADER}, "$lte": {"run": capture.0, "op": i32::MAX}};
-    let command = doc! {"delete": server.names().captures(), "deletes": [{"q": {"_id": range}, "limit": 0}]};
-    server.run(with_majority(command), None).await.map(drop)
+    doc! {"delete": names.captures(), "deletes": [{"q": {"_id": range}, "limit": 0}]}
 }
 
 fn decode(raw: &RawDocumentBuf) -> Result<Document, ServerError> {

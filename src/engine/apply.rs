@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
 use super::plan::{ApplyOptions, Plan, RollbackOptions};
-use super::{Engine, Verb, beyond, exact, verify};
+use super::{Engine, Verb, beyond, exact, start, verify};
 use crate::assessment;
 use crate::backup::restore::journal;
 use crate::capture::registry;
@@ -101,7 +101,7 @@ async fn run_scripts(
         Direction::Up => "apply",
         Direction::Down => "rollback",
     };
-    let mut run = Run::open(server, command, lock_timeout, &verb.reporter, &verb.stop).await?;
+    let mut run = start(server, command, lock_timeout, verb).await?;
     // What was read before the lease may have changed while it was awaited.
     let result = async {
         // Half of the database may be of a backup.

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::apply::read_files;
 use super::inventory::Inventory;
-use super::{Engine, Verb};
+use super::{Engine, Verb, start};
 use crate::engine::reports::MarkReport;
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level};
-use crate::run::Run;
 use crate::run::ledger;
 use crate::run::record::Status;
 
@@ -29,7 +28,7 @@ pub async fn mark(engine: &Engine, verb: &Verb, id: &str, state: &str, lock_time
     };
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let mut run = Run::open(server, "mark", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let mut run = start(server, "mark", lock_timeout, verb).await?;
     let result = async {
         let inventory = Inventory::new(files.migrations, ledger::read(server).await?);
         let entry = inventory.find(id)?;

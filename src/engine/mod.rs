@@ -28,12 +28,16 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use crate::capture::aside;
 use crate::error::{Error, Result};
 use crate::names::Names;
-use crate::observe::{Observer, Reporter, Stop};
+use crate::observe::{Kind, Level, Observer, Reporter, Stop};
+use crate::retry::{Retry, retry};
+use crate::run::Run;
 use crate::server::Server;
 
 /// The server's own databases: never a target.
@@ -98,6 +102,33 @@ impl Engine {
     pub async fn server(&self) -> Result<&Server> {
         self.server.get_or_try_init(|| Server::connect(&self.uri, &self.database, self.names.clone())).await
     }
+}
+
+/// Takes the lease for a verb that works on migrations, and ends what a killed run has left half done.
+///
+/// # Errors
+/// As [`Run::open`].
+async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &Verb) -> Result<Run> {
+    let run = Run::open(server, command, lock_timeout, &verb.reporter, &verb.stop).await?;
+    let message = match resume_expiry(&run, verb).await {
+        Ok(resumed) if resumed.is_empty() => return Ok(run),
+        Ok(resumed) => format!(
+            "Documents of {} expire again: an earlier run was stopped while it had suspended that.",
+            resumed.join(", ")
+        ),
+        Err(error @ (Error::LeaseLost(_) | Error::Interrupted(_))) => {
+            run.close().await;
+            return Err(error);
+        }
+        Err(error) => error.to_string(),
+    };
+    run.reporter.tell(Kind::Warning, Level::Warning, message);
+    Ok(run)
+}
+
+async fn resume_expiry(run: &Run, verb: &Verb) -> Result<Vec<String>> {
+    let mut patience = Retry::new(&verb.reporter, &verb.stop);
+    retry!(patience, aside::resume_left(&run.server)).map_err(Error::server("Resuming the expiry of a collection"))
 }
 
 /// Refuses what cannot be a target.

@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use bson::{DateTime, doc};
+use bson::{DateTime, Document, RawArrayBuf, doc, rawdoc};
+use mongodb::ClientSession;
 
 use super::apply::read_files;
 use super::inventory::Inventory;
 use super::retention::{describe, sizes};
-use super::{Engine, Verb};
-use crate::assessment;
+use super::{Engine, Verb, start};
 use crate::capture::left;
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::PurgeReport;
 use crate::error::{Error, Failed, Result};
 use crate::observe::{Kind, Level};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::history;
 use crate::run::ledger;
-use crate::run::record::{Record, Status};
-use crate::run::transaction::with_majority;
+use crate::run::record::Status;
+use crate::run::transaction::{Body, with_majority, written};
+use crate::server::Server;
+use crate::server_error::{ServerError, codes};
 
 /// Frees what was captured: of migration `id` or of all, and only what is `older_than` by the server's clock.
 /// What an unfinished migration captured stays.
@@ -35,14 +38,12 @@ pub async fn purge(
 ) -> Result<PurgeReport, Failed<PurgeReport>> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let mut run = Run::open(server, "purge", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let mut run = start(server, "purge", lock_timeout, verb).await?;
     let mut report = PurgeReport::default();
     let result = async {
-        let mut records = ledger::read(server).await?;
+        let records = ledger::read(server).await?;
         let headers = registry::headers(server).await.map_err(reading())?;
-        let inventory = Inventory::new(files.migrations, records.clone());
-        // No migration, but half done it needs its captures like one.
-        records.extend(ledger::read_one(server, assessment::RECORD).await?);
+        let inventory = Inventory::new(files.migrations, records);
         let chosen = choose(&mut run, &inventory, headers, id, older_than).await?;
         for header in chosen {
             // Who names the migration has decided about what could not be brought back.
@@ -52,7 +53,7 @@ pub async fn purge(
                 report.left.push(describe(server.names(), &header, &sizes));
                 continue;
             }
-            free(&mut run, &header, needed(&records, &header), &mut report).await?;
+            free(&mut run, &header, &mut report).await?;
         }
         Ok(())
     }
@@ -64,7 +65,7 @@ pub async fn purge(
     }
 }
 
-fn reading() -> impl FnOnce(crate::server_error::ServerError) -> Error {
+fn reading() -> impl FnOnce(ServerError) -> Error {
     Error::server("Reading what was captured")
 }
 
@@ -104,38 +105,100 @@ async fn choose(
         .collect())
 }
 
-/// Whether a migration that is half applied or half rolled back may need it to go back.
-fn needed(records: &[Record], header: &Header) -> bool {
-    records.iter().any(|record| {
-        let unfinished =
-            matches!(record.status, Status::Applying | Status::RollingBack | Status::Failed | Status::Other(_));
-        let own = record.progress.as_ref().and_then(|progress| progress.capture) == Some(header.capture);
-        record.id == header.migration && unfinished && (own || record.captures.contains(&Some(header.capture)))
-    })
-}
-
-async fn free(run: &mut Run, header: &Header, needed: bool, report: &mut PurgeReport) -> Result<()> {
+async fn free(run: &mut Run, header: &Header, report: &mut PurgeReport) -> Result<()> {
     run.safe_point()?;
     let freeing = || Error::server(format!("Freeing what {} captured", header.migration));
-    let sizes = sizes(&run.server).await.map_err(freeing())?;
-    let retained = describe(run.server.names(), header, &sizes);
-    if needed {
-        report.kept.push(retained);
-        return Ok(());
-    }
+    let reporter = run.reporter.clone();
+    let stop = run.stop.clone();
+    let mut patience = Retry::new(&reporter, &stop);
+    let sizes = retry!(patience, sizes(&run.server)).map_err(freeing())?;
     let names = run.server.names().clone();
-    registry::begin_removal(&run.server, header.capture).await.map_err(freeing())?;
+    let mut retained = describe(&names, header, &sizes);
+    retained.bytes = header.purged.unwrap_or(retained.bytes);
+    let mut marking = Marking { proof: run.lease.proof(), header, bytes: retained.bytes, lost: false };
+    match retry!(patience, run.attempt(&mut marking)).map_err(freeing())? {
+        Some(Marked::Freed) => {}
+        Some(Marked::Needed) => {
+            // Read by a run that still is the one that may say so.
+            run.prove().await?;
+            report.kept.push(retained);
+            return Ok(());
+        }
+        None => return Err(run.lease_lost()),
+    }
     for name in sizes.keys().filter(|name| header.capture.owns(&names, name)) {
         run.safe_point()?;
-        run.server.run(with_majority(doc! {"drop": name}), None).await.map_err(freeing())?;
+        let dropped = retry!(patience, run.server.run(with_majority(doc! {"drop": name}), None));
+        // Dropped already, by an attempt whose answer was lost.
+        if dropped.as_ref().is_err_and(|e| e.is(codes::NAMESPACE_NOT_FOUND)) {
+            continue;
+        }
+        dropped.map_err(freeing())?;
     }
-    registry::remove(&run.server, header.capture).await.map_err(freeing())?;
     let mut entry = history::document(run, &header.migration, "purged");
     entry.insert("bytes", retained.bytes);
-    run.write(history::WRITING, vec![history::append(&run.server, entry)]).await?;
+    if !run.server.transactions() {
+        // Killed between the two, the next purge notes the same.
+        entry.insert("_id", header.capture.0);
+    }
+    let noted = history::append(&run.server, entry);
+    run.write(history::WRITING, vec![noted, registry::removal(&names, header.capture)]).await?;
     let message = format!("Purged what {} captured ({} bytes).", header.migration, retained.bytes);
     run.reporter.for_migration(&header.migration).tell(Kind::Purged, Level::Info, message);
     report.bytes += retained.bytes;
     report.purged.push(retained);
     Ok(())
+}
+
+/// Marks a run's captures as being freed, under a proven lease and only where no record needs them: one transaction
+/// where there are transactions.
+struct Marking<'a> {
+    proof: Document,
+    header: &'a Header,
+    bytes: i64,
+    lost: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marked {
+    /// From now on nothing relies on them.
+    Freed,
+    /// A migration that is half applied or half rolled back may need them to go back.
+    Needed,
+}
+
+impl Body for Marking<'_> {
+    type Output = Marked;
+
+    async fn write(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+    ) -> Result<Option<Marked>, ServerError> {
+        if session.is_some() {
+            self.lost = written(&server.run(self.proof.clone(), session.as_deref_mut()).await?) == 0;
+            if self.lost {
+                return Ok(None);
+            }
+        }
+        let capture = self.header.capture.0;
+        let finished = [Status::Pending, Status::Applied, Status::RolledBack];
+        let needing = rawdoc! {
+            "find": server.names().ledger(),
+            "filter": {
+                "_id": self.header.migration.as_str(),
+                "status": {"$nin": finished.iter().map(Status::as_str).collect::<RawArrayBuf>()},
+                "$or": [{"captures": capture}, {"progress.capture": capture}],
+            },
+            "projection": {"_id": 1},
+            "limit": 1,
+        };
+        if !server.read(needing, session.as_deref_mut(), usize::MAX).await?.is_empty() {
+            return Ok(Some(Marked::Needed));
+        }
+        let mark = registry::removal_begins(server.names(), self.header.capture, self.bytes);
+        let mark = if session.is_some() { mark } else { with_majority(mark) };
+        server.run(mark, session).await?;
+        Ok(Some(Marked::Freed))
+    }
 }

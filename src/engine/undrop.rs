@@ -1,5 +1,6 @@
 //! `undrop`: what was set aside, and bringing it back.
 
+mod collections;
 mod documents;
 
 use std::collections::HashMap;
@@ -8,15 +9,17 @@ use std::time::Duration;
 use bson::{Bson, Document};
 
 use super::retention::{Size, sizes};
-use super::{Engine, Verb};
+use super::{Engine, Verb, start};
 use crate::assessment::OLD_TOOL;
+use crate::capture::left;
 use crate::capture::registry::{self, Header};
-use crate::capture::{aside, left};
 use crate::catalog;
 use crate::engine::reports::{Dropped, UndropReport};
 use crate::error::{Error, Result};
 use crate::names::Names;
 use crate::observe::{Kind, Level};
+use crate::ops::SchemaError;
+use crate::retry::Retry;
 use crate::run::Run;
 use crate::run::history;
 use crate::run::slot::Slot;
@@ -30,7 +33,7 @@ use crate::undo::indexes::index_again;
 /// The server's.
 pub async fn dropped(engine: &Engine) -> Result<Vec<Dropped>> {
     let found = find_all(engine.server().await?).await.map_err(Error::server("Reading what was captured"))?;
-    Ok(found.into_iter().map(|found| found.entry).collect())
+    Ok(found.into_iter().filter(|found| !found.back).map(|found| found.entry).collect())
 }
 
 /// Something set aside, and where.
@@ -40,6 +43,8 @@ struct Found {
     registered: Document,
     /// Whether an exact rollback has undone it.
     undone: bool,
+    /// Whether nothing is set aside any more: it was brought back.
+    back: bool,
 }
 
 async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
@@ -55,7 +60,8 @@ async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
             let listed = describe(server.names(), header, slot, &registered, &sizes)
                 .filter(|entry| !header.undone || entry.kind.ends_with("collection") || left::has(&registered));
             if let Some(entry) = listed {
-                all.push(Found { entry, slot, registered, undone: header.undone });
+                let back = registered.get_str("aside").is_ok_and(|aside| !sizes.contains_key(aside));
+                all.push(Found { entry, slot, registered, undone: header.undone, back });
             }
         }
     }
@@ -77,8 +83,20 @@ fn describe(
             let before = before?;
             match (registered.get_str("aside"), before.get_str("type")) {
                 (Err(_), _) => ("view", None),
-                (Ok(aside), Ok("timeseries")) => ("time-series collection", Some(*sizes.get(aside)?)),
-                (Ok(aside), _) => ("collection", Some(*sizes.get(aside)?)),
+                (Ok(aside), kind) => {
+                    let size = sizes.get(aside).copied();
+                    if size.is_none() && !collections::noted(registered) {
+                        return None;
+                    }
+                    (
+                        if kind.is_ok_and(|kind| kind == "timeseries") {
+                            "time-series collection"
+                        } else {
+                            "collection"
+                        },
+                        size,
+                    )
+                }
             }
         }
         "drop_index" => match registered.get_array("before").ok()?.as_slice() {
@@ -101,6 +119,14 @@ fn describe(
                 whole.documents
             };
             ("documents", Some(Size { documents, ..whole }))
+        }
+        // Of a collection that was removed while somebody put documents into it.
+        _ if registered.get_bool("overtaken").unwrap_or(false) => {
+            let size = registered.get_str("aside").ok().and_then(|aside| sizes.get(aside).copied());
+            if size.is_none() && !collections::noted(registered) {
+                return None;
+            }
+            ("collection", size)
         }
         _ => return None,
     };
@@ -134,7 +160,7 @@ pub async fn undrop(
         crate::script::operation::collection_name("new", to.to_owned())
             .map_err(|e| Error::Settings(format!("{e}.")))?;
     }
-    let mut run = Run::open(server, "undrop", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let mut run = start(server, "undrop", lock_timeout, verb).await?;
     let result = bring_back(&mut run, name, to).await;
     run.close().await;
     result
@@ -144,10 +170,10 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
     let failed = || Error::server(format!("Bringing back {name}"));
     let all = find_all(&run.server).await.map_err(Error::server("Reading what was captured"))?;
     let Some(found) = all.into_iter().find(|found| found.entry.name == name) else {
-        return Err(Error::Unknown(format!("Nothing is set aside under the name {name:?}. `undrop` lists what is.")));
+        return Err(unknown(name));
     };
     let target = to.unwrap_or(&found.entry.collection).to_owned();
-    let before = found.registered.get_document("before").cloned().unwrap_or_default();
+    let mut note = None;
     let mut report =
         UndropReport { entry: found.entry.clone(), to: target.clone(), documents: None, standing: None, barred: None };
     match found.entry.kind.as_str() {
@@ -166,31 +192,35 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
             let stands = stands
                 .ok_or_else(|| Error::WrongState(format!("There is no collection {target:?} to make the index in.")))?;
             let index = index_again(index, &stands);
-            let made = crate::ops::indexes::create(&run.server, &target, &index).await;
-            made.map_err(|error| match error {
-                crate::ops::SchemaError::Server(error) => failed()(error),
-                crate::ops::SchemaError::Found(failure) => Error::WrongState(format!("{name}: {}.", failure.cause)),
-            })?;
-        }
-        kind => {
-            if catalog::collection(&run.server, &target).await.map_err(failed())?.is_some() {
-                return Err(Error::WrongState(format!(
-                    "{target:?} stands, and nothing is overwritten. `undrop {name} --to NEW_NAME` brings the {kind} back under another name."
-                )));
+            let (reporter, stop) = (run.reporter.clone(), run.stop.clone());
+            let mut patience = Retry::new(&reporter, &stop);
+            loop {
+                match crate::ops::indexes::create(&run.server, &target, &index).await {
+                    Ok(_) => break,
+                    Err(SchemaError::Server(error)) => patience.wait(error).await?.map_err(failed())?,
+                    Err(SchemaError::Found(failure)) => {
+                        return Err(Error::WrongState(format!("{name}: {}.", failure.cause)));
+                    }
+                }
             }
-            run.safe_point()?;
-            match found.registered.get_str("aside") {
-                Ok(aside) => aside::bring_back(&run.server, aside, &target, &before).await,
-                Err(_) => aside::make_again(&run.server, &target, &before).await,
-            }
-            .map_err(failed())?;
         }
+        _ => match collections::bring_back(run, &found, &target).await? {
+            Some(id) => note = Some(id),
+            None => return Ok(report),
+        },
     }
     let mut entry = history::document(run, &found.entry.migration, "undropped");
     entry.insert("entry", name);
     entry.insert("collection", &target);
-    run.write(history::WRITING, vec![history::append(&run.server, entry)]).await?;
+    entry.extend(note.map(|note| ("_id".to_owned(), Bson::ObjectId(note))));
+    let mut writes = vec![history::append(&run.server, entry)];
+    writes.extend(note.map(|_| collections::returned(&run.server, found.slot, &target)));
+    run.write(history::WRITING, writes).await?;
     let message = format!("Brought back {} of {} as {target}.", found.entry.kind, found.entry.collection);
     run.reporter.for_migration(&found.entry.migration).tell(Kind::Undropped, Level::Info, message);
     Ok(report)
+}
+
+fn unknown(name: &str) -> Error {
+    Error::Unknown(format!("Nothing is set aside under the name {name:?}. `undrop` lists what is."))
 }

@@ -60,10 +60,10 @@ async fn break_lock(server: &Server, identity: &Identity, force: bool, reporter:
     // The token first: a run that lives must find its lock broken, not its session. But a transaction that a
     // dead one left open may hold the very documents that carry token and lock; then its session goes first.
     if break_and_fence(server, token).await.is_err() {
-        end_sessions(server, sessions, reporter).await;
+        end_sessions(server, sessions, Some(reporter)).await;
         break_and_fence(server, token).await.map_err(Error::server("Breaking the lock"))?;
     } else {
-        end_sessions(server, sessions, reporter).await;
+        end_sessions(server, sessions, Some(reporter)).await;
     }
     Ok(UnlockReport { broken: true, owner: holding.map(|(holder, _)| holder) })
 }

@@ -158,7 +158,7 @@ async fn settle(server: &Server, change: &Change<'_>, slot: Option<Slot>) -> Res
         Change::Return { name, aside, before } => {
             match aside {
                 Some(aside) => aside::bring_back(server, aside, name, before).await?,
-                None => aside::resume_expiry(server, name, before).await?,
+                None => drop(aside::resume_expiry(server, name, before).await?),
             }
             return Ok(Settled::done());
         }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
+use super::login;
 use super::patience::{Patience, patiently};
 use super::renewal::Renewal;
 use super::transaction::with_majority;
@@ -189,24 +190,43 @@ async fn give_up_owner(
     let why = if dead { "that process is dead" } else { "its lease has run out" };
     let message = format!("Taking over the lock of {}: {why}.", holder.describe());
     reporter.tell(Kind::LockTakenOver, Level::Warning, message);
-    end_sessions(server, owner.get("session").cloned().into_iter().collect(), reporter).await;
+    end_sessions(server, owner.get("session").cloned().into_iter().collect(), Some(reporter)).await;
     Some(if dead { holder.run.clone() } else { String::new() })
 }
 
 /// Ends server sessions of owners that are gone. Without this, a transaction that a killed run left open
 /// blocks its documents for a minute or more.
-pub async fn end_sessions(server: &Server, sessions: Vec<Bson>, reporter: &Reporter) {
-    let sessions: Vec<Bson> = sessions.into_iter().filter(|session| session.as_document().is_some()).collect();
+pub async fn end_sessions(server: &Server, sessions: Vec<Bson>, reporter: Option<&Reporter>) {
+    let sessions = sessions.iter().filter_map(Bson::as_document);
+    let own = login::of(server).await.ok().flatten().map(|login| login::digest(&login));
+    // A session belongs to the database user who began it. Named without one, it is the asking user's.
+    let (own, others): (Vec<&Document>, Vec<&Document>) =
+        sessions.partition(|session| session.get("uid").is_none_or(|uid| own.as_ref() == Some(uid)));
+    let tell = |message: String| {
+        if let Some(reporter) = reporter {
+            reporter.tell(Kind::Warning, Level::Warning, message);
+        }
+    };
     // An empty list means every session there is, to the server.
-    if sessions.is_empty() {
-        return;
+    if !own.is_empty() {
+        let named: Vec<Document> = own.iter().map(|session| doc! {"id": session.get("id").cloned()}).collect();
+        if let Err(e) = server.run_admin(doc! {"killSessions": named}).await {
+            tell(format!(
+                "The server session of the earlier run could not be ended ({e}). A transaction that it has left open may block \
+                 this run until the server ends it, within two minutes."
+            ));
+        }
     }
-    if let Err(e) = server.run_admin(doc! {"killSessions": sessions}).await {
-        reporter.tell(
-            Kind::Warning,
-            Level::Warning,
-            format!("The server session of the earlier run could not be ended ({e}); its open transaction, if it has one, ends by itself within a minute."),
-        );
+    if !others.is_empty() {
+        let named: Vec<Document> = others.iter().map(|session| doc! {"lsid": Document::clone(session)}).collect();
+        if let Err(e) = server.run_admin(doc! {"killAllSessionsByPattern": named}).await {
+            tell(format!(
+                "The earlier run worked as another database user, whose session this one may not end ({}). A transaction that it \
+                 has left open may block this run until the server ends it, within two minutes. The right `killAnySession` on the \
+                 cluster allows it.",
+                e.code_name
+            ));
+        }
     }
 }
 
@@ -241,14 +261,19 @@ async fn try_take(
     ]};
     let taken = doc! {
         "_id": "lock",
-        "token": {"$add": [{"$ifNull": ["$token", 0_i64]}, 1_i64]},
+        // What somebody has edited by hand: a token that cannot be read may have been any, and no counter comes near
+        // the clock.
+        "token": {"$add": [
+            {"$convert": {"input": "$token", "to": "long", "onNull": 0_i64, "onError": {"$toLong": "$$NOW"}}},
+            1_i64,
+        ]},
         "owner": {"$literal": owner.clone()},
         "acquired_at": "$$NOW",
         "renewed_at": "$$NOW",
         "expires_at": {"$add": ["$$NOW", duration]},
         // Sessions of owners that never released, until somebody has ended them.
         "retired": {"$concatArrays": [
-            {"$ifNull": ["$retired", []]},
+            {"$cond": [{"$isArray": "$retired"}, "$retired", []]},
             {"$cond": [{"$eq": [{"$type": "$owner.session"}, "object"]}, ["$owner.session"], []]},
         ]},
     };
@@ -280,7 +305,8 @@ async fn fence(
     reporter: &Reporter,
     stop: &Stop,
 ) -> Result<()> {
-    end_sessions(server, retired, reporter).await;
+    // Those that were told of have been tried once.
+    end_sessions(server, retired, None).await;
     raise_token(server, token, reporter, stop).await?;
     let mut patience = Patience::new(reporter, stop);
     let command = doc! {

@@ -10,6 +10,7 @@ pub mod identity;
 pub mod journal;
 pub mod lease;
 pub mod ledger;
+mod login;
 pub mod patience;
 pub mod progress;
 pub mod query;
@@ -69,7 +70,14 @@ impl Run {
         let id = Identity::new_run();
         let reporter = reporter.for_run(&id);
         let session = server.session().await.map_err(Error::server("Starting a session"))?;
-        let owner = identity.owner(&id, command, session.id());
+        let mut patience = Patience::new(&reporter, stop);
+        let login = patiently!(patience, login::of(server)).map_err(Error::server("Asking for the database user"))?;
+        let mut session_id = session.id().clone();
+        if let Some(login) = &login {
+            session_id.insert("uid", login::digest(login));
+        }
+        let mut owner = identity.owner(&id, command, &session_id);
+        owner.extend(login.map(|login| ("login".to_owned(), login.into())));
         let lease = Lease::acquire(server, &identity, &owner, lock_timeout, &reporter, stop).await?;
         let server = lease.guard(server)?;
         let mut run = Self { server, session, lease, reporter, stop: stop.clone(), id, identity };

@@ -12,17 +12,18 @@ pub(crate) mod documents;
 mod edits;
 mod foresee;
 pub mod indexes;
+mod made;
 pub mod moved;
 mod options;
 mod portions;
 pub mod schema;
 pub mod writes;
 
-use bson::{Document, RawDocumentBuf, doc, rawdoc};
+use bson::{Document, doc, rawdoc};
 
 pub use self::foresee::foresee;
+use self::made::remove_made;
 use crate::assessment::{BRING_OVER, UNIFY};
-use crate::capture::aside::discard_if_empty;
 use crate::capture::registry::Entry;
 use crate::catalog;
 use crate::ops::{Halt, Place, SchemaError};
@@ -31,7 +32,6 @@ use crate::run::id::Id;
 use crate::run::journal::Journal;
 use crate::run::patience::{Patience, patiently};
 use crate::run::progress::{OperationProgress, Position};
-use crate::run::query::Query;
 use crate::run::report::{Counts, Outcome, Undone};
 use crate::run::slot::Slot;
 use crate::run::step::{Task, Undo};
@@ -156,59 +156,16 @@ fn plain() -> Document {
     doc! {"type": "collection", "options": {}, "indexes": [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]}
 }
 
-/// Drops a collection that the migration made, if it is as it was made and nobody has put anything into it.
-/// Otherwise it stays, and its documents are counted as made since, but for `conflicts` that were counted as such.
-async fn remove_made(
-    server: &Server,
-    undo: &Undo,
-    made: &Document,
-    conflicts: i64,
-) -> Result<(Undone, Option<String>), ServerError> {
-    let name = undo.collection.as_str();
-    let aside = undo.slot.aside(server.names());
-    let Some(standing) = standing(server, name).await? else {
-        // A killed attempt may have got as far as this.
-        if catalog::collection(server, &aside).await?.is_some() {
-            return Ok((Undone::default(), Some(drop_aside(server, name, &aside).await?)));
-        }
-        return Ok((Undone::default(), Some("gone".to_owned())));
-    };
-    if standing.get_str("type").is_ok_and(|kind| kind == "view") {
-        return Ok((
-            Undone { conflicts: 1, ..Undone::default() },
-            Some(format!("a view {name:?} stands now, and stays")),
-        ));
-    }
-    let query = Query { collection: name, hint: None, collation: None, variables: None };
-    let documents = query.count(server, RawDocumentBuf::new()).await?;
-    if documents > 0 {
-        let made_since = (documents - conflicts).max(0);
-        let note = format!("{name:?} stays: it holds {documents} documents, {made_since} of them made since");
-        return Ok((Undone { made_since, ..Undone::default() }, Some(note)));
-    }
-    if !same_standing(&standing, made) {
-        let note = format!("{name:?} stays, empty: its options or indexes were changed since");
-        return Ok((Undone { conflicts: 1, ..Undone::default() }, Some(note)));
-    }
-    server.rename_collection(name, &aside).await?;
-    Ok((Undone::default(), Some(drop_aside(server, name, &aside).await?)))
-}
-
-/// Drops what was renamed aside unless somebody was faster and has put something into it. Says what became of it.
-async fn drop_aside(server: &Server, name: &str, aside: &str) -> Result<String, ServerError> {
-    if discard_if_empty(server, aside).await? {
-        return Ok(format!("{name:?} is dropped: the migration had made it"));
-    }
-    server.rename_collection(aside, name).await?;
-    Ok(format!("{name:?} stays"))
-}
-
-async fn standing(server: &Server, name: &str) -> Result<Option<Document>, ServerError> {
+/// A collection or view with its options and indexes.
+///
+/// # Errors
+/// The server's.
+pub(crate) async fn standing(server: &Server, name: &str) -> Result<Option<Document>, ServerError> {
     Ok(crate::capture::schema::standing(server, name).await?.as_document().cloned())
 }
 
 /// Whether a collection's kind, options and indexes mean the same.
-fn same_standing(a: &Document, b: &Document) -> bool {
+pub(crate) fn same_standing(a: &Document, b: &Document) -> bool {
     let options = |of: &Document| catalog::Collection {
         kind: of.get_str("type").unwrap_or_default().to_owned(),
         options: of.get_document("options").cloned().unwrap_or_default(),

@@ -3,7 +3,8 @@
 
 use bson::{Document, doc};
 
-use super::{finish, indexes, options, remove_made, same_standing, standing};
+use super::made::remove_made;
+use super::{finish, indexes, options, same_standing, standing};
 use crate::catalog;
 use crate::ops::schema::{Change, change};
 use crate::ops::{Halt, Place};

@@ -6,8 +6,7 @@
 use bson::{Document, doc, oid::ObjectId};
 
 use super::Found;
-use crate::capture::{aside, registry};
-use crate::catalog;
+use crate::capture::{aside, registry, schema};
 use crate::error::{Error, Result};
 use crate::retry::{Retry, retry};
 use crate::run::Run;
@@ -26,12 +25,13 @@ pub fn noted(registered: &Document) -> bool {
     registered.contains_key(RETURNING) || registered.contains_key(RETURNED)
 }
 
-/// Brings it back as `target`. The answer is the `_id` that its note in the history is to have.
+/// Brings it back as `target`. The answer is the `_id` that its note in the history is to have; `None` where it was brought
+/// back, and noted, before.
 ///
 /// # Errors
 /// [`Error::WrongState`] where something else has the name, [`Error::Unknown`] where it is back under another name, or
 /// the server's.
-pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<ObjectId> {
+pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Option<ObjectId>> {
     let failed = || Error::server(format!("Bringing back {}", found.entry.name));
     let before = found.registered.get_document("before").cloned().unwrap_or_default();
     let (reporter, stop) = (run.reporter.clone(), run.stop.clone());
@@ -52,8 +52,11 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Ob
             )));
         }
     }
+    if returning.is_none() && matches!(place, Place::Ours) {
+        return Ok(None);
+    }
     if found.back {
-        return Ok(note);
+        return Ok(Some(note));
     }
     run.safe_point()?;
     let returns = doc! {RETURNING: {"to": target, "note": note}};
@@ -63,12 +66,12 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Ob
         Err(_) => retry!(patience, aside::make_again(&run.server, target, &before)),
     };
     returned.map_err(failed())?;
-    Ok(note)
+    Ok(Some(note))
 }
 
 /// The command that notes that it is back.
 pub fn returned(server: &Server, slot: Slot, target: &str) -> Document {
-    registry::change(server.names(), slot, doc! {"$set": {RETURNED: target}, "$unset": {RETURNING: ""}})
+    registry::change(server.names(), slot, doc! {"$set": {RETURNED: target}, "$unset": {RETURNING: "", "left": ""}})
 }
 
 /// What has the name that it is to return to.
@@ -81,10 +84,9 @@ enum Place {
 
 async fn look(server: &Server, found: &Found, before: &Document, target: &str) -> Result<Place, ServerError> {
     let Some(there) = standing(server, target).await? else { return Ok(Place::Free) };
-    let renamed = before.get_str("type").is_ok_and(|kind| kind == "collection");
+    let renamed = before.get_str("type").map_or(true, |kind| kind == "collection");
     let ours = if renamed {
-        let uuid = catalog::uuid(server, target).await?;
-        uuid.is_some_and(|uuid| found.registered.get_binary_generic("uuid").is_ok_and(|own| *own == uuid))
+        found.registered.get("uuid") == Some(&schema::uuid(server, target).await?)
     } else {
         same_standing(&there, before)
     };

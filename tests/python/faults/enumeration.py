@@ -33,7 +33,7 @@ SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(10
 FAULTS = ("cut", "lost reply", "kill", "stop")
 # What does not hold yet, with and without transactions.
 _NOT_YET = {
-    True: ("undrop_collection", "purge"),
+    True: (),
     False: ("undrop_collection", "purge", "apply", "exact_rollback"),
 }
 

@@ -219,8 +219,8 @@ def _command_name(message: bytes) -> str | None:
 
 
 def _renewal(name: str, body: bytes) -> bool:
-    """Whether it renews the lease, which a clock does. In a transaction it proves the lease."""
-    return name == "update" and b"renewed_at" in body and b"autocommit" not in body
+    """Whether it renews the lease, which a clock does. Without the comment it proves the lease."""
+    return name == "update" and b"renewal of the lock" in body
 
 
 @contextmanager
