@@ -33,6 +33,7 @@ pub mod server;
 pub mod server_error;
 pub mod source;
 pub mod undo;
+pub mod waiting;
 
 #[cfg(feature = "python")]
 mod api;

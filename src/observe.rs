@@ -52,6 +52,7 @@ pub enum Kind {
     RestoreFinished,
     BackupRemoved,
     Retrying,
+    Waiting,
     Warning,
 }
 

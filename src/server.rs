@@ -3,6 +3,7 @@
 //! Everything the engine sends goes through [`Server::run`] or [`Server::find`]: commands are sent as they
 //! are built, and every reply is checked for write errors and write concern errors.
 
+use std::future::{Future, IntoFuture};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,9 +12,13 @@ use bson::raw::cstr;
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::StreamExt;
 use mongodb::error::ErrorKind;
-use mongodb::options::{ClientOptions, RunCommandOptions, SelectionCriteria, ServerApi, ServerApiVersion};
+use mongodb::options::{
+    ClientOptions, RunCommandOptions, SelectionCriteria, ServerAddress, ServerApi, ServerApiVersion,
+};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, ClientSession, Database};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
@@ -22,6 +27,7 @@ use crate::names::Names;
 use crate::redact::describe_target;
 use crate::retry::{Backoff, Policy};
 use crate::server_error::{ServerError, codes};
+use crate::waiting::Waits;
 
 pub use crate::cursor::Documents;
 
@@ -29,6 +35,10 @@ pub use crate::cursor::Documents;
 const REPLY: i32 = 10_000_000;
 /// How long a proof of the lease counts for writes that nobody sees yet.
 const PROOF_REUSE: Duration = Duration::from_secs(1);
+/// How long every host must refuse connections before that is the answer.
+const REFUSED: Duration = Duration::from_millis(1_500);
+/// How long a first connection may take before anybody looks whether it is refused.
+const UNCONCERNED: Duration = Duration::from_millis(500);
 /// How long a primary may take to make sure that it is one, in milliseconds.
 const CERTAINTY_MILLISECONDS: i32 = 15_000;
 
@@ -98,6 +108,8 @@ impl Server {
         let target = describe_target(&uri, database);
         let mut options = ClientOptions::parse(&uri).await.map_err(|e| unreadable(e, &target))?;
         options.server_api = server_api;
+        // Who says how long to wait for a server knows of one that is about to start.
+        let refused = refused_everywhere(options.server_selection_timeout.is_none().then(|| options.hosts.clone()));
         options.server_selection_timeout.get_or_insert(Self::SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(Self::SELECTION_TIMEOUT);
         options.app_name.get_or_insert_with(|| format!("edulearn_migrate {}", env!("CARGO_PKG_VERSION")));
@@ -118,7 +130,11 @@ impl Server {
             round_trips: Arc::default(),
             writes: Writes::Refused,
         };
-        let hello = server.run(doc! {"hello": 1}, None).await.map_err(|e| Error::unavailable(&server.target, &e))?;
+        let hello = tokio::select! {
+            hello = server.run(doc! {"hello": 1}, None) => hello,
+            error = refused => Err(error),
+        };
+        let hello = hello.map_err(|e| Error::unavailable(&server.target, &e))?;
         // Transactions need a replica set (`setName`) or a mongos (`msg: isdbgrid`).
         server.transactions = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|it| it == "isdbgrid");
         Ok(server)
@@ -208,11 +224,12 @@ impl Server {
         if session.is_none() {
             self.writes.allow(&command).await?;
         }
+        let waits = Waits::of(self.database(), &command);
         let mut action = self.db.run_raw_command(command);
         if let Some(session) = session {
             action = action.session(session);
         }
-        let answer = action.await;
+        let answer = waits.during(&self.client, action.into_future()).await;
         self.count_round_trip();
         answer.map_err(ServerError::from).and_then(checked).map_err(|e| ServerError { ours, ..e })
     }
@@ -232,6 +249,11 @@ impl Server {
     fn is_ours(&self, command: &RawDocument) -> bool {
         let first = command.iter().flatten().next();
         first.and_then(|(_, value)| value.as_str()).is_some_and(|name| self.names.owns(name))
+    }
+
+    /// Does `work`, and tells what is waited for where it takes long.
+    pub(crate) async fn telling<T>(&self, waits: Waits, work: impl Future<Output = T>) -> T {
+        waits.during(&self.client, work).await
     }
 
     /// How many commands were answered so far.
@@ -280,7 +302,10 @@ impl Server {
     pub async fn run_admin(&self, command: Document) -> Result<Document, ServerError> {
         let raw = RawDocumentBuf::try_from(&command).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
         self.writes.allow(&raw).await?;
-        checked(self.client.database("admin").run_raw_command(raw).await?)
+        let waits = Waits::of("admin", &raw);
+        let admin = self.client.database("admin");
+        let action = admin.run_raw_command(raw);
+        checked(waits.during(&self.client, action.into_future()).await?)
     }
 
     /// Runs a command on the `admin` database of one member of the replica set, named as `hello` names it in `me`.
@@ -302,11 +327,15 @@ impl Server {
         documents: Option<u32>,
     ) -> Result<RawBatchCursor, ServerError> {
         let ours = self.is_ours(&command);
+        let waits = Waits::of(self.database(), &command);
         let mut action = self.db.run_raw_cursor_command(command);
         if let Some(documents) = documents {
             action = action.batch_size(documents);
         }
-        action.batch().await.map_err(|e| ServerError { ours, ..ServerError::from(e) })
+        waits
+            .during(&self.client, action.batch().into_future())
+            .await
+            .map_err(|e| ServerError { ours, ..ServerError::from(e) })
     }
 
     /// [`batches_of`](Self::batches_of) with replies as large as the server makes them.
@@ -394,6 +423,28 @@ impl Server {
         }
         Ok(read.documents)
     }
+}
+
+/// Ends once every host has refused connections for a while: then nobody listens there, and waiting is of no use. Without
+/// hosts it never ends.
+async fn refused_everywhere(hosts: Option<Vec<ServerAddress>>) -> ServerError {
+    tokio::time::sleep(UNCONCERNED).await;
+    let mut refused_since = Instant::now();
+    while let Some(hosts) = &hosts {
+        for host in hosts {
+            let ServerAddress::Tcp { host, port } = host else { return std::future::pending().await };
+            match TcpStream::connect((host.as_str(), port.unwrap_or(27017))).await {
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+                _ => refused_since = Instant::now(),
+            }
+        }
+        if refused_since.elapsed() >= REFUSED {
+            let all = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return ServerError::unreachable(format!("connection refused by {all}"));
+        }
+        tokio::time::sleep(REFUSED / 8).await;
+    }
+    std::future::pending().await
 }
 
 /// Documents read so far.

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     )
     from edulearn_migrate.aio import AsyncMigrator
     from edulearn_migrate.assessment import AssessmentModelMigration
-    from edulearn_migrate.events import Event
+    from edulearn_migrate.errors import PendingMigrationsError
+    from edulearn_migrate.events import Event, Progress
     from edulearn_migrate.linting import Finding, LintReport, lint
     from edulearn_migrate.manager import MigrationManager
     from edulearn_migrate.migrator import Migrator
@@ -154,8 +155,10 @@ __all__ = [
     "OptionDifference",
     "OtherDatabaseError",
     "OutOfOrderError",
+    "PendingMigrationsError",
     "PlanReport",
     "Problem",
+    "Progress",
     "PruneReport",
     "PurgeReport",
     "RehearsalReport",
@@ -224,8 +227,10 @@ _ELSEWHERE = {
     "OperationPlan": "reports.preview",
     "OperationRun": "reports",
     "OptionDifference": "reports.comparison",
+    "PendingMigrationsError": "errors",
     "PlanReport": "reports.preview",
     "Problem": "reports.preview",
+    "Progress": "events",
     "PruneReport": "reports.backups",
     "PurgeReport": "reports",
     "RehearsalReport": "reports.rehearsal",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from edulearn_migrate import _native
 from edulearn_migrate.assessment_verbs import AsyncAssessments
 from edulearn_migrate.backup_verbs import AsyncBackups
-from edulearn_migrate.events import Event, observer
+from edulearn_migrate.errors import require_current
+from edulearn_migrate.events import Event, Progress, observer
 from edulearn_migrate.migrator import BaseMigrator, MarkState, entries, give_types, in_seconds
 from edulearn_migrate.preview_verbs import AsyncPreview
 from edulearn_migrate.reports import (
@@ -22,14 +25,7 @@ from edulearn_migrate.reports import (
     UnlockReport,
 )
 from edulearn_migrate.reports.rehearsal import RehearsalReport
-from edulearn_migrate.work import begin
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import timedelta
-
-    from edulearn_migrate.events import Progress
-    from edulearn_migrate.work import Work
+from edulearn_migrate.work import Work, begin
 
 _Result = TypeVar("_Result")
 
@@ -46,6 +42,10 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     async def status(self, *, progress: Progress | None = None) -> StatusReport:
         """Where every migration stands, and what is retained for undo. Reads only."""
         return StatusReport.from_dict(await self._run(self._engine.status, progress))
+
+    async def require_current(self) -> StatusReport:
+        """For start-up and health checks: raise `PendingMigrationsError` unless all is applied."""
+        return require_current(await self.status())
 
     async def records(self, *, progress: Progress | None = None) -> list[dict[str, Any]]:
         """The documents of the ledger as they are, by `applied_at`."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timezone
-from typing import TYPE_CHECKING, Any
+import os
+from datetime import datetime, timezone
+from typing import Any
 
 from edulearn_migrate.aio import AsyncMigrator
-
-if TYPE_CHECKING:
-    import os
-    from datetime import datetime
-
-    from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
+from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
 
 
 class AssessmentModelMigration:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
+from edulearn_migrate import _native
+from edulearn_migrate.events import Progress
 from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from edulearn_migrate import _native
-    from edulearn_migrate.events import Progress
-    from edulearn_migrate.work import Work
+from edulearn_migrate.work import Work
 
 _Result = TypeVar("_Result")
 

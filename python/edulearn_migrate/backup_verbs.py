@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
 
-from edulearn_migrate.events import observer
+from edulearn_migrate import _native
+from edulearn_migrate.events import Progress, observer
 from edulearn_migrate.reports.backups import (
     BackupList,
     BackupReport,
+    Consistency,
     PruneReport,
     RestoreReport,
     VerifyReport,
 )
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
-    from typing import Literal
-
-    from edulearn_migrate import _native
-    from edulearn_migrate.events import Progress
-    from edulearn_migrate.reports.backups import Consistency
-    from edulearn_migrate.work import Work
+from edulearn_migrate.work import Work
 
 _Result = TypeVar("_Result")
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
-    Progress = Callable[["Event"], None]
+from datetime import datetime
+from typing import Any
 
 logger = logging.getLogger("edulearn_migrate")
 """The only place the library logs to. It stays silent until the application adds a handler."""
@@ -32,10 +28,10 @@ class Event:
     surveyed, step_started, operation_started, progress, operation_finished, migration_applied,
     migration_rolled_back, migration_failed, migration_interrupted, marked, unlocked, registered,
     purged, undropped, backup_started, backup_finished, restore_started, restore_finished,
-    backup_removed, retrying, rehearsal_step, warning; a later version may add kinds. `at` is in
-    UTC. A `progress` event says how many `documents` of `total` (None while unknown) operation
-    `index` (from 1) of `operations` has done; that of a backup or a restore has `bytes` of
-    `total_bytes` instead of an operation.
+    backup_removed, retrying, waiting, rehearsal_step, warning; a later version may add kinds. `at`
+    is in UTC. A `progress` event says how many `documents` of `total` (None while unknown) the
+    operation `index` (from 1) of `operations` has done; that of a backup or a restore has `bytes`
+    of `total_bytes` instead of an operation.
     """
 
     kind: str
@@ -63,6 +59,10 @@ class Event:
         )
 
 
+Progress = Callable[[Event], None]
+"""What `progress=` takes."""
+
+
 def log_event(data: Mapping[str, Any]) -> None:
     """Put an event into the `edulearn_migrate` logger, with `run` and `migration` on the record."""
     level = _LEVELS.get(data["level"], logging.INFO)
@@ -72,7 +72,7 @@ def log_event(data: Mapping[str, Any]) -> None:
 
 
 def observer(
-    progress: Callable[[Event], None] | None,
+    progress: Progress | None,
 ) -> Callable[[dict[str, Any]], None]:
     """The observer given to the engine: every event is logged, then handed to `progress`."""
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from edulearn_migrate import _native
-from edulearn_migrate.reports.base import IgnoredFile, read, read_all
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Mapping
+from edulearn_migrate.reports.base import IgnoredFile, Report
 
 Level = Literal["error", "warning", "advice"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Report):
     """Something about a file that its author should know.
 
     `line` and `column` count from 1, columns in characters. `operation` is as in `up 2`. Every
@@ -43,7 +41,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class LintReport:
+class LintReport(Report):
     """The answer of `lint`. An error is what `apply` would refuse."""
 
     files: int
@@ -53,11 +51,14 @@ class LintReport:
     findings: tuple[Finding, ...]
     ignored: tuple[IgnoredFile, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> LintReport:
-        """The typed form of the engine's dict."""
-        findings = read_all(Finding, data["findings"])
-        return read(cls, data, findings=findings, ignored=read_all(IgnoredFile, data["ignored"]))
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error and no warning."""
+        return self.errors + self.warnings == 0
+
+    def __str__(self) -> str:
+        """A line for each finding, as the command prints them."""
+        return "\n".join(map(str, self.findings)) or f"{self.files} files: nothing found"
 
 
 def lint(

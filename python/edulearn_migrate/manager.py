@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Awaitable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edulearn_migrate._native import (
     InvalidMigrationError,
@@ -17,10 +19,6 @@ from edulearn_migrate._native import (
 from edulearn_migrate.aio import AsyncMigrator
 from edulearn_migrate.events import logger
 from edulearn_migrate.reports import RunReport
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Awaitable
 
 # What the old methods answered with False or a shorter list. Anything else (no connection, a lock
 # held by another run, settings that cannot be honoured) raises: there the answer is not known.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from edulearn_migrate import _native
 from edulearn_migrate.assessment_verbs import SyncAssessments
 from edulearn_migrate.backup_verbs import SyncBackups
 from edulearn_migrate.connection import target
-from edulearn_migrate.events import observer
+from edulearn_migrate.errors import require_current
+from edulearn_migrate.events import Progress, observer
 from edulearn_migrate.linting import LintReport, lint
 from edulearn_migrate.preview_verbs import SyncPreview
 from edulearn_migrate.reports import (
@@ -24,15 +28,7 @@ from edulearn_migrate.reports import (
 )
 from edulearn_migrate.reports.assessment import AssessmentReport, AssessmentRollbackReport
 from edulearn_migrate.reports.rehearsal import RehearsalReport
-from edulearn_migrate.work import InThread
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable
-    from datetime import timedelta
-
-    from edulearn_migrate.events import Progress
-    from edulearn_migrate.work import Work
+from edulearn_migrate.work import InThread, Work
 
 MarkState = Literal["applied", "pending", "rolled_back"]
 
@@ -51,6 +47,14 @@ def give_types(error: _native.MigrateError) -> None:
             error.report = AssessmentReport.from_dict(report)
         elif "nothing_to_roll_back" in report:
             error.report = AssessmentRollbackReport.from_dict(report)
+
+
+def elsewhere(kind: str, misplaced: Mapping[str, object]) -> str:
+    """Where an argument belongs that a constructor was given."""
+    name = next(iter(misplaced))
+    if name not in ("progress", "stop", "lock_timeout"):
+        return f"{kind}() got an unexpected keyword argument {name!r}"
+    return f"{kind}() takes no {name}=: it belongs to a verb, as in migrator.apply({name}=...)."
 
 
 def in_seconds(age: timedelta | None) -> float | None:
@@ -74,6 +78,7 @@ class BaseMigrator:
         migrations_dir: str | os.PathLike[str] | None = None,
         backup_dir: str | os.PathLike[str] = "backups",
         ledger: str = "migrations",
+        **misplaced: NoReturn,
     ) -> None:
         """Nothing is connected to yet.
 
@@ -85,6 +90,8 @@ class BaseMigrator:
         client that cannot be honoured, a database that may not be migrated (`admin`, `local`,
         `config`), and a `migrations_dir` that is not there.
         """
+        if misplaced:
+            raise TypeError(elsewhere(type(self).__name__, misplaced))
         uri, self.database_name = target(database, name)
         self.migrations_dir = None if migrations_dir is None else str(migrations_dir)
         if self.migrations_dir is not None and not Path(self.migrations_dir).is_dir():
@@ -172,6 +179,14 @@ class Migrator(SyncBackups, SyncPreview, SyncAssessments, BaseMigrator):
     ) -> StatusReport:
         """Where every migration stands, and what is retained for undo. Reads only."""
         return StatusReport.from_dict(self._run(self._engine.status, progress, stop))
+
+    def require_current(self) -> StatusReport:
+        """For start-up and health checks: raise `PendingMigrationsError` unless all is applied.
+
+        Reads only. A failed, half done or changed migration raises too, and a restore that has not
+        ended. Returns the status otherwise.
+        """
+        return require_current(self.status())
 
     def records(
         self, *, progress: Progress | None = None, stop: _native.StopToken | None = None

@@ -26,6 +26,7 @@ use super::events::{Events, Queue};
 use crate::engine::Verb;
 use crate::error::{Error, Failed};
 use crate::observe::{Observer, Silent, Stop};
+use crate::waiting::reporting;
 
 /// How long a signal may wait to be seen.
 pub(super) const SIGNAL_POLL: Duration = Duration::from_millis(100);
@@ -184,7 +185,8 @@ impl Work {
     {
         let Call { verb, queue, listener } = call;
         let stop = verb.stop.clone();
-        let work = work(verb);
+        let reporter = verb.reporter.clone();
+        let work = reporting(reporter, work(verb));
         let work: Pending = Box::pin(async move {
             let outcome = work.await;
             let ending: Ending = Box::new(move |py, signalled| match outcome {

@@ -58,18 +58,17 @@ fn value_to_python<'py>(py: Python<'py>, value: &Bson) -> PyResult<Bound<'py, Py
     })
 }
 
-/// An aware UTC datetime, or Extended JSON for one beyond Python's years.
+/// An aware UTC datetime. One beyond Python's years becomes the last it has, less a day for the zones, or the first.
 fn datetime(py: Python<'_>, milliseconds: i64) -> PyResult<Bound<'_, PyAny>> {
+    const FIRST: i64 = -62_135_510_400_000; // 0001-01-02
+    const LAST: i64 = 253_402_214_400_000; // 9999-12-31
     let module = py.import("datetime")?;
     let utc = module.getattr("timezone")?.getattr("utc")?;
     let epoch = module.getattr("datetime")?.call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
     let arguments = PyDict::new(py);
-    arguments.set_item("milliseconds", milliseconds)?;
+    arguments.set_item("milliseconds", milliseconds.clamp(FIRST, LAST))?;
     let since = module.getattr("timedelta")?.call((), Some(&arguments))?;
-    match epoch.call_method1("__add__", (since,)) {
-        Ok(date) => Ok(date),
-        Err(_) => json_to_python(py, &Bson::DateTime(bson::DateTime::from_millis(milliseconds))),
-    }
+    epoch.call_method1("__add__", (since,))
 }
 
 fn json_to_python<'py>(py: Python<'py>, value: &Bson) -> PyResult<Bound<'py, PyAny>> {

@@ -10,25 +10,50 @@ use serde::Serialize;
 use super::convert::to_python;
 use crate::error::{Error, Failed};
 
-create_exception!(_native, MigrateError, PyException, "Base of every error of this package.");
-create_exception!(_native, SettingsError, MigrateError, "A setting or argument that cannot be used.");
-create_exception!(_native, InvalidMigrationError, MigrateError, "A migration file or script that cannot be read.");
-create_exception!(_native, UnknownMigrationError, MigrateError, "No migration answers to the id, or several do.");
-create_exception!(_native, WrongStateError, MigrateError, "The migration is not in a state that allows it.");
-create_exception!(_native, ScriptChangedError, MigrateError, "A script changed after it was applied or begun.");
-create_exception!(_native, OutOfOrderError, MigrateError, "strict_order refused a migration.");
-create_exception!(_native, LockHeldError, MigrateError, "Another run holds the lock.");
-create_exception!(_native, LeaseLostError, MigrateError, "This run lost its lease and has stopped.");
-create_exception!(_native, ServerUnavailableError, MigrateError, "No server answers, or it refuses us.");
-create_exception!(_native, OperationFailedError, MigrateError, "An operation of a migration failed.");
-create_exception!(_native, CheckFailedError, MigrateError, "A check of a migration does not hold.");
-create_exception!(_native, InterruptedRunError, MigrateError, "The run stopped on request, at a safe point.");
-create_exception!(_native, BackupError, MigrateError, "A backup could not be made, read or restored.");
-create_exception!(_native, BackupNotFoundError, BackupError, "No backup has this name.");
-create_exception!(_native, BackupCorruptError, BackupError, "A backup is not as it was written.");
-create_exception!(_native, OtherDatabaseError, BackupError, "The backup is another database's.");
-create_exception!(_native, SnapshotLostError, BackupError, "The server gave up the state that was being read.");
-create_exception!(_native, DiskFullError, BackupError, "A file system is full, or a limit on files is reached.");
+create_exception!(edulearn_migrate, MigrateError, PyException, "Base of every error of this package.");
+create_exception!(edulearn_migrate, SettingsError, MigrateError, "A setting or argument that cannot be used.");
+create_exception!(
+    edulearn_migrate,
+    InvalidMigrationError,
+    MigrateError,
+    "A migration file or script that cannot be read."
+);
+create_exception!(
+    edulearn_migrate,
+    UnknownMigrationError,
+    MigrateError,
+    "No migration answers to the id, or several do."
+);
+create_exception!(edulearn_migrate, WrongStateError, MigrateError, "The migration is not in a state that allows it.");
+create_exception!(
+    edulearn_migrate,
+    ScriptChangedError,
+    MigrateError,
+    "A script changed after it was applied or begun."
+);
+create_exception!(edulearn_migrate, OutOfOrderError, MigrateError, "strict_order refused a migration.");
+create_exception!(edulearn_migrate, LockHeldError, MigrateError, "Another run holds the lock.");
+create_exception!(edulearn_migrate, LeaseLostError, MigrateError, "This run lost its lease and has stopped.");
+create_exception!(edulearn_migrate, ServerUnavailableError, MigrateError, "No server answers, or it refuses us.");
+create_exception!(edulearn_migrate, OperationFailedError, MigrateError, "An operation of a migration failed.");
+create_exception!(edulearn_migrate, CheckFailedError, MigrateError, "A check of a migration does not hold.");
+create_exception!(edulearn_migrate, InterruptedRunError, MigrateError, "The run stopped on request, at a safe point.");
+create_exception!(edulearn_migrate, BackupError, MigrateError, "A backup could not be made, read or restored.");
+create_exception!(edulearn_migrate, BackupNotFoundError, BackupError, "No backup has this name.");
+create_exception!(edulearn_migrate, BackupCorruptError, BackupError, "A backup is not as it was written.");
+create_exception!(edulearn_migrate, OtherDatabaseError, BackupError, "The backup is another database's.");
+create_exception!(
+    edulearn_migrate,
+    SnapshotLostError,
+    BackupError,
+    "The server gave up the state that was being read."
+);
+create_exception!(
+    edulearn_migrate,
+    DiskFullError,
+    BackupError,
+    "A file system is full, or a limit on files is reached."
+);
 
 /// The exception for an error that carries a report of what was done so far.
 pub fn failed<R: Serialize + std::fmt::Debug>(py: Python<'_>, failed: &Failed<R>) -> PyErr {

@@ -11,6 +11,7 @@ use mongodb::options::{ReadConcern, WriteConcern};
 use crate::retry::{Backoff, Policy};
 use crate::server::Server;
 use crate::server_error::ServerError;
+use crate::waiting::Waits;
 
 /// What a transaction writes. It may run several times, each time from the start.
 pub trait Body: Send {
@@ -45,7 +46,7 @@ pub async fn attempt<B: Body>(
     match body.write(server, Some(session)).await {
         Ok(Some(output)) => {
             let began = Instant::now();
-            commit(session).await?;
+            server.telling(Waits::of_commit(), commit(session)).await?;
             body.committed(began.elapsed());
             Ok(Some(output))
         }

@@ -339,7 +339,7 @@ def test_concerns_and_app_name_are_carried_over(
 
 def test_an_option_that_cannot_be_honoured_raises(server_uri: str, database_name: str) -> None:
     wrong: dict[str, dict[str, Any]] = {
-        "socketTimeoutMS": {"socketTimeoutMS": 5000},
+        "server_selector": {"server_selector": list},
         "w=0": {"w": 0},
     }
     for named, options in wrong.items():

@@ -64,7 +64,11 @@ _answered = False
 
 def _answer(what: str) -> None:
     global _answered
-    how = "giving up at once" if _answered else "stopping at the next safe point; again gives up"
+    how = (
+        "giving up at once"
+        if _answered
+        else "stopping at the next safe point. A second signal gives up at once"
+    )
     _answered = True
     if sys.stderr is None:
         return

@@ -5,18 +5,16 @@ Durations are in seconds, counts are documents, an `_id` is Extended JSON.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
-from edulearn_migrate.reports.base import read
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+from edulearn_migrate.reports.base import Report
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentBackup:
+class AssessmentBackup(Report):
     """The backup of both collections. `path` is absolute."""
 
     name: str
@@ -25,7 +23,7 @@ class AssessmentBackup:
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentSide:
+class AssessmentSide(Report):
     """What became of one kind of assessment.
 
     `migrated` by this migration, or to be migrated in a dry run; `already` unified before;
@@ -41,42 +39,32 @@ class AssessmentSide:
 
 
 @dataclass(frozen=True, slots=True)
-class UnmappedDocument:
+class UnmappedDocument(Report):
     """A document that cannot be mapped, or that the server refuses, and was left as it is.
 
     `field` is empty where the server refuses the document as a whole.
     """
 
     collection: str
-    id: Any
+    id: Any = dataclasses.field(metadata={"key": "_id"})
     field: str
     reason: str
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> UnmappedDocument:
-        """The typed form of what the engine says about it."""
-        return read(cls, data, id=data["_id"])
-
 
 @dataclass(frozen=True, slots=True)
-class AssessmentClash:
+class AssessmentClash(Report):
     """A teacher assessment whose `_id` another document has; its copy has `new_id`.
 
     `references` of results and submissions now mean the other document.
     """
 
-    id: Any
+    id: Any = dataclasses.field(metadata={"key": "_id"})
     new_id: Any
     references: int
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> AssessmentClash:
-        """The typed form of what the engine says about it."""
-        return read(cls, data, id=data["_id"])
-
 
 @dataclass(frozen=True, slots=True)
-class AssessmentReported:
+class AssessmentReported(Report):
     """Unified documents with no batches beside filled `assigned_batches`, as the old tool left."""
 
     empty_batches: int
@@ -84,7 +72,7 @@ class AssessmentReported:
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentIndexes:
+class AssessmentIndexes(Report):
     """Names of the indexes made and of those that stood; what is in the way, in words.
 
     `notes` name those that stand under another name.
@@ -97,7 +85,7 @@ class AssessmentIndexes:
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentCopies:
+class AssessmentCopies(Report):
     """Copies of teacher assessments: under the original's `_id`, and under another."""
 
     kept_ids: int
@@ -105,7 +93,7 @@ class AssessmentCopies:
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentMeant:
+class AssessmentMeant(Report):
     """With `ids="keep"`: results and submissions that refer to what was copied under its `_id`."""
 
     results: int
@@ -113,7 +101,7 @@ class AssessmentMeant:
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentReferences:
+class AssessmentReferences(Report):
     """Assessments that results and submissions refer to, each counted once.
 
     `found` in `assessments`; `elsewhere` only as a teacher assessment whose copy has another `_id`
@@ -128,7 +116,7 @@ class AssessmentReferences:
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentValidation:
+class AssessmentValidation(Report):
     """What was found in the end. `valid` when there are no `problems`."""
 
     valid: bool
@@ -144,7 +132,7 @@ class AssessmentValidation:
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentReport:
+class AssessmentReport(Report):
     """The answer of `assessment_migrate`, and the `report` of an exception it raises.
 
     `ids` is `"new"` or `"keep"`. `meant` is None with new ones, and where nothing was to migrate.
@@ -166,39 +154,14 @@ class AssessmentReport:
     validation: AssessmentValidation
     seconds: float
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> AssessmentReport:
-        """The typed form of the engine's answer."""
-        backup, reported, validation = data["backup"], data["reported"], data["validation"]
-        meant = data["meant"]
-        return read(
-            cls,
-            data,
-            backup=None if backup is None else read(AssessmentBackup, backup),
-            regular=read(AssessmentSide, data["regular"]),
-            teacher=read(AssessmentSide, data["teacher"]),
-            copies=read(AssessmentCopies, data["copies"]),
-            meant=None if meant is None else read(AssessmentMeant, meant),
-            unmapped=tuple(map(UnmappedDocument.from_dict, data["unmapped"])),
-            clashes=tuple(map(AssessmentClash.from_dict, data["clashes"])),
-            reported=read(AssessmentReported, reported, ids=tuple(reported["ids"])),
-            indexes=AssessmentIndexes(
-                *(
-                    tuple(data["indexes"][name])
-                    for name in ("created", "standing", "conflicts", "notes")
-                )
-            ),
-            validation=read(
-                AssessmentValidation,
-                validation,
-                references=read(AssessmentReferences, validation["references"]),
-                problems=tuple(validation["problems"]),
-            ),
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether the validation found no problem."""
+        return self.validation.valid
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentRestored:
+class AssessmentRestored(Report):
     """What became of one kind of assessment in a rollback.
 
     `restored` are as they were before the migration; `restored_with_edits` too, with what was
@@ -214,7 +177,7 @@ class AssessmentRestored:
 
 
 @dataclass(frozen=True, slots=True)
-class AssessmentRollbackReport:
+class AssessmentRollbackReport(Report):
     """The answer of `assessment_rollback`, and the `report` of an exception it raises.
 
     `kept_newer` documents of `assessments` were made since and stay. `carried_back` teacher
@@ -236,15 +199,3 @@ class AssessmentRollbackReport:
     from_old_backup: str | None
     unknown: tuple[str, ...]
     seconds: float
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> AssessmentRollbackReport:
-        """The typed form of the engine's answer."""
-        return read(
-            cls,
-            data,
-            regular=read(AssessmentRestored, data["regular"]),
-            teacher=read(AssessmentRestored, data["teacher"]),
-            indexes_dropped=tuple(data["indexes_dropped"]),
-            unknown=tuple(data["unknown"]),
-        )

@@ -6,33 +6,25 @@ Dates are aware datetimes in UTC, durations are in seconds, sizes in bytes, coun
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import Literal
 
-from edulearn_migrate.reports.base import read
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+from edulearn_migrate.reports.base import Report
 
 BackupKind = Literal["manual", "safety", "assessment", "old_tool"]
 Consistency = Literal["snapshot", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterTime:
+class ClusterTime(Report):
     """A time of the replica set: seconds since 1970, and which operation of that second."""
 
     seconds: int
     increment: int
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None) -> ClusterTime | None:
-        """None where there is none."""
-        return None if data is None else read(cls, data)
-
 
 @dataclass(frozen=True, slots=True)
-class BackupReport:
+class BackupReport(Report):
     """The answer of `backup`. `path` is absolute; `cluster_time` is None without a snapshot."""
 
     name: str
@@ -49,15 +41,9 @@ class BackupReport:
     notes: tuple[str, ...]
     seconds: float
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> BackupReport:
-        """The typed form of the engine's answer."""
-        time = ClusterTime.from_dict(data["cluster_time"])
-        return read(cls, data, cluster_time=time, notes=tuple(data["notes"]))
-
 
 @dataclass(frozen=True, slots=True)
-class BackupSummary:
+class BackupSummary(Report):
     """One backup of `list_backups`. `full` when it is of the whole database.
 
     `server_version` is that of the server it is of; None of the old tool's backups.
@@ -78,21 +64,20 @@ class BackupSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class BackupList:
+class BackupList(Report):
     """The answer of `list_backups`, newest first; `problems` says what could not be read."""
 
     backups: tuple[BackupSummary, ...]
     problems: tuple[str, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> BackupList:
-        """The typed form of the engine's answer."""
-        backups = tuple(read(BackupSummary, each) for each in data["backups"])
-        return cls(backups=backups, problems=tuple(data["problems"]))
+    @property
+    def ok(self) -> bool:
+        """Whether everything in the directory could be read."""
+        return not self.problems
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyReport:
+class VerifyReport(Report):
     """The answer of `verify_backup`: what was read, all of it as it was written."""
 
     name: str
@@ -103,28 +88,18 @@ class VerifyReport:
     notes: tuple[str, ...]
     seconds: float
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> VerifyReport:
-        """The typed form of the engine's answer."""
-        return read(cls, data, notes=tuple(data["notes"]))
-
 
 @dataclass(frozen=True, slots=True)
-class PruneReport:
+class PruneReport(Report):
     """The answer of `prune_backups`: names removed, names kept because a record needs them."""
 
     removed: tuple[str, ...]
     needed: tuple[str, ...]
     kept: int
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> PruneReport:
-        """The typed form of the engine's answer."""
-        return read(cls, data, removed=tuple(data["removed"]), needed=tuple(data["needed"]))
-
 
 @dataclass(frozen=True, slots=True)
-class RestoreReport:
+class RestoreReport(Report):
     """The answer of `restore`. `earlier` says what became of a restore that had been killed."""
 
     name: str
@@ -141,15 +116,9 @@ class RestoreReport:
     notes: tuple[str, ...]
     seconds: float
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RestoreReport:
-        """The typed form of the engine's answer."""
-        lists = ("dropped", "left_alone", "notes")
-        return read(cls, data, **{name: tuple(data[name]) for name in lists})
-
 
 @dataclass(frozen=True, slots=True)
-class UnfinishedRestore:
+class UnfinishedRestore(Report):
     """A restore that was begun and has not ended; `restore` takes it to its end first.
 
     While `building` the database is as it was before; while `swapping` it is part of either.
@@ -161,8 +130,3 @@ class UnfinishedRestore:
     host: str
     user: str
     safety_backup: str | None
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None) -> UnfinishedRestore | None:
-        """None where there is none."""
-        return None if data is None else read(cls, data)

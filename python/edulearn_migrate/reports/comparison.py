@@ -6,19 +6,16 @@ Identifiers and values are Extended JSON, shortened where they are long; None wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from edulearn_migrate.reports.base import read, read_all
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from edulearn_migrate.reports.base import Report
 
 Standing = Literal["stands", "missing", "added"]
 """On both sides; there before and not now; there now and not before."""
 
 
 @dataclass(frozen=True, slots=True)
-class FieldExample:
+class FieldExample(Report):
     """A field of one document: its value before and now."""
 
     id: str
@@ -27,7 +24,7 @@ class FieldExample:
 
 
 @dataclass(frozen=True, slots=True)
-class FieldDifference:
+class FieldDifference(Report):
     """A field in which documents differ.
 
     `field` is a path with dots; `[]` stands for the elements of an array. Of the `documents` that
@@ -40,14 +37,9 @@ class FieldDifference:
     gained: int
     examples: tuple[FieldExample, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FieldDifference:
-        """The typed form of what the engine says about a field."""
-        return read(cls, data, examples=read_all(FieldExample, data["examples"]))
-
 
 @dataclass(frozen=True, slots=True)
-class DocumentDifferences:
+class DocumentDifferences(Report):
     """The documents of one collection that differ.
 
     `before` and `after` are how many there were and are, where they had to be read. `reordered`
@@ -67,20 +59,9 @@ class DocumentDifferences:
     fields: tuple[FieldDifference, ...]
     elsewhere: int
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> DocumentDifferences:
-        """The typed form of what the engine says about documents."""
-        examples = ("missing_examples", "added_examples", "reordered_examples")
-        return read(
-            cls,
-            data,
-            fields=tuple(map(FieldDifference.from_dict, data["fields"])),
-            **{name: tuple(data[name]) for name in examples},
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class OptionDifference:
+class OptionDifference(Report):
     """An option of a collection that differs."""
 
     option: str
@@ -89,7 +70,7 @@ class OptionDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexDifference:
+class IndexDifference(Report):
     """An index that differs: `stands` means with another specification."""
 
     index: str
@@ -99,7 +80,7 @@ class IndexDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class CollectionDifference:
+class CollectionDifference(Report):
     """A collection, view or time-series collection that differs.
 
     `reordered` when a capped collection has the same documents in another order.
@@ -113,20 +94,9 @@ class CollectionDifference:
     documents: DocumentDifferences
     reordered: bool
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> CollectionDifference:
-        """The typed form of what the engine says about a collection."""
-        return read(
-            cls,
-            data,
-            options=read_all(OptionDifference, data["options"]),
-            indexes=read_all(IndexDifference, data["indexes"]),
-            documents=DocumentDifferences.from_dict(data["documents"]),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Report):
     """What differs, collection by collection.
 
     `same` when nothing differs but the order of the fields of documents; `collections` lists the
@@ -137,11 +107,7 @@ class Comparison:
     collections: tuple[CollectionDifference, ...]
     seconds: float
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None) -> Comparison | None:
-        """None where nothing was compared."""
-        if data is None:
-            return None
-        return read(
-            cls, data, collections=tuple(map(CollectionDifference.from_dict, data["collections"]))
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs."""
+        return self.same

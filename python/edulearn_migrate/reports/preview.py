@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from edulearn_migrate.reports.base import Direction, IgnoredFile, read, read_all
+from edulearn_migrate.reports.base import Direction, IgnoredFile, Report
 from edulearn_migrate.reports.runs import Beyond, OperationOutcome, Undone
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 CheckFindingKind = Literal["pending", "changed", "failed", "unfinished", "unreadable", "held"]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Report):
     """What an operation would fail at; without `fails` it succeeds and leaves the data wrong.
 
     `code` is the server's, where it has one for it.
@@ -27,7 +24,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(Report):
     """An earlier operation of the plan; `operation` counts from 1."""
 
     migration: str
@@ -35,7 +32,7 @@ class Dependency:
 
 
 @dataclass(frozen=True, slots=True)
-class SetsAside:
+class SetsAside(Report):
     """What a drop would take away; `kept` where it can be brought back."""
 
     documents: int
@@ -43,41 +40,26 @@ class SetsAside:
     indexes: tuple[str, ...]
     kept: bool
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None) -> SetsAside | None:
-        """None where nothing is set aside."""
-        return None if data is None else read(cls, data, indexes=tuple(data["indexes"]))
-
 
 @dataclass(frozen=True, slots=True)
-class Duplicates:
+class Duplicates(Report):
     """Keys that a unique index would meet in more than one of `documents`; some in words."""
 
     keys: int
     documents: int
     examples: tuple[str, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None) -> Duplicates | None:
-        """None where it was not looked for."""
-        return None if data is None else read(cls, data, examples=tuple(data["examples"]))
-
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Report):
     """Documents that a validator does not admit, and the `_id`s of some as Extended JSON."""
 
     documents: int
     examples: tuple[str, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None) -> Rejected | None:
-        """None where it was not looked for."""
-        return None if data is None else read(cls, data, examples=tuple(data["examples"]))
-
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(Report):
     """How a check of the migration file came out; `index` counts from 1."""
 
     index: int
@@ -88,7 +70,7 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
-class OperationPlan:
+class OperationPlan(Report):
     """What one operation would do, by the data as it is now.
 
     `matched` are the documents it selects, `changes` those it would change, insert or delete. Where
@@ -121,26 +103,9 @@ class OperationPlan:
     seconds_estimate: float | None
     notes: tuple[str, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> OperationPlan:
-        """The typed form of what the engine says about an operation."""
-        undone = data["undone"]
-        return read(
-            cls,
-            data,
-            sets_aside=SetsAside.from_dict(data["sets_aside"]),
-            duplicates=Duplicates.from_dict(data["duplicates"]),
-            rejected=Rejected.from_dict(data["rejected"]),
-            undone=None if undone is None else read(Undone, undone),
-            problems=read_all(Problem, data["problems"]),
-            doubts=read_all(Problem, data["doubts"]),
-            depends_on=read_all(Dependency, data["depends_on"]),
-            notes=tuple(data["notes"]),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class MigrationPlan:
+class MigrationPlan(Report):
     """What one migration would do. Operations that an earlier run has `done` are not listed.
 
     `checks` are those before the migration, as they come out now; with `checks_depend` other
@@ -159,20 +124,9 @@ class MigrationPlan:
     operations: tuple[OperationPlan, ...]
     beyond: tuple[Beyond, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> MigrationPlan:
-        """The typed form of what the engine says about a migration."""
-        return read(
-            cls,
-            data,
-            checks=read_all(CheckResult, data["checks"]),
-            operations=tuple(map(OperationPlan.from_dict, data["operations"])),
-            beyond=read_all(Beyond, data["beyond"]),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(Report):
     """A migration behind the others of a plan that could not run, and why."""
 
     id: str
@@ -181,7 +135,7 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanReport:
+class PlanReport(Report):
     """What a run would do.
 
     `problems` is how many things were found that it would fail at or leave wrong, `undecided` how
@@ -199,21 +153,14 @@ class PlanReport:
     seconds_estimate: float
     ignored: tuple[IgnoredFile, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> PlanReport:
-        """The typed form of the engine's answer."""
-        blocked = data["blocked"]
-        return read(
-            cls,
-            data,
-            migrations=tuple(map(MigrationPlan.from_dict, data["migrations"])),
-            blocked=None if blocked is None else read(Blocked, blocked),
-            ignored=read_all(IgnoredFile, data["ignored"]),
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that the run would fail at."""
+        return self.problems == 0 and self.blocked is None
 
 
 @dataclass(frozen=True, slots=True)
-class CheckFinding:
+class CheckFinding(Report):
     """Something that a pipeline should stop at."""
 
     kind: CheckFindingKind
@@ -221,21 +168,24 @@ class CheckFinding:
     name: str | None
     message: str
 
+    def __str__(self) -> str:
+        """The sentence."""
+        return self.message
+
 
 @dataclass(frozen=True, slots=True)
-class CheckReport:
+class CheckReport(Report):
     """The answer of `check`: everything that a pipeline should stop at."""
 
     database: str
     findings: tuple[CheckFinding, ...]
     ignored: tuple[IgnoredFile, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> CheckReport:
-        """The typed form of the engine's answer."""
-        return read(
-            cls,
-            data,
-            findings=read_all(CheckFinding, data["findings"]),
-            ignored=read_all(IgnoredFile, data["ignored"]),
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing that a pipeline should stop at."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        """A line for each finding."""
+        return "\n".join(map(str, self.findings)) or f"{self.database}: nothing found"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import Literal
 
-from edulearn_migrate.reports.base import IgnoredFile, read, read_all
+from edulearn_migrate.reports.base import IgnoredFile, Report
 from edulearn_migrate.reports.comparison import Comparison
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
 
 RehearsalOutcome = Literal["came_back", "lost", "failed"]
 RehearsalStep = Literal["apply", "down script", "exact rollback", "apply again"]
 
 
 @dataclass(frozen=True, slots=True)
-class StepFailure:
+class StepFailure(Report):
     """A step that failed, and what the error said."""
 
     step: RehearsalStep
@@ -25,7 +22,7 @@ class StepFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundTrip:
+class RoundTrip(Report):
     """One migration, there and back: by its down script, and exactly.
 
     `down` is what differs from before once the down script has run, `exact` once the migration has
@@ -45,20 +42,14 @@ class RoundTrip:
     exact: Comparison | None
     failures: tuple[StepFailure, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RoundTrip:
-        """The typed form."""
-        return read(
-            cls,
-            data,
-            down=Comparison.from_dict(data["down"]),
-            exact=Comparison.from_dict(data["exact"]),
-            failures=read_all(StepFailure, data["failures"]),
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether everything came back."""
+        return self.outcome == "came_back"
 
 
 @dataclass(frozen=True, slots=True)
-class RehearsalReport:
+class RehearsalReport(Report):
     """The answer of `rehearse`: `passed` when everything came back, both ways.
 
     `backup` is the name of the backup that the private server was filled from, `created_at` when
@@ -80,13 +71,7 @@ class RehearsalReport:
     ignored: tuple[IgnoredFile, ...]
     seconds: float
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RehearsalReport:
-        """The typed form."""
-        return read(
-            cls,
-            data,
-            migrations=tuple(map(RoundTrip.from_dict, data["migrations"])),
-            not_rehearsed=tuple(data["not_rehearsed"]),
-            ignored=read_all(IgnoredFile, data["ignored"]),
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether everything came back."""
+        return self.passed

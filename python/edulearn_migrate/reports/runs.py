@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from edulearn_migrate.reports.base import Direction, IgnoredFile, read, read_all
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from edulearn_migrate.reports.base import Direction, IgnoredFile, Report
 
 RunOutcome = Literal["applied", "already_applied", "rolled_back", "failed", "interrupted"]
 OperationOutcome = Literal["done", "standing", "absent", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
+class Undone(Report):
     """What an exact rollback did with documents.
 
     `restored` are as they were before the migration; `restored_with_edits` too, but for what
@@ -39,7 +36,7 @@ class CollectionUndone(Undone):
 
 
 @dataclass(frozen=True, slots=True)
-class Beyond:
+class Beyond(Report):
     """Documents that a down script was to change although its up script had not touched them.
 
     `index` is the number of the down script's operation, from 1. `documents` is None where nothing
@@ -52,7 +49,7 @@ class Beyond:
 
 
 @dataclass(frozen=True, slots=True)
-class OperationRun:
+class OperationRun(Report):
     """What one operation did. Counts are documents; `index` counts from 1.
 
     `undone` is None except in an exact rollback that dealt with documents.
@@ -73,15 +70,9 @@ class OperationRun:
     seconds: float
     note: str | None
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> OperationRun:
-        """The typed form of what the engine says about an operation."""
-        undone = data.get("undone")
-        return read(cls, data, undone=None if undone is None else read(Undone, undone))
-
 
 @dataclass(frozen=True, slots=True)
-class MigrationRun:
+class MigrationRun(Report):
     """What one migration did. `resumed` when it went on from where an earlier run had stopped.
 
     `exact` when what was captured was undone instead of running the down script; `undone` then says
@@ -101,20 +92,21 @@ class MigrationRun:
     beyond: tuple[Beyond, ...]
     error: str | None
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> MigrationRun:
-        """The typed form of what the engine says about a migration."""
-        return read(
-            cls,
-            data,
-            operations=tuple(map(OperationRun.from_dict, data["operations"])),
-            undone=read_all(CollectionUndone, data["undone"]),
-            beyond=read_all(Beyond, data["beyond"]),
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether it was done, now or before."""
+        return self.outcome in ("applied", "already_applied", "rolled_back")
+
+    def __str__(self) -> str:
+        """What became of it, and the operations that did not end well."""
+        lines = [f"{self.id} ({self.name}): {self.outcome}, {self.seconds:.1f} s"]
+        if self.error is not None:
+            lines.append(f"  {self.error}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
+class RunReport(Report):
     """The answer of `apply` and `rollback`, and the `report` of an exception they raise."""
 
     database: str
@@ -122,15 +114,16 @@ class RunReport:
     migrations: tuple[MigrationRun, ...]
     ignored: tuple[IgnoredFile, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunReport:
-        """The typed form of the engine's answer."""
-        return read(
-            cls,
-            data,
-            migrations=tuple(map(MigrationRun.from_dict, data["migrations"])),
-            ignored=read_all(IgnoredFile, data["ignored"]),
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether all of them were done."""
+        return all(each.ok for each in self.migrations)
+
+    def __str__(self) -> str:
+        """A line for each migration."""
+        lines = [f"{self.database}: {len(self.migrations)} migrations, {self.direction}"]
+        lines += [f"  {line}" for each in self.migrations for line in str(each).splitlines()]
+        return "\n".join([*lines, *map(str, self.ignored)])
 
     def ids(self, *outcomes: RunOutcome) -> list[str]:
         """The ids of the migrations that ended in one of `outcomes`, in the order they ran."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
 
 from edulearn_migrate.reports.backups import UnfinishedRestore
-from edulearn_migrate.reports.base import IgnoredFile, Status, read, read_all
+from edulearn_migrate.reports.base import IgnoredFile, Report, Status
 from edulearn_migrate.reports.undo import Retained
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
-class LockOwner:
+class LockOwner(Report):
     """Who holds the lock. `expires_at` is judged by the server's clock."""
 
     host: str
@@ -28,14 +24,9 @@ class LockOwner:
     expired: bool
     command: str | None
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None) -> LockOwner | None:
-        """None where nobody holds it."""
-        return None if data is None else read(cls, data)
-
 
 @dataclass(frozen=True, slots=True)
-class MigrationState:
+class MigrationState(Report):
     """Where one migration stands. `file` is None for one that exists in the database only."""
 
     id: str
@@ -51,9 +42,19 @@ class MigrationState:
     note: str | None
     error: str | None
 
+    @property
+    def ok(self) -> bool:
+        """Whether it has not failed, is not half done, and its file is as it was applied."""
+        return self.status in ("applied", "pending", "rolled_back") and not self.changed
+
+    def __str__(self) -> str:
+        """Its state, and what is wrong with it."""
+        said = [self.status, *(["changed since"] if self.changed else []), self.note, self.error]
+        return f"{self.id} ({self.name}): {', '.join(each for each in said if each)}"
+
 
 @dataclass(frozen=True, slots=True)
-class StatusReport:
+class StatusReport(Report):
     """The answer of `status`. `transactions` is None where the server did not say.
 
     `unfinished_assessments` says which command carries on, where a run of the assessment migration
@@ -76,22 +77,34 @@ class StatusReport:
     unfinished_restore: UnfinishedRestore | None
     unfinished_assessments: str | None
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> StatusReport:
-        """The typed form of the engine's answer."""
-        return read(
-            cls,
-            data,
-            migrations=read_all(MigrationState, data["migrations"]),
-            ignored=read_all(IgnoredFile, data["ignored"]),
-            lock=LockOwner.from_dict(data["lock"]),
-            retained=Retained.from_dict(data["retained"]),
-            unfinished_restore=UnfinishedRestore.from_dict(data["unfinished_restore"]),
-        )
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed, is half done or changed. Pending migrations are no fault."""
+        unfinished = self.unfinished_restore is not None or self.unfinished_assessments is not None
+        return not unfinished and all(each.ok for each in self.migrations)
+
+    @property
+    def current(self) -> bool:
+        """Whether all is well and no migration is pending."""
+        return self.ok and not self.pending
+
+    def __str__(self) -> str:
+        """The counts, and a line for each migration."""
+        counts = {
+            "applied": self.applied,
+            "pending": self.pending,
+            "rolled back": self.rolled_back,
+            "failed": self.failed,
+            "applying": self.applying,
+            "rolling back": self.rolling_back,
+        }
+        said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        head = f"{self.database}: {self.total} migrations" + (f", {said}" if said else "")
+        return "\n".join([head, *(f"  {each}" for each in self.migrations)])
 
 
 @dataclass(frozen=True, slots=True)
-class MarkReport:
+class MarkReport(Report):
     """The answer of `mark`: the state before and after."""
 
     id: str
@@ -99,35 +112,20 @@ class MarkReport:
     before: Status
     after: Status
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> MarkReport:
-        """The typed form of the engine's answer."""
-        return read(cls, data)
-
 
 @dataclass(frozen=True, slots=True)
-class UnlockReport:
+class UnlockReport(Report):
     """The answer of `unlock`: whether a lock was broken, and whose it was (None: nobody's)."""
 
     broken: bool
     owner: LockOwner | None
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> UnlockReport:
-        """The typed form of the engine's answer."""
-        return read(cls, data, owner=LockOwner.from_dict(data["owner"]))
-
 
 @dataclass(frozen=True, slots=True)
-class CreatedMigration:
+class CreatedMigration(Report):
     """A new migration file."""
 
     id: str
     path: str
     name: str
     description: str
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> CreatedMigration:
-        """The typed form of the engine's answer."""
-        return read(cls, data)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import Literal
 
-from edulearn_migrate.reports.base import Direction, read, read_all
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+from edulearn_migrate.reports.base import Direction, Report
 
 DroppedKind = Literal["collection", "time-series collection", "view", "index", "documents"]
 
 
 @dataclass(frozen=True, slots=True)
-class RetainedRun:
+class RetainedRun(Report):
     """What one run of a script captured, or one exact rollback. `at` is when it began."""
 
     migration: str
@@ -27,7 +24,7 @@ class RetainedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Retained:
+class Retained(Report):
     """All that was captured and not purged, its runs oldest first.
 
     `large` when `bytes` is more than a fifth of `data_bytes`, the database's other data.
@@ -38,14 +35,9 @@ class Retained:
     large: bool
     runs: tuple[RetainedRun, ...]
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Retained:
-        """The typed form of what `status` says of it."""
-        return read(cls, data, runs=read_all(RetainedRun, data["runs"]))
-
 
 @dataclass(frozen=True, slots=True)
-class PurgeReport:
+class PurgeReport(Report):
     """The answer of `purge`, and the `report` of an exception it raises.
 
     `kept` is what half applied and half rolled back migrations may need. `left` stays because an
@@ -57,17 +49,9 @@ class PurgeReport:
     bytes: int
     left: tuple[RetainedRun, ...] = ()
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> PurgeReport:
-        """The typed form of the engine's answer."""
-        purged, kept, left = (
-            read_all(RetainedRun, data[which]) for which in ("purged", "kept", "left")
-        )
-        return read(cls, data, purged=purged, kept=kept, left=left)
-
 
 @dataclass(frozen=True, slots=True)
-class DroppedEntry:
+class DroppedEntry(Report):
     """Something that a migration took away and `undrop(name)` brings back.
 
     `collection` is what was dropped, or where it was taken from; `index` the name of a dropped
@@ -84,14 +68,9 @@ class DroppedEntry:
     bytes: int | None
     at: datetime | None
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> DroppedEntry:
-        """The typed form of what the engine says about it."""
-        return read(cls, data)
-
 
 @dataclass(frozen=True, slots=True)
-class UndropReport:
+class UndropReport(Report):
     """The answer of `undrop`: what was brought back, and as which collection or into which.
 
     Of deleted documents: how many returned, how many were passed over because others stand in their
@@ -102,9 +81,3 @@ class UndropReport:
     to: str
     documents: int | None
     standing: int | None
-    barred: int | None = None
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> UndropReport:
-        """The typed form of the engine's answer."""
-        return read(cls, data, entry=DroppedEntry.from_dict(data["entry"]))
