@@ -49,18 +49,25 @@ pub async fn copy(
     let mut source = store::find(directory, &written.name, None, engine.database()).await?;
     verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
     let target = server.with_database(into);
-    // What a restore leaves alone where it stands: of a copy it has to be the same as well.
-    for name in [legacy::COLLECTION, legacy::ASSESSMENTS].into_iter().filter(|it| source.scope.includes(it)) {
-        match target.run(doc! {"drop": name}, None).await {
+    let restoring = Restoring { choice: Choice { collections: None, keep_extra: false }, safety: None };
+    let mut run = Run::open(&target, "copy", Duration::from_secs(10), &verb.reporter, &verb.stop).await?;
+    let result = match drop_old_backups(&run, &source.scope).await {
+        Ok(()) => restore::restore(&mut run, &source, &restoring).await.map(drop),
+        Err(error) => Err(error),
+    };
+    run.close().await;
+    result
+}
+
+/// Drops what a restore leaves alone where it stands: of a copy it has to be the same as well.
+async fn drop_old_backups(run: &Run, scope: &Scope) -> Result<()> {
+    for name in [legacy::COLLECTION, legacy::ASSESSMENTS].into_iter().filter(|it| scope.includes(it)) {
+        match run.server.run(doc! {"drop": name}, None).await {
             Err(e) if !e.is(codes::NAMESPACE_NOT_FOUND) => return Err(Error::server(format!("Dropping {name:?}"))(e)),
             _ => {}
         }
     }
-    let restoring = Restoring { choice: Choice { collections: None, keep_extra: false }, safety: None };
-    let mut run = Run::open(&target, "copy", Duration::from_secs(10), &verb.reporter, &verb.stop).await?;
-    let result = restore::restore(&mut run, &source, &restoring).await;
-    run.close().await;
-    result.map(drop)
+    Ok(())
 }
 
 /// Drops `database` of the same server, which must not be the engine's own: a copy that has served its purpose.
