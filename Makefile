@@ -69,6 +69,7 @@ build: $(VENV)/.built ## compile the extension module into .venv (the Python fil
 
 $(VENV)/.built: $(RUST) pyproject.toml $(VENV)/.requirements | prerequisites
 	@$(STAGE) "extension module" $(MATURIN) develop
+	@ln -sf "$(CURDIR)/migration_cli.py" "$$("$(PY)" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
 # -- using it
@@ -91,6 +92,7 @@ $(BENCH_VENV)/.made: dist/.made
 .PHONY: wheel
 wheel: dist/.made ## a release wheel in dist/
 	@ls dist/*.whl
+	@case "$$(ls dist/*.whl)" in *manylinux* | *macosx*) ;; *) echo "It needs a C library at least as new as this machine's ($$(ldd --version 2>&1 | head -n 1)): build where that is older for a manylinux tag." ;; esac
 
 dist/.made: $(RUST) $(PYTHON_FILES) pyproject.toml $(VENV)/.requirements | prerequisites
 	@rm -rf dist

@@ -31,7 +31,8 @@ def _what_to_run():
     if not os.path.isdir(os.path.join(folder, "python", "edulearn_migrate")):
         return (
             "The package edulearn_migrate is not installed for this Python: "
-            "run `python -m pip install edulearn_migrate`, or activate the environment that has it."
+            "run `python -m pip install` with its wheel, which `make wheel` builds in its "
+            "repository, or activate the environment that has it."
         )
     if os.path.exists(os.path.join(folder, ".venv", "bin", "edulearn-migrate")):
         return (

@@ -20,6 +20,10 @@ class AssessmentModelMigration:
 
     db: Any
     """What was passed: the database object, or the connection string."""
+    assessments_collection: Any
+    """`db["assessments"]`; None where a connection string was passed."""
+    teacher_assessments_collection: Any
+    """`db["teacher_assessments"]`; None where a connection string was passed."""
     migration_log: list[str]
     """What the methods did so far, a line each."""
 
@@ -38,6 +42,9 @@ class AssessmentModelMigration:
         """
         self._migrator = AsyncMigrator(db, name, backup_dir=backup_dir, ledger=ledger)
         self.db = db
+        named = isinstance(db, str)
+        self.assessments_collection = None if named else db["assessments"]
+        self.teacher_assessments_collection = None if named else db["teacher_assessments"]
         self.migration_log = []
 
     async def migrate_to_unified_model(self) -> dict[str, Any]:
@@ -92,9 +99,9 @@ class AssessmentModelMigration:
         }
 
 
-def _naive(moment: datetime | None) -> str | None:
-    """As the old tool wrote it: in UTC, without saying so."""
-    return None if moment is None else str(moment.astimezone(timezone.utc).replace(tzinfo=None))
+def _naive(moment: datetime | None) -> datetime | None:
+    """As the old tool had it from PyMongo: in UTC, without saying so."""
+    return None if moment is None else moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def _side(report: AssessmentReport, which: int) -> dict[str, int]:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -78,9 +80,84 @@ class TestDatabase:
         self._server.drop(self.name)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that tests every migration of a directory."""
+    parser.addoption(
+        "--edulearn-migrations",
+        metavar="DIR",
+        help="test every migration file of DIR: there and back, after those before it",
+    )
+
+
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Add a test for each migration file."""
+    directory = session.config.getoption("--edulearn-migrations")
+    if directory is None:
+        return
+    files = sorted(Path(directory).glob("migration_*.json"), key=_number)
+    if not files:
+        raise pytest.UsageError(f"--edulearn-migrations: {directory} holds no migration files.")
+    items.extend(
+        MigrationItem.from_parent(session, name=f"migrations::{path.name}", file=path)
+        for path in files
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the server of these tests."""
+    config.stash.get(_OPEN, ExitStack()).close()
+
+
+_OPEN = pytest.StashKey[ExitStack]()
+_SERVER = pytest.StashKey["TestServer"]()
+
+
+def _number(path: Path) -> tuple[int, str]:
+    digits = path.name.removeprefix("migration_").partition("_")[0]
+    return (int(digits) if digits.isdecimal() else 0, path.name)
+
+
+class MigrationItem(pytest.Item):
+    """The test of one migration file."""
+
+    def __init__(self, *, file: Path, **options: Any) -> None:
+        super().__init__(**options)
+        self._file = file
+
+    def runtest(self) -> None:
+        """Apply the ones before it, and take it there and back."""
+        from edulearn_migrate.testing import assert_round_trip
+
+        stash = self.config.stash
+        if _OPEN not in stash:
+            stash[_OPEN] = ExitStack()
+            stash[_SERVER] = stash[_OPEN].enter_context(contextmanager(_serve)())
+        database = TestDatabase(stash[_SERVER], f"t_migrations_{secrets.token_hex(4)}")
+        try:
+            assert_round_trip(self._file, uri=database.uri, database=database.name, after="all")
+        finally:
+            database.close()
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What does not come back, and nothing of how it was found out."""
+        from edulearn_migrate import MigrateError
+
+        if isinstance(excinfo.value, (AssertionError, MigrateError)):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """The migration file."""
+        return self._file, None, self.name
+
+
 @pytest.fixture(scope="session")
 def edulearn_server() -> Iterator[TestServer]:
     """A replica set: the one that EDULEARN_TEST_URI names, else a private one for the session."""
+    yield from _serve()
+
+
+def _serve() -> Iterator[TestServer]:
     named = os.environ.get("EDULEARN_TEST_URI")
     if named:
         yield TestServer(named)
@@ -92,8 +169,10 @@ def edulearn_server() -> Iterator[TestServer]:
         server.start()
     except LocalServerError as error:
         pytest.fail(f"No server to test on: {error}", pytrace=False)
-    yield TestServer(server.uri)
-    server.stop()
+    try:
+        yield TestServer(server.uri)
+    finally:
+        server.stop()
 
 
 @pytest.fixture
@@ -117,6 +196,7 @@ def assert_round_trip(edulearn_database: TestDatabase) -> Callable[..., RoundTri
         data: Data | None = None,
         migrations_dir: str | os.PathLike[str] | None = None,
         strict_order: bool = False,
+        after: Literal["all"] | None = None,
     ) -> RoundTrip:
         __tracebackhide__ = True
         from edulearn_migrate import testing
@@ -128,6 +208,7 @@ def assert_round_trip(edulearn_database: TestDatabase) -> Callable[..., RoundTri
             data=data,
             migrations_dir=migrations_dir,
             strict_order=strict_order,
+            after=after,
         )
 
     return assert_it

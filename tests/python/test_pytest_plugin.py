@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -114,3 +115,37 @@ def test_what_cannot_be_found(server_uri: str, database_name: str, tmp_path: Pat
     for migration, where in ((tmp_path / "none.json", None), ("migration_7", ROOT / "migrations")):
         with pytest.raises(FileNotFoundError, match="migration"):
             round_trip(migration, uri=server_uri, database=database_name, migrations_dir=where)
+
+
+def test_every_file_of_a_directory(suite: Path, server_uri: str) -> None:
+    """The second needs the first, and its down script forgets something."""
+    folder = suite / "own"
+    folder.mkdir()
+    for number, up, down in (
+        (1, {"type": "create_collection", "collection": "a"}, "a"),
+        (2, {"type": "create_index", "collection": "a", "index": "x"}, None),
+    ):
+        undo = [] if down is None else [{"type": "drop_collection", "collection": down}]
+        text = json.dumps({"name": "n", "up": {"operations": [up]}, "down": {"operations": undo}})
+        (folder / f"migration_{number}_n.json").write_text(text)
+    (suite / "empty").mkdir()
+    done = run(
+        suite, "-rA", "-q", "--edulearn-migrations", "own", "empty", EDULEARN_TEST_URI=server_uri
+    )
+    assert done.returncode == 1, done.stdout
+    assert "1 failed, 1 passed" in done.stdout
+    assert "a: the index x_1 is added" in done.stdout or "x_1" in done.stdout
+    assert "Traceback" not in done.stdout
+    wrong = run(suite, "-q", "--edulearn-migrations", "empty", "empty")
+    assert wrong.returncode == 4
+    assert "empty holds no migration files" in wrong.stdout + wrong.stderr
+
+
+def test_after_all(
+    assert_round_trip: Callable[..., RoundTrip], edulearn_database: TestDatabase
+) -> None:
+    edulearn_database.db["assessments"].insert_one({"_id": 1})
+    last = sorted((ROOT / "migrations").iterdir())[-1]
+    assert assert_round_trip(last, after="all").outcome == "came_back"
+    applied = edulearn_database.db["migrations"].find({"status": "applied"})
+    assert {each["_id"] for each in applied} == {"migration_001", "migration_002"}

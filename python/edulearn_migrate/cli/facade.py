@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from edulearn_migrate.cli import main
 
 
@@ -11,6 +13,36 @@ class MigrationCLI:
     Methods are coroutines as they were, but block until the command is done; one that fails raises
     `SystemExit` with the command's exit code. For a program, `AsyncMigrator` is the better choice.
     """
+
+    client: Any
+    """The client that `connect` made; None before and after."""
+    db: Any
+    """Its database; None before and after."""
+
+    def __init__(self) -> None:
+        self.client = None
+        self.db = None
+
+    async def connect(self) -> None:
+        """Make `client` and `db`, by Motor or else PyMongo. The commands need neither."""
+        from edulearn_migrate.cli.settings import resolve
+
+        client: Any
+        try:
+            from motor.motor_asyncio import AsyncIOMotorClient as client  # noqa: N813
+        except ImportError:
+            from pymongo import AsyncMongoClient as client  # noqa: N813
+        settings = resolve({})
+        self.client = client(settings.uri)
+        self.db = self.client[settings.database]
+
+    async def disconnect(self) -> None:
+        """Close what `connect` made."""
+        if self.client is not None:
+            closed = self.client.close()
+            if closed is not None:
+                await closed
+        self.client = self.db = None
 
     async def status(self) -> None:
         """`status`."""

