@@ -51,7 +51,8 @@ _PACKS = re.compile(r"undo_<id>$")
 def snapshot(db: Documents, *, once: bool = True) -> Snapshot:
     """Every collection's options, indexes and documents.
 
-    Where nothing is made exactly `once`, the counts in the history are left out.
+    Where nothing is made exactly `once`, the counts in the history are left out, and what was
+    captured twice counts once.
     """
     taken: Snapshot = {}
     for entry in sorted(db.list_collections(), key=lambda entry: str(entry["name"])):
@@ -67,6 +68,9 @@ def snapshot(db: Documents, *, once: bool = True) -> Snapshot:
             documents = db.get_collection(name, codec_options=_RAW if not ours else None).find()
             found = list(documents)
             what["documents"] = _ours(shown, found) if ours else _bytes(found)
+            if ours and not once and _PACKS.search(shown):
+                # Captured before the write, and again by the attempt that made it.
+                what["documents"] = list({repr(each): each for each in what["documents"]}.values())
             if ours and not _PACKS.search(shown):
                 what[_OPERATIONS] = _operations(found, _NOTED if once else _NOTED | _COUNTS)
         # Two captures' collections of one kind are told apart by what they hold.
@@ -192,6 +196,11 @@ def noted_once(taken: Snapshot) -> Snapshot:
 def without_lock(taken: Snapshot) -> Snapshot:
     """The same, whoever holds the lock."""
     return {name: part for name, part in taken.items() if not name.endswith(_LEASE)}
+
+
+def without_ledger(taken: Snapshot) -> Snapshot:
+    """The application's own."""
+    return {name: part for name, part in taken.items() if not name.startswith(("migrations", "("))}
 
 
 def differences(expected: Snapshot, found: Snapshot) -> list[str]:
