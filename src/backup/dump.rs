@@ -9,7 +9,7 @@ mod reading;
 use std::path::Path;
 use std::time::Instant;
 
-use bson::doc;
+use bson::{Document, doc};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -187,8 +187,7 @@ impl Dump<'_> {
         }
         // One that was begun and killed meanwhile may have stopped half-way, with a catalog that stands still.
         journal::refuse_unfinished(self.server).await?;
-        let version =
-            self.server.run_admin(doc! {"buildInfo": 1}).await.map_err(Error::server("Asking for the version"))?;
+        let version = self.version().await?;
         let heading = Heading {
             kind: self.request.kind,
             scope: self.request.scope.clone(),
@@ -205,6 +204,12 @@ impl Dump<'_> {
         })
         .await?;
         Ok((Manifest::new(heading, collections), notes))
+    }
+
+    async fn version(&self) -> Result<Document> {
+        let mut patience = Patience::new(self.reporter, self.stop);
+        patiently!(patience, self.server.run_admin(doc! {"buildInfo": 1}))
+            .map_err(Error::server("Asking for the version"))
     }
 
     async fn list(&self) -> Result<Vec<Entry>> {
