@@ -23,6 +23,17 @@ const CAPTURES: &str = "_undo";
 const STASH: &str = "_kept";
 const JOURNAL: &str = "_restore";
 
+/// What kind of collection of ours a name can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form<'a> {
+    /// The lock, or the collection that lists captures or the steps of a restore: one of each.
+    Fixed,
+    /// Something that the run with these captures captured.
+    OfCapture(&'a str),
+    /// Something that the restore of this run builds.
+    OfRestore(&'a str),
+}
+
 /// The names of one ledger's collections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -97,19 +108,57 @@ impl Names {
     }
 
     /// Whether a collection has one of these names.
-    pub fn owns(&self, name: &str) -> bool {
-        let Some(suffix) = name.strip_prefix(&*self.ledger) else { return false };
-        let numbered = |of: &str| suffix.strip_prefix(of).is_some_and(|rest| rest.starts_with('_'));
-        suffix.is_empty()
-            || SUFFIXES[..2].contains(&suffix)
-            || [CAPTURES, JOURNAL].contains(&suffix)
-            || self.former_history() == Some(name)
-            || [CAPTURES, STASH, JOURNAL].into_iter().any(numbered)
+    pub fn owns(&self, collection: &str) -> bool {
+        collection == self.ledger()
+            || collection == self.history()
+            || self.former_history() == Some(collection)
+            || self.form(collection).is_some()
+    }
+
+    /// What the collection can be, by the exact form of its name.
+    pub fn form<'a>(&self, collection: &'a str) -> Option<Form<'a>> {
+        let rest = collection.strip_prefix(&*self.ledger)?;
+        if [LOCK, CAPTURES, JOURNAL].contains(&rest) {
+            return Some(Form::Fixed);
+        }
+        let of = |suffix: &str| rest.strip_prefix(suffix)?.strip_prefix('_').and_then(run_and_rest);
+        if let Some((run, parts)) = of(CAPTURES) {
+            let parts = parts.as_slice();
+            let packs = matches!(parts, [] | ["edits"]);
+            return (packs || matches!(parts, [n] | [n, "originals"] if number(n))).then_some(Form::OfCapture(run));
+        }
+        if let Some((run, parts)) = of(STASH) {
+            return matches!(parts.as_slice(), [n] if number(n)).then_some(Form::OfCapture(run));
+        }
+        let (run, parts) = of(JOURNAL)?;
+        let built = matches!(parts.as_slice(), [n, attempt] if number(n) && number(attempt));
+        (built || parts == ["aside"]).then_some(Form::OfRestore(run))
+    }
+
+    /// Whether the name begins like those of captures and of what restores build.
+    pub fn begins_like_ours(&self, collection: &str) -> bool {
+        let rest = collection.strip_prefix(&*self.ledger).unwrap_or_default();
+        [CAPTURES, STASH, JOURNAL]
+            .iter()
+            .any(|suffix| rest.strip_prefix(suffix).is_some_and(|rest| rest.starts_with('_')))
     }
 
     fn with(&self, suffix: &str) -> String {
         format!("{}{suffix}", self.ledger)
     }
+}
+
+/// A run's identifier and what follows it.
+fn run_and_rest(text: &str) -> Option<(&str, Vec<&str>)> {
+    let mut parts = text.split('_');
+    let run = parts
+        .next()
+        .filter(|run| run.len() == 24 && run.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))?;
+    Some((run, parts.collect()))
+}
+
+fn number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -141,10 +190,12 @@ mod tests {
         assert_eq!(names.temporary(), "audit_restore_");
         assert_eq!(names.former_history(), None);
         assert_eq!(Names::default().former_history(), Some("migrations_log"));
-        for own in ["audit", "audit_lock", "audit_undo", "audit_undo_65_1", "audit_kept_65_1", "audit_restore_3"] {
-            assert!(names.owns(own), "{own}");
+        for own in ["audit", "audit_lock", "audit_undo", "audit_undo_R_1", "audit_kept_R_1", "audit_restore_R_3_1"] {
+            let own = own.replace('R', "0123456789abcdef01234567");
+            assert!(names.owns(&own), "{own}");
         }
-        for other in ["auditors", "audit_trail", "audit_undone", "migrations", "users", "audit_log"] {
+        for other in ["auditors", "audit_trail", "audit_undone", "audit_undo_65_1", "migrations", "users", "audit_log"]
+        {
             assert!(!names.owns(other), "{other}");
         }
     }

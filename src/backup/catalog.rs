@@ -5,7 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bson::{RawDocument, RawDocumentBuf, doc};
 
-use super::names::{BUCKETS, left_out};
+use super::names::{BUCKETS, the_servers};
+use super::own::Own;
 use crate::error::{Error, Result};
 use crate::raw::{self as bytes, Builder};
 use crate::server::Server;
@@ -120,14 +121,48 @@ pub fn index_name(index: &RawDocument) -> &str {
     index.get_str("name").unwrap_or_default()
 }
 
-/// Everything in the database that `wanted` takes, by name, but for what no backup holds.
+/// What of a database a backup holds, and what it does not.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// What it holds, by name.
+    pub entries: Vec<Entry>,
+    /// What it leaves out because it is this tool's own or the server's.
+    pub left_out: Vec<String>,
+    /// What has a name like this tool's own, and is none of it.
+    pub resembling: Vec<String>,
+    /// Which are this tool's own.
+    pub own: Own,
+}
+
+/// Everything in the database that `wanted` takes and a backup holds, and what it leaves out.
+///
+/// # Errors
+/// The server's.
+pub async fn listing(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Listing, ServerError> {
+    let answer = list_collections(server).await?;
+    let own = Own::read(server).await?;
+    let mut listing = Listing { own: own.clone(), ..Listing::default() };
+    for name in answer.iter().filter_map(|found| found.get_str("name").ok()).filter(|name| wanted(name)) {
+        // Time-series collections and views are stored there and are in every backup.
+        let stores = name.starts_with(BUCKETS) || name == "system.views";
+        if own.holds(name) || (the_servers(name) && !stores) {
+            listing.left_out.push(name.to_owned());
+        } else if own.resembles(name) {
+            listing.resembling.push(name.to_owned());
+        }
+    }
+    listing.left_out.sort();
+    listing.resembling.sort();
+    listing.entries = described(server, &answer, |name| !own.holds(name) && !the_servers(name) && wanted(name)).await?;
+    Ok(listing)
+}
+
+/// Everything in the database that `wanted` takes and a backup holds, by name.
 ///
 /// # Errors
 /// The server's.
 pub async fn list(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
-    let mut entries = list_all(server, |name| !left_out(server.names(), name) && wanted(name))
-        .await
-        .map_err(Error::server("Reading the catalog"))?;
+    let mut entries = listing(server, wanted).await.map_err(Error::server("Reading the catalog"))?.entries;
     entries.retain(|entry| !entry.temporary());
     Ok(entries)
 }
@@ -137,14 +172,26 @@ pub async fn list(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<
 /// # Errors
 /// The server's.
 pub async fn list_all(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>, ServerError> {
-    let answer = server.find_all(doc! {"listCollections": 1, "cursor": {}}).await?;
+    let answer = list_collections(server).await?;
+    described(server, &answer, wanted).await
+}
+
+async fn list_collections(server: &Server) -> Result<Vec<RawDocumentBuf>, ServerError> {
+    server.find_all(doc! {"listCollections": 1, "cursor": {}}).await
+}
+
+async fn described(
+    server: &Server,
+    answer: &[RawDocumentBuf],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Entry>, ServerError> {
     let uuid_of = |name: &str| {
         let found = answer.iter().find(|it| it.get_str("name").is_ok_and(|it| it == name))?;
         let info = found.get_document("info").ok()?;
         <[u8; 16]>::try_from(info.get_binary("uuid").ok()?.bytes).ok()
     };
     let mut entries = Vec::new();
-    for found in &answer {
+    for found in answer {
         let Ok(name) = found.get_str("name") else { continue };
         if !wanted(name) {
             continue;

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::reading::{Attempt, Ended, pending};
-use super::catalog::{self, Entry};
+use super::catalog::{self, Entry, Listing};
 use super::directory::{self, Partial};
 use super::files::{self, blocking};
 use super::frames::{Written, size, store};
@@ -68,7 +68,7 @@ pub async fn dump(
         blocking(move || Partial::create(&parent)).await?
     };
     let mut attempt = 1;
-    let (manifest, notes) = loop {
+    let (manifest, notes, left_out) = loop {
         let dump = Dump { server, directory: partial.path(), request, reporter, stop, began };
         match dump.attempt().await {
             Ok(done) => break done,
@@ -111,6 +111,7 @@ pub async fn dump(
         consistency: manifest.consistency.as_str().to_owned(),
         cluster_time: manifest.cluster_time,
         notes,
+        left_out,
         seconds: clock.elapsed().as_secs_f64(),
     };
     reporter.tell(
@@ -159,11 +160,12 @@ struct Dump<'a> {
 }
 
 impl Dump<'_> {
-    async fn attempt(&self) -> Attempt<(Manifest, Vec<String>)> {
+    async fn attempt(&self) -> Attempt<(Manifest, Vec<String>, Vec<String>)> {
         journal::refuse_unfinished(self.server).await?;
-        let entries = self.list().await?;
-        let reading = self.reading(&entries).await?;
-        if let Some(changed) = catalog::difference(&entries, &self.list().await?) {
+        let listing = self.list().await?;
+        let entries = &listing.entries;
+        let reading = self.reading(entries).await?;
+        if let Some(changed) = catalog::difference(entries, &self.list().await?.entries) {
             return Err(Ended::Again(format!("the catalog changed: {changed}")));
         }
         let window = match reading {
@@ -172,17 +174,21 @@ impl Dump<'_> {
             }
             Reading::At(_) | Reading::Majority | Reading::Local => None,
         };
-        let result = self.read(entries, reading).await;
+        let result = self.read(listing, reading).await;
         if let Some(window) = window {
             window.close().await;
         }
         result
     }
 
-    async fn read(&self, entries: Vec<Entry>, reading: Reading) -> Attempt<(Manifest, Vec<String>)> {
-        let notes = self.notes(&entries, reading);
+    async fn read(&self, listing: Listing, reading: Reading) -> Attempt<(Manifest, Vec<String>, Vec<String>)> {
+        let Listing { entries, left_out, resembling, .. } = listing;
+        let mut notes = self.notes(&entries, reading);
+        notes.extend(resembling.iter().map(|name| {
+            format!("{name:?} has a name like this tool's own, and no record says that it is: it is in the backup like any other")
+        }));
         let files = self.files(&entries, reading).await?;
-        if let Some(changed) = catalog::difference(&entries, &self.list().await?) {
+        if let Some(changed) = catalog::difference(&entries, &self.list().await?.entries) {
             return Err(Ended::Again(format!("the catalog changed: {changed}")));
         }
         // One that was begun and killed meanwhile may have stopped half-way, with a catalog that stands still.
@@ -203,7 +209,7 @@ impl Dump<'_> {
             described.collect::<Result<Vec<_>>>()
         })
         .await?;
-        Ok((Manifest::new(heading, collections), notes))
+        Ok((Manifest::new(heading, collections), notes, left_out))
     }
 
     async fn version(&self) -> Result<Document> {
@@ -212,11 +218,10 @@ impl Dump<'_> {
             .map_err(Error::server("Asking for the version"))
     }
 
-    async fn list(&self) -> Result<Vec<Entry>> {
+    async fn list(&self) -> Result<Listing> {
         let mut patience = Patience::new(self.reporter, self.stop);
-        let wanted =
-            |name: &str| !super::names::left_out(self.server.names(), name) && self.request.scope.includes(name);
-        patiently!(patience, catalog::list_all(self.server, wanted)).map_err(Error::server("Reading the catalog"))
+        let wanted = |name: &str| self.request.scope.includes(name);
+        patiently!(patience, catalog::listing(self.server, wanted)).map_err(Error::server("Reading the catalog"))
     }
 
     async fn reading(&self, entries: &[Entry]) -> Attempt<Reading> {

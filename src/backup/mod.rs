@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod meter;
 pub mod mongodump;
 pub mod names;
+pub mod own;
 pub mod ranges;
 pub mod reader;
 pub mod report;

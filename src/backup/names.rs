@@ -13,16 +13,9 @@ pub const BUCKETS: &str = "system.buckets.";
 /// Stored functions: data, although the server calls it its own.
 pub const STORED_FUNCTIONS: &str = "system.js";
 
-/// Whether a backup leaves the collection out: the lock, journals and captures, and what the server keeps for itself.
-pub fn left_out(own: &Names, collection: &str) -> bool {
-    let captures = own.captures();
-    let of_captures = collection.strip_prefix(&captures).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-    let ours = collection == own.lock()
-        || collection == own.restore_journal()
-        || of_captures
-        || [own.kept(), own.temporary()].iter().any(|prefix| collection.starts_with(prefix));
-    let the_servers = collection.starts_with("system.") && collection != STORED_FUNCTIONS;
-    ours || the_servers
+/// Whether the server keeps the collection for itself.
+pub fn the_servers(collection: &str) -> bool {
+    collection.starts_with("system.") && collection != STORED_FUNCTIONS
 }
 
 /// Whether a restore neither replaces nor drops the collection: the history, and what the old tool left. Where it
@@ -116,29 +109,6 @@ mod tests {
         fn every_short_name_comes_back(name in "[^\0$]{1,60}") {
             proptest::prop_assume!(file_stem(&name).len() < 208);
             proptest::prop_assert_eq!(collection_of(&file_stem(&name)), Some(name));
-        }
-    }
-
-    #[test]
-    fn ours_and_the_servers_are_left_out() {
-        let own = Names::default();
-        for name in [
-            "migrations_lock",
-            "migrations_undo",
-            "migrations_undo_x",
-            "migrations_kept_a",
-            "migrations_restore",
-            "migrations_restore_1",
-            "system.views",
-            "system.profile",
-            "system.buckets.ts",
-        ] {
-            assert!(left_out(&own, name), "{name}");
-        }
-        for name in
-            ["migrations", "migrations_log", "backups", "assessment_backup", "system.js", "migrations_other", "users"]
-        {
-            assert!(!left_out(&own, name), "{name}");
         }
     }
 

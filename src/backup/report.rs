@@ -32,6 +32,8 @@ pub struct BackupReport {
     pub cluster_time: Option<ClusterTime>,
     /// What else there is to say, such as collections that no snapshot covers.
     pub notes: Vec<String>,
+    /// Collections that it leaves out: this tool's own but for the records and the history, and the server's.
+    pub left_out: Vec<String>,
     /// How long it took.
     pub seconds: f64,
 }

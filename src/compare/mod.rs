@@ -16,8 +16,7 @@ use std::time::Instant;
 use bson::{Bson, Document, doc};
 
 use self::report::{CollectionDifference, Comparison, Standing};
-use crate::backup::catalog::{Entry, Type, list_all};
-use crate::backup::names;
+use crate::backup::catalog::{Entry, Type, list};
 use crate::backup::ranges;
 use crate::backup::snapshot::Reading;
 use crate::error::{Error, Result};
@@ -26,11 +25,11 @@ use crate::observe::Stop;
 use crate::server::Server;
 use crate::server_error::ServerError;
 
-/// Whether a collection is this tool's own, or one that the server keeps for itself.
-fn ours(own: &Names, collection: &str) -> bool {
+/// Whether a collection holds this tool's records. Its others are in no listing.
+fn records(own: &Names, collection: &str) -> bool {
     // Entries of the history move from where they were to where they are.
     let moved = own.former_history() == Some(collection);
-    collection == own.ledger() || collection == own.history() || moved || names::left_out(own, collection)
+    collection == own.ledger() || collection == own.history() || moved
 }
 
 /// The server's hashes of collections, by the names that they are stored under.
@@ -121,7 +120,7 @@ async fn content(
 }
 
 async fn entries(server: &Server) -> Result<Vec<Entry>> {
-    list_all(server, |name| !ours(server.names(), name)).await.map_err(Error::server("Reading the catalog"))
+    list(server, |name| !records(server.names(), name)).await
 }
 
 /// A collection that stands on one side only, and how many documents it has there.

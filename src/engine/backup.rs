@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use bson::doc;
+
 use super::{Engine, Verb};
 use crate::backup::dump::{Request, dump};
 use crate::backup::manifest::{Consistency, Kind, Scope};
@@ -45,11 +47,29 @@ pub async fn backup(engine: &Engine, verb: &Verb, directory: &Path, options: Bac
         Level::Info,
         format!("Backing up {} into {}.", server.target(), directory.display()),
     );
-    if let Scope::Collections(names) = &scope {
-        exist(server, names).await?;
+    match &scope {
+        Scope::Collections(names) => exist(server, names).await?,
+        // A rehearsal may be on a database that does not exist yet.
+        Scope::Full if !options.only_reading => any(server).await?,
+        Scope::Full => {}
     }
     let request = Request { kind: Kind::Manual, scope, consistency, raise_window: !options.only_reading };
     dump(server, directory, &request, &verb.reporter, &verb.stop).await
+}
+
+/// The name of a database that is misspelt must not give an empty backup either.
+async fn any(server: &crate::server::Server) -> Result<()> {
+    let command = doc! {"listCollections": 1, "nameOnly": true, "cursor": {}};
+    let found = server.find_all(command).await.map_err(Error::server("Reading the catalog"))?;
+    if !found.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Backup(format!(
+        "There is nothing to back up: the database {} does not exist on {}, or has no collection. No backup was made. \
+         Check the name (--db, DB_NAME) and the server (--uri, MONGO_URI).",
+        server.database(),
+        server.target()
+    )))
 }
 
 /// A name that is misspelt must not give an empty backup.

@@ -93,6 +93,12 @@ pub async fn prune(engine: &Engine, verb: &Verb, directory: &Path, keep: usize, 
             )));
         }
     };
+    if keep == 0 {
+        return Err(Error::Settings(
+            "Keeping 0 backups would remove all of them. Keep at least 1, and delete the last one by hand if you must."
+                .to_owned(),
+        ));
+    }
     let needed_names = needed(engine.server().await?).await?;
     let parent = directory.to_owned();
     let (stored, _) = blocking(move || store::list(&parent)).await?;

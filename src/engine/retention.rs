@@ -6,7 +6,7 @@ use bson::{Document, RawDocumentBuf, doc};
 
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::{Retained, RetainedRun};
-use crate::names::Names;
+use crate::names::{Form, Names};
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -24,7 +24,8 @@ pub async fn survey(server: &Server) -> Result<Retained, ServerError> {
     }
     let sizes = sizes(server).await?;
     let runs: Vec<RetainedRun> = headers.iter().map(|header| describe(server.names(), header, &sizes)).collect();
-    let bytes: i64 = sizes.values().map(|size| size.bytes).sum();
+    let registry = sizes.get(&server.names().captures()).map_or(0, |size| size.bytes);
+    let bytes = registry + runs.iter().map(|run| run.bytes).sum::<i64>();
     let stats = server.run(doc! {"dbStats": 1}, None).await?;
     let data_bytes = (number(stats.get("dataSize")) - bytes).max(0);
     Ok(Retained { bytes, data_bytes, large: bytes * LARGE > data_bytes, runs })
@@ -64,6 +65,9 @@ pub async fn sizes(server: &Server) -> Result<HashMap<String, Size>, ServerError
     let mut sizes = HashMap::new();
     for listed in server.find_all(command).await? {
         let Ok(name) = listed.get_str("name") else { continue };
+        if !matches!(server.names().form(name), Some(Form::Fixed | Form::OfCapture(_))) {
+            continue;
+        }
         let pipeline = [doc! {"$collStats": {"storageStats": {}}}];
         let command = doc! {"aggregate": name, "pipeline": pipeline.to_vec(), "cursor": {}};
         let size = match server.find_all(command).await {

@@ -2,7 +2,7 @@
 
 use bson::oid::ObjectId;
 
-use crate::names::Names;
+use crate::names::{Form, Names};
 
 /// A header's place among the entries of its run.
 pub const HEADER: i32 = -1;
@@ -33,7 +33,7 @@ impl Capture {
 
     /// Whether the collection is one of its own.
     pub fn owns(self, names: &Names, collection: &str) -> bool {
-        collection.starts_with(&self.packs(names)) || collection.starts_with(&self.kept(names))
+        names.form(collection) == Some(Form::OfCapture(&self.0.to_hex()))
     }
 
     /// What its operation `index`, from 0, captures.

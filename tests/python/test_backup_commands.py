@@ -94,8 +94,10 @@ def test_json(db: Documents, cli: Cli) -> None:
     assert listed[1]["name"] == made["name"] and listed[1]["database"] == db.name
     verified = as_json(cli("backups", "verify", made["name"], "--json").stdout)
     assert verified["ok"] and verified["documents"] == 31
-    pruned = as_json(cli("backups", "prune", "--keep", "0", "--json").stdout)
+    newer = as_json(cli("backup", "--json").stdout)["name"]
+    pruned = as_json(cli("backups", "prune", "--keep", "1", "--json").stdout)
     assert pruned["removed"] == [made["name"]]
+    shutil.rmtree(cli.directory / "backups" / newer)
     missing = cli("restore", made["name"], "--json")
     error = as_json(missing.stdout)["error"]
     assert missing.code == 1 and error["type"] == "BackupNotFoundError"
@@ -201,7 +203,10 @@ def test_prune_keeps_what_is_needed(db: Documents, cli: Cli) -> None:
     fill(db)
     names = [as_json(cli("backup", "--json").stdout)["name"] for _ in range(4)]
     db["migrations"].insert_one({"_id": "migration_1", "status": "applied", "backup": names[0]})
-    foreign = as_json(cli("backup", "--json", "--db", f"{db.name}_none").stdout)["name"]
+    other = db.client[f"{db.name}_other"]
+    other["c"].insert_one({"_id": 1})
+    foreign = as_json(cli("backup", "--json", "--db", other.name).stdout)["name"]
+    db.client.drop_database(other.name)
     assert cli("restore", names[3]).code == 0
     db["migrations"].insert_one({"_id": "migration_1", "status": "applied", "backup": names[0]})
     result = cli("backups", "prune", "--keep", "2")
@@ -213,14 +218,15 @@ def test_prune_keeps_what_is_needed(db: Documents, cli: Cli) -> None:
     assert len(left) == 5  # and the safety backup
     again = cli("backups", "prune", "--keep", "2")
     assert "No backups to remove" in again.lines
-    assert "✓ Removed backup: " in cli("backups", "prune", "--keep", "0", "--kind", "safety").stdout
+    assert cli("restore", names[3]).code == 0
+    assert "✓ Removed backup: " in cli("backups", "prune", "--keep", "1", "--kind", "safety").stdout
 
 
 def test_without_a_server(db: Documents, cli: Cli) -> None:
     fill(db)
     name = as_json(cli("backup", "--json").stdout)["name"]
     down = {"MONGO_URI": "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"}
-    for arguments in (("backup",), ("restore", name), ("backups", "prune", "--keep", "0")):
+    for arguments in (("backup",), ("restore", name), ("backups", "prune", "--keep", "1")):
         result = cli(*arguments, env=down)
         assert result.code == 1 and "Cannot use MongoDB at 127.0.0.1:1" in result.stdout
     assert names_in(cli.directory / "backups") == {name}
@@ -376,8 +382,12 @@ async def test_asynchronously(server_uri: str, db: Documents, tmp_path: Path) ->
         await migrator.restore("nothing")
     assert caught.value.name == "nothing" and caught.value.newest[-1] == made.name
     assert isinstance(caught.value, BackupError)
-    pruned = await migrator.prune_backups(0)
-    assert pruned.removed == (made.name,)
+    with pytest.raises(SettingsError, match="remove all of them"):
+        await migrator.prune_backups(0)
+    newer = await migrator.backup()
+    pruned = await migrator.prune_backups(1)
+    assert (pruned.removed, pruned.kept) == ((made.name,), 1)
+    assert newer.name in [each.name for each in (await migrator.list_backups()).backups]
     await asyncio.sleep(0)  # events arrive through the loop
     kinds = {event.kind for event in events}
     assert {"backup_started", "backup_finished", "restore_started", "restore_finished"} <= kinds

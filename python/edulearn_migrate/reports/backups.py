@@ -39,6 +39,8 @@ class BackupReport(Report):
     consistency: Consistency
     cluster_time: ClusterTime | None
     notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Collections that are this tool's own, but for records and history, or the server's."""
     seconds: float
 
 

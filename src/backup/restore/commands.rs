@@ -3,6 +3,7 @@
 use bson::{Document, RawDocumentBuf, doc};
 
 use super::super::names::STORED_FUNCTIONS;
+use super::journal;
 use crate::error::{Error, Result};
 use crate::observe::Stop;
 use crate::run::Run;
@@ -60,7 +61,9 @@ pub async fn drop_collection(run: &mut Run, name: &str) -> Result<()> {
     if name == STORED_FUNCTIONS {
         // The server drops no such collection and lets none be replaced (20), but moves it aside; whatever has a
         // temporary name goes in the end.
-        let aside = format!("{}aside", run.server.names().temporary());
+        let named =
+            journal::read(&run.server).await?.filter(|head| head.names_aside).map(|head| format!("{}_", head.run));
+        let aside = format!("{}{}aside", run.server.names().temporary(), named.unwrap_or_default());
         return match rename(run, name, &aside).await? {
             Ok(_) => Ok(()),
             Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),

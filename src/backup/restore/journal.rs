@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::run::Run;
 use crate::server::Server;
 
-const HEAD: &str = "restore";
+/// The `_id` of the head.
+pub const HEAD: &str = "restore";
 const BUILDING: &str = "building";
 const SWAPPING: &str = "swapping";
 /// Steps written at once; their size is bounded by the server's for a document.
@@ -25,6 +26,10 @@ pub struct Head {
     pub unfinished: UnfinishedRestore,
     /// Whether the swap has begun.
     pub swapping: bool,
+    /// The run that builds; the names of what it builds hold it.
+    pub run: String,
+    /// Whether what is moved aside is named after the run, which earlier versions did not do.
+    pub names_aside: bool,
 }
 
 /// The restore that was begun and has not ended, if there is one. Reads only.
@@ -63,6 +68,8 @@ pub async fn read(server: &Server) -> Result<Option<Head>> {
     let Some(head) = found.first().and_then(|raw| Document::try_from(raw.as_ref()).ok()) else { return Ok(None) };
     let text = |name: &str| head.get_str(name).unwrap_or_default().to_owned();
     Ok(Some(Head {
+        run: text("run"),
+        names_aside: head.get_bool("names_aside").unwrap_or(false),
         swapping: head.get_str("phase").is_ok_and(|phase| phase == SWAPPING),
         unfinished: UnfinishedRestore {
             backup: text("backup"),
@@ -81,6 +88,7 @@ pub async fn read(server: &Server) -> Result<Option<Head>> {
 /// [`Error::LeaseLost`] or the server's.
 pub async fn begin(run: &mut Run, backup: &str, safety_backup: Option<&str>) -> Result<()> {
     let mut head = run.entry();
+    head.insert("names_aside", true);
     head.insert("phase", BUILDING);
     head.insert("backup", backup);
     head.insert("safety_backup", safety_backup);

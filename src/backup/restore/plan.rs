@@ -2,7 +2,7 @@
 
 use super::super::catalog::{Entry, Type};
 use super::super::manifest::Scope;
-use super::super::names::{kept, left_out};
+use super::super::names::{kept, the_servers};
 use super::super::source::{Part, Source};
 use crate::error::{Error, Result};
 use crate::names::Names;
@@ -91,7 +91,7 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
         saved: Scope::Full,
         replaces: false,
     };
-    for part in source.parts.iter().filter(|part| chosen(&part.entry.name) && !left_out(names, &part.entry.name)) {
+    for part in source.parts.iter().filter(|part| chosen(&part.entry.name) && !the_servers(&part.entry.name)) {
         let name = &part.entry.name;
         if part.entry.temporary() {
             plan.notes.push(format!("{name:?} is a temporary collection of a running $out and is not restored"));
@@ -104,7 +104,8 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
             )));
         }
         let there = standing(name);
-        if kept(names, name) && there.is_some() {
+        // Whatever wrote the backup took them along. Nothing of a run that is over may come back.
+        if names.form(name).is_some() || (kept(names, name) && there.is_some()) {
             plan.left_alone.push(name.clone());
             continue;
         }
@@ -136,9 +137,13 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
         }
     }
     if choice.collections.is_none() && !choice.keep_extra {
-        let extra = live.iter().filter(|entry| source.scope.includes(&entry.name) && !kept(names, &entry.name));
         let held = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
-        plan.drop = extra.filter(|entry| !held(&entry.name)).cloned().collect();
+        let extra = live.iter().filter(|entry| source.scope.includes(&entry.name) && !kept(names, &entry.name));
+        // Earlier versions left whatever has such a name out of backups: it may well have been there.
+        let (resembling, extra): (Vec<&Entry>, Vec<&Entry>) =
+            extra.filter(|entry| !held(&entry.name)).partition(|entry| names.begins_like_ours(&entry.name));
+        plan.drop = extra.into_iter().cloned().collect();
+        plan.left_alone.extend(resembling.into_iter().map(|entry| entry.name.clone()));
     }
     let touched: Vec<String> = (plan.build.iter().map(|build| &build.part.entry))
         .chain(&plan.views)

@@ -11,6 +11,7 @@ use super::commands::{drop_collection, raw, rename, schema, stuck};
 use super::journal;
 use super::steps::Step;
 use crate::error::{Error, Result};
+use crate::names::Form;
 use crate::observe::{Kind, Level, Stop};
 use crate::raw::{self as bytes, Builder};
 use crate::run::Run;
@@ -31,16 +32,19 @@ pub async fn take_to_its_end(run: &mut Run) -> Result<()> {
     clean_up(run).await
 }
 
-/// Removes everything under a temporary name, and the journal.
+/// Removes everything that the restore has built and not put in its place, and the journal.
 ///
 /// # Errors
 /// [`Error::LeaseLost`] or the server's.
 pub async fn clean_up(run: &mut Run) -> Result<()> {
-    let temporary = run.server.names().temporary();
-    let mut names: Vec<String> =
-        live(run, |name| name.starts_with(&temporary)).await?.into_iter().map(|it| it.name).collect();
+    let Some(head) = journal::read(&run.server).await? else { return Ok(()) };
+    let own = run.server.names().clone();
+    let old_aside = format!("{}aside", own.temporary());
+    let built =
+        |name: &str| own.form(name) == Some(Form::OfRestore(&head.run)) || (!head.names_aside && name == old_aside);
+    let mut names: Vec<String> = live(run, &built).await?.into_iter().map(|it| it.name).collect();
     // Buckets whose time-series collection is gone already: a kill may leave them.
-    let orphans = live(run, |name| name.strip_prefix(BUCKETS).is_some_and(|name| name.starts_with(&temporary))).await?;
+    let orphans = live(run, |name| name.strip_prefix(BUCKETS).is_some_and(&built)).await?;
     for orphan in orphans {
         let owner = orphan.name.trim_start_matches(BUCKETS).to_owned();
         if !names.contains(&owner) {

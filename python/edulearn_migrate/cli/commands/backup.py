@@ -30,6 +30,8 @@ def run(context: Context) -> int:
     output.line(f"  Consistency: {report['consistency']}{_time(report)}")
     for note in report["notes"]:
         output.line(f"  Note: {note}")
+    if report["left_out"]:
+        output.note(f"  Left out: {', '.join(report['left_out'])}")
     sizes = f"{megabytes(report['bytes'])} in {megabytes(report['stored_bytes'])} of files"
     output.note(f"  {report['documents']:,} documents, {sizes}, in {report['seconds']:.1f} s")
     return exits.DONE
