@@ -38,6 +38,10 @@ pub enum Error {
     #[error("{0}")]
     ScriptChanged(String),
 
+    /// The ledger's collection is somebody else's.
+    #[error("{0}")]
+    ForeignLedger(String),
+
     /// `--strict-order` refused a migration that sorts before an applied one.
     #[error("{0}")]
     OutOfOrder(String),

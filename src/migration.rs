@@ -15,7 +15,7 @@ use crate::script::{Script, reader};
 /// server limits to 16 MiB; the rest is room for the record of progress.
 const MAX_SCRIPTS: usize = 12 * 1024 * 1024;
 /// What a migration file may hold.
-pub const FIELDS: &[&str] = &["name", "description", "up", "down", "checks", "allow"];
+pub const FIELDS: &[&str] = &["name", "description", "up", "down", "checks", "allow", "empty"];
 /// Most operations of one script: the record of progress has an entry of some 300 bytes for each.
 pub const MAX_OPERATIONS: usize = 10_000;
 
@@ -45,6 +45,8 @@ pub struct Migration {
     pub down: Option<Source>,
     /// What must hold before and after the up script.
     pub checks: Checks,
+    /// Whether it says that it is meant to do nothing.
+    pub empty: bool,
 }
 
 impl Source {
@@ -98,6 +100,14 @@ impl Migration {
             None => Checks::default(),
             Some(value) => Checks::parse(value).map_err(invalid)?,
         };
+        let empty = match take("empty") {
+            None => false,
+            Some(Value::Bool(empty)) => empty,
+            Some(_) => return Err(invalid("\"empty\" must be true or false".to_owned())),
+        };
+        if empty && !up.script.operations.is_empty() {
+            return Err(invalid("\"empty\" is true, and the up script has operations".to_owned()));
+        }
         if let Some(key) = fields.keys().next() {
             return Err(invalid(unknown("field", key, FIELDS)));
         }
@@ -114,7 +124,7 @@ impl Migration {
         if longest.is_some_and(|operations| operations > MAX_OPERATIONS) {
             return Err(invalid(format!("a script has more than {MAX_OPERATIONS} operations; split the migration")));
         }
-        Ok(Self { id: id.to_owned(), name, description, file: Some(path.to_path_buf()), up, down, checks })
+        Ok(Self { id: id.to_owned(), name, description, file: Some(path.to_path_buf()), up, down, checks, empty })
     }
 
     /// Where its scripts come from, for messages.
@@ -123,6 +133,12 @@ impl Migration {
             Some(path) => path.display().to_string(),
             None => format!("{} (registered in the database)", self.id),
         }
+    }
+
+    /// Whether it is still as `create` writes it: it has neither operations nor checks and does not say that this is meant.
+    pub fn is_template(&self) -> bool {
+        let has = |script: &Source| !script.script.operations.is_empty();
+        !self.empty && !has(&self.up) && !self.down.as_ref().is_some_and(has) && self.checks.is_empty()
     }
 
     /// The fingerprint of both scripts, as the ledger keeps it.

@@ -157,16 +157,11 @@ pub fn create(directory: &Path, name: &str, description: Option<&str>) -> Result
             continue;
         }
         let path = directory.join(format!("migration_{number}_{slug}.json"));
-        // Another process may take the same second: creating the file decides.
-        match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+        // Another process may take the same second: giving the file its name decides.
+        match publish(&path, text.as_bytes()) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(unwritable(&path, e)),
-            Ok(mut file) => {
-                if let Err(e) = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()) {
-                    // Half a file would stop every later command.
-                    let _ = fs::remove_file(&path);
-                    return Err(unwritable(&path, e));
-                }
+            Ok(()) => {
                 let absolute = fs::canonicalize(&path).unwrap_or(path);
                 return Ok(Created {
                     id: format!("migration_{number}"),
@@ -177,6 +172,24 @@ pub fn create(directory: &Path, name: &str, description: Option<&str>) -> Result
             }
         }
     }
+}
+
+/// Writes a new file beside its place, under a hidden name, and gives it its own name when all of it is on the disk: half a
+/// file would stop every later command.
+fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = fs::File::create(&beside).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    // Unlike a rename, a link replaces no other file. Some file systems have no links.
+    let published = written.and_then(|()| match fs::hard_link(&beside, path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(&beside, path),
+        linked => linked,
+    });
+    let _ = fs::remove_file(&beside);
+    published
 }
 
 /// The part of a file name made of a migration's name.

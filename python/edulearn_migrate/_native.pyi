@@ -19,6 +19,7 @@ __all__ = [
     "DiskFullError",
     "Engine",
     "Events",
+    "ForeignLedgerError",
     "InterruptedRunError",
     "InvalidMigrationError",
     "LeaseLostError",
@@ -40,6 +41,7 @@ __all__ = [
     "compare_databases",
     "copy_database",
     "create_migration",
+    "describe_server",
     "describe_target",
     "drop_copy",
     "end_runs",
@@ -78,6 +80,9 @@ class WrongStateError(MigrateError):
 
 class ScriptChangedError(MigrateError):
     """A script changed after it was applied or begun."""
+
+class ForeignLedgerError(MigrateError):
+    """The ledger's collection is somebody else's."""
 
 class OutOfOrderError(MigrateError):
     """strict_order refused a migration."""
@@ -337,7 +342,11 @@ class Preview:
         stop: StopToken | None = None,
     ) -> Work[_Report]: ...
     def check(
-        self, *, observer: _Observer | None = None, stop: StopToken | None = None
+        self,
+        *,
+        allow_rolled_back: bool = False,
+        observer: _Observer | None = None,
+        stop: StopToken | None = None,
     ) -> Work[_Report]: ...
 
 @final
@@ -423,6 +432,11 @@ def stored_backups(
     stop: StopToken | None = None,
 ) -> _Report:
     """The backups in a directory, newest first. No server is asked."""
+
+def describe_server(
+    engine: Engine, *, observer: _Observer | None = None, stop: StopToken | None = None
+) -> str:
+    """The version and the kind of deployment of the engine's server, for people."""
 
 def server_version(
     engine: Engine, *, observer: _Observer | None = None, stop: StopToken | None = None

@@ -68,12 +68,17 @@ class SyncPreview:
         )
 
     def check(
-        self, *, progress: Progress | None = None, stop: _native.StopToken | None = None
+        self,
+        *,
+        allow_rolled_back: bool = False,
+        progress: Progress | None = None,
+        stop: _native.StopToken | None = None,
     ) -> CheckReport:
-        """Whether anything is pending, changed, failed, unfinished or held."""
-        return CheckReport.from_dict(
-            self._preview.check(observer=observer(progress), stop=stop).run()
+        """Whether anything is pending, changed, failed, unfinished, rolled back or held."""
+        verb = self._preview.check(
+            allow_rolled_back=allow_rolled_back, observer=observer(progress), stop=stop
         )
+        return CheckReport.from_dict(verb.run())
 
 
 class AsyncPreview:
@@ -130,6 +135,9 @@ class AsyncPreview:
         )
         return PlanReport.from_dict(report)
 
-    async def check(self, *, progress: Progress | None = None) -> CheckReport:
-        """Whether anything is pending, changed, failed, unfinished or held."""
-        return CheckReport.from_dict(await self._run(self._preview.check, progress))
+    async def check(
+        self, *, allow_rolled_back: bool = False, progress: Progress | None = None
+    ) -> CheckReport:
+        """Whether anything is pending, changed, failed, unfinished, rolled back or held."""
+        found = await self._run(self._preview.check, progress, allow_rolled_back=allow_rolled_back)
+        return CheckReport.from_dict(found)

@@ -81,3 +81,16 @@ pub fn server_version(
     let engine = engine.get().0.clone();
     Work::new(verb(observer, stop), |_| async move { Ok(compare::server_version(&engine).await?) }).run(py)
 }
+
+/// The version and the kind of deployment of the engine's server, for people.
+#[pyfunction]
+#[pyo3(signature = (engine, *, observer = None, stop = None))]
+pub fn describe_server(
+    py: Python<'_>,
+    engine: &Bound<'_, PyEngine>,
+    observer: Callback,
+    stop: Token<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let engine = engine.get().0.clone();
+    Work::new(verb(observer, stop), |_| async move { Ok(compare::describe_server(&engine).await?) }).run(py)
+}

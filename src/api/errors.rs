@@ -31,6 +31,7 @@ create_exception!(
     MigrateError,
     "A script changed after it was applied or begun."
 );
+create_exception!(edulearn_migrate, ForeignLedgerError, MigrateError, "The ledger's collection is somebody else's.");
 create_exception!(edulearn_migrate, OutOfOrderError, MigrateError, "strict_order refused a migration.");
 create_exception!(edulearn_migrate, LockHeldError, MigrateError, "Another run holds the lock.");
 create_exception!(edulearn_migrate, LeaseLostError, MigrateError, "This run lost its lease and has stopped.");
@@ -73,6 +74,7 @@ pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
         Error::Unknown(_) => py.get_type::<UnknownMigrationError>(),
         Error::WrongState(_) => py.get_type::<WrongStateError>(),
         Error::ScriptChanged(_) => py.get_type::<ScriptChangedError>(),
+        Error::ForeignLedger(_) => py.get_type::<ForeignLedgerError>(),
         Error::OutOfOrder(_) => py.get_type::<OutOfOrderError>(),
         Error::LockHeld { .. } => py.get_type::<LockHeldError>(),
         Error::LeaseLost(_) => py.get_type::<LeaseLostError>(),

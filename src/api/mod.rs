@@ -27,17 +27,19 @@ mod _native {
     #[pymodule_export]
     use super::bridge::{StopToken, Work};
     #[pymodule_export]
-    use super::compare::{compare_databases, copy_database, drop_copy, server_version, stored_backups};
+    use super::compare::{
+        compare_databases, copy_database, describe_server, drop_copy, server_version, stored_backups,
+    };
     #[pymodule_export]
     use super::ending::end_runs;
     #[pymodule_export]
     use super::engine::PyEngine;
     #[pymodule_export]
     use super::errors::{
-        BackupCorruptError, BackupError, BackupNotFoundError, CheckFailedError, DiskFullError, InterruptedRunError,
-        InvalidMigrationError, LeaseLostError, LockHeldError, MigrateError, OperationFailedError, OtherDatabaseError,
-        OutOfOrderError, ScriptChangedError, ServerUnavailableError, SettingsError, SnapshotLostError,
-        UnknownMigrationError, WrongStateError,
+        BackupCorruptError, BackupError, BackupNotFoundError, CheckFailedError, DiskFullError, ForeignLedgerError,
+        InterruptedRunError, InvalidMigrationError, LeaseLostError, LockHeldError, MigrateError, OperationFailedError,
+        OtherDatabaseError, OutOfOrderError, ScriptChangedError, ServerUnavailableError, SettingsError,
+        SnapshotLostError, UnknownMigrationError, WrongStateError,
     };
     #[pymodule_export]
     use super::events::Events;

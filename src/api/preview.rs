@@ -60,9 +60,9 @@ impl PyPreview {
     }
 
     /// What a pipeline should stop at. Reads only.
-    #[pyo3(signature = (*, observer = None, stop = None))]
-    fn check(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
+    #[pyo3(signature = (*, allow_rolled_back = false, observer = None, stop = None))]
+    fn check(&self, allow_rolled_back: bool, observer: Callback, stop: Token<'_, '_>) -> Work {
         let engine = self.0.clone();
-        Work::new(verb(observer, stop), |_| async move { Ok(check::check(&engine).await?) })
+        Work::new(verb(observer, stop), |_| async move { Ok(check::check(&engine, allow_rolled_back).await?) })
     }
 }

@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
 use super::plan::{ApplyOptions, Plan, RollbackOptions};
-use super::{Engine, Verb, beyond, exact, start, verify};
+use super::{Engine, Verb, beyond, exact, start, unreported, verify};
 use crate::assessment;
 use crate::backup::restore::journal;
 use crate::capture::registry;
@@ -15,6 +15,7 @@ use crate::error::{Error, Failed, OperationFailure, Result, remedy};
 use crate::observe::{Kind, Level};
 use crate::ops::{self, Failure, Halt, Place};
 use crate::run::Run;
+use crate::run::foreign;
 use crate::run::history;
 use crate::run::journal::Journal;
 use crate::run::ledger;
@@ -91,22 +92,35 @@ async fn run_scripts(
         database: server.database().to_owned(),
         direction,
         migrations: Vec::new(),
+        passed_over: Vec::new(),
         ignored: files.ignored.clone(),
     };
-    let plan = plan(engine, &files, &wanted).await?;
-    if plan.steps.is_empty() {
-        return finish_without_steps(plan, report);
-    }
     let command = match direction {
         Direction::Up => "apply",
         Direction::Down => "rollback",
     };
+    let plan = match plan(engine, &files, &wanted).await {
+        Err(error @ Error::WrongState(_)) => {
+            let Some(done) = unreported::rolled_back(server, &files, &wanted).await? else { return Err(error.into()) };
+            // Takes over from the run that was killed, and gives the lease back.
+            start(server, command, lock_timeout, verb).await?.close().await;
+            report.migrations.push(done);
+            return Ok(report);
+        }
+        plan => plan?,
+    };
+    if plan.steps.is_empty() {
+        return finish_without_steps(plan, report);
+    }
     let mut run = start(server, command, lock_timeout, verb).await?;
     // What was read before the lease may have changed while it was awaited.
     let result = async {
         // Half of the database may be of a backup.
         journal::refuse_unfinished(server).await?;
         let plan = self::plan(engine, &files, &wanted).await?;
+        for sentence in &plan.unfinished {
+            run.reporter.tell(Kind::Warning, Level::Warning, sentence.clone());
+        }
         take_through(&mut run, plan, direction, &mut report).await
     }
     .await;
@@ -120,9 +134,11 @@ async fn run_scripts(
 /// What is to be run, with the tasks of exact rollbacks.
 pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
     let server = engine.server().await?;
+    foreign::refuse(server).await?;
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
     let mut plan = wanted.plan(&inventory)?;
-    exact::fill(server, &inventory, &mut plan).await?;
+    let asked = matches!(wanted, Wanted::Rollback(options) if options.exact);
+    exact::fill(server, &inventory, &mut plan, asked).await?;
     for step in &mut plan.steps {
         step.seen = inventory.find(&step.id)?.record.as_ref().map(|record| record.seen.clone());
     }
@@ -131,6 +147,7 @@ pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) ->
 
 fn finish_without_steps(plan: Plan, mut report: RunReport) -> Result<RunReport, Failed<RunReport>> {
     report.migrations.extend(already_applied(&plan));
+    report.passed_over.clone_from(&plan.passed_over);
     match plan.blocked {
         None => Ok(report),
         Some((id, name, error)) => {
@@ -142,6 +159,7 @@ fn finish_without_steps(plan: Plan, mut report: RunReport) -> Result<RunReport, 
 
 async fn take_through(run: &mut Run, plan: Plan, direction: Direction, report: &mut RunReport) -> Result<()> {
     report.migrations.extend(already_applied(&plan));
+    report.passed_over.clone_from(&plan.passed_over);
     for step in &plan.steps {
         run.safe_point()?;
         let mut migration = MigrationReport {
@@ -344,8 +362,11 @@ fn describe(
         "; of this one, nothing is done".to_owned()
     };
     let mut advice = failure.remedy.unwrap_or_else(|| remedy(failure.code, task.kind()).to_owned());
-    if step.assessment.is_some() {
+    if step.assessment.is_some() || direction == Direction::Down {
         advice = advice.replace("apply again", "run the same command again");
+    }
+    if let Some(otherwise) = &step.otherwise {
+        advice = format!("{advice} {otherwise}");
     }
     let cause = match failure.code {
         Some(code) if !failure.cause.contains(&format!("code {code}")) => format!("{} (code {code})", failure.cause),

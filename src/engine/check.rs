@@ -7,41 +7,62 @@ use super::inventory::{Entry, Inventory};
 use super::reports::{CheckReport, Finding, FindingKind};
 use crate::backup::restore::journal;
 use crate::error::Result;
+use crate::run::foreign;
 use crate::run::lease;
 use crate::run::ledger;
 use crate::run::record::Status;
 
-/// What there is to stop at.
+/// What there is to stop at. With `allow_rolled_back` a migration that is rolled back is nothing of that.
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::error::Error::Invalid) for a file that cannot be read, or the server's.
-pub async fn check(engine: &Engine) -> Result<CheckReport> {
+pub async fn check(engine: &Engine, allow_rolled_back: bool) -> Result<CheckReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let (records, lock, restore) =
-        tokio::join!(ledger::read(server), lease::read_holder(server), journal::unfinished(server));
+    let (records, lock, restore, foreign) = tokio::join!(
+        ledger::read(server),
+        lease::read_holder(server),
+        journal::unfinished(server),
+        foreign::found(server)
+    );
+    let no_files = files.migrations.is_empty();
     let inventory = Inventory::new(files.migrations, records?);
     let mut findings: Vec<Finding> = inventory.entries.iter().filter_map(of_entry).collect();
-    if let Some(restore) = restore? {
-        findings.push(Finding {
-            kind: FindingKind::Unfinished,
-            migration: None,
-            name: None,
-            message: format!("a restore of {} was begun; `restore --finish` takes it to its end", restore.backup),
-        });
+    if !allow_rolled_back {
+        findings.extend(inventory.passed_over().map(|entry| Finding {
+            kind: FindingKind::RolledBack,
+            migration: Some(entry.id.clone()),
+            name: Some(entry.name().to_owned()),
+            message: format!(
+                "rolled back, so `apply` passes over it; `apply {}` or `apply --rolled-back` applies it again",
+                entry.id
+            ),
+        }));
     }
-    findings.extend(assessment::unfinished(server).await?.map(|message| Finding {
-        kind: FindingKind::Unfinished,
-        migration: None,
-        name: None,
-        message,
-    }));
+    findings.extend(foreign?.map(|message| Finding::of_database(FindingKind::ForeignLedger, message)));
+    if let Some(directory) = engine.migrations_dir().filter(|_| no_files) {
+        let message = format!("there is no migration file in {}", directory.display());
+        findings.push(Finding::of_database(FindingKind::NoFiles, message));
+    }
+    if let Some(restore) = restore? {
+        let message = format!("a restore of {} was begun; `restore --finish` takes it to its end", restore.backup);
+        findings.push(Finding::of_database(FindingKind::Unfinished, message));
+    }
+    let assessment = assessment::unfinished(server).await?;
+    findings.extend(assessment.map(|message| Finding::of_database(FindingKind::Unfinished, message)));
     // One that has run out holds nobody up: the next run takes over.
     if let Some(holder) = lock?.filter(|holder| !holder.expired) {
         let message = format!("the lock is held: {}", holder.describe());
-        findings.push(Finding { kind: FindingKind::Held, migration: None, name: None, message });
+        findings.push(Finding::of_database(FindingKind::Held, message));
     }
     Ok(CheckReport { database: server.database().to_owned(), findings, ignored: files.ignored })
+}
+
+impl Finding {
+    /// One that is about no single migration.
+    fn of_database(kind: FindingKind, message: String) -> Self {
+        Self { kind, migration: None, name: None, message }
+    }
 }
 
 fn of_entry(entry: &Entry) -> Option<Finding> {
@@ -62,6 +83,7 @@ fn of_entry(entry: &Entry) -> Option<Finding> {
             Status::RollingBack => (FindingKind::Unfinished, "half rolled back; `rollback` carries on".to_owned()),
             Status::Failed => {
                 let why = record.and_then(|record| record.error.clone()).unwrap_or_else(|| "it failed".to_owned());
+                let why = if entry.file.is_none() { format!("{why} {}", entry.ways_out()) } else { why };
                 (FindingKind::Failed, why)
             }
             Status::Other(status) => (FindingKind::Unreadable, format!("its status is {status:?}")),

@@ -95,6 +95,23 @@ pub async fn server_version(engine: &Engine) -> Result<Option<String>> {
     Ok(reply.get_str("version").ok().map(str::to_owned))
 }
 
+/// The version and the kind of deployment of the server, as in `MongoDB 6.0.5, replica set rs0, primary db1:27017`.
+///
+/// # Errors
+/// The server's.
+pub async fn describe_server(engine: &Engine) -> Result<String> {
+    let server = engine.server().await?;
+    let hello = server.run_admin(doc! {"hello": 1}).await.map_err(Error::server("Asking for the deployment"))?;
+    let version = server_version(engine).await?.unwrap_or_else(|| "of unknown version".to_owned());
+    let topology = match (hello.get_str("setName"), hello.get_str("primary"), hello.get_str("msg")) {
+        (Ok(set), Ok(primary), _) => format!("replica set {set}, primary {primary}"),
+        (Ok(set), Err(_), _) => format!("replica set {set}, no primary known"),
+        (_, _, Ok("isdbgrid")) => "sharded cluster".to_owned(),
+        _ => "standalone server".to_owned(),
+    };
+    Ok(format!("MongoDB {version}, {topology}"))
+}
+
 fn check_other(engine: &Engine, database: &str) -> Result<()> {
     check_database(database)?;
     if database == engine.database() {

@@ -7,33 +7,44 @@ use crate::capture::registry::{self, Header};
 use crate::error::{Error, Result};
 use crate::run::progress::Progress;
 use crate::run::record::Record;
-use crate::run::report::{CollectionUndone, Undone};
+use crate::run::report::{CollectionUndone, Direction, Undone};
 use crate::run::slot::{Capture, Slot};
 use crate::run::step::{Step, Task, Undo};
 use crate::server::Server;
 use crate::undo::moved;
 
-/// Fills in the tasks of the plan's exact steps.
+/// Fills in the tasks of the plan's exact steps. `asked` is whether the user asked for an exact rollback; else it is how a
+/// migration is rolled back that is only partly applied.
 ///
 /// # Errors
 /// [`Error::WrongState`] where something was not captured, before anything is done; or the server's.
-pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan) -> Result<()> {
+pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan, asked: bool) -> Result<()> {
     if !plan.steps.iter().any(|step| step.exact) {
         return Ok(());
     }
     let headers = registry::headers(server).await.map_err(Error::server("Reading what was captured"))?;
     for step in plan.steps.iter_mut().filter(|step| step.exact) {
         let record = inventory.find(&step.id)?.record.as_ref();
-        if let Err(why) = fill_one(server, record, &headers, step).await {
-            match step.instead.take() {
-                Some(script) if matches!(why, Error::WrongState(_)) => {
-                    *step = Step { capture: step.capture, ..*script }
-                }
-                _ => return Err(why),
-            }
+        let Some(why) = fill_in(server, record, &headers, step).await? else { continue };
+        match step.instead.take() {
+            Some(script) => *step = Step { capture: step.capture, ..*script },
+            None if asked || step.resume.is_some() => return Err(refused(step, &why)),
+            None => return Err(partly(step, &why)),
         }
     }
     Ok(())
+}
+
+/// The refusal of a rollback by script that would undo what was not done.
+fn partly(step: &Step, why: &str) -> Error {
+    let id = &step.id;
+    Error::WrongState(format!(
+        "{id} ({}) is only partly applied, and what it did cannot be undone exactly: {why}. Its down script would also undo \
+         what was not done, so nothing was done. `apply` carries on where it stopped, and what is applied can be rolled back; \
+         `rollback {id} --from-file` runs the down script of its file all the same; or undo it by hand and \
+         `mark {id} --as rolled_back`.",
+        step.name
+    ))
 }
 
 /// Fills in the tasks of one exact step.
@@ -41,9 +52,25 @@ pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan) -> Re
 /// # Errors
 /// As [`fill`].
 pub async fn fill_one(server: &Server, record: Option<&Record>, headers: &[Header], step: &mut Step) -> Result<()> {
+    match fill_in(server, record, headers, step).await? {
+        None => Ok(()),
+        Some(why) => Err(refused(step, &why)),
+    }
+}
+
+/// Fills in the tasks, or says why not all that was done can be undone.
+async fn fill_in(
+    server: &Server,
+    record: Option<&Record>,
+    headers: &[Header],
+    step: &mut Step,
+) -> Result<Option<String>> {
+    if step.assessment.is_none() && record.is_some_and(nothing_done) {
+        return Ok(None);
+    }
     let captures = record.map(|record| record.captures.as_slice()).unwrap_or_default();
     if let Some(why) = missing(captures, headers) {
-        return Err(refused(step, &why));
+        return Ok(Some(why));
     }
     // An assessment task that was only announced has captured nothing, and undoing that does nothing. Left out, it would be
     // missed by a run that carries on: the record then no longer says how far the migration came.
@@ -53,8 +80,7 @@ pub async fn fill_one(server: &Server, record: Option<&Record>, headers: &[Heade
         let entries = entries.map_err(Error::server("Reading what was captured"))?;
         for (slot, entry) in entries.into_iter().rev().filter(|(slot, _)| all || begun(record, *slot)) {
             if entry.get_bool("uncaptured").unwrap_or(false) {
-                let why = format!("its operation {} was not captured (\"capture\": false)", slot.operation + 1);
-                return Err(refused(step, &why));
+                return Ok(Some(format!("its operation {} was not captured (\"capture\": false)", slot.operation + 1)));
             }
             if entry.get_bool("lost").unwrap_or(false) && step.resume.is_none() {
                 let why = format!(
@@ -69,7 +95,13 @@ pub async fn fill_one(server: &Server, record: Option<&Record>, headers: &[Heade
         }
     }
     *step = unchanged_where_begun(step.clone())?;
-    Ok(())
+    Ok(None)
+}
+
+/// Whether the up script was begun and none of its operations has done anything.
+fn nothing_done(record: &Record) -> bool {
+    let begun = record.progress.as_ref().filter(|progress| progress.direction == Direction::Up);
+    begun.is_some_and(|progress| progress.clone().settled().operations.is_empty())
 }
 
 /// Refuses what cannot be undone because a collection was moved since by what has not been undone itself.

@@ -12,6 +12,7 @@ pub mod check;
 pub mod compare;
 mod end_state;
 mod exact;
+mod half_done;
 pub mod inventory;
 pub mod mark;
 pub mod plan;
@@ -24,6 +25,7 @@ mod retention;
 pub mod status;
 pub mod undrop;
 pub mod unlock;
+mod unreported;
 mod verify;
 
 use std::path::{Path, PathBuf};

@@ -21,6 +21,10 @@ pub struct Plan {
     pub already_applied: Option<(String, String)>,
     /// Why the run must stop after the steps.
     pub blocked: Option<(String, String, Error)>,
+    /// Rolled back migrations that `apply` without an id leaves as they are.
+    pub passed_over: Vec<String>,
+    /// What a rollback without an id begins with because it ran last, each as a sentence.
+    pub unfinished: Vec<String>,
 }
 
 /// What `apply` was asked for.
@@ -78,7 +82,13 @@ impl Inventory {
                 )));
             }
         }
+        for entry in &chosen {
+            entry.refuse_template()?;
+        }
         let mut plan = Plan::default();
+        if options.id.is_none() && !options.rolled_back {
+            plan.passed_over = self.passed_over().map(|entry| entry.id.clone()).collect();
+        }
         for entry in chosen {
             if entry.status() == Status::Applied {
                 plan.already_applied = Some((entry.id.clone(), entry.name().to_owned()));
@@ -118,15 +128,20 @@ impl Inventory {
                 }
                 vec![entry]
             }
-            None => self.applied_latest_first(),
+            None => self.latest_first(),
         };
         let mut plan = Plan::default();
+        if options.id.is_none() {
+            plan.unfinished = chosen.iter().filter_map(|entry| entry.unfinished()).collect();
+        }
         for entry in chosen {
             let exact = options.exact || entry.undoing();
             let step = if exact {
                 entry.step_exact()
-            } else if entry.failed_check() && !options.from_file {
-                entry.step_exact().map(|step| Step { instead: entry.step_down(false).ok().map(Box::new), ..step })
+            } else if entry.partly_applied() && !options.from_file {
+                // A down script is written for a migration that did all that it was to do. This one may not have.
+                let script = if entry.all_done() { entry.step_down(false).ok() } else { None };
+                entry.step_exact().map(|step| Step { instead: script.map(Box::new), ..step })
             } else {
                 entry.step_down(options.from_file)
             };
@@ -141,10 +156,15 @@ impl Inventory {
         Ok(plan)
     }
 
-    /// Rollbacks already begun, then what is applied in reverse order of application.
-    fn applied_latest_first(&self) -> Vec<&Entry> {
-        let begun = |entry: &Entry| entry.direction() == Some(Direction::Down);
-        let mut chosen: Vec<&Entry> = self.entries.iter().rev().filter(|entry| begun(entry)).collect();
+    /// What is unfinished, because that ran last: rollbacks first, as they were begun after an `apply` had ended. Then what
+    /// is applied, in reverse order of application.
+    fn latest_first(&self) -> Vec<&Entry> {
+        let down = |entry: &Entry| entry.direction() == Some(Direction::Down);
+        let half = |entry: &Entry| {
+            matches!(entry.status(), Status::Applying | Status::RollingBack | Status::Failed | Status::Other(_))
+        };
+        let mut chosen: Vec<&Entry> = self.entries.iter().rev().filter(|entry| half(entry)).collect();
+        chosen.sort_by_key(|entry| !down(entry));
         let mut applied: Vec<&Entry> =
             self.entries.iter().rev().filter(|entry| entry.status() == Status::Applied).collect();
         // Stable: what was applied in the same millisecond goes back in reverse order of the catalog.
@@ -208,11 +228,10 @@ impl Entry {
         self.reliable()?;
         if self.direction() == Some(Direction::Down) {
             return Err(Error::WrongState(format!(
-                "{} ({}) is half rolled back. `rollback {}{}` finishes that; then it can be applied again.",
+                "{} ({}) is half rolled back. {}",
                 self.id,
                 self.name(),
-                self.id,
-                if self.undoing() { " --exact" } else { "" }
+                self.ways_back()
             )));
         }
         let resume = self.resume(Direction::Up);
@@ -228,6 +247,7 @@ impl Entry {
                 down_text: file.down.as_ref().map(|down| down.text.clone()),
                 checksum: Some(file.checksum()),
                 origin: file.origin(),
+                otherwise: None,
                 resume,
                 checks: file.checks.clone(),
                 instead: None,
@@ -249,7 +269,8 @@ impl Entry {
             up_text: text.to_owned(),
             down_text: record.down_script.clone(),
             checksum: record.checksum(),
-            origin: format!("{} (registered in the database)", self.id),
+            origin: format!("{} (recorded in the database, without a file)", self.id),
+            otherwise: (self.status() != Status::Pending).then(|| self.ways_out()),
             resume,
             checks: record.checks()?,
             instead: None,
@@ -299,6 +320,7 @@ impl Entry {
             down_text: record.down_script.clone(),
             checksum: None,
             origin,
+            otherwise: Some(format!("Other ways: {}", self.other_ways_back())),
             resume: self.resume(Direction::Down),
             checks: Checks::default(),
             instead: None,
@@ -323,6 +345,7 @@ impl Entry {
             down_text: record.down_script.clone(),
             checksum: None,
             origin: format!("{} (what was captured)", self.file_text()),
+            otherwise: None,
             // A script that was rolling it back is not carried on: what it did is undone, too.
             resume: self.undoing().then(|| self.resume(Direction::Down)).flatten(),
             checks: Checks::default(),
@@ -333,14 +356,8 @@ impl Entry {
     }
 
     /// Whether an exact rollback of it has begun.
-    fn undoing(&self) -> bool {
+    pub fn undoing(&self) -> bool {
         self.record.as_ref().and_then(|record| record.progress.as_ref()).is_some_and(|progress| progress.exact)
-    }
-
-    /// Whether all its operations are done and a check afterwards failed. A down script is written for a migration
-    /// that did what it was to do; this one is undone by what was captured.
-    fn failed_check(&self) -> bool {
-        self.record.as_ref().is_some_and(|record| record.failed_check)
     }
 
     /// Why it could not be applied, were it its turn.
@@ -361,6 +378,7 @@ impl Entry {
             down_text: self.file.as_ref().and_then(|file| file.down.as_ref().map(|down| down.text.clone())),
             checksum: self.file.as_ref().map(Migration::checksum),
             origin: self.file_text(),
+            otherwise: None,
             resume: None,
             checks: self.file.as_ref().map(|file| file.checks.clone()).unwrap_or_default(),
             instead: None,
@@ -389,11 +407,12 @@ pub(super) fn unchanged_where_begun(step: Step) -> Result<Step> {
         let now = step.tasks.get(at).map(Task::hash);
         if now != Some(begun.hash.as_str()) {
             return Err(Error::ScriptChanged(format!(
-                "{}: operation {} changed after an earlier run had begun it, so the run cannot carry on. Put it back as it \
-                     was and run the command again; or `rollback {}` undoes what was done (operations not yet begun may be changed).",
+                "{}: operation {} changed after an earlier run had begun it, so the run cannot carry on. Put it back as it was \
+                 and run the command again; or `rollback {}{}` undoes what was done. Operations not yet begun may be changed.",
                 step.origin,
                 at + 1,
-                step.id
+                step.id,
+                if progress.direction == Direction::Down { " --exact" } else { "" }
             )));
         }
     }

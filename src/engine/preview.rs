@@ -7,6 +7,7 @@ use super::{Engine, Verb, beyond};
 use crate::backup::restore::journal;
 use crate::checks;
 use crate::error::{Error, Result};
+use crate::observe::{Kind, Level};
 use crate::preview::report::{Blocked, MigrationPlan, PlanReport};
 use crate::preview::touched::Touched;
 use crate::preview::{self, Before, Look};
@@ -23,6 +24,9 @@ pub async fn plan(engine: &Engine, verb: &Verb, wanted: Wanted) -> Result<PlanRe
     let server = engine.server().await?;
     let direction = wanted.direction();
     let plan = plan_run(engine, &files, &wanted).await?;
+    for sentence in &plan.unfinished {
+        verb.reporter.tell(Kind::Warning, Level::Warning, sentence.clone());
+    }
     if !plan.steps.is_empty() {
         journal::refuse_unfinished(server).await?;
     }
@@ -51,6 +55,7 @@ pub async fn plan(engine: &Engine, verb: &Verb, wanted: Wanted) -> Result<PlanRe
         problems,
         undecided: i64::try_from(operations().filter(|it| it.undecided()).count()).unwrap_or(i64::MAX),
         migrations,
+        passed_over: plan.passed_over,
         ignored: files.ignored,
     })
 }

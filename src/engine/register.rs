@@ -7,13 +7,13 @@ use crate::engine::reports::RegisterReport;
 use crate::error::{Error, Result};
 use crate::migration::Source;
 use crate::observe::{Kind, Level};
-use crate::run::ledger;
+use crate::run::{foreign, ledger};
 
 /// Writes a pending record and returns its id: `migration_<unix seconds>`, the next free second where that
 /// is taken.
 ///
 /// # Errors
-/// [`Error::Invalid`] for scripts that are no migration scripts, or the server's.
+/// [`Error::Invalid`] for scripts that are no migration scripts, [`Error::ForeignLedger`], or the server's.
 pub async fn register(
     engine: &Engine,
     verb: &Verb,
@@ -35,6 +35,7 @@ pub async fn register(
     };
     let (up, down) = (read("up", up_script)?, read("down", down_script)?);
     let server = engine.server().await?;
+    foreign::refuse(server).await?;
     let mut second = DateTime::now().timestamp_millis() / 1000;
     loop {
         let id = format!("migration_{second}");

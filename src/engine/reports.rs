@@ -61,6 +61,8 @@ pub struct StatusReport {
     pub unfinished_restore: Option<UnfinishedRestore>,
     /// What a killed `assessment-migrate` or `assessment-rollback` left to be carried on, in words.
     pub unfinished_assessments: Option<String>,
+    /// What the ledger's collection holds, where it is somebody else's.
+    pub foreign_ledger: Option<String>,
 }
 
 /// What was captured and is still kept.
@@ -133,6 +135,12 @@ pub enum FindingKind {
     Unreadable,
     /// Another run holds the lock.
     Held,
+    /// Rolled back, and passed over by `apply`.
+    RolledBack,
+    /// The ledger's collection is somebody else's.
+    ForeignLedger,
+    /// The migrations directory holds no migration.
+    NoFiles,
 }
 
 /// What `purge` did.

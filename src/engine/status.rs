@@ -11,6 +11,7 @@ use super::retention;
 use crate::backup::restore::journal;
 use crate::error::{Error, Result};
 use crate::names::DEFAULT_LEDGER;
+use crate::run::foreign;
 use crate::run::lease;
 use crate::run::ledger;
 use crate::run::record::{Record, Status};
@@ -23,12 +24,13 @@ use crate::run::report::Direction;
 pub async fn status(engine: &Engine) -> Result<StatusReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let (records, lock, retained, unfinished_restore, unfinished_assessments) = tokio::join!(
+    let (records, lock, retained, unfinished_restore, unfinished_assessments, foreign_ledger) = tokio::join!(
         ledger::read(server),
         lease::read_holder(server),
         retention::survey(server),
         journal::unfinished(server),
-        assessment::unfinished(server)
+        assessment::unfinished(server),
+        foreign::found(server)
     );
     let inventory = Inventory::new(files.migrations, records?);
     let mut by_status = ByStatus::default();
@@ -54,6 +56,7 @@ pub async fn status(engine: &Engine) -> Result<StatusReport> {
         retained: retained.map_err(Error::server("Measuring what was captured"))?,
         unfinished_restore: unfinished_restore?,
         unfinished_assessments: unfinished_assessments?,
+        foreign_ledger: foreign_ledger?,
     })
 }
 

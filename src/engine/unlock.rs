@@ -7,19 +7,20 @@ use crate::engine::reports::UnlockReport;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::observe::{Kind, Level, Reporter};
-use crate::run::history;
 use crate::run::identity::Identity;
 use crate::run::lease::{end_sessions, raise_token_command, read};
 use crate::run::transaction::with_majority;
+use crate::run::{foreign, history};
 use crate::server::Server;
 use crate::server_error::ServerError;
 
 /// Breaks the lock if its owner is provably gone, or, with `force`, whoever holds it. Needs no lock.
 ///
 /// # Errors
-/// [`Error::LockHeld`](crate::error::Error::LockHeld) without `force`, or the server's.
+/// [`Error::LockHeld`] without `force`, [`Error::ForeignLedger`], or the server's.
 pub async fn unlock(engine: &Engine, verb: &Verb, force: bool) -> Result<UnlockReport> {
     let server = &engine.server().await?.without_lease();
+    foreign::refuse(server).await?;
     let identity = Identity::current();
     let report = break_lock(server, &identity, force, &verb.reporter).await?;
     if report.broken {

@@ -27,6 +27,8 @@ pub struct PlanReport {
     pub undecided: i64,
     /// About how long it would take, in seconds; of operations whose time is known.
     pub seconds_estimate: f64,
+    /// Rolled back migrations that `apply` without an id would leave as they are.
+    pub passed_over: Vec<String>,
     /// Files in the migrations directory that are none.
     pub ignored: Vec<Ignored>,
 }

@@ -5,7 +5,6 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 
-use super::history;
 use super::progress::Progress;
 use super::record::{Record, Status};
 use super::report::{Direction, MigrationReport};
@@ -13,6 +12,7 @@ use super::slot::HEADER;
 use super::step::{Step, Task};
 use super::transaction::with_majority;
 use super::{Run, Statement};
+use super::{foreign, history};
 use crate::error::{CheckFailure, Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
 use crate::names::Names;
@@ -42,9 +42,9 @@ pub async fn read(server: &Server) -> Result<Vec<Record>> {
 /// The server's.
 pub async fn read_raw(server: &Server, sort: Document) -> Result<Vec<RawDocumentBuf>> {
     server
-        // The unification of the assessment model is no migration.
+        // The unification of the assessment model is no migration, and what another tool wrote is no record.
         .find_all(doc! {
-            "find": server.names().ledger(), "filter": {"kind": {"$ne": ASSESSMENT}}, "sort": sort,
+            "find": server.names().ledger(), "filter": {"$and": [{"kind": {"$ne": ASSESSMENT}}, foreign::of_ours()]}, "sort": sort,
             "readConcern": {"level": "local"},
         })
         .await

@@ -3,6 +3,7 @@
 
 pub mod chunk_size;
 pub mod chunks;
+pub mod foreign;
 mod former_history;
 pub mod history;
 pub mod id;
@@ -58,7 +59,7 @@ impl Run {
     /// Takes the lease for `command`, waiting at most `lock_timeout`.
     ///
     /// # Errors
-    /// [`Error::LockHeld`], [`Error::Interrupted`], or the server's.
+    /// [`Error::ForeignLedger`], [`Error::LockHeld`], [`Error::Interrupted`], or the server's.
     pub async fn open(
         server: &Server,
         command: &str,
@@ -66,6 +67,7 @@ impl Run {
         reporter: &Reporter,
         stop: &Stop,
     ) -> Result<Self> {
+        foreign::refuse(server).await?;
         let identity = Identity::current();
         let id = Identity::new_run();
         let reporter = reporter.for_run(&id);

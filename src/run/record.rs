@@ -83,6 +83,8 @@ pub struct Record {
     pub odd_id: bool,
     /// What a plan relies on, for the filter of the write that begins it.
     pub seen: Document,
+    /// The run that wrote to it last.
+    pub run: Option<String>,
 }
 
 impl Record {
@@ -143,6 +145,7 @@ impl Record {
                 .get_array("captures")
                 .map(|all| all.into_iter().map(|item| item.ok()?.as_object_id().map(Capture)).collect())
                 .unwrap_or_default(),
+            run: raw.get_document("run").ok().and_then(|run| run.get_str("run").ok()).map(str::to_owned),
             odd_id: !matches!(raw.get("_id"), Ok(Some(value)) if value.as_str().is_some()),
             problem,
             seen: seen(raw),

@@ -246,6 +246,8 @@ pub struct RunReport {
     pub direction: Direction,
     /// The migrations, in the order they ran.
     pub migrations: Vec<MigrationReport>,
+    /// Rolled back migrations that `apply` without an id left as they are.
+    pub passed_over: Vec<String>,
     /// Files in the migrations directory that are none.
     pub ignored: Vec<Ignored>,
 }

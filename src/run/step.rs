@@ -28,6 +28,8 @@ pub struct Step {
     pub checksum: Option<String>,
     /// Where the script comes from, for messages.
     pub origin: String,
+    /// What else can be done where it fails, as a sentence.
+    pub otherwise: Option<String>,
     /// How far an earlier run came.
     pub resume: Option<Progress>,
     /// What must hold before and after.

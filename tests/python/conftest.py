@@ -125,6 +125,8 @@ class Migrations:
             "description": description,
             "up": {"operations": up},
         }
+        if not up:
+            document["empty"] = True
         if down is not None:
             document["down"] = {"operations": down}
         self.raw(f"migration_{number}_{name}.json", json.dumps(document, ensure_ascii=False))

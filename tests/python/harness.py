@@ -66,10 +66,10 @@ def write_migration(
     """Writes a migration file into `directory`/migrations and returns its id."""
     folder = directory / "migrations"
     folder.mkdir(exist_ok=True)
-    text = json_util.dumps(
-        {"name": f"number_{number}", "up": {"operations": up}, "down": {"operations": down}},
-        json_options=json_util.CANONICAL_JSON_OPTIONS,
-    )
+    document = {"name": f"number_{number}", "up": {"operations": up}, "down": {"operations": down}}
+    if not up:
+        document["empty"] = True
+    text = json_util.dumps(document, json_options=json_util.CANONICAL_JSON_OPTIONS)
     (folder / f"migration_{number:03}_number_{number}.json").write_text(text, encoding="utf-8")
     return f"migration_{number:03}"
 

@@ -62,12 +62,15 @@ def status_report(*migrations: dict[str, Any], **counts: int) -> dict[str, Any]:
     retained = {"bytes": 0, "data_bytes": 0, "large": False, "runs": []}
     more = {"migrations": migrations, "lock": None, "retained": retained}
     more["unfinished_restore"] = None
+    more["foreign_ledger"] = None
+    more["unfinished_assessments"] = None
     return {**dict.fromkeys(names, 0), **counts, **more}
 
 
 def run_report(*outcomes: tuple[str, str]) -> dict[str, Any]:
-    nothing: dict[str, list[Any]] = {"operations": [], "undone": [], "beyond": []}
-    return {"migrations": [{"id": i, "outcome": o, **nothing} for i, o in outcomes]}
+    nothing: dict[str, Any] = {"operations": [], "undone": [], "beyond": [], "exact": False}
+    migrations = [{"id": i, "outcome": o, **nothing} for i, o in outcomes]
+    return {"migrations": migrations, "passed_over": []}
 
 
 def test_status_lines() -> None:

@@ -1,7 +1,11 @@
 """What a command works with: the settings, the engine, and where its events go."""
 
+# pathlib costs a start-up time that shows in every `status`.
+# ruff: noqa: PTH100, PTH109, PTH112
+
 from __future__ import annotations
 
+import os
 import sys
 
 from edulearn_migrate.cli import exits
@@ -86,12 +90,27 @@ class Context:
         settings = self.settings
         for level, text in settings.notes:
             self.log(level, text)
-        return Engine(
+        engine = Engine(
             settings.uri,
             settings.database,
             migrations_dir=settings.migrations_dir,
             ledger=settings.ledger,
         )
+        if self._level <= _SEVERITY["debug"]:
+            self._log_surroundings(engine)
+        return engine
+
+    def _log_surroundings(self, engine: Engine) -> None:
+        """For --log-level debug: what the command works with, and where each setting came from."""
+        from edulearn_migrate._native import describe_server
+
+        for name, (value, source) in sorted(self.settings.sources.items()):
+            # Whatever a connection string holds beside the hosts may be a secret.
+            shown = self.target() if name == "MONGO_URI" else value
+            self.log("debug", f"{name} = {shown} ({source})")
+        self.log("debug", f"Working directory: {os.getcwd()}")
+        self.log("debug", f"Migrations directory: {os.path.abspath(self.settings.migrations_dir)}")
+        self.log("debug", f"Server: {describe_server(engine)}")
 
     def _compare_with_old_default(self, engine: Engine) -> None:
         """Say it where the old tool would have worked on another database, and has."""
@@ -185,7 +204,13 @@ class Context:
             self._logger.log(number, "%s", safe(message) if whole else one_line(safe(message)))
 
     def ignored(self, files: list[dict[str, Any]]) -> None:
-        """Name the files in the migrations directory that are none, on stderr."""
+        """Name the files in the migrations directory that are none, on stderr; or its absence."""
+        settings = self.settings
+        if not settings.migrations_dir_named and not os.path.isdir(settings.migrations_dir):
+            self.warn(
+                f"There is no directory {os.path.abspath(settings.migrations_dir)}: only what the "
+                "database records is known. --migrations-dir names another directory."
+            )
         for each in files:
             self.warn(f"Ignored: {each['file']}: {each['reason']}")
 

@@ -1,8 +1,8 @@
 """The exit codes, and which failure ends with which. The only place that knows them.
 
 0 done, 1 failed, 2 wrong usage, 3 `check` found something, 4 another run holds the lock, 5 refused
-(a script that changed since it was applied, another database's backup), 130 interrupted,
-143 terminated.
+(a script that changed since it was applied, another database's backup, somebody else's collection
+under the ledger's name), 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ TERMINATED = 143
 
 # By name, so that the codes are known without loading the native engine.
 _BY_CLASS = {
+    "ForeignLedgerError": REFUSED,
     "KeyboardInterrupt": INTERRUPTED,
     "LockHeldError": LOCKED,
     "OtherDatabaseError": REFUSED,

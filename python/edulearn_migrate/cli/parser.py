@@ -6,7 +6,7 @@ import argparse
 
 from edulearn_migrate.cli.errors import UsageError
 from edulearn_migrate.cli.output import Output
-from edulearn_migrate.cli.values import age, count, names, seconds
+from edulearn_migrate.cli.values import age, names, positive, seconds
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -349,9 +349,17 @@ def _backup_name(parser: _Parser) -> None:
 
 def _prune(parser: _Parser) -> None:
     parser.add_argument(
-        "--keep", metavar="N", type=count, required=True, help="how many to keep of the kind"
+        "--keep", metavar="N", type=positive, required=True, help="how many to keep of the kind"
     )
     parser.add_argument("--kind", choices=["manual", "safety"], default="manual")
+
+
+def _check(parser: _Parser) -> None:
+    parser.add_argument(
+        "--allow-rolled-back",
+        action="store_true",
+        help="migrations that are rolled back are no finding",
+    )
 
 
 def _rehearse(parser: _Parser) -> None:
@@ -401,7 +409,7 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "unlock": ("release the lock of a run that is gone", _unlock),
     "lint": ("find what is wrong or risky in the files, without a server", _lint),
     "plan": ("show what apply would do, changing nothing", _plan),
-    "check": ("for pipelines: exit 3 where something is pending or amiss", None),
+    "check": ("for pipelines: exit 3 where something is pending or amiss", _check),
     "rehearse": ("apply and roll back on a private server, and compare", _rehearse),
     "backup": ("write a backup of the database", _backup),
     "restore": ("bring the database to the state of a backup", _restore),

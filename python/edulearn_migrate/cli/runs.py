@@ -73,6 +73,7 @@ def succeeded(
         _list(output, words, report, captured=captured)
         if not _those(report, words.outcomes[:1]):
             output.line(words.nothing)
+        passed_over(output, report)
     else:
         done = _those(report, words.outcomes)
         for each in done:
@@ -95,6 +96,7 @@ def failed(
     """The lines of a run that stopped: what was done, and where it stopped."""
     if report is not None and asked is None:
         _list(output, words, report, captured=captured)
+        passed_over(output, report)
     stopped = _those(report, ("failed", "interrupted")) if report is not None else []
     named = stopped[0]["id"] if stopped else getattr(error, "migration_id", None) or asked
     if named is not None:
@@ -117,6 +119,16 @@ def _list(output: Output, words: Words, report: Report, *, captured: bool) -> No
             _reach(output, each, f"{each['id']}: ", captured=captured)
 
 
+def passed_over(output: Output, report: Report) -> None:
+    """Name the rolled-back migrations that an `apply` of everything leaves as they are."""
+    for each in report["passed_over"]:
+        output.note(
+            f"Passed over {each}, which is rolled back: `apply {each}` or `apply --rolled-back` "
+            "applies it again",
+            style="warning",
+        )
+
+
 def _those(report: Report, outcomes: tuple[str, ...]) -> list[Mapping[str, Any]]:
     return [each for each in report["migrations"] if each["outcome"] in outcomes]
 
@@ -128,6 +140,8 @@ def _reach(
 
     `whose` begins each line, where the one above does not say which migration it is about.
     """
+    if migration["exact"] and not migration["operations"] and not migration["resumed"]:
+        output.note(f"    {whose}nothing of it was done, so there was nothing to undo")
     for each in migration["undone"]:
         counts = undone_text(each) or "no documents to restore"
         output.note(f"    {whose}{each['collection']}: {counts}")

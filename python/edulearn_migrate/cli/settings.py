@@ -53,6 +53,7 @@ class Settings:
         "migrations_dir",
         "migrations_dir_named",
         "notes",
+        "sources",
         "uri",
     )
 
@@ -72,10 +73,25 @@ class Settings:
     """A name of the logging module."""
     notes: list[Note]
     """What of the connection string is passed over."""
+    sources: dict[str, tuple[str, str]]
+    """By the setting's name: its value, and where that came from."""
 
-    def __init__(self, options: Mapping[str, str | None], found: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, str | None],
+        environment: Mapping[str, str],
+        dotenv: Mapping[str, str],
+    ) -> None:
+        self.sources = {}
+
         def first(option: str, name: str) -> str | None:
-            return options.get(option) or found.get(name)
+            flag = f"--{option.replace('_', '-')}"
+            ways = ((flag, options.get(option)), ("environment", environment.get(name)))
+            for source, value in (*ways, (".env", dotenv.get(name))):
+                if value:
+                    self.sources[name] = (value, source)
+                    return value
+            return None
 
         uri = first("uri", "MONGO_URI") or DEFAULT_URI
         self.notes = []
@@ -94,6 +110,19 @@ class Settings:
         self.ledger = first("ledger", "EDULEARN_LEDGER") or DEFAULT_LEDGER
         self.audit_log = first("audit_log", "EDULEARN_AUDIT_LOG")
         self.log_level = _level(first("log_level", "LOG_LEVEL"))
+        defaults = {
+            "MONGO_URI": self.uri,
+            "DB_NAME": self.database,
+            "EDULEARN_MIGRATIONS_DIR": self.migrations_dir,
+            "EDULEARN_BACKUP_DIR": self.backup_dir,
+            "EDULEARN_LEDGER": self.ledger,
+            "LOG_LEVEL": self.log_level,
+        }
+        for name, value in defaults.items():
+            # The database's name may be in the connection string.
+            self.sources.setdefault(name, (value, "default"))
+        if self.sources["DB_NAME"] == (database_in(uri), "default"):
+            self.sources["DB_NAME"] = (self.database, "MONGO_URI")
 
 
 def resolve(
@@ -106,7 +135,7 @@ def resolve(
     `directory` is where `.env` is looked for; its parents are not searched. Raises `UsageError`.
     """
     environment = os.environ if environment is None else environment
-    return Settings(options, {**_dotenv(directory), **_known(environment)})
+    return Settings(options, _known(environment), _dotenv(directory))
 
 
 def _known(values: Mapping[str, str | None]) -> dict[str, str]:

@@ -31,10 +31,10 @@ def age(text: str) -> int:
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def count(text: str) -> int:
-    """A whole number."""
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text} is not a whole number, 0 or more")
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"{text} is not a whole number, 1 or more")
     return int(text)
 
 

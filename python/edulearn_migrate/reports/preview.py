@@ -8,7 +8,17 @@ from typing import Literal
 from edulearn_migrate.reports.base import Direction, IgnoredFile, Report
 from edulearn_migrate.reports.runs import Beyond, OperationOutcome, Undone
 
-CheckFindingKind = Literal["pending", "changed", "failed", "unfinished", "unreadable", "held"]
+CheckFindingKind = Literal[
+    "pending",
+    "changed",
+    "failed",
+    "unfinished",
+    "unreadable",
+    "held",
+    "rolled_back",
+    "foreign_ledger",
+    "no_files",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +161,8 @@ class PlanReport(Report):
     problems: int
     undecided: int
     seconds_estimate: float
+    passed_over: tuple[str, ...]
+    """Rolled back migrations that `apply` without an id would leave as they are."""
     ignored: tuple[IgnoredFile, ...]
 
     @property

@@ -112,6 +112,8 @@ class RunReport(Report):
     database: str
     direction: Direction
     migrations: tuple[MigrationRun, ...]
+    passed_over: tuple[str, ...]
+    """Rolled back migrations that `apply` without an id left as they are."""
     ignored: tuple[IgnoredFile, ...]
 
     @property

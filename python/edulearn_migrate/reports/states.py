@@ -76,6 +76,8 @@ class StatusReport(Report):
     retained: Retained
     unfinished_restore: UnfinishedRestore | None
     unfinished_assessments: str | None
+    foreign_ledger: str | None
+    """What the ledger's collection holds, where it is somebody else's."""
 
     @property
     def ok(self) -> bool:

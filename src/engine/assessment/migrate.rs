@@ -29,6 +29,7 @@ use crate::engine::{Engine, Verb};
 use crate::error::{Failed, Result};
 use crate::observe::Stop;
 use crate::run::Run;
+use crate::run::foreign;
 use crate::run::ledger;
 use crate::run::report::{Direction, MigrationReport, Outcome};
 use crate::run::step::{Step, Task};
@@ -58,6 +59,7 @@ pub async fn migrate(
 ) -> Result<MigrateReport, Failed<MigrateReport>> {
     let clock = Instant::now();
     let server = engine.server().await?;
+    foreign::refuse(server).await?;
     let mut report =
         MigrateReport { database: server.database().to_owned(), dry_run: options.dry_run, ..MigrateReport::default() };
     let before = read(server).await?;

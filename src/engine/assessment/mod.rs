@@ -42,6 +42,7 @@ fn step(tasks: Vec<Task>, exact: bool, resume: Option<Progress>, assessment: Doc
         down_text: None,
         checksum: None,
         origin: NAME.to_owned(),
+        otherwise: None,
         resume,
         checks: Checks::default(),
         instead: None,

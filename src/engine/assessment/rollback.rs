@@ -18,6 +18,7 @@ use crate::engine::plan::unchanged_where_begun;
 use crate::engine::{Engine, Verb, exact};
 use crate::error::{Error, Failed, Result};
 use crate::run::Run;
+use crate::run::foreign;
 use crate::run::ledger;
 use crate::run::query::Query;
 use crate::run::report::{Direction, MigrationReport, Undone};
@@ -35,6 +36,7 @@ pub async fn rollback(
 ) -> Result<RollbackReport, Failed<RollbackReport>> {
     let clock = Instant::now();
     let server = engine.server().await?;
+    foreign::refuse(server).await?;
     let mut report = RollbackReport { database: server.database().to_owned(), ..RollbackReport::default() };
     if nothing_to_undo(server).await? {
         report.nothing_to_roll_back = true;

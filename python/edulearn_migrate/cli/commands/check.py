@@ -14,7 +14,11 @@ def run(context: Context) -> int:
     """A line for each finding. Reads only."""
     from edulearn_migrate._native import Preview
 
-    report = Preview(context.engine()).check(observer=context.observe).run()
+    report = (
+        Preview(context.engine())
+        .check(allow_rolled_back=context.args.allow_rolled_back, observer=context.observe)
+        .run()
+    )
     context.ignored(report["ignored"])
     context.document.update(report)
     context.output.note(f"Target: {context.target()}")

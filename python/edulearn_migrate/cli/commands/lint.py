@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from edulearn_migrate.cli import exits
+from edulearn_migrate.cli.errors import CommandError
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -28,6 +29,9 @@ def run(context: Context) -> int:
     directory = context.settings.migrations_dir
     paths = context.args.files or ([directory] if os.path.isdir(directory) else [])
     report = lint(paths)
+    if report["files"] == 0:
+        where = ", ".join(map(os.path.abspath, context.args.files or [directory]))
+        raise CommandError(f"There is no migration file in {where}, so nothing was checked.")
     context.ignored(report["ignored"])
     context.document[LISTING] = report["findings"]
     for each in report["findings"]:

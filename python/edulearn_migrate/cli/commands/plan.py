@@ -5,6 +5,7 @@ from __future__ import annotations
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.output import megabytes
 from edulearn_migrate.cli.retained import counted
+from edulearn_migrate.cli.runs import passed_over
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -68,6 +69,7 @@ def show(context: Context, report: Data) -> int:
         output.line(f"Applied already: {report['already_applied']}")
     elif not report["migrations"] and report["blocked"] is None:
         output.line(f"No {'applied' if down else 'pending'} migrations: nothing would be done")
+    passed_over(output, report)
     if report["blocked"] is not None:
         output.line(f"✗ Would stop at {report['blocked']['id']}: {report['blocked']['error']}")
     if report["problems"]:

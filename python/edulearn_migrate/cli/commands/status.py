@@ -45,6 +45,8 @@ def show(output: Output, report: Mapping[str, Any]) -> None:
     for key, label in _NEW_COUNTS:
         if report[key]:
             output.line(f"  {label}: {report[key]}")
+    if report["foreign_ledger"] is not None:
+        output.line(f"  {report['foreign_ledger']}")
     output.note("")
     output.line("Migration History:")
     for each in report["migrations"]:

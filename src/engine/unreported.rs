@@ -1,0 +1,44 @@
+//! A rollback that was done by a run that was killed before it could say so.
+
+use super::apply::Wanted;
+use super::inventory::Inventory;
+use crate::error::Result;
+use crate::holder::Holder;
+use crate::run::record::Status;
+use crate::run::report::{Direction, MigrationOutcome, MigrationReport};
+use crate::run::{lease, ledger};
+use crate::server::Server;
+use crate::source::Directory;
+
+/// The report of the rollback that was asked for by id, if the run that did it still stands in the lease: it was killed
+/// between its last write to the ledger and the end, and this is the same command again. Any other migration that is
+/// rolled back already is not applied, and to roll it back is a mistake.
+///
+/// # Errors
+/// The server's.
+pub async fn rolled_back(server: &Server, files: &Directory, wanted: &Wanted) -> Result<Option<MigrationReport>> {
+    let Wanted::Rollback(options) = wanted else { return Ok(None) };
+    let Some(id) = &options.id else { return Ok(None) };
+    let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
+    let entry = inventory.find(id)?;
+    let Some(record) = entry.record.as_ref().filter(|record| record.status == Status::RolledBack) else {
+        return Ok(None);
+    };
+    let holder: Option<Holder> = lease::read_holder(server).await?;
+    if record.run.is_none() || holder.map(|holder| holder.run) != record.run {
+        return Ok(None);
+    }
+    Ok(Some(MigrationReport {
+        id: entry.id.clone(),
+        name: entry.name().to_owned(),
+        direction: Direction::Down,
+        outcome: MigrationOutcome::RolledBack,
+        resumed: true,
+        exact: options.exact,
+        seconds: 0.0,
+        operations: Vec::new(),
+        undone: Vec::new(),
+        beyond: Vec::new(),
+        error: None,
+    }))
+}
