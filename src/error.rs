@@ -69,7 +69,7 @@ pub enum Error {
         /// What was being done.
         context: String,
         /// What the server said.
-        error: ServerError,
+        error: Box<ServerError>,
     },
 
     /// An operation of a migration failed.
@@ -147,7 +147,7 @@ impl Error {
                     "{context}: the server does not allow it: {error}. Use a user with the readWrite and dbAdmin roles on the database."
                 ));
             }
-            Self::Server { context, error }
+            Self::Server { context, error: Box::new(error) }
         }
     }
 

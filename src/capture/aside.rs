@@ -70,7 +70,7 @@ pub async fn bring_back(server: &Server, aside: &str, name: &str, before: &Docum
 pub async fn resume_left(server: &Server) -> Result<Vec<String>, ServerError> {
     let mut resumed = Vec::new();
     let dropped = registry::dropped(server).await?;
-    let expires = |entry: &Document| entry.get_document("before").is_ok_and(|before| suspends(before));
+    let expires = |entry: &Document| entry.get_document("before").is_ok_and(suspends);
     let dropped: Vec<(Slot, Document)> = dropped.into_iter().filter(|(_, entry)| expires(entry)).collect();
     if dropped.is_empty() {
         return Ok(resumed);

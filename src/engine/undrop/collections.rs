@@ -38,7 +38,7 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Op
     let mut patience = Retry::new(&reporter, &stop);
     let returning =
         found.registered.get_document(RETURNING).ok().filter(|to| to.get_str("to").is_ok_and(|to| to == target));
-    let note = returning.and_then(|to| to.get_object_id("note").ok()).unwrap_or_else(ObjectId::new);
+    let note = returning.and_then(|to| to.get_object_id("note").ok()).unwrap_or_default();
     let begun = returning.is_some() || found.registered.get_str(RETURNED).is_ok_and(|to| to == target);
     let place = retry!(patience, look(&run.server, found, &before, target)).map_err(failed())?;
     match place {

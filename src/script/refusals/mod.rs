@@ -172,11 +172,10 @@ impl Found {
                     self.add(field, format!("a validator cannot use {key}"));
                 }
                 ("$jsonSchema", Bson::Document(schema)) => self.schema(field, schema),
-                (operator, _) if operator.starts_with('$') => {
-                    if !CLAUSES.contains(&operator) {
-                        self.add(field, unknown("operator", operator, CLAUSES));
-                    }
+                (operator, _) if operator.starts_with('$') && !CLAUSES.contains(&operator) => {
+                    self.add(field, unknown("operator", operator, CLAUSES));
                 }
+                (operator, _) if operator.starts_with('$') => {}
                 (_, Bson::Document(condition)) => self.condition(field, condition, place),
                 _ => {}
             }
@@ -225,7 +224,7 @@ impl Found {
                 ("type", Bson::String(name)) if !TYPES.contains(&name.as_str()) => {
                     self.add(field, format!("$jsonSchema has no type {name:?}; \"bsonType\" takes those of BSON"));
                 }
-                ("required", value) if !value.as_array().is_some_and(|names| !names.is_empty()) => {
+                ("required", value) if value.as_array().is_none_or(Vec::is_empty) => {
                     self.add(field, "\"required\" of a $jsonSchema must be an array of names that is not empty");
                 }
                 (key, _) if !SCHEMA.contains(&key) => self.add(field, unknown("keyword of $jsonSchema", key, SCHEMA)),
