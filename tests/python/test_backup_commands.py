@@ -354,6 +354,7 @@ def test_a_restore_that_begins_meanwhile_ends_the_backup(
             begun.set()
 
     [(_, port)] = db.client.nodes
+    assert port is not None
     with proxy_to(port) as proxy, ThreadPoolExecutor(1) as pool:
         proxy.rate = 500_000
         uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"

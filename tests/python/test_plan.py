@@ -271,7 +271,7 @@ def test_documents_that_a_validator_would_not_admit(
     client: Client, db: Documents, migrator: Migrator, migrations: Migrations
 ) -> None:
     db["c"].insert_many([{"_id": n, "a": n} for n in range(5)])
-    modify = {
+    modify: dict[str, Any] = {
         "type": "modify_collection",
         "collection": "c",
         "options": {"validator": {"a": {"$gte": 2}}},
@@ -472,7 +472,7 @@ def test_text_indexes_are_known_by_their_fields(
 ) -> None:
     db["c"].insert_one({"a": "x", "b": "y"})
     keys = [["x", 1], ["a", "text"], ["b", "text"]]
-    create = {**INDEX, "index": keys, "options": {"name": "t", "weights": {"b": 3}}}
+    create: dict[str, Any] = {**INDEX, "index": keys, "options": {"name": "t", "weights": {"b": 3}}}
     drop = {
         "type": "drop_index",
         "collection": "c",

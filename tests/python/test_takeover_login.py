@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pymongo
 import pytest
@@ -51,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 @pytest.fixture
 def db(server: LocalServer, database_name: str) -> Iterator[Documents]:
-    with pymongo.MongoClient(
+    with pymongo.MongoClient[dict[str, Any]](
         login(server, "root", PASSWORD) + "&directConnection=true", tz_aware=True
     ) as client:
         yield client[database_name]

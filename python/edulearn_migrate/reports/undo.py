@@ -81,3 +81,4 @@ class UndropReport(Report):
     to: str
     documents: int | None
     standing: int | None
+    barred: int | None
