@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from edulearn_migrate.reports.rehearsal import RoundTrip
     from edulearn_migrate.testing import Data, Script
 
+# It has a file of its own, as pytest loads it from here.
+pytest_plugins = ["edulearn_migrate.pytest_async"]
+
 # The longest name of a database has 63 bytes; some are for what tells names apart.
 _WORDS = 38
 

@@ -93,7 +93,8 @@ def test_a_suite_that_uses_none_of_it_pays_nothing(tmp_path: Path) -> None:
 import sys
 def test_it():
     loaded = {name for name in sys.modules if name.startswith(("edulearn_migrate", "pymongo"))}
-    assert loaded <= {"edulearn_migrate", "edulearn_migrate.pytest_plugin"}, loaded
+    plugin = {"edulearn_migrate.pytest_plugin", "edulearn_migrate.pytest_async"}
+    assert loaded <= {"edulearn_migrate", *plugin}, loaded
 """
     (tmp_path / "test_it.py").write_text(test)
     done = run(tmp_path, "-q")
@@ -149,3 +150,101 @@ def test_after_all(
     assert assert_round_trip(last, after="all").outcome == "came_back"
     applied = edulearn_database.db["migrations"].find({"status": "applied"})
     assert {each["_id"] for each in applied} == {"migration_001", "migration_002"}
+
+
+# What a team writes, whoever runs its event loops.
+ASYNCHRONOUS = """
+import pytest
+from edulearn_migrate import AsyncMigrator
+
+seen = []
+
+async def is_open(database, kind):
+    assert type(database).__name__ == kind
+    await database["users"].insert_one({"_id": 1})
+    assert (await AsyncMigrator(database).status()).pending == 0
+    seen.append(database.client)
+
+MARK
+
+async def test_it(edulearn_async_database, edulearn_database):
+    await is_open(edulearn_async_database, "KIND")
+    assert edulearn_async_database.name == edulearn_database.name
+    assert edulearn_database.db["users"].find_one() == {"_id": 1}
+    print("DATABASE", edulearn_database.name)
+"""
+AND_THEN = """
+from test_it import seen
+
+def test_that_it_is_closed():
+    [client] = seen
+    # Motor's wraps PyMongo's.
+    assert vars(client).get("delegate", client)._closed
+"""
+BY_ANYIO = """
+pytestmark = pytest.mark.anyio
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+"""
+NO_NEW_PYMONGO = """
+import pymongo
+del pymongo.AsyncMongoClient
+"""
+# Nothing may be left open: not a socket, not a task, not a client.
+STRICT = ("-W", "error", "-W", "ignore::pytest.PytestDeprecationWarning")
+
+
+@pytest.mark.parametrize(
+    ("mark", "options"),
+    [
+        ("pytestmark = pytest.mark.asyncio", ("-o", "asyncio_mode=strict")),
+        ("", ("-o", "asyncio_mode=auto")),
+        # The loop outlives the test, and the fixture is in it.
+        ("pytestmark = pytest.mark.asyncio(loop_scope='module')", ()),
+        ("", ("-o", "asyncio_mode=auto", "-o", "asyncio_default_test_loop_scope=session")),
+        (BY_ANYIO, ()),
+        (BY_ANYIO, ("-p", "no:asyncio")),
+        (NO_NEW_PYMONGO, ("-o", "asyncio_mode=auto")),
+    ],
+)
+def test_an_asynchronous_database(
+    tmp_path: Path, server_uri: str, client: Client, mark: str, options: tuple[str, ...]
+) -> None:
+    kind = "AsyncIOMotorDatabase" if NO_NEW_PYMONGO in mark else "AsyncDatabase"
+    test = ASYNCHRONOUS.replace("MARK", mark).replace("KIND", kind)
+    (tmp_path / "test_it.py").write_text(test)
+    (tmp_path / "test_then.py").write_text(AND_THEN)
+    done = run(tmp_path, "-q", "-s", *STRICT, *options, EDULEARN_TEST_URI=server_uri)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+    name = re.search(r"DATABASE (\w+)", done.stdout)
+    assert name is not None
+    assert name[1] not in client.list_database_names()
+
+
+@pytest.mark.parametrize(
+    ("mark", "options", "said"),
+    [
+        ("", ("-p", "no:asyncio", "-p", "no:anyio"), "install pytest-asyncio"),
+        (BY_ANYIO.replace('"asyncio"', '("trio", {})'), (), "PyMongo needs asyncio"),
+    ],
+)
+def test_no_loop_for_the_asynchronous_database_is_said_in_a_sentence(
+    tmp_path: Path, server_uri: str, mark: str, options: tuple[str, ...], said: str
+) -> None:
+    test = ASYNCHRONOUS.replace("MARK", mark)
+    (tmp_path / "test_it.py").write_text(test)
+    done = run(tmp_path, "-q", "-k", "test_it", *options, EDULEARN_TEST_URI=server_uri)
+    assert done.returncode == 1, done.stdout
+    assert f"edulearn_async_database cannot be opened: {said}" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_the_plugin_needs_no_runner_of_loops(tmp_path: Path) -> None:
+    (tmp_path / "pytest_asyncio.py").write_text("raise ImportError('none here')")
+    test = "from edulearn_migrate import pytest_async\n\ndef test_it():\n    assert "
+    (tmp_path / "test_it.py").write_text(test + "pytest_async._asyncio is None\n")
+    environment = {"PYTHONPATH": str(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = run(tmp_path, "-q", "-p", "edulearn_migrate.pytest_plugin", **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
