@@ -66,7 +66,11 @@ def write_migration(
     """Writes a migration file into `directory`/migrations and returns its id."""
     folder = directory / "migrations"
     folder.mkdir(exist_ok=True)
-    document: dict[str, Any] = {"name": f"number_{number}", "up": {"operations": up}, "down": {"operations": down}}
+    document: dict[str, Any] = {
+        "name": f"number_{number}",
+        "up": {"operations": up},
+        "down": {"operations": down},
+    }
     if not up:
         document["empty"] = True
     text = json_util.dumps(document, json_options=json_util.CANONICAL_JSON_OPTIONS)
