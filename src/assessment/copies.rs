@@ -8,11 +8,14 @@ use mongodb::ClientSession;
 use super::ASSESSMENTS;
 use super::ids::{Ids, derived, has_no_text, is_derived};
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
-use super::values::{id_text, text_of};
-use crate::raw::{Element, OBJECT_ID, fingerprint, first, get};
+use super::values::{id_text, text, text_of};
+use crate::raw::{ARRAY, Builder, Element, OBJECT_ID, TEXT, fingerprint, first, get};
 use crate::run::id::{Id, by_id};
 use crate::server::Server;
 use crate::server_error::ServerError;
+
+/// Copies under an `_id` of no rule that are held at most: some 20 MB.
+const HELD: usize = 200_000;
 
 /// Whether a document is the unified copy of the teacher assessment whose `_id` is this text.
 pub fn is_copy_of(document: &[u8], id: &[u8]) -> bool {
@@ -49,24 +52,45 @@ pub async fn counterparts(
 }
 
 /// Copies under an `_id` that does not follow from the original's: those of the old tool, and those that earlier versions
-/// made where the original's was taken.
-#[derive(Debug, Default)]
-pub struct Known(HashMap<[u8; 16], Id>);
+/// made where the original's was taken. Many of them are not held: then the server is asked for those of each batch.
+#[derive(Debug)]
+pub struct Known {
+    held: HashMap<[u8; 16], Id>,
+    limit: usize,
+    /// Whether there are more than may be held.
+    many: bool,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self::holding(HELD)
+    }
+}
 
 impl Known {
-    /// The `_id` of the copy of the teacher assessment with this `_id`, as text.
-    pub fn get(&self, original: &[u8]) -> Option<&Id> {
-        if self.0.is_empty() { None } else { self.0.get(&fingerprint(original)) }
+    /// One that holds at most so many.
+    pub fn holding(limit: usize) -> Self {
+        Self { held: HashMap::new(), limit, many: false }
+    }
+
+    fn get(&self, original: &[u8]) -> Option<&Id> {
+        if self.held.is_empty() { None } else { self.held.get(&fingerprint(original)) }
     }
 
     /// Takes note of a document, where it is such a copy.
     pub fn note(&mut self, document: &[u8]) {
+        if self.many {
+            return;
+        }
         let (Some(original), Some(id)) = (original_of(document), first(document)) else { return };
         if id_text(&id) == original || is_derived(&id, original) {
             return;
         }
         if let Some(id) = Id::from_element(&id) {
-            self.0.insert(fingerprint(original), id);
+            self.held.insert(fingerprint(original), id);
+        }
+        if self.held.len() > self.limit {
+            (self.held, self.many) = (HashMap::new(), true);
         }
     }
 
@@ -75,15 +99,30 @@ impl Known {
     /// # Errors
     /// The server's.
     pub async fn read(server: &Server) -> Result<Self, ServerError> {
-        let command = rawdoc! {
-            "find": ASSESSMENTS, "filter": {"migration_source": Side::Teacher.source()}, "projection": telling(),
-        };
-        let mut found = server.walk(command).await?;
-        let mut known = Self::default();
+        Self::default().reading(server, rawdoc! {"migration_source": Side::Teacher.source()}).await
+    }
+
+    async fn reading(mut self, server: &Server, filter: RawDocumentBuf) -> Result<Self, ServerError> {
+        let mut found = server.walk(rawdoc! {"find": ASSESSMENTS, "filter": filter, "projection": telling()}).await?;
         while let Some(document) = found.next().await? {
-            known.note(document.as_bytes());
+            self.note(document.as_bytes());
+            if self.many {
+                break;
+            }
         }
-        Ok(known)
+        Ok(self)
+    }
+
+    /// Those of the teacher assessments whose `_id`s have these texts, asked of the server.
+    async fn ask(server: &Server, originals: &[Vec<u8>]) -> Result<Self, ServerError> {
+        let mut texts = Builder::new();
+        for (index, original) in originals.iter().enumerate() {
+            texts.value(TEXT, index.to_string().as_bytes(), &text(original));
+        }
+        let mut within = Builder::new();
+        within.value(ARRAY, b"$in", texts.finish().as_bytes());
+        let filter = rawdoc! {"migration_source": Side::Teacher.source(), "original_id": within.finish()};
+        Self::holding(usize::MAX).reading(server, filter).await
     }
 }
 
@@ -146,6 +185,13 @@ pub async fn places(
     }
     let asked: Vec<Id> = originals.iter().cloned().chain(open.iter().map(|(_, copy)| copy.clone())).collect();
     let mut there = counterparts(server, session.as_deref_mut(), &asked).await?;
+    let asked;
+    let known = if known.many {
+        asked = Known::ask(server, &not_found(&open, &there)).await?;
+        &asked
+    } else {
+        known
+    };
     let mut given: HashSet<Id> = HashSet::new();
     let mut attempt = 0;
     while !open.is_empty() {
@@ -186,7 +232,43 @@ pub async fn places(
     Ok(found)
 }
 
+/// The `_id`s, as text, of those that have no copy where one is looked for first.
+fn not_found(open: &[(&Id, Id)], there: &HashMap<Id, RawDocumentBuf>) -> Vec<Vec<u8>> {
+    let mut texts = Vec::new();
+    for (original, copy) in open {
+        let Some(own) = first(original.as_bytes()).filter(|own| !has_no_text(own)) else { continue };
+        let text = id_text(&own).to_vec();
+        let mut places = [*original, copy].into_iter().filter_map(|id| there.get(id));
+        if !places.any(|document| is_copy_of(document.as_bytes(), &text)) {
+            texts.push(text);
+        }
+    }
+    texts
+}
+
 fn derived_id(original: &Id, attempt: u32) -> Option<Id> {
     let bytes = derived(&first(original.as_bytes())?, attempt);
     Id::from_element(&Element { kind: OBJECT_ID, name: b"_id", value: &bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_copies_are_held_than_may_be() {
+        let copy =
+            |n: i32| rawdoc! {"_id": n, "migration_source": Side::Teacher.source(), "original_id": format!("t{n}")};
+        let mut known = Known::holding(100);
+        for n in 0..100 {
+            known.note(copy(n).as_bytes());
+        }
+        assert!(!known.many);
+        assert_eq!(known.get(b"t7"), Id::of(&rawdoc! {"_id": 7}).as_ref());
+        for n in 100..10_000 {
+            known.note(copy(n).as_bytes());
+            assert!(known.held.capacity() < 500);
+        }
+        assert!(known.many);
+    }
 }

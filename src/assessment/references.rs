@@ -1,12 +1,9 @@
 //! Whether what refers to assessments finds them: results and submissions name them by `assessment_id`.
 
-use std::collections::HashSet;
-
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 
 use super::TEACHER_ASSESSMENTS;
-use super::copies::{Known, Place, counterparts, places};
-use super::ids::Ids;
+use super::copies::counterparts;
 use super::report::{Meant, References};
 use super::survey::next_batch;
 use super::values::{id_text, text_of};
@@ -21,17 +18,17 @@ const REFERRING: [&str; 2] = ["teacher_assessment_results", "assessment_submissi
 /// References looked up at once.
 const AT_ONCE: usize = 1_000;
 
-/// Looks every assessment up that is referred to. `known` has the copies that stand under another `_id`.
+/// Looks every assessment up that is referred to.
 ///
 /// # Errors
 /// The server's.
-pub async fn check(server: &Server, known: &Known, unmapped: &HashSet<Id>) -> Result<References, ServerError> {
+pub async fn check(server: &Server) -> Result<References, ServerError> {
     let mut references = References::default();
     for collection in REFERRING {
         let mut backoff = Backoff::new(Policy::READ);
         // Groups come in no order: a lost cursor begins the collection anew.
         references = loop {
-            match check_one(server, collection, known, unmapped, references).await {
+            match check_one(server, collection, references).await {
                 Err(e) if e.is_passing() && backoff.wait().await => {}
                 counted => break counted?,
             }
@@ -41,16 +38,10 @@ pub async fn check(server: &Server, known: &Known, unmapped: &HashSet<Id>) -> Re
 }
 
 /// Adds what one collection refers to.
-async fn check_one(
-    server: &Server,
-    collection: &str,
-    known: &Known,
-    unmapped: &HashSet<Id>,
-    mut references: References,
-) -> Result<References, ServerError> {
+async fn check_one(server: &Server, collection: &str, mut references: References) -> Result<References, ServerError> {
     let Some(mut groups) = groups(server, collection).await? else { return Ok(references) };
     while let Some(batch) = next_batch(&mut groups).await? {
-        look_up(server, known, unmapped, &batch, &mut references).await?;
+        look_up(server, &batch, &mut references).await?;
     }
     Ok(references)
 }
@@ -112,30 +103,18 @@ async fn originals(server: &Server, ids: &[Id]) -> Result<Vec<Id>, ServerError> 
     Ok(found.iter().filter_map(|document| Id::of_stored(document)).collect())
 }
 
-async fn look_up(
-    server: &Server,
-    known: &Known,
-    unmapped: &HashSet<Id>,
-    batch: &[RawDocumentBuf],
-    references: &mut References,
-) -> Result<(), ServerError> {
+async fn look_up(server: &Server, batch: &[RawDocumentBuf], references: &mut References) -> Result<(), ServerError> {
     let meant: Vec<Vec<Id>> = batch.iter().map(meant_by).collect();
     let ids: Vec<Id> = meant.iter().flatten().cloned().collect();
     let there = counterparts(server, None, &ids).await?;
     let originals = originals(server, &ids).await?;
-    let copies = places(server, None, &originals, known, Ids::New).await?;
     for ids in &meant {
         references.distinct += 1;
-        let original = ids.iter().find(|id| originals.contains(id));
         if ids.iter().any(|id| there.contains_key(id)) {
             references.found += 1;
-        } else if let Some(original) = original {
-            let copied = copies.of(original).is_some_and(Place::is_copied);
-            if copied || unmapped.contains(original) {
-                references.elsewhere += 1;
-            } else {
-                references.lost += 1;
-            }
+        } else if ids.iter().any(|id| originals.contains(id)) {
+            // The original is where it was, whether it has a copy or cannot have one.
+            references.elsewhere += 1;
         } else {
             references.dangling += 1;
         }

@@ -4,6 +4,9 @@ use bson::DateTime;
 use serde::Serialize;
 use serde_json::Value;
 
+/// Documents of one kind that a report lists at most. Their number is exact.
+pub const LISTED: usize = 10_000;
+
 /// What `assessment-migrate` did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct MigrateReport {
@@ -29,6 +32,8 @@ pub struct MigrateReport {
     pub unmapped: Vec<UnmappedDocument>,
     /// Teacher assessments that got a new `_id`.
     pub clashes: Vec<Clash>,
+    /// How many these are, also where not all are listed.
+    pub clashing: i64,
     /// Documents that the old tool unified, to look at.
     pub reported: Reported,
     /// The indexes.
@@ -168,7 +173,7 @@ pub struct References {
     pub elsewhere: i64,
     /// Found nowhere, before and now.
     pub dangling: i64,
-    /// Found before and not now.
+    /// Found before and not now: none, as originals stay where they are.
     pub lost: i64,
 }
 

@@ -9,7 +9,7 @@ use super::mapping::{Unmapped, map};
 use super::model::{Rules, Side};
 use super::refusals::Foreseen;
 use super::regular::pending;
-use super::report::{Side as Counted, UnmappedDocument};
+use super::report::{LISTED, Side as Counted, UnmappedDocument};
 use super::values::shown;
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, copies};
 use crate::raw::first;
@@ -30,11 +30,11 @@ pub struct Survey {
     pub regular: Counted,
     /// Teacher assessments.
     pub teacher: Counted,
-    /// What cannot be mapped, and what the server would refuse.
+    /// What cannot be mapped, and what the server would refuse, as far as it is listed.
     pub unmapped: Vec<UnmappedDocument>,
     /// Those of them that the server would refuse.
     pub refused: Vec<Foreseen>,
-    /// Teacher assessments whose `_id` is taken by another document.
+    /// Teacher assessments whose `_id` is taken by another document, as far as they are listed.
     pub clashes: Vec<Id>,
     /// Copies under their teacher assessment's `_id`, and under another.
     pub copied: Copied,
@@ -217,7 +217,9 @@ impl Survey {
             counted.dates_converted += dates;
             if each.clash {
                 *counted.clashes.get_or_insert(0) += 1;
-                self.clashes.extend(Id::of_stored(&each.document));
+                if self.clashes.len() < LISTED {
+                    self.clashes.extend(Id::of_stored(&each.document));
+                }
             }
         }
         Ok(())
@@ -232,7 +234,9 @@ impl Survey {
 
     fn unmapped(&mut self, side: Side, document: &RawDocumentBuf, why: Unmapped) {
         self.counted(side).unmapped += 1;
-        self.unmapped.push(described(side, document, why));
+        if self.unmapped.len() < LISTED {
+            self.unmapped.push(described(side, document, why));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether everything is as it should be after a migration: every document of both collections is read and looked at.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use bson::{RawDocumentBuf, rawdoc};
 
@@ -11,7 +11,7 @@ use super::mapping::Unmapped;
 use super::model::{BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side, TOTAL_QUESTIONS, UPDATED_AT};
 use super::refusals::Refusals;
 use super::regular::CHUNK_BYTES;
-use super::report::{Clash, Reported, UnmappedDocument, Validation};
+use super::report::{Clash, LISTED, Reported, UnmappedDocument, Validation};
 use super::survey::{Copied, candidate, collection, described};
 use super::values::{fits, is_date, is_number, shown, text_of};
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, references};
@@ -30,20 +30,22 @@ const SHOWN: usize = 20;
 pub struct Found {
     /// The sum of it.
     pub validation: Validation,
-    /// What cannot be mapped.
+    /// What cannot be mapped, as far as it is listed.
     pub unmapped: Vec<UnmappedDocument>,
     /// Regular assessments that cannot be mapped.
     pub regular_unmapped: i64,
+    /// Teacher assessments that cannot be mapped.
+    pub teacher_unmapped: i64,
     /// Teacher assessments that have a copy.
     pub copied: i64,
     /// Where those copies are.
     pub copies: Copied,
     /// Teacher assessments whose copies have another `_id` because theirs is taken.
     pub clashes: Vec<Clash>,
+    /// How many these are, also where not all are listed.
+    pub clashing: i64,
     /// What the old tool left.
     pub reported: Reported,
-    /// Teacher assessments without a copy.
-    left: HashSet<Id>,
 }
 
 /// How a validation looks at documents that are not migrated.
@@ -103,7 +105,10 @@ pub async fn validate(server: &Server, look: Look<'_>) -> Result<Found, ServerEr
                     found.copied += 1;
                     found.copies.elsewhere += 1;
                     if look.ids == Ids::Keep && places.is_taken(&id) {
-                        clashes.push((id, copy.clone()));
+                        found.clashing += 1;
+                        if clashes.len() < LISTED {
+                            clashes.push((id, copy.clone()));
+                        }
                     }
                 }
                 Some(Place::Own) | None => missing.push((id, None)),
@@ -121,7 +126,7 @@ pub async fn validate(server: &Server, look: Look<'_>) -> Result<Found, ServerEr
         .zip(counts)
         .map(|((id, copy), references)| Clash { id: value(id), new_id: value(copy), references })
         .collect();
-    found.validation.references = references::check(server, &known, &found.left).await?;
+    found.validation.references = references::check(server).await?;
     Ok(found)
 }
 
@@ -165,7 +170,9 @@ impl Found {
         };
         if empty(BATCHES, true) && empty("assigned_batches", false) {
             self.reported.empty_batches += 1;
-            self.reported.ids.extend(present.first().map(shown));
+            if self.reported.ids.len() < LISTED {
+                self.reported.ids.extend(present.first().map(shown));
+            }
         }
         true
     }
@@ -183,10 +190,6 @@ impl Found {
         let mut candidates = Vec::new();
         for (document, new) in open.documents {
             let id = Id::of_stored(&document);
-            if side == Side::Teacher {
-                // Nobody has lost it: it is where it was.
-                self.left.extend(id.clone());
-            }
             let refused = id.and_then(|id| look.refusals.reason(side, &id)).map_or(Ok(()), Err);
             let wanted = !look.constraints.is_empty();
             match refused.and_then(|()| candidate(&document, new.as_ref(), side, look.rules, wanted)) {
@@ -212,8 +215,13 @@ impl Found {
     }
 
     fn unmapped(&mut self, side: Side, document: &RawDocumentBuf, why: Unmapped) {
-        self.regular_unmapped += i64::from(side == Side::Regular);
-        self.unmapped.push(described(side, document, why));
+        match side {
+            Side::Regular => self.regular_unmapped += 1,
+            Side::Teacher => self.teacher_unmapped += 1,
+        }
+        if self.unmapped.len() < LISTED {
+            self.unmapped.push(described(side, document, why));
+        }
     }
 
     /// Teacher assessments without a copy.

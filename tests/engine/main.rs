@@ -4,6 +4,7 @@
 //! and drops it.
 
 mod chunked;
+mod copies;
 mod fencing;
 mod schema;
 mod support;

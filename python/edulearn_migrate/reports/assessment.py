@@ -149,6 +149,7 @@ class AssessmentReport(Report):
     meant: AssessmentMeant | None
     unmapped: tuple[UnmappedDocument, ...]
     clashes: tuple[AssessmentClash, ...]
+    clashing: int
     reported: AssessmentReported
     indexes: AssessmentIndexes
     validation: AssessmentValidation

@@ -17,22 +17,17 @@ const NOTED_AT_ONCE: usize = 1_000;
 /// Completes the report by what was found in the end.
 pub(super) fn conclude(report: &mut MigrateReport, ground: &Ground, found: Found, options: MigrateOptions) {
     report.regular.unmapped = found.regular_unmapped;
-    report.teacher.unmapped = i64::try_from(found.unmapped.len()).unwrap_or(i64::MAX) - found.regular_unmapped;
+    report.teacher.unmapped = found.teacher_unmapped;
     report.regular.already = (found.validation.regular - report.regular.migrated).max(0);
     report.teacher.already = (found.copied - report.teacher.migrated).max(0);
     report.clashes = found.clashes;
+    report.clashing = found.clashing;
     report.copies = found.copies.into();
     report.reported = found.reported;
     report.validation = found.validation;
-    report.validation.unmapped = i64::try_from(found.unmapped.len()).unwrap_or(i64::MAX);
+    report.validation.unmapped = found.regular_unmapped + found.teacher_unmapped;
     report.unmapped = found.unmapped;
     let validation = &mut report.validation;
-    if validation.references.lost > 0 {
-        let lost = validation.references.lost;
-        validation
-            .problems
-            .push(format!("{lost} assessments that results or submissions refer to are not found any more"));
-    }
     if validation.missing_fields > 0 {
         let incomplete = validation.missing_fields;
         validation

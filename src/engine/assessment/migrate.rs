@@ -234,9 +234,10 @@ async fn dry_run(
         .zip(counts)
         .map(|(id, references)| Clash { id: known(id), new_id: serde_json::Value::Null, references })
         .collect();
+    report.clashing = report.teacher.clashes.unwrap_or_default();
     report.unmapped = survey.unmapped;
     let validation = &mut report.validation;
-    validation.unmapped = i64::try_from(report.unmapped.len()).unwrap_or(i64::MAX);
+    validation.unmapped = report.regular.unmapped + report.teacher.unmapped;
     validation.regular = report.regular.already;
     validation.teacher = report.teacher.already;
     validation.unified = validation.regular + validation.teacher;

@@ -125,24 +125,25 @@ def _listed(output: Output, report: Report) -> None:
     """The first documents that cannot be mapped, and the first clashes."""
     unmapped, clashes = report["unmapped"], report["clashes"]
     if unmapped:
-        output.line(f"  Cannot be mapped, left as they are: {len(unmapped)}")
+        output.line(f"  Cannot be mapped, left as they are: {report['validation']['unmapped']}")
     for each in unmapped[:_SHOWN]:
         where = f"{each['collection']} {_shown(each['_id'])}"
         said = (each["field"], each["reason"])
         output.line(f"    {where}: {' '.join(filter(None, said))}")
-    _more(output, unmapped)
+    _more(output, unmapped, report["validation"]["unmapped"])
     if clashes:
-        output.line(f"  Teacher assessments whose _id another document has: {len(clashes)}")
+        output.line(f"  Teacher assessments whose _id another document has: {report['clashing']}")
     for each in clashes[:_SHOWN]:
         new = "a new one" if each["new_id"] is None else _shown(each["new_id"])
         references = f"{each['references']} references mean the other document"
         output.line(f"    {_shown(each['_id'])} gets {new}; {references}")
-    _more(output, clashes)
+    _more(output, clashes, report["clashing"])
 
 
-def _more(output: Output, listed: list[Any]) -> None:
-    if len(listed) > _SHOWN:
-        output.line(f"    and {len(listed) - _SHOWN} more; --json lists them all")
+def _more(output: Output, listed: list[Any], count: int) -> None:
+    if count > _SHOWN:
+        listing = "them all" if len(listed) == count else f"the first {len(listed)}"
+        output.line(f"    and {count - _SHOWN} more; --json lists {listing}")
 
 
 def _shown(identity: object) -> str:
