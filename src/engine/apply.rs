@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
 use super::plan::{ApplyOptions, Plan, RollbackOptions};
-use super::{Engine, Verb, beyond, exact, start, unreported, verify};
+use super::{Engine, Verb, beyond, exact, own, start, unreported, verify};
 use crate::assessment;
 use crate::backup::restore::journal;
 use crate::capture::registry;
@@ -140,6 +140,7 @@ pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) ->
     let asked = matches!(wanted, Wanted::Rollback(options) if options.exact);
     exact::fill(server, &inventory, &mut plan, asked).await?;
     for step in &mut plan.steps {
+        own::refuse(server.names(), step)?;
         step.seen = inventory.find(&step.id)?.record.as_ref().map(|record| record.seen.clone());
     }
     Ok(plan)

@@ -15,6 +15,7 @@ mod exact;
 mod half_done;
 pub mod inventory;
 pub mod mark;
+mod own;
 pub mod plan;
 pub mod preview;
 pub mod purge;
@@ -129,8 +130,8 @@ async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &Ve
 }
 
 async fn resume_expiry(run: &Run, verb: &Verb) -> Result<Vec<String>> {
-    let mut patience = Retry::new(&verb.reporter, &verb.stop);
-    retry!(patience, aside::resume_left(&run.server)).map_err(Error::server("Resuming the expiry of a collection"))
+    let mut retry = Retry::new(&verb.reporter, &verb.stop);
+    retry!(retry, aside::resume_left(&run.server)).map_err(Error::server("Resuming the expiry of a collection"))
 }
 
 /// Refuses what cannot be a target.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bson import Int64
 
 from edulearn_migrate import Migrator, SettingsError
 
@@ -120,3 +121,62 @@ def test_a_restore_brings_beanies_history_back_and_keeps_ours(
     assert list(db["migrations_log"].find()) == [beanies]
     events = [each["event"] for each in db["migrations_history"].find(sort=[("_id", 1)])]
     assert events == ["applied", "restored"]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"type": "delete_documents", "collection": "audit", "filter": {}},
+        {"type": "drop_collection", "collection": "audit_lock"},
+        {"type": "create_collection", "collection": "audit_undo_x"},
+        {"type": "rename_collection", "collection": "users", "to": "audit_history"},
+    ],
+    ids=lambda operation: operation["type"],
+)
+def test_a_script_does_not_write_to_the_ledger_in_use(
+    cli: Cli, db: Database[dict[str, Any]], migrations: Migrations, operation: dict[str, Any]
+) -> None:
+    env = {"EDULEARN_LEDGER": "audit"}
+    db["users"].insert_one({"_id": 1, "n": 0})
+
+    def refused(*command: str) -> None:
+        done = cli(*command, env=env)
+        assert done.code != 0
+        said = done.stdout + done.stderr
+        assert f"operation 2 ({operation['type']}) is about the collection" in said
+        assert 'in the ledger "audit" (--ledger)' in said
+
+    migrations.write(1, up=[FILL, operation], down=[])
+    for command in (["plan"], ["apply"], ["apply", "--dry-run"]):
+        refused(*command)
+    assert _names(db) == {"users"}
+    assert db["users"].find_one() == {"_id": 1, "n": 0}
+    migrations.write(1, up=[FILL], down=[FILL, operation])
+    assert cli("apply", env=env).code == 0
+    before = list(db["audit"].find())
+    for command in (["rollback"], ["rollback", "--dry-run"]):
+        refused(*command)
+    assert list(db["audit"].find()) == before
+    assert db["users"].find_one() == {"_id": 1, "n": 1}
+    # It undoes what was done, and runs no script.
+    assert cli("rollback", "--exact", env=env).code == 0
+
+
+def test_another_tools_documents_in_the_ledger_stay_as_they_are(
+    cli: Cli, db: Database[dict[str, Any]]
+) -> None:
+    theirs = [
+        {"_id": at, "name": "20250101_x.js", "status": status}
+        for at, status in enumerate(("failed", "applying", "rolling_back"))
+    ]
+    db["migrations"].insert_many(theirs)
+    db["migrations"].insert_one({"_id": "migration_1", "up_script": "{}", "status": "failed"})
+    owner = {"run": "x", "host": "elsewhere", "pid": 1}
+    soon = datetime.now(timezone.utc) + timedelta(hours=1)
+    lock = {"_id": "lock", "token": Int64(4), "owner": owner, "expires_at": soon}
+    db["migrations_lock"].insert_one(lock)
+    broken = cli("unlock", "--force")
+    assert broken.code == 0, broken.stdout + broken.stderr
+    assert list(db["migrations"].find({"_id": {"$ne": "migration_1"}})) == theirs
+    ours = db["migrations"].find_one({"_id": "migration_1"})
+    assert ours is not None and ours["token"] == 5
