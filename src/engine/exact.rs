@@ -114,10 +114,37 @@ pub async fn refuse_moved(server: &Server, step: &Step) -> Result<()> {
     }
     let reading = || Error::server("Reading what was captured");
     let headers = registry::headers(server).await.map_err(reading())?;
-    match moved::refused(server, &step.tasks, &headers).await.map_err(reading())? {
+    match moved::refused(server, &undos(std::slice::from_ref(step)), &headers).await.map_err(reading())? {
         Some(why) => Err(refused(step, &why)),
         None => Ok(()),
     }
+}
+
+/// The first step, by its place in the plan, that [`refuse_moved`] would refuse once those before it are done, and the
+/// refusal. What follows a down script cannot be told.
+///
+/// # Errors
+/// The server's.
+pub async fn foresee_moved(server: &Server, plan: &Plan) -> Result<Option<(usize, Error)>> {
+    let reading = || Error::server("Reading what was captured");
+    let exact = plan.steps.iter().take_while(|step| step.exact).count();
+    if exact == 0 {
+        return Ok(None);
+    }
+    let headers = registry::headers(server).await.map_err(reading())?;
+    for (at, step) in plan.steps[..exact].iter().enumerate().filter(|(_, step)| step.resume.is_none()) {
+        // Those before it are undone then: together they are like one.
+        if let Some(why) = moved::refused(server, &undos(&plan.steps[..=at]), &headers).await.map_err(reading())? {
+            return Ok(Some((at, refused(step, &why))));
+        }
+    }
+    Ok(None)
+}
+
+/// What these steps undo, one after the other.
+fn undos(steps: &[Step]) -> Vec<&Undo> {
+    let tasks = steps.iter().flat_map(|step| &step.tasks);
+    tasks.filter_map(|task| if let Task::Undo(undo) = task { Some(undo) } else { None }).collect()
 }
 
 fn refused(step: &Step, why: &str) -> Error {

@@ -3,7 +3,7 @@
 
 use super::apply::{Wanted, plan as plan_run, read_files};
 use super::inventory::Inventory;
-use super::{Engine, Verb, beyond};
+use super::{Engine, Verb, beyond, exact};
 use crate::backup::restore::journal;
 use crate::checks;
 use crate::error::{Error, Result};
@@ -23,7 +23,15 @@ pub async fn plan(engine: &Engine, verb: &Verb, wanted: Wanted) -> Result<PlanRe
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
     let direction = wanted.direction();
-    let plan = plan_run(engine, &files, &wanted).await?;
+    let mut plan = plan_run(engine, &files, &wanted).await?;
+    if let Some((at, error)) = exact::foresee_moved(server, &plan).await? {
+        if at == 0 {
+            return Err(error);
+        }
+        let refused = &plan.steps[at];
+        plan.blocked = Some((refused.id.clone(), refused.name.clone(), error));
+        plan.steps.truncate(at);
+    }
     for sentence in &plan.unfinished {
         verb.reporter.tell(Kind::Warning, Level::Warning, sentence.clone());
     }

@@ -8,7 +8,7 @@ use crate::catalog;
 use crate::error::{Error, Result};
 use crate::run::report::{Outcome, Undone};
 use crate::run::step::Undo;
-use crate::undo;
+use crate::undo::{self, moved};
 
 /// What the operations undone so far, of the same rollback, bring back.
 #[derive(Debug, Default)]
@@ -20,6 +20,21 @@ pub struct Before {
 }
 
 impl Before {
+    /// Whether the collection gets its name back when something later is undone first.
+    fn returns(&self, task: &Undo) -> bool {
+        self.returning.contains_key(&task.collection)
+    }
+
+    /// The name that the collection of an operation has now; `None` where it cannot be told.
+    async fn name_now(&self, look: &Look<'_>, task: &Undo) -> std::result::Result<Option<String>, Unseen> {
+        let Some(now) = self.now(&task.collection) else { return Ok(None) };
+        if moved::moves(task) || self.returns(task) {
+            return Ok(Some(now.to_owned()));
+        }
+        // As the rollback does: somebody may have renamed it since.
+        Ok(Some(moved::name_now(look.server, task).await?.unwrap_or_else(|| now.to_owned())))
+    }
+
     /// The name that a collection has now.
     fn now<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.returning.get(name).map_or(Some(name), |now| now.as_deref())
@@ -70,10 +85,14 @@ async fn look_at(
         return Ok(());
     }
     let text = |name: &str| task.entry.get_str(name).unwrap_or_default();
+    let now = before.name_now(look, task).await?;
+    if let Some(now) = now.as_deref().filter(|now| *now != task.collection && !before.returns(task)) {
+        plan.notes.push(format!("its collection is called {now:?} now"));
+    }
     match task.done.as_str() {
         "update_documents" | "insert_documents" | "delete_documents" => {
             look.safe_point()?;
-            let Some(now) = before.now(&task.collection).map(str::to_owned) else {
+            let Some(now) = now else {
                 plan.unknown("what becomes of its documents is left to the rollback");
                 return Ok(());
             };

@@ -7,7 +7,7 @@ use bson::{Bson, Document};
 use crate::capture::registry::{self, Header};
 use crate::catalog;
 use crate::run::slot::Capture;
-use crate::run::step::{Task, Undo};
+use crate::run::step::Undo;
 use crate::server::Server;
 use crate::server_error::ServerError;
 
@@ -15,7 +15,7 @@ use crate::server_error::ServerError;
 ///
 /// # Errors
 /// The server's.
-pub(super) async fn name_now(server: &Server, undo: &Undo) -> Result<Option<String>, ServerError> {
+pub async fn name_now(server: &Server, undo: &Undo) -> Result<Option<String>, ServerError> {
     let Some(uuid) = uuid(&undo.entry) else { return Ok(None) };
     Ok(catalog::name_of(server, uuid).await?.filter(|name| !name.starts_with(&server.names().kept())))
 }
@@ -24,11 +24,10 @@ pub(super) async fn name_now(server: &Server, undo: &Undo) -> Result<Option<Stri
 ///
 /// # Errors
 /// The server's.
-pub async fn refused(server: &Server, tasks: &[Task], headers: &[Header]) -> Result<Option<String>, ServerError> {
-    let undos = || tasks.iter().filter_map(|task| if let Task::Undo(undo) = task { Some(undo) } else { None });
-    let own: HashSet<Capture> = undos().map(|undo| undo.slot.capture).collect();
+pub async fn refused(server: &Server, undos: &[&Undo], headers: &[Header]) -> Result<Option<String>, ServerError> {
+    let own: HashSet<Capture> = undos.iter().map(|undo| undo.slot.capture).collect();
     let mut seen = HashSet::new();
-    for undo in undos() {
+    for undo in undos.iter().copied() {
         let Some(uuid) = uuid(&undo.entry) else { continue };
         if !seen.insert(bytes(uuid)) {
             continue;
@@ -60,7 +59,7 @@ pub async fn refused(server: &Server, tasks: &[Task], headers: &[Header]) -> Res
                     "the collection {name:?} that it worked on was dropped by {by}; roll that back first"
                 )));
             }
-            (Some(now), later) if undos().any(|other| moves(other) && same(other, uuid)) => {
+            (Some(now), later) if undos.iter().any(|other| moves(other) && same(other, uuid)) => {
                 let by = later.map_or_else(String::new, |(by, _)| format!(" by {by}"));
                 return Ok(Some(format!(
                     "the collection that it left as {was:?} was renamed{by}, and is {now:?} now; undo that first"
@@ -82,7 +81,7 @@ fn left_as(undo: &Undo) -> &str {
 }
 
 /// Whether the operation itself gave the collection another name.
-pub(super) fn moves(undo: &Undo) -> bool {
+pub fn moves(undo: &Undo) -> bool {
     matches!(undo.done.as_str(), "rename_collection" | "drop_collection")
 }
 

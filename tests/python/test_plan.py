@@ -21,6 +21,7 @@ from edulearn_migrate import (
     OperationRun,
     PlanReport,
     ScriptChangedError,
+    WrongStateError,
 )
 from harness import Client, Documents, delete, update, write_migration
 from random_migrations import Script, fill
@@ -614,6 +615,46 @@ def test_an_exact_rollback_does_what_its_plan_says(
             told = f"EDULEARN_SEED={seed} {up}\n{one}\n{done}"
             for name in ("restored", "restored_with_edits", "gone", "conflicts"):
                 assert getattr(one.undone, name) == getattr(done, name), told
+
+
+def test_an_exact_rollback_is_planned_in_a_collection_that_was_renamed_since(
+    db: Documents, migrator: Migrator, migrations: Migrations
+) -> None:
+    db["users"].insert_many([{"_id": n} for n in range(5)])
+    migrations.write(1, [update("users", {}, {"$set": {"a": 1}})])
+    migrator.apply()
+    db["users"].rename("people")
+    db["people"].delete_one({"_id": 4})
+    (undo,) = migrator.plan_rollback("migration_1", exact=True).migrations[0].operations
+    assert 'its collection is called "people" now' in undo.notes
+    (done,) = migrator.rollback("migration_1", exact=True).migrations[0].undone
+    assert undo.undone is not None
+    assert (undo.undone.restored, undo.undone.gone) == (done.restored, done.gone) == (4, 1)
+
+
+def test_a_planned_exact_rollback_is_refused_as_the_run_is(
+    db: Documents, migrator: Migrator, migrations: Migrations
+) -> None:
+    for name in ("one", "two"):
+        db[name].insert_one({"_id": 1})
+    migrations.write(1, [update("one", {}, {"$set": {"a": 1}})])
+    migrations.write(2, [update("two", {}, {"$set": {"a": 1}})])
+    migrations.write(3, [{"type": "drop_collection", "collection": "one"}])
+    migrator.apply()
+    # All of them together go back.
+    assert len(migrator.plan_rollback(exact=True).migrations) == 3
+    with pytest.raises(WrongStateError, match="was dropped by migration_3") as planned:
+        migrator.plan_rollback("migration_1", exact=True)
+    with pytest.raises(WrongStateError) as run:
+        migrator.rollback("migration_1", exact=True)
+    assert str(planned.value) == str(run.value)
+    migrator.mark("migration_3", "rolled_back")
+    plan = migrator.plan_rollback(exact=True)
+    with pytest.raises(WrongStateError) as run:
+        migrator.rollback(exact=True)
+    assert [each.id for each in plan.migrations] == run.value.report.ids("rolled_back")
+    assert plan.blocked is not None
+    assert (plan.blocked.id, plan.blocked.error) == ("migration_1", str(run.value))
 
 
 def test_a_plan_is_refused_where_apply_would_be(migrator: Migrator, migrations: Migrations) -> None:
