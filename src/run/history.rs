@@ -1,5 +1,7 @@
 //! The history, append-only. Who, where, what, when, how long, counts per operation, errors.
 
+use std::time::Duration;
+
 use bson::{DateTime, Document, doc, oid::ObjectId};
 
 use super::Run;
@@ -12,13 +14,26 @@ use crate::server::Server;
 /// What an error says of it.
 pub const WRITING: &str = "Writing the history";
 
-/// Notes in the history that a run stopped at a safe point.
+/// How long a note may take once the run is asked to stop: the ledger is right without it.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Notes in the history that a run stopped at a safe point. A run that is asked to stop does not wait for a server that
+/// is gone.
 ///
 /// # Errors
-/// The server's; the ledger is right without it.
+/// The server's, or [`Error::Interrupted`]; the ledger is right without it.
 pub async fn note_interruption(run: &mut Run, id: &str, report: &MigrationReport, why: &str) -> Result<()> {
     let entry = entry(run, id, "interrupted", Some(report), Some(doc! {"message": why}));
-    run.write(WRITING, vec![append(&run.server, entry)]).await
+    let stop = run.stop.clone();
+    let stopped = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let note = vec![append(&run.server, entry)];
+    tokio::select! {
+        written = run.write(WRITING, note) => written,
+        () = stopped => Err(Error::Interrupted("Stopped while the server could not be used.".to_owned())),
+    }
 }
 
 /// Notes something that concerns no single migration.
