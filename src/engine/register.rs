@@ -26,7 +26,8 @@ pub async fn register(
         return Err(Error::Settings("A migration needs a name.".to_owned()));
     }
     let read = |which: &str, text: &str| {
-        Source::from_text(text).map_err(|what| {
+        // The record keeps the text as it was given.
+        Source::from_text(text).map(|read| Source { text: text.to_owned(), ..read }).map_err(|what| {
             Error::invalid(
                 None,
                 format!("The {which} script of {name:?} is no migration script: {what}. Scripts are JSON; they are never run as code."),
@@ -36,10 +37,11 @@ pub async fn register(
     let (up, down) = (read("up", up_script)?, read("down", down_script)?);
     let server = engine.server().await?;
     foreign::refuse(server).await?;
+    let record = ledger::pending(name, description, &up, &down);
     let mut second = DateTime::now().timestamp_millis() / 1000;
     loop {
         let id = format!("migration_{second}");
-        if ledger::register(server, &id, name, description, &up, &down).await? {
+        if ledger::register(server, &id, &record, &verb.reporter, &verb.stop).await? {
             verb.reporter.for_migration(&id).tell(
                 Kind::Registered,
                 Level::Info,

@@ -12,15 +12,16 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::foreign;
 use super::identity::Identity;
 use super::login;
-use super::patience::{Patience, patiently};
 use super::renewal::Renewal;
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::names::Names;
 use crate::observe::{Kind, Level, Reporter, Stop};
+use crate::retry::{Retry, retry};
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -239,8 +240,8 @@ fn unreadable(server: &Server, lock: Document) -> Error {
 }
 
 async fn read_patiently(server: &Server, reporter: &Reporter, stop: &Stop) -> Result<Option<Document>> {
-    let mut patience = Patience::new(reporter, stop);
-    patiently!(patience, read(server)).map_err(Error::server("Reading the lock"))
+    let mut retry = Retry::new(reporter, stop);
+    retry!(retry, read(server)).map_err(Error::server("Reading the lock"))
 }
 
 /// Takes the lease if it is free, expired, or `dead_run`'s, and returns the lock as it then stands.
@@ -285,13 +286,13 @@ async fn try_take(
         "new": true,
         "writeConcern": {"w": "majority"},
     };
-    let mut patience = Patience::new(reporter, stop);
+    let mut retry = Retry::new(reporter, stop);
     loop {
         match server.run(command.clone(), None).await {
             Ok(reply) => return Ok(reply.get_document("value").cloned().unwrap_or_default()),
             // Two runs made the document at once.
             Err(e) if e.is(codes::DUPLICATE_KEY) => {}
-            Err(e) => patience.wait(e).await?.map_err(Error::server("Taking the lock"))?,
+            Err(e) => retry.wait(e).await?.map_err(Error::server("Taking the lock"))?,
         }
     }
 }
@@ -308,28 +309,31 @@ async fn fence(
     // Those that were told of have been tried once.
     end_sessions(server, retired, None).await;
     raise_token(server, token, reporter, stop).await?;
-    let mut patience = Patience::new(reporter, stop);
+    let mut retry = Retry::new(reporter, stop);
     let command = doc! {
         "update": server.names().lock(),
         "updates": [{"q": {"_id": "lock", "owner.run": run}, "u": {"$set": {"retired": []}}}],
         "writeConcern": {"w": "majority"},
     };
-    patiently!(patience, server.run(command.clone(), None)).map(drop).map_err(Error::server("Taking over the lock"))
+    retry!(retry, server.run(command.clone(), None)).map(drop).map_err(Error::server("Taking over the lock"))
 }
 
 /// Raises the fencing token in the record of every unfinished migration.
 async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
     let command = with_majority(raise_token_command(server.names(), token));
-    let mut patience = Patience::new(reporter, stop);
-    patiently!(patience, server.run(command.clone(), None)).map(drop).map_err(Error::server("Fencing the earlier run"))
+    let mut retry = Retry::new(reporter, stop);
+    retry!(retry, server.run(command.clone(), None)).map(drop).map_err(Error::server("Fencing the earlier run"))
 }
 
 /// The command that raises the fencing token in the record of every unfinished migration.
 pub fn raise_token_command(names: &Names, token: i64) -> Document {
+    // Another tool's documents may stand beside ours, and have such a status, too.
+    let mut unfinished = foreign::of_ours();
+    unfinished.insert("status", doc! {"$in": ["applying", "rolling_back", "failed"]});
     doc! {
         "update": names.ledger(),
         "updates": [{
-            "q": {"status": {"$in": ["applying", "rolling_back", "failed"]}},
+            "q": unfinished,
             "u": {"$max": {"token": token}},
             "multi": true,
         }],

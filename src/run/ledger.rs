@@ -16,6 +16,8 @@ use super::{foreign, history};
 use crate::error::{CheckFailure, Error, OperationFailure, Result};
 use crate::migration::{Source, checksum};
 use crate::names::Names;
+use crate::observe::{Reporter, Stop};
+use crate::retry::{Retry, retry};
 use crate::server::Server;
 use crate::server_error::codes;
 
@@ -325,20 +327,9 @@ pub async fn mark(run: &mut Run, step: &Step, before: &str, status: &Status) -> 
     run.write(WRITING, vec![command, history::append(&run.server, entry)]).await
 }
 
-/// Registers a migration that has no file. `Ok(false)` where the id is taken.
-///
-/// # Errors
-/// The server's.
-pub async fn register(
-    server: &Server,
-    id: &str,
-    name: &str,
-    description: &str,
-    up: &Source,
-    down: &Source,
-) -> Result<bool> {
-    let record = doc! {
-        "_id": id,
+/// The record of a migration that has no file, to be [registered](register).
+pub fn pending(name: &str, description: &str, up: &Source, down: &Source) -> Document {
+    doc! {
         "name": name,
         "description": description,
         "up_script": &up.text,
@@ -348,11 +339,32 @@ pub async fn register(
         "applied_at": null,
         "rolled_back_at": null,
         "status": "pending",
-    };
-    let command = with_majority(doc! {"insert": server.names().ledger(), "documents": [record]});
-    match server.without_lease().run(command, None).await {
-        Ok(_) => Ok(true),
-        Err(e) if e.is(codes::DUPLICATE_KEY) => Ok(false),
-        Err(e) => Err(Error::server("Registering the migration")(e)),
     }
+}
+
+/// Registers a migration that has no file. `Ok(false)` where the id is taken by another: an insert whose answer was lost
+/// is sent again, and then finds its own record.
+///
+/// # Errors
+/// The server's, or [`Error::Interrupted`].
+pub async fn register(server: &Server, id: &str, record: &Document, reporter: &Reporter, stop: &Stop) -> Result<bool> {
+    let failed = || Error::server("Registering the migration");
+    let server = server.without_lease();
+    let mut whole = doc! {"_id": id};
+    whole.extend(record.clone());
+    let insert = with_majority(doc! {"insert": server.names().ledger(), "documents": [whole]});
+    let mut retry = Retry::new(reporter, stop);
+    match retry!(retry, server.run(insert.clone(), None)) {
+        Ok(_) => return Ok(true),
+        Err(e) if e.is(codes::DUPLICATE_KEY) => {}
+        Err(e) => return Err(failed()(e)),
+    }
+    // Somebody may have applied it meanwhile: what then changes is not compared.
+    let mut own = doc! {"_id": id};
+    for name in ["name", "created_at", "up_script", "down_script", "checksum"] {
+        own.insert(name, doc! {"$eq": record.get(name)});
+    }
+    let find = doc! {"find": server.names().ledger(), "filter": own, "limit": 1, "projection": {"_id": 1}};
+    let found = retry!(retry, server.find_all(find.clone())).map_err(failed())?;
+    Ok(!found.is_empty())
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from pymongo.uri_parser import parse_uri
 
 from conftest import Cli
+from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
 from harness import (
     OURS,
@@ -109,6 +112,37 @@ def test_nothing_is_tried_again_before_the_record_has_answered(
     assert code == 0, stdout + said + stderr
     assert [each["_id"] for each in db["c"].find().sort("_id")] == [1, 2]
     assert record_of(db, migration)["status"] == "applied"
+
+
+def test_a_run_that_is_told_to_stop_does_not_wait_for_a_server_that_is_away(
+    proxy: Proxy, db: Documents, cli: Cli
+) -> None:
+    fill_sparsely(db, 10_000)
+    write_migration(cli.directory, 1, [update("c", {"x": 1}, {"$inc": {"n": 1}})])
+    proxy.refuse_after_loss = True
+    proxy.lose_answer_to(b"getMore", b"\x02collection\x00\x02\x00\x00\x00c\x00")
+    uri = f"{through(proxy)}&serverSelectionTimeoutMS=1000"
+    process = start_holding(db, lambda: cli.start("apply", "--uri", uri))
+    assert process.stderr is not None
+    said = ""
+    while "trying again" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    code, stdout, stderr = finish(process)
+    assert code == 130, stdout + said + stderr
+    # Without a stop it would try for two minutes to write that into the history.
+    assert time.monotonic() - asked < 100
+
+
+def test_a_registration_whose_answer_is_lost_is_one(proxy: Proxy, db: Documents) -> None:
+    script = json.dumps({"operations": []})
+    proxy.lose_answer_to(b"insert", b"up_script")
+    made = Migrator(through(proxy), db.name).register("one", script, script)
+    assert proxy.lost == 1
+    assert [each["_id"] for each in db["migrations"].find()] == [made]
 
 
 def test_a_count_that_a_crash_has_lost_decides_nothing(tmp_path: Path, cli: Cli) -> None:
