@@ -10,9 +10,9 @@ use crate::capture::registry;
 use crate::catalog::{self, Collection, same_collation, same_keys};
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place, schema};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::journal::Journal;
-use crate::run::patience::{Patience, patiently};
 use crate::run::report::Outcome;
 use crate::run::slot::Capture;
 use crate::script::Operation;
@@ -62,8 +62,8 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, hash: &str, place: 
     let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
-    let mut patience = Patience::new(&reporter, &stop);
-    let standing = patiently!(patience, look(&run.server, Some(&collection))).map_err(Halt::from)?;
+    let mut retry = Retry::new(&reporter, &stop);
+    let standing = retry!(retry, look(&run.server, Some(&collection))).map_err(Halt::from)?;
     let operations = operations(&standing);
     if operations.is_empty() {
         return finish(run, journal, hash, place, Outcome::Standing, None).await;

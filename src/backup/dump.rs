@@ -28,7 +28,7 @@ use super::window::{self, Window};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level, Reporter, Stop};
 use crate::retry::Policy;
-use crate::run::patience::{Patience, patiently};
+use crate::retry::{Retry, retry};
 use crate::server::Server;
 use crate::server_error::codes;
 
@@ -213,15 +213,14 @@ impl Dump<'_> {
     }
 
     async fn version(&self) -> Result<Document> {
-        let mut patience = Patience::new(self.reporter, self.stop);
-        patiently!(patience, self.server.run_admin(doc! {"buildInfo": 1}))
-            .map_err(Error::server("Asking for the version"))
+        let mut retry = Retry::new(self.reporter, self.stop);
+        retry!(retry, self.server.run_admin(doc! {"buildInfo": 1})).map_err(Error::server("Asking for the version"))
     }
 
     async fn list(&self) -> Result<Listing> {
-        let mut patience = Patience::new(self.reporter, self.stop);
+        let mut retry = Retry::new(self.reporter, self.stop);
         let wanted = |name: &str| self.request.scope.includes(name);
-        patiently!(patience, catalog::listing(self.server, wanted)).map_err(Error::server("Reading the catalog"))
+        retry!(retry, catalog::listing(self.server, wanted)).map_err(Error::server("Reading the catalog"))
     }
 
     async fn reading(&self, entries: &[Entry]) -> Attempt<Reading> {
@@ -231,7 +230,7 @@ impl Dump<'_> {
         if self.request.consistency == Consistency::None {
             return Ok(Reading::Majority);
         }
-        let mut patience = Patience::new(self.reporter, self.stop);
+        let mut retry = Retry::new(self.reporter, self.stop);
         loop {
             match snapshot::take(self.server, entries).await {
                 Ok(Some(time)) => return Ok(Reading::At(time)),
@@ -243,7 +242,7 @@ impl Dump<'_> {
                          `backup --consistency none` makes one that is not of one time."
                     ))));
                 }
-                Err(e) => patience.wait(e).await?.map_err(Error::server("Taking a snapshot"))?,
+                Err(e) => retry.wait(e).await?.map_err(Error::server("Taking a snapshot"))?,
             }
         }
     }

@@ -110,13 +110,13 @@ async fn free(run: &mut Run, header: &Header, report: &mut PurgeReport) -> Resul
     let freeing = || Error::server(format!("Freeing what {} captured", header.migration));
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
-    let mut patience = Retry::new(&reporter, &stop);
-    let sizes = retry!(patience, sizes(&run.server)).map_err(freeing())?;
+    let mut retry = Retry::new(&reporter, &stop);
+    let sizes = retry!(retry, sizes(&run.server)).map_err(freeing())?;
     let names = run.server.names().clone();
     let mut retained = describe(&names, header, &sizes);
     retained.bytes = header.purged.unwrap_or(retained.bytes);
     let mut marking = Marking { proof: run.lease.proof(), header, bytes: retained.bytes, lost: false };
-    match retry!(patience, run.attempt(&mut marking)).map_err(freeing())? {
+    match retry!(retry, run.attempt(&mut marking)).map_err(freeing())? {
         Some(Marked::Freed) => {}
         Some(Marked::Needed) => {
             // Read by a run that still is the one that may say so.
@@ -128,7 +128,7 @@ async fn free(run: &mut Run, header: &Header, report: &mut PurgeReport) -> Resul
     }
     for name in sizes.keys().filter(|name| header.capture.owns(&names, name)) {
         run.safe_point()?;
-        let dropped = retry!(patience, run.server.run(with_majority(doc! {"drop": name}), None));
+        let dropped = retry!(retry, run.server.run(with_majority(doc! {"drop": name}), None));
         // Dropped already, by an attempt whose answer was lost.
         if dropped.as_ref().is_err_and(|e| e.is(codes::NAMESPACE_NOT_FOUND)) {
             continue;

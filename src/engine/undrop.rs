@@ -193,11 +193,11 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
                 .ok_or_else(|| Error::WrongState(format!("There is no collection {target:?} to make the index in.")))?;
             let index = index_again(index, &stands);
             let (reporter, stop) = (run.reporter.clone(), run.stop.clone());
-            let mut patience = Retry::new(&reporter, &stop);
+            let mut retry = Retry::new(&reporter, &stop);
             loop {
                 match crate::ops::indexes::create(&run.server, &target, &index).await {
                     Ok(_) => break,
-                    Err(SchemaError::Server(error)) => patience.wait(error).await?.map_err(failed())?,
+                    Err(SchemaError::Server(error)) => retry.wait(error).await?.map_err(failed())?,
                     Err(SchemaError::Found(failure)) => {
                         return Err(Error::WrongState(format!("{name}: {}.", failure.cause)));
                     }

@@ -3,9 +3,9 @@
 use super::end_state::EndState;
 use crate::checks::{self, CheckResult};
 use crate::error::{CheckFailure, Error, Result, When};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::ledger;
-use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Direction, MigrationReport};
 use crate::run::step::{Step, Task};
 
@@ -17,8 +17,8 @@ pub async fn before(run: &Run, step: &Step, direction: Direction) -> Result<()> 
     if direction == Direction::Down || step.resume.is_some() || step.checks.before.is_empty() {
         return Ok(());
     }
-    let mut patience = Patience::new(&run.reporter, &run.stop);
-    let results = patiently!(patience, checks::run(&run.server, &step.checks.before)).map_err(reading())?;
+    let mut retry = Retry::new(&run.reporter, &run.stop);
+    let results = retry!(retry, checks::run(&run.server, &step.checks.before)).map_err(reading())?;
     refuse(step, When::Before, failures(&results))
 }
 
@@ -38,11 +38,11 @@ pub async fn after(run: &mut Run, step: &Step, report: &mut MigrationReport) -> 
     let state = EndState::of(&operations);
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
-    let mut patience = Patience::new(&reporter, &stop);
-    let violations = patiently!(patience, state.violations(&run.server)).map_err(reading())?;
+    let mut retry = Retry::new(&reporter, &stop);
+    let violations = retry!(retry, state.violations(&run.server)).map_err(reading())?;
     let result = match refuse(step, When::EndState, violations) {
         Ok(()) => {
-            let results = patiently!(patience, checks::run(&run.server, &step.checks.after)).map_err(reading())?;
+            let results = retry!(retry, checks::run(&run.server, &step.checks.after)).map_err(reading())?;
             refuse(step, When::After, failures(&results))
         }
         refused => refused,

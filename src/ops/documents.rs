@@ -8,10 +8,10 @@ use super::statements::{Delete, Update, raw};
 use super::{Failure, Halt, Place, culprit};
 use crate::capture::documents::{Capturing, Does, Finds};
 use crate::catalog::{self, Collection, same_collation};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selected, Selection, work_through};
 use crate::run::journal::{Journal, Refused};
-use crate::run::patience::{Patience, patiently};
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::query::Query;
 use crate::run::report::{Counts, Outcome};
@@ -219,7 +219,7 @@ pub async fn in_one_go<B: ChunkBody>(
     journal.note(run, place.index, progress.clone(), Some(Position::Whole)).await?;
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
-    let mut patience = Patience::new(&reporter, &stop);
+    let mut retry = Retry::new(&reporter, &stop);
     loop {
         run.safe_point()?;
         let started = Instant::now();
@@ -270,7 +270,7 @@ pub async fn in_one_go<B: ChunkBody>(
         if error.is(codes::WRITE_CONFLICT) {
             progress.conflicts += 1;
         }
-        patience.wait(error).await?.map_err(Halt::from)?;
+        retry.wait(error).await?.map_err(Halt::from)?;
     }
 }
 
@@ -279,8 +279,8 @@ pub async fn in_one_go<B: ChunkBody>(
 /// # Errors
 /// [`Halt`].
 pub async fn look_up(run: &Run, name: &str) -> Result<Option<Collection>, Halt> {
-    let mut patience = Patience::new(&run.reporter, &run.stop);
-    Ok(patiently!(patience, catalog::collection(&run.server, name))?)
+    let mut retry = Retry::new(&run.reporter, &run.stop);
+    Ok(retry!(retry, catalog::collection(&run.server, name))?)
 }
 
 /// A collection that does not stand yet.

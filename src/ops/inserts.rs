@@ -13,10 +13,10 @@ use super::{Failure, Halt, Place};
 use crate::capture::documents::{capture_inserted, keep_packs, packed_inserts, read_by_id};
 use crate::capture::earlier::{Earlier, replace};
 use crate::raw::{Builder, fields, has_zero_timestamp};
+use crate::retry::Retry;
 use crate::run::Run;
 use crate::run::id::{Id, by_id};
 use crate::run::journal::{Journal, Refused};
-use crate::run::patience::Patience;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
 use crate::run::slot::Slot;
@@ -66,7 +66,7 @@ pub async fn insert(
     let total = i64::try_from(insert.documents.len()).unwrap_or(i64::MAX);
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
-    let mut patience = Patience::new(&reporter, &stop);
+    let mut retry = Retry::new(&reporter, &stop);
     let mut earlier = slot.filter(|_| !atomic).map(Earlier::new);
     while next < insert.documents.len() {
         run.safe_point()?;
@@ -92,7 +92,7 @@ pub async fn insert(
             Ok(()) => {
                 next = end;
                 doubtful = false;
-                patience = Patience::new(&reporter, &stop);
+                retry = Retry::new(&reporter, &stop);
                 if let Some(operation) = journal.progress.operations.get(place.index) {
                     progress = operation.clone();
                 }
@@ -104,7 +104,7 @@ pub async fn insert(
                     progress.conflicts += 1;
                 }
                 doubtful = !atomic;
-                patience.wait(e).await?.map_err(Halt::from)?;
+                retry.wait(e).await?.map_err(Halt::from)?;
             }
             Err(stopped) => return Err(stopped.into()),
         }

@@ -9,9 +9,9 @@ use bson::{Bson, Document};
 use super::{Failure, Halt, Place, SchemaError, Settled, collections, indexes};
 use crate::capture::registry::{self, Entry};
 use crate::capture::{aside, schema as captured};
+use crate::retry::Retry;
 use crate::run::Run;
 use crate::run::journal::Journal;
-use crate::run::patience::Patience;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::slot::Slot;
 use crate::script::Operation;
@@ -58,7 +58,7 @@ pub async fn change(
 ) -> Result<(), Halt> {
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
-    let mut patience = Patience::new(&reporter, &stop);
+    let mut retry = Retry::new(&reporter, &stop);
     let mut progress = OperationProgress::new(hash);
     progress.begun = true;
     let (settled, mut after) = loop {
@@ -68,7 +68,7 @@ pub async fn change(
             Err(Attempt::Failed(error)) => error,
         };
         match error {
-            SchemaError::Server(e) if e.is_passing() => patience.wait(e).await?.map_err(Halt::from)?,
+            SchemaError::Server(e) if e.is_passing() => retry.wait(e).await?.map_err(Halt::from)?,
             error => {
                 // Nothing of it stands, so the file may be mended and the run carried on; of several indexes some may.
                 progress.begun = matches!(change, Change::Indexes(_));

@@ -100,13 +100,13 @@ pub async fn work_through<B: ChunkBody>(
 ) -> Result<(), Refused> {
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
-    let mut patience = Retry::new(&reporter, &stop);
+    let mut retry = Retry::new(&reporter, &stop);
     let (upper, mut progress) = match resume(journal, index) {
         Some((upper, progress)) => (upper, progress),
         None => {
             let upper = match &scope.bounds {
                 Some((_, upper)) => upper.clone(),
-                None => match retry!(patience, last_id(&run.server, &scope.collection)).map_err(Refused::Server)? {
+                None => match retry!(retry, last_id(&run.server, &scope.collection)).map_err(Refused::Server)? {
                     Some(upper) => upper,
                     None => return Ok(()),
                 },
@@ -128,8 +128,7 @@ pub async fn work_through<B: ChunkBody>(
             (upper, progress)
         }
     };
-    let mut matching =
-        retry!(patience, matching(&run.server, scope, &upper, after(journal))).map_err(Refused::Server)?;
+    let mut matching = retry!(retry, matching(&run.server, scope, &upper, after(journal))).map_err(Refused::Server)?;
     let total = match scope.total {
         Some(total) => Total::Exactly(total),
         None => matching.total(progress.counts.documents()),
@@ -139,7 +138,7 @@ pub async fn work_through<B: ChunkBody>(
     loop {
         run.safe_point()?;
         let at = after(journal);
-        let next = retry!(patience, matching.windows.next(&run.server, scope, at.as_ref(), &upper, size.documents()))
+        let next = retry!(retry, matching.windows.next(&run.server, scope, at.as_ref(), &upper, size.documents()))
             .map_err(Refused::Server)?;
         let Some(window) = next else { return Ok(()) };
         let position = Position::Ids { upper: upper.clone(), after: window.through().cloned() };
@@ -179,7 +178,7 @@ pub async fn work_through<B: ChunkBody>(
                 size.took(elapsed, round_trips, journal.costs);
                 matching.windows.done(&window, upcoming);
                 contention.progressed();
-                patience.progressed();
+                retry.progressed();
                 if let Some(operation) = journal.progress.operations.get(index) {
                     progress = operation.clone();
                 }
@@ -204,9 +203,9 @@ pub async fn work_through<B: ChunkBody>(
             _ => {
                 // Fewer documents need fewer round trips, of which each may fail.
                 if size.shrink(Why::Passing) {
-                    patience.progressed();
+                    retry.progressed();
                 }
-                patience.wait(error).await?.map_err(Refused::Server)?;
+                retry.wait(error).await?.map_err(Refused::Server)?;
             }
         }
     }

@@ -12,7 +12,6 @@ pub mod journal;
 pub mod lease;
 pub mod ledger;
 mod login;
-pub mod patience;
 pub mod progress;
 pub mod query;
 pub mod record;
@@ -30,11 +29,11 @@ use mongodb::ClientSession;
 
 use self::identity::Identity;
 use self::lease::Lease;
-use self::patience::{Patience, patiently};
 use self::transaction::{Body, attempt, with_majority, written};
 use crate::error::{Error, Result};
 use crate::guard::LEASE_LOST;
 use crate::observe::{Kind, Level, Reporter, Stop};
+use crate::retry::{Retry, retry};
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -72,8 +71,8 @@ impl Run {
         let id = Identity::new_run();
         let reporter = reporter.for_run(&id);
         let session = server.session().await.map_err(Error::server("Starting a session"))?;
-        let mut patience = Patience::new(&reporter, stop);
-        let login = patiently!(patience, login::of(server)).map_err(Error::server("Asking for the database user"))?;
+        let mut retry = Retry::new(&reporter, stop);
+        let login = retry!(retry, login::of(server)).map_err(Error::server("Asking for the database user"))?;
         let mut session_id = session.id().clone();
         if let Some(login) = &login {
             session_id.insert("uid", login::digest(login));
@@ -161,8 +160,8 @@ impl Run {
         let mut body = Together { proof, statements, lost: false };
         let never = Stop::new();
         let reporter = self.reporter.clone();
-        let mut patience = Patience::new(&reporter, &never);
-        let written = patiently!(patience, self.attempt(&mut body)).map_err(Error::server(doing))?;
+        let mut retry = Retry::new(&reporter, &never);
+        let written = retry!(retry, self.attempt(&mut body)).map_err(Error::server(doing))?;
         match written {
             Some(()) => Ok(true),
             None if body.lost => Err(self.lease_lost()),

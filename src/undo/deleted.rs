@@ -15,11 +15,11 @@ use crate::catalog::Collection;
 use crate::ops::announce::takes_transactions;
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::{Id, by_id};
 use crate::run::journal::Journal;
-use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Undone};
 use crate::run::slot::{Capture, Slot};
 use crate::run::step::Undo;
@@ -55,8 +55,8 @@ pub async fn undo(
         total: None,
     };
     let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
-    let mut patience = Patience::new(&run.reporter, &run.stop);
-    let edits = patiently!(patience, Edits::open(&run.server, oldest, uuid))?;
+    let mut retry = Retry::new(&run.reporter, &run.stop);
+    let edits = retry!(retry, Edits::open(&run.server, oldest, uuid))?;
     let series = standing.as_ref().is_some_and(|standing| standing.kind == "timeseries");
     let mut body = Kept {
         // Entries that do not say so are older.

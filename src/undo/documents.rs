@@ -19,11 +19,11 @@ use crate::ops::announce::takes_transactions;
 use crate::ops::documents::look_up;
 use crate::ops::{Halt, Place};
 use crate::raw::{fingerprint, first};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::id::{Id, by_id};
 use crate::run::journal::Journal;
-use crate::run::patience::{Patience, patiently};
 use crate::run::report::{Counts, Undone};
 use crate::run::slot::{Capture, Slot};
 use crate::run::step::Undo;
@@ -46,8 +46,8 @@ pub async fn undo(
 ) -> Result<(), Halt> {
     let Some((scope, standing)) = packs_of(run, undo).await? else { return Ok(()) };
     let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
-    let mut patience = Patience::new(&run.reporter, &run.stop);
-    let edits = patiently!(patience, Edits::open(&run.server, oldest, uuid))?;
+    let mut retry = Retry::new(&run.reporter, &run.stop);
+    let edits = retry!(retry, Edits::open(&run.server, oldest, uuid))?;
     let mut body = Packs {
         collection: &undo.collection,
         stands: standing.is_some_and(|standing| standing.kind != "view"),
@@ -67,8 +67,8 @@ pub(super) async fn packs_of(run: &Run, undo: &Undo) -> Result<Option<(Scope, Op
     let Some(bounds) = bounds(undo.slot) else { return Ok(None) };
     let packs = undo.slot.capture.packs(run.server.names());
     let standing = look_up(run, &undo.collection).await?;
-    let mut patience = Patience::new(&run.reporter, &run.stop);
-    let total = patiently!(patience, documents_in(&run.server, &packs, &bounds.0, &bounds.1))?;
+    let mut retry = Retry::new(&run.reporter, &run.stop);
+    let total = retry!(retry, documents_in(&run.server, &packs, &bounds.0, &bounds.1))?;
     let atomic = match &standing {
         Some(standing) if total > 0 => takes_transactions(run, &undo.collection, standing),
         _ => run.server.transactions(),

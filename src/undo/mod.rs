@@ -27,10 +27,10 @@ use crate::assessment::{BRING_OVER, UNIFY};
 use crate::capture::registry::Entry;
 use crate::catalog;
 use crate::ops::{Halt, Place, SchemaError};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::id::Id;
 use crate::run::journal::Journal;
-use crate::run::patience::{Patience, patiently};
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome, Undone};
 use crate::run::slot::Slot;
@@ -54,8 +54,8 @@ pub async fn carry_out(
     if let Some(own) = own {
         announce(run, journal, undo, own, place).await?;
     }
-    let mut patience = Patience::new(&run.reporter, &run.stop);
-    if let Some(why) = patiently!(patience, barred(&run.server, undone_before, undo))? {
+    let mut retry = Retry::new(&run.reporter, &run.stop);
+    if let Some(why) = retry!(retry, barred(&run.server, undone_before, undo))? {
         let counts = Undone { conflicts: 1, ..Undone::default() };
         return finish(run, journal, undo, place, counts, Some(why)).await;
     }
@@ -66,7 +66,7 @@ pub async fn carry_out(
     let oldest = oldest.unwrap_or(undo.slot.capture);
     // A collection that was renamed since is still the one that the operation worked on.
     let name = undo.collection.as_str();
-    let now = patiently!(patience, moved::name_now(&run.server, undo))?.filter(|_| !moved::moves(undo));
+    let now = retry!(retry, moved::name_now(&run.server, undo))?.filter(|_| !moved::moves(undo));
     let elsewhere = now.filter(|now| now != name).map(|now| Undo { collection: now, ..undo.clone() });
     let undo = elsewhere.as_ref().unwrap_or(undo);
     match undo.done.as_str() {
@@ -84,8 +84,8 @@ pub async fn carry_out(
     let mut note = None;
     if undo.entry.get_bool("made").unwrap_or(false) {
         let conflicts = conflicts_in(journal, tasks, name);
-        let mut patience = Patience::new(&run.reporter, &run.stop);
-        (counts, note) = patiently!(patience, remove_made(&run.server, undo, &plain(), conflicts))?;
+        let mut retry = Retry::new(&run.reporter, &run.stop);
+        (counts, note) = retry!(retry, remove_made(&run.server, undo, &plain(), conflicts))?;
     }
     finish(run, journal, undo, place, counts, note).await
 }

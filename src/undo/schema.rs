@@ -8,9 +8,9 @@ use super::{finish, indexes, options, same_standing, standing};
 use crate::catalog;
 use crate::ops::schema::{Change, change};
 use crate::ops::{Halt, Place};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::journal::Journal;
-use crate::run::patience::{Patience, patiently};
 use crate::run::report::Undone;
 use crate::run::slot::Slot;
 use crate::run::step::Undo;
@@ -61,8 +61,8 @@ pub async fn undo(
     place: Place,
 ) -> Result<(), Halt> {
     // How a killed attempt began it is how it goes on: it may have removed what would be looked for.
-    let mut patience = Patience::new(&run.reporter, &run.stop);
-    let way = patiently!(patience, way(&run.server, undo))?;
+    let mut retry = Retry::new(&run.reporter, &run.stop);
+    let way = retry!(retry, way(&run.server, undo))?;
     match way {
         Way::Operation(operation, remark) => {
             change(run, journal, &Change::Operation(&operation), &undo.hash, own, place).await?;
@@ -78,7 +78,7 @@ pub async fn undo(
             change(run, journal, &back, &undo.hash, own, place).await
         }
         Way::Remove { made } => {
-            let (counts, note) = patiently!(patience, remove_made(&run.server, undo, &made, conflicts))?;
+            let (counts, note) = retry!(retry, remove_made(&run.server, undo, &made, conflicts))?;
             finish(run, journal, undo, place, counts, note).await
         }
         Way::Not { conflict, why } => {

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::observe::{Reporter, Stop};
 use crate::raw as bytes;
 use crate::retry::Policy;
-use crate::run::patience::Patience;
+use crate::retry::Retry;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -121,11 +121,11 @@ impl Dump<'_> {
     }
 
     async fn cut(&self, entry: &Entry, reading: Reading, size: ranges::Size) -> Attempt<Vec<Range>> {
-        let mut patience = Patience::new(self.reporter, self.stop);
+        let mut retry = Retry::new(self.reporter, self.stop);
         loop {
             match ranges::cut(self.server, entry, reading, size).await {
                 Ok(ranges) => return Ok(ranges),
-                Err(e) => outwait(e, &entry.name, &mut patience).await?,
+                Err(e) => outwait(e, &entry.name, &mut retry).await?,
             }
         }
     }
@@ -210,7 +210,7 @@ impl Shared {
     /// Reads one range, carrying on behind the last document after a lost connection.
     async fn range(&self, sink: &Sink, mut range: Range) -> Attempt<()> {
         let collection = sink.entry.stored_in();
-        let mut patience = Patience::new(&self.reporter, &self.stop);
+        let mut retry = Retry::new(&self.reporter, &self.stop);
         // The last `_id` written, which is the first that a resumed range reads.
         let mut last: Option<RawDocumentBuf> = None;
         loop {
@@ -221,7 +221,7 @@ impl Shared {
             };
             match self.cursor(sink, command, &mut last).await? {
                 Ok(()) => break,
-                Err(e) => outwait(e, &sink.entry.name, &mut patience).await?,
+                Err(e) => outwait(e, &sink.entry.name, &mut retry).await?,
             }
             if last.is_some() {
                 // In its own order there is nothing to carry on behind.
@@ -234,7 +234,7 @@ impl Shared {
         while range.misses_the_greatest() {
             match self.cursor(sink, ranges::greatest(&collection, sink.reading), &mut last).await? {
                 Ok(()) => break,
-                Err(e) => outwait(e, &sink.entry.name, &mut patience).await?,
+                Err(e) => outwait(e, &sink.entry.name, &mut retry).await?,
             }
         }
         Ok(())
@@ -291,7 +291,7 @@ impl Shared {
 
     /// Ranges must neither miss a document nor read one twice.
     async fn check_count(&self, sink: &Sink, written: i64) -> Attempt<()> {
-        let mut patience = Patience::new(&self.reporter, &self.stop);
+        let mut retry = Retry::new(&self.reporter, &self.stop);
         loop {
             match ranges::count(&self.server, &sink.entry.stored_in(), sink.reading).await {
                 Ok(count) if count == written => return Ok(()),
@@ -301,7 +301,7 @@ impl Shared {
                         sink.entry.name
                     )));
                 }
-                Err(e) => outwait(e, &sink.entry.name, &mut patience).await?,
+                Err(e) => outwait(e, &sink.entry.name, &mut retry).await?,
             }
         }
     }
@@ -328,7 +328,7 @@ fn interrupted() -> Ended {
 }
 
 /// What an error of a read means: wait and read on, start over, or give up.
-async fn outwait(error: ServerError, collection: &str, patience: &mut Patience<'_>) -> Attempt<()> {
+async fn outwait(error: ServerError, collection: &str, retry: &mut Retry<'_>) -> Attempt<()> {
     match error.code {
         Some(codes::SNAPSHOT_TOO_OLD) => Err(Ended::Failed(Error::SnapshotLost(format!(
             "No backup was made: the server gave up the snapshot while {collection:?} was read ({error}). Let the user of MONGO_URI \
@@ -340,7 +340,7 @@ async fn outwait(error: ServerError, collection: &str, patience: &mut Patience<'
         Some(codes::CAPPED_POSITION_LOST) => {
             Err(Ended::Again(format!("{collection:?} is capped and was overwritten faster than it was read")))
         }
-        _ => Ok(patience.wait(error).await?.map_err(Error::server(format!("Reading {collection:?}")))?),
+        _ => Ok(retry.wait(error).await?.map_err(Error::server(format!("Reading {collection:?}")))?),
     }
 }
 

@@ -20,7 +20,7 @@ use super::steps::Step;
 use crate::error::{Error, Result};
 use crate::observe::{Reporter, Stop};
 use crate::raw::{self as bytes, Builder};
-use crate::run::patience::Patience;
+use crate::retry::Retry;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
 
@@ -85,7 +85,7 @@ impl Workshop {
     /// # Errors
     /// [`Error::Backup`] for what the server refuses, [`Error::Interrupted`].
     pub async fn build(self, number: usize, build: Build) -> Result<Built> {
-        let mut patience = Patience::new(&self.reporter, &self.stop);
+        let mut retry = Retry::new(&self.reporter, &self.stop);
         let mut attempt = 0;
         loop {
             let temporary = format!("{}{number}_{attempt}", self.prefix);
@@ -94,7 +94,7 @@ impl Workshop {
                 Ok(built) => return Ok(built),
                 Err(Unloaded::Failed(e)) => return Err(e),
                 Err(Unloaded::Server(e, at)) => {
-                    patience.wait(e).await?.map_err(|e| refused(&build.part.entry.name, e, at))?;
+                    retry.wait(e).await?.map_err(|e| refused(&build.part.entry.name, e, at))?;
                 }
             }
         }

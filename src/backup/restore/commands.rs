@@ -6,8 +6,8 @@ use super::super::names::STORED_FUNCTIONS;
 use super::journal;
 use crate::error::{Error, Result};
 use crate::observe::Stop;
+use crate::retry::Retry;
 use crate::run::Run;
-use crate::run::patience::Patience;
 use crate::run::transaction::with_majority;
 use crate::server::Server;
 use crate::server_error::{ServerError, codes};
@@ -25,12 +25,12 @@ pub async fn schema(run: &mut Run, command: RawDocumentBuf) -> Result<Result<Doc
 async fn send(run: &mut Run, server: &Server, command: RawDocumentBuf) -> Result<Result<Document, ServerError>> {
     let never = Stop::new();
     let reporter = run.reporter.clone();
-    let mut patience = Patience::new(&reporter, &never);
+    let mut retry = Retry::new(&reporter, &never);
     loop {
         match server.run_raw(command.clone(), None).await {
             Ok(reply) => return Ok(Ok(reply)),
             Err(e) if e.is(codes::LEASE_LOST) => return Err(run.lease_lost()),
-            Err(e) => match patience.wait(e).await? {
+            Err(e) => match retry.wait(e).await? {
                 Ok(()) => {}
                 Err(e) => return Ok(Err(e)),
             },

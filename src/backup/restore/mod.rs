@@ -31,7 +31,7 @@ use super::source::Source;
 use super::{catalog, parallelism};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level};
-use crate::run::patience::Patience;
+use crate::retry::Retry;
 use crate::run::{Run, history};
 
 /// Collections built again because an election took documents back.
@@ -264,11 +264,11 @@ async fn short_of_documents(run: &Run, built: &mut Vec<Built>) -> Result<Vec<(us
     let mut short = Vec::new();
     let mut at = 0;
     while at < built.len() {
-        let mut patience = Patience::new(&run.reporter, &run.stop);
+        let mut retry = Retry::new(&run.reporter, &run.stop);
         let count = loop {
             match build::count(&run.server, &built[at]).await {
                 Ok(count) => break count,
-                Err(e) => patience.wait(e).await?.map_err(Error::server("Counting what was restored"))?,
+                Err(e) => retry.wait(e).await?.map_err(Error::server("Counting what was restored"))?,
             }
         };
         let one = &mut built[at];

@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::names::Form;
 use crate::observe::{Kind, Level, Stop};
 use crate::raw::{self as bytes, Builder};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
-use crate::run::patience::{Patience, patiently};
 use crate::server_error::{ServerError, codes};
 
 /// How much is copied at once.
@@ -116,7 +116,7 @@ async fn copy(run: &mut Run, temporary: &str, entry: &Entry, documents: i64) -> 
     let from = Entry { name: temporary.to_owned(), ..entry.clone() }.stored_in();
     let never = Stop::new();
     let reporter = run.reporter.clone();
-    let mut patience = Patience::new(&reporter, &never);
+    let mut retry = Retry::new(&reporter, &never);
     loop {
         drop_collection(run, &entry.name).await?;
         let filled = fill(run, &from, entry).await?;
@@ -128,7 +128,7 @@ async fn copy(run: &mut Run, temporary: &str, entry: &Entry, documents: i64) -> 
                     entry.name
                 )));
             }
-            Err(e) => patience.wait(e).await?.map_err(|e| stuck(&entry.name, e))?,
+            Err(e) => retry.wait(e).await?.map_err(|e| stuck(&entry.name, e))?,
         }
     }
     drop_collection(run, temporary).await
@@ -247,6 +247,6 @@ async fn named(run: &Run, name: &str) -> Result<Option<Entry>> {
 
 async fn live(run: &Run, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
     let never = Stop::new();
-    let mut patience = Patience::new(&run.reporter, &never);
-    patiently!(patience, catalog::list_all(&run.server, &wanted)).map_err(Error::server("Reading the catalog"))
+    let mut retry = Retry::new(&run.reporter, &never);
+    retry!(retry, catalog::list_all(&run.server, &wanted)).map_err(Error::server("Reading the catalog"))
 }

@@ -35,12 +35,12 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Op
     let failed = || Error::server(format!("Bringing back {}", found.entry.name));
     let before = found.registered.get_document("before").cloned().unwrap_or_default();
     let (reporter, stop) = (run.reporter.clone(), run.stop.clone());
-    let mut patience = Retry::new(&reporter, &stop);
+    let mut retry = Retry::new(&reporter, &stop);
     let returning =
         found.registered.get_document(RETURNING).ok().filter(|to| to.get_str("to").is_ok_and(|to| to == target));
     let note = returning.and_then(|to| to.get_object_id("note").ok()).unwrap_or_default();
     let begun = returning.is_some() || found.registered.get_str(RETURNED).is_ok_and(|to| to == target);
-    let place = retry!(patience, look(&run.server, found, &before, target)).map_err(failed())?;
+    let place = retry!(retry, look(&run.server, found, &before, target)).map_err(failed())?;
     match place {
         Place::Free if !found.back => {}
         Place::Ours if begun => {}
@@ -60,10 +60,10 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Op
     }
     run.safe_point()?;
     let returns = doc! {RETURNING: {"to": target, "note": note}};
-    retry!(patience, registry::amend(&run.server, found.slot, returns.clone())).map_err(failed())?;
+    retry!(retry, registry::amend(&run.server, found.slot, returns.clone())).map_err(failed())?;
     let returned = match found.registered.get_str("aside") {
-        Ok(aside) => retry!(patience, aside::bring_back(&run.server, aside, target, &before)),
-        Err(_) => retry!(patience, aside::make_again(&run.server, target, &before)),
+        Ok(aside) => retry!(retry, aside::bring_back(&run.server, aside, target, &before)),
+        Err(_) => retry!(retry, aside::make_again(&run.server, target, &before)),
     };
     returned.map_err(failed())?;
     Ok(Some(note))

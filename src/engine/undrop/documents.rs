@@ -10,9 +10,9 @@ use crate::capture::kept::{Barred, insert, nested, unwrapped};
 use crate::capture::{left, measurements};
 use crate::catalog::{self, Collection};
 use crate::error::{Error, Result};
+use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::id::Id;
-use crate::run::patience::{Patience, patiently};
 use crate::run::slot::Slot;
 use crate::server::Server;
 use crate::server_error::ServerError;
@@ -61,8 +61,8 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Re
             continue;
         }
         run.safe_point()?;
-        let mut patience = Patience::new(&run.reporter, &run.stop);
-        let part = patiently!(patience, back.take(&server, &batch)).map_err(failed())?;
+        let mut retry = Retry::new(&run.reporter, &run.stop);
+        let part = retry!(retry, back.take(&server, &batch)).map_err(failed())?;
         all.documents += part.documents;
         all.standing += part.standing;
         all.barred += part.barred;
