@@ -4,7 +4,7 @@
 //! A change describes an end state, so carrying it out again after a kill or a lost connection finds what
 //! stands. What it removes or overwrites is captured in the transaction of the first note.
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, doc};
 
 use super::{Failure, Halt, Place, SchemaError, Settled, collections, indexes};
 use crate::capture::registry::{self, Entry};
@@ -192,6 +192,10 @@ async fn drop_captured(server: &Server, name: &str, slot: Slot) -> Result<Settle
     let kept = crate::catalog::collection(server, aside).await?.is_some();
     let copied = before.get_str("type").is_ok_and(|kind| kind == "timeseries");
     if now != Bson::Null && entry.get("uuid") == Some(&now) {
+        // After a kill, the next run has seen that it expires again. Now that is suspended once more.
+        if entry.contains_key("expires") {
+            registry::mark(server, None, slot, doc! {"$unset": {"expires": ""}}).await?;
+        }
         aside::set_aside(server, name, aside, before).await.map_err(|e| explain(e, copied))?;
         return Ok(kept_as(aside));
     }

@@ -45,8 +45,8 @@ class Command:
 class Strike:
     """What happens at one command: hooks are called, and the connection may be closed."""
 
-    at: int
-    """The command's number."""
+    at: int | str
+    """The command's number, or the name of which it is the first."""
     before: Callable[[Command], None] = lambda _: None
     """Called before the command is forwarded."""
     forward: bool = True
@@ -121,10 +121,11 @@ class MessageProxy:
         with self._lock:
             self._count += 1
             command = Command(self._count, name, body)
-            if self._strike is None or self._strike.at != command.number:
+            strike = self._strike
+            if strike is None or self.struck or strike.at not in (command.number, name):
                 return command, None
             self.struck = command
-            return command, self._strike
+            return command, strike
 
     def in_batches(self, name: str, message: bytes) -> bytes:
         """The message, asking for no more documents at a time than wanted."""

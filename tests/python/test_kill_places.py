@@ -1,4 +1,4 @@
-"""Killed with everything done but the last step: the same command again ends well."""
+"""Killed at one certain place: what comes next carries on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from faults.message_proxy import Command, Strike, messages_to
+from faults.message_proxy import Command, MessageProxy, Strike, messages_to
+from faults.scenarios import OLD
 from harness import (
     Client,
     Documents,
@@ -37,6 +38,31 @@ sys.exit(main())
 """
 
 
+def through(proxy: MessageProxy) -> dict[str, str]:
+    """The settings of a command that reaches the server by the proxy."""
+    return {"MONGO_URI": f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"}
+
+
+def killed(
+    proxy: MessageProxy, cli: Cli, at: int | str, *arguments: str, done: bool = True
+) -> tuple[Process, str]:
+    """Kills a command at one that it sends, which the server has `done`; what it had printed."""
+    started: Future[Process] = Future()
+
+    def kill(_: Command) -> None:
+        started.result().kill()
+
+    if done:
+        proxy.arm(Strike(at, after=kill, answer=False))
+    else:
+        proxy.arm(Strike(at, before=kill, forward=False))
+    process = cli.start(*arguments, env=through(proxy))
+    started.set_result(process)
+    code, stdout, _ = finish(process)
+    assert code == -signal.SIGKILL
+    return process, stdout
+
+
 @pytest.mark.parametrize("options", [(), ("--exact",)], ids=["by its script", "exact"])
 def test_a_rollback_that_only_had_to_release_its_lease(
     client: Client, db: Documents, cli: Cli, options: tuple[str, ...]
@@ -47,22 +73,12 @@ def test_a_rollback_that_only_had_to_release_its_lease(
     arguments = ("rollback", migration, *options)
     assert client.address is not None
     with messages_to(client.address[1]) as proxy:
-        through = {"MONGO_URI": f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"}
         # How many commands it takes; the last one releases the lease.
         assert cli("apply").code == 0
-        assert cli(*arguments, env=through).code == 0
+        assert cli(*arguments, env=through(proxy)).code == 0
         commands = proxy.commands
         assert cli("apply", migration).code == 0
-        started: Future[Process] = Future()
-
-        def kill(_: Command) -> None:
-            started.result().kill()
-
-        proxy.arm(Strike(commands, before=kill, forward=False))
-        process = cli.start(*arguments, env=through)
-        started.set_result(process)
-        code, stdout, _ = finish(process)
-        assert code == -signal.SIGKILL
+        process, stdout = killed(proxy, cli, commands, *arguments, done=False)
         assert str(proxy.struck).endswith("(update migrations_lock)")
     assert f"✓ Rolled back migration: {migration}" not in stdout.splitlines()
     assert holds(db, process)
@@ -76,6 +92,31 @@ def test_a_rollback_that_only_had_to_release_its_lease(
     assert list(db["people"].find()) == done, "it is not done twice"
     # It has been told now; once more is a mistake.
     assert cli(*arguments).code == 1
+
+
+def test_a_drop_that_had_suspended_the_expiry(client: Client, db: Documents, cli: Cli) -> None:
+    db["sessions"].insert_many({"_id": at, "at": OLD} for at in range(3))
+    db["sessions"].create_index("at", name="expiry", expireAfterSeconds=2_000_000_000)
+    write_migration(cli.directory, 1, [{"type": "drop_collection", "collection": "sessions"}])
+    assert client.address is not None
+    with messages_to(client.address[1]) as proxy:
+
+        def seconds() -> int:
+            return int(db["sessions"].index_information()["expiry"]["expireAfterSeconds"])
+
+        killed(proxy, cli, "collMod", "apply")
+        assert seconds() == 2_147_483_647, "suspended"
+        # The next run sees that it stands, lets it expire again, and drops it after all.
+        assert cli("apply").code == 0
+        assert "sessions" not in db.list_collection_names()
+        dropped = json.loads(cli("undrop", "--json").stdout)["dropped"]
+        (name,) = (each["name"] for each in dropped if each["collection"] == "sessions")
+        killed(proxy, cli, "renameCollection", "undrop", name)
+        assert seconds() == 2_147_483_647, "still suspended"
+        # Whatever run comes next.
+        write_migration(cli.directory, 2, [{"type": "create_collection", "collection": "other"}])
+        assert cli("apply").code == 0
+        assert seconds() == 2_000_000_000
 
 
 @pytest.mark.parametrize("written", [0, 20])
