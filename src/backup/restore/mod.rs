@@ -31,7 +31,7 @@ use super::source::Source;
 use super::{catalog, parallelism};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level};
-use crate::retry::Retry;
+use crate::retry::{Retry, retry};
 use crate::run::{Run, history};
 
 /// Collections built again because an election took documents back.
@@ -195,7 +195,8 @@ async fn build_all(run: &mut Run, plan: &Plan) -> Result<Vec<Built>> {
     built.sort_by_key(|it| it.number);
     if let Some(records) = built.iter().find(|it| it.build.part.entry.name == run.server.names().ledger()) {
         let command = build::fence(&records.temporary, run.lease.token());
-        run.server.run(command, None).await.map_err(Error::server("Fencing restored records"))?;
+        let mut retry = Retry::new(&run.reporter, &run.stop);
+        retry!(retry, run.server.run(command.clone(), None)).map_err(Error::server("Fencing restored records"))?;
     }
     // The last moment to stop.
     run.safe_point()?;
