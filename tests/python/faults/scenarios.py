@@ -37,8 +37,8 @@ class Scenario:
     """The verb's arguments, once everything is prepared."""
     outwaits: bool = True
     """Whether the documentation promises that one lost connection is outwaited."""
-    next_clears: bool = False
-    """Whether a run stopped right after it had proven its lease may leave what the next removes."""
+    may_leave: bool = False
+    """Whether one stopped right after it had proven its lease may leave a temporary collection."""
     may_find_it_done: bool = False
     """Whether the verb reports success where there is nothing to do."""
     repeats: bool = False
@@ -215,7 +215,7 @@ SCENARIOS = (
         "restore",
         backed_up,
         _constant("latest", safety_backup=False),
-        next_clears=True,
+        may_leave=True,
         repeats=True,
     ),
     Scenario(

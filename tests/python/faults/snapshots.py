@@ -55,7 +55,9 @@ def snapshot(db: Documents, *, once: bool = True) -> Snapshot:
     captured twice counts once.
     """
     taken: Snapshot = {}
-    for entry in sorted(db.list_collections(), key=lambda entry: str(entry["name"])):
+    listed = sorted(db.list_collections(), key=lambda entry: str(entry["name"]))
+    names = {str(entry["name"]) for entry in listed}
+    for entry in listed:
         name = str(entry["name"])
         ours = is_ours(name)
         shown = _HEX.sub("<id>", name) if name.startswith("migrations") else name
@@ -66,7 +68,7 @@ def snapshot(db: Documents, *, once: bool = True) -> Snapshot:
         }
         if entry["type"] != "view":
             documents = db.get_collection(name, codec_options=_RAW if not ours else None).find()
-            found = list(documents)
+            found = [_as_it_is(document, names) if ours else document for document in documents]
             what["documents"] = _ours(shown, found) if ours else _bytes(found)
             if ours and not once and _PACKS.search(shown):
                 # Captured before the write, and again by the attempt that made it.
@@ -128,6 +130,13 @@ def _ours(name: str, found: list[dict[str, Any]]) -> list[Any]:
         if document.get("event") not in _CUT_SHORT
     ]
     return sorted((_plain(document) for document in kept), key=repr)
+
+
+def _as_it_is(document: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The document without what a run has seen of a collection that was brought back."""
+    if document.get("aside", "") in names:
+        return document
+    return {name: value for name, value in document.items() if name != "expires"}
 
 
 def _left_out(document: dict[str, Any], exact: set[ObjectId]) -> tuple[str, ...]:
@@ -196,6 +205,18 @@ def noted_once(taken: Snapshot) -> Snapshot:
 def without_lock(taken: Snapshot) -> Snapshot:
     """The same, whoever holds the lock."""
     return {name: part for name, part in taken.items() if not name.endswith(_LEASE)}
+
+
+def without_captures(taken: Snapshot) -> Snapshot:
+    """The same, whatever is kept for an undo."""
+    return {name: part for name, part in taken.items() if not name.startswith("migrations_undo")}
+
+
+def without_temporary(taken: Snapshot) -> Snapshot:
+    """The same, without what a restore builds to put it in its place."""
+    return {
+        name: part for name, part in taken.items() if not name.startswith("migrations_restore_")
+    }
 
 
 def without_ledger(taken: Snapshot) -> Snapshot:
