@@ -262,7 +262,7 @@ def _mark(parser: _Parser) -> None:
 
 def _unlock(parser: _Parser) -> None:
     parser.add_argument(
-        "--force", action="store_true", help="also of a run that may still be alive"
+        "--force", action="store_true", help="break the lock even if its owner may still run"
     )
 
 
@@ -374,7 +374,7 @@ def _rehearse(parser: _Parser) -> None:
     parser.add_argument(
         "--any-version",
         action="store_true",
-        help="even where the private server is of another major version than the data's",
+        help="allow a private server whose major version differs from the data's",
     )
     parser.add_argument(
         "--strict-order",
@@ -396,7 +396,7 @@ def _assessment_migrate(parser: _Parser) -> None:
         "--ids",
         choices=("new", "keep"),
         help="copy teacher assessments under a new _id (default), or keep theirs, for an "
-        "application that reads only assessments",
+        "application that reads only `assessments`",
     )
 
 
