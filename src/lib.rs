@@ -23,6 +23,7 @@ pub mod migration;
 pub mod names;
 pub mod observe;
 pub mod ops;
+pub mod plural;
 pub mod preview;
 pub mod raw;
 pub mod redact;

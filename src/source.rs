@@ -78,10 +78,10 @@ pub fn read_directory(directory: &Path) -> Result<Directory> {
 /// # Errors
 /// [`Error::Invalid`] where it cannot be read or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| Error::invalid(Some(path), format!("cannot be read: {e}.")))?;
+    let bytes = fs::read(path).map_err(|e| Error::invalid(Some(path), format!("it cannot be read: {e}.")))?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Error::invalid(Some(path), format!("is not UTF-8 (byte {at}); save it as UTF-8."))
+        Error::invalid(Some(path), format!("it is not UTF-8 (byte {at}); save it as UTF-8."))
     })
 }
 

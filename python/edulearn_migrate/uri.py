@@ -46,7 +46,7 @@ class ConnectionString:
         self.scheme, separator, rest = uri.partition("://")
         if not separator or self.scheme not in SCHEMES:
             raise UriError(
-                "The connection string must begin with mongodb:// or mongodb+srv://. "
+                "The connection string must have the scheme mongodb or mongodb+srv. "
                 "It is not shown here because it may hold a password."
             )
         before, _, query = rest.partition("?")

@@ -8,9 +8,9 @@ use bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc
 
 use super::ASSESSMENTS;
 use super::mapping::Unmapped;
-use super::values::shown;
+use super::text_index::TextIndex;
 use crate::catalog::{self, Collection};
-use crate::raw::{ARRAY, Builder, DOCUMENT, Element, NULL, TEXT, fields, fingerprint, get};
+use crate::raw::{ARRAY, Builder, DOCUMENT, Element, NULL, fields, fingerprint, get};
 use crate::run::id::Id;
 use crate::server::Server;
 use crate::server_error::{ServerError, show};
@@ -20,61 +20,13 @@ const AT_ONCE: usize = 500;
 const BYTES: usize = 4 * 1024 * 1024;
 /// A command with a document beyond this might be too large itself.
 const LARGEST: usize = 15 * 1024 * 1024;
-/// Languages of text indexes, and their short names, in the order of the server's list.
-/// Source: MongoDB manual, "Text Search Languages"; the last row is of Enterprise servers.
-const LANGUAGES: [&str; 44] = [
-    "none",
-    "danish",
-    "da",
-    "dutch",
-    "nl",
-    "english",
-    "en",
-    "finnish",
-    "fi",
-    "french",
-    "fr",
-    "german",
-    "de",
-    "hungarian",
-    "hu",
-    "italian",
-    "it",
-    "norwegian",
-    "nb",
-    "portuguese",
-    "pt",
-    "romanian",
-    "ro",
-    "russian",
-    "ru",
-    "spanish",
-    "es",
-    "swedish",
-    "sv",
-    "turkish",
-    "tr", //
-    "arabic",
-    "ara",
-    "farsi",
-    "persian",
-    "pes",
-    "urdu",
-    "urd",
-    "dari",
-    "prs",
-    "hans",
-    "zhs",
-    "hant",
-    "zht",
-];
 
 /// What may refuse a document.
 #[derive(Debug, Default)]
 pub struct Constraints {
     validator: Option<Validator>,
     unique: Vec<Unique>,
-    text: Option<Text>,
+    text: Option<TextIndex>,
     /// As the server compares by where nothing else is said.
     collation: Option<Document>,
 }
@@ -93,18 +45,6 @@ struct Unique {
     sparse: bool,
     partial: Option<Document>,
     collation: Option<Document>,
-}
-
-#[derive(Debug)]
-struct Text {
-    name: String,
-    /// The field that says the language.
-    field: String,
-    /// The fields that are searched.
-    paths: Vec<String>,
-    /// Whether all are.
-    all: bool,
-    partial: Option<Document>,
 }
 
 /// A document that is to be written.
@@ -135,7 +75,7 @@ impl Constraints {
         for listed in catalog::indexes(server, ASSESSMENTS).await? {
             let index = catalog::specification(&listed);
             found.unique.extend(Unique::of(index));
-            found.text = found.text.or_else(|| Text::of(index));
+            found.text = found.text.or_else(|| TextIndex::of(index));
         }
         Ok(found)
     }
@@ -173,7 +113,7 @@ impl Constraints {
 }
 
 /// How the server is asked which of some documents match a filter.
-struct Asking<'a> {
+pub(super) struct Asking<'a> {
     server: &'a Server,
     source: &'a str,
     collation: Option<&'a Document>,
@@ -182,7 +122,7 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// The numbers of those documents that do not match. The server itself evaluates the filter: they are literals of a
     /// pipeline.
-    async fn not_matching(
+    pub(super) async fn not_matching(
         &self,
         documents: &[(usize, &RawDocument)],
         filter: &Document,
@@ -406,90 +346,5 @@ fn at_path<'a>(document: &'a [u8], path: &str) -> At<'a> {
         (Some(found), None) => At::Value(found),
         (Some(found), Some(rest)) if found.kind == DOCUMENT => at_path(found.value, rest),
         (Some(_), Some(_)) => At::Nothing,
-    }
-}
-
-impl Text {
-    fn of(index: &Document) -> Option<Self> {
-        let weights = index.get_document("weights").ok()?;
-        let version = index.get("textIndexVersion").and_then(whole)?;
-        // The first version took any language.
-        (version >= 2).then(|| Self {
-            name: index.get_str("name").unwrap_or_default().to_owned(),
-            field: index.get_str("language_override").unwrap_or("language").to_owned(),
-            paths: weights.keys().cloned().collect(),
-            all: weights.contains_key("$**"),
-            partial: index.get_document("partialFilterExpression").ok().cloned(),
-        })
-    }
-
-    async fn judge(
-        &self,
-        asking: &Asking<'_>,
-        candidates: &[Candidate],
-        refused: &mut [Option<Unmapped>],
-    ) -> Result<(), ServerError> {
-        let mut found = Vec::new();
-        for (at, candidate) in candidates.iter().enumerate() {
-            found.extend(self.unsupported(candidate.after.as_bytes(), "").map(|why| (at, why)));
-        }
-        if let Some(filter) = self.partial.as_ref().filter(|_| !found.is_empty()) {
-            let those: Vec<(usize, &RawDocument)> =
-                found.iter().map(|(at, _)| (*at, &*candidates[*at].after)).collect();
-            let outside = asking.not_matching(&those, filter).await?;
-            found.retain(|(at, _)| !outside.contains(at));
-        }
-        found.into_iter().for_each(|(at, why)| refused[at] = Some(why));
-        Ok(())
-    }
-
-    /// What says an unknown language, in the document or in one inside it that is searched.
-    fn unsupported(&self, document: &[u8], within: &str) -> Option<Unmapped> {
-        let path = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") };
-        if let Some(language) = get(document, &self.field) {
-            let text = super::values::text_of(&language).map(String::from_utf8_lossy);
-            let known = text.as_ref().is_some_and(|text| {
-                text.is_empty() || LANGUAGES.iter().any(|language| language.eq_ignore_ascii_case(text))
-            });
-            if !known {
-                let said = if language.kind == TEXT {
-                    format!("language override unsupported: {}", text.unwrap_or_default())
-                } else {
-                    format!("found language override field in document with non-string type: {}", shown(&language))
-                };
-                return Some(Unmapped {
-                    field: path(&self.field),
-                    reason: format!("{said}, by the text index {:?}", self.name),
-                });
-            }
-        }
-        for field in fields(document)? {
-            let Ok(name) = std::str::from_utf8(field.name) else { continue };
-            let path = path(name);
-            if !matches!(field.kind, DOCUMENT | ARRAY) || !self.goes_through(&path) {
-                continue;
-            }
-            let inside = if field.kind == DOCUMENT { vec![field] } else { fields(field.value).unwrap_or_default() };
-            for each in inside.into_iter().filter(|each| each.kind == DOCUMENT) {
-                if let Some(why) = self.unsupported(each.value, &path) {
-                    return Some(why);
-                }
-            }
-        }
-        None
-    }
-
-    /// Whether something that is searched lies inside.
-    fn goes_through(&self, path: &str) -> bool {
-        self.all || self.paths.iter().any(|own| own.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
-    }
-}
-
-fn whole(value: &Bson) -> Option<i64> {
-    match value {
-        Bson::Int32(n) => Some(i64::from(*n)),
-        Bson::Int64(n) => Some(*n),
-        Bson::Double(n) => Some(*n as i64),
-        _ => None,
     }
 }

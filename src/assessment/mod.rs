@@ -27,6 +27,7 @@ mod regular;
 pub mod report;
 pub mod survey;
 pub mod teacher;
+mod text_index;
 mod unified;
 pub mod validate;
 pub(crate) mod values;

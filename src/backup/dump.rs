@@ -27,6 +27,7 @@ use super::snapshot::{self, Reading};
 use super::window::{self, Window};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level, Reporter, Stop};
+use crate::plural::counted;
 use crate::retry::Policy;
 use crate::retry::{Retry, retry};
 use crate::server::Server;
@@ -117,7 +118,12 @@ pub async fn dump(
     reporter.tell(
         observe::Kind::BackupFinished,
         Level::Info,
-        format!("Backed up {} documents of {} collections as {}.", report.documents, report.collections, report.path),
+        format!(
+            "Backed up {} of {} as {}.",
+            counted(report.documents, "document"),
+            counted(report.collections, "collection"),
+            report.path
+        ),
     );
     Ok(report)
 }

@@ -14,6 +14,7 @@ use crate::capture::registry;
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
 use crate::observe::{Kind, Level};
 use crate::ops::{self, Failure, Halt, Place};
+use crate::plural::{counted, counted_are};
 use crate::run::Run;
 use crate::run::foreign;
 use crate::run::history;
@@ -261,9 +262,16 @@ async fn run_operations(
         (Direction::Down, true) => "Undoing",
     };
     let message = match finished {
-        _ if step.resume.is_none() => format!("{verb} {} ({}): {operations} operations.", step.id, step.name),
+        _ if step.resume.is_none() => {
+            format!("{verb} {} ({}): {}.", step.id, step.name, counted(operations, "operation"))
+        }
         _ => {
-            format!("{verb} {} ({}): carrying on; {finished} of {operations} operations are done.", step.id, step.name)
+            format!(
+                "{verb} {} ({}): carrying on; {finished} of {} done.",
+                step.id,
+                step.name,
+                counted_are(operations, "operation")
+            )
         }
     };
     run.reporter.tell(Kind::MigrationStarted, Level::Info, message);
@@ -325,13 +333,14 @@ async fn run_operations(
 fn stopped(error: Error, step: &Step, place: Place, journal: &Journal) -> Error {
     let Error::Interrupted(why) = error else { return error };
     let documents = journal.progress.operations.get(place.index).map_or(0, |operation| operation.counts.documents());
-    let within = if documents > 0 { format!(", {documents} documents of the next one too") } else { String::new() };
+    let within =
+        if documents > 0 { format!(", {} of the next one too", counted(documents, "document")) } else { String::new() };
     Error::Interrupted(format!(
-        "{why} {} ({}): {} of {} operations are done{within}. Run the same command again to carry on, or `{}` to undo it.",
+        "{why} {} ({}): {} of {} done{within}. Run the same command again to carry on, or `{}` to undo it.",
         step.id,
         step.name,
         place.index,
-        place.operations,
+        counted_are(place.operations, "operation"),
         step.undone_by()
     ))
 }
@@ -348,19 +357,19 @@ fn describe(
     let own = journal.progress.operations.get(place.index);
     let documents = own.map_or(0, |own| own.counts.documents());
     let before = match place.index {
-        0 => "No operation before it was to be done".to_owned(),
-        1 => "Operation 1 is done".to_owned(),
-        n => format!("Operations 1 to {n} are done"),
+        0 => "Of this operation, ".to_owned(),
+        1 => "Operation 1 is done; of this one, ".to_owned(),
+        n => format!("Operations 1 to {n} are done; of this one, "),
     };
     let documents = documents + failure.written.unwrap_or(0);
     // Without transactions a write may be refused half-way.
     let unsure = failure.written.is_none() && own.is_some_and(|own| own.begun && own.chunks == 0);
     let own = if documents > 0 {
-        format!("; of this one, {documents} documents are done")
+        format!("{} done", counted_are(documents, "document"))
     } else if unsure {
-        "; of this one, some documents may be done: there are no transactions here".to_owned()
+        "some documents may be done: there are no transactions here".to_owned()
     } else {
-        "; of this one, nothing is done".to_owned()
+        "nothing is done".to_owned()
     };
     let mut advice = failure.remedy.unwrap_or_else(|| remedy(failure.code, task.kind()).to_owned());
     if step.assessment.is_some() || direction == Direction::Down {

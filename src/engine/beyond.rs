@@ -10,6 +10,7 @@ use crate::capture::{pack, registry};
 use crate::catalog;
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level};
+use crate::plural::counted;
 use crate::run::Run;
 use crate::run::id::Id;
 use crate::run::ledger;
@@ -84,8 +85,9 @@ fn warn(run: &Run, step: &Step, found: &[Beyond]) {
                 String::new()
             };
             tell(format!(
-                "{}: {place} reaches {documents} documents that the up script had not touched.{undo}",
-                step.id
+                "{}: {place} reaches {} that the up script had not touched.{undo}",
+                step.id,
+                counted(documents, "document")
             ));
         }
     }

@@ -81,7 +81,7 @@ impl Engine {
     pub fn new(uri: &str, database: &str, migrations_dir: Option<PathBuf>, names: Names) -> Result<Self> {
         if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
             return Err(Error::Settings(
-                "The connection string must begin with mongodb:// or mongodb+srv://.".to_owned(),
+                "The connection string must have the scheme mongodb or mongodb+srv.".to_owned(),
             ));
         }
         check_database(database)?;

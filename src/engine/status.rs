@@ -11,6 +11,7 @@ use super::retention;
 use crate::backup::restore::journal;
 use crate::error::{Error, Result};
 use crate::names::DEFAULT_LEDGER;
+use crate::plural::counted_are;
 use crate::run::foreign;
 use crate::run::lease;
 use crate::run::ledger;
@@ -146,6 +147,8 @@ fn resumption(record: &Record) -> Option<String> {
     let next = progress.finished() + 1;
     Some(match documents {
         0 => format!("`{command}` carries on with operation {next}"),
-        _ => format!("`{command}` carries on in operation {next}, of which {documents} documents are done"),
+        _ => {
+            format!("`{command}` carries on in operation {next}, of which {} done", counted_are(documents, "document"))
+        }
     })
 }

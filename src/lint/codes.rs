@@ -73,7 +73,8 @@ codes! {
         "Look with `plan` how many documents expire at once, take a backup, and say under \"allow\" that they may go.";
 
     EMPTY_NAME = "EM401", "name-says-nothing", Advice, "Name what it does, as in add_user_preferences.";
-    EMPTY_MIGRATION = "EM402", "empty-migration", Advice, "Write its operations, or remove the file.";
+    EMPTY_MIGRATION = "EM402", "empty-migration", Advice,
+        "Write its operations: `apply` refuses a file as `create` left it, unless it says \"empty\": true.";
     DUPLICATE_NAME = "EM403", "duplicate-name", Warning,
         "Rename one of them: `apply NAME` and `rollback NAME` cannot tell them apart.";
     LISTING_ORDER = "EM404", "listing-order", Advice, "Give the numbers the same number of digits, as `create` does.";

@@ -43,6 +43,8 @@ pub struct File {
     pub positions: Positions,
     /// Whether `apply` would read it.
     pub whole: bool,
+    /// Whether it says that it is meant to do nothing.
+    pub empty: bool,
 }
 
 /// One operation of a script, as far as it can be read.
@@ -133,6 +135,7 @@ impl File {
         }
         let whole = Migration::from_file_text(self.id.as_deref().unwrap_or_default(), path, text);
         self.whole = whole.is_ok();
+        self.empty = whole.as_ref().is_ok_and(|migration| migration.empty);
         for (code, path, message) in &wrong {
             let end = if message.ends_with('?') { "" } else { "." };
             findings.add(self, *code, in_script(path), format!("{message}{end}"));

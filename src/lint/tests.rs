@@ -194,6 +194,16 @@ fn a_down_filter_is_wider_unless_the_text_shows_otherwise() {
 }
 
 #[test]
+fn a_file_that_says_it_does_nothing_is_taken_at_its_word() {
+    let text = |more: &str| {
+        format!(r#"{{"name": "wait_for_it", "up": {{"operations": []}}, "down": {{"operations": []}}{more}}}"#)
+    };
+    assert_eq!(codes(&[("migration_1_wait_for_it.json", text("").as_str())]), ["EM402"]);
+    let meant = text(r#", "empty": true"#);
+    assert!(codes(&[("migration_1_wait_for_it.json", meant.as_str())]).is_empty());
+}
+
+#[test]
 fn every_fault_of_an_operation_is_shown() {
     let text = json!({"name": "add_x", "up": {"operations": [
         {"type": "update_documents", "collection": "a$b", "filter": {"a": {"$oid": "zz"}, "b": {"$date": "never"}},

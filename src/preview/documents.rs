@@ -12,6 +12,7 @@ use crate::catalog::{self, Collection};
 use crate::ops::announce::weaker;
 use crate::ops::culprit::{self, Culprit};
 use crate::ops::documents::{delete_in_one_go, in_one_go_because, is_a_view, update_in_one_go};
+use crate::plural::counted;
 use crate::run::progress::Position;
 use crate::run::query::{Query, raw};
 use crate::run::report::Outcome;
@@ -120,8 +121,8 @@ pub async fn update(
     }
     if numbers.moved > 0 {
         let message = format!(
-            "the pipeline changes the _id of {} documents, and an _id cannot change; for example _id {}",
-            numbers.moved,
+            "the pipeline changes the _id of {}, and an _id cannot change; for example _id {}",
+            counted(numbers.moved, "document"),
             examples.join(", ")
         );
         if update.multi || numbers.moved == numbers.matched {
@@ -133,8 +134,8 @@ pub async fn update(
     }
     if numbers.refused > 0 {
         let message = format!(
-            "of {} documents a field cannot be set, because a value that has no fields is in its way; for example _id {}",
-            numbers.refused,
+            "of {} a field cannot be set, because a value that has no fields is in its way; for example _id {}",
+            counted(numbers.refused, "document"),
             examples.join(", ")
         );
         if update.multi || numbers.refused == numbers.matched {

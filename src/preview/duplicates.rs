@@ -67,8 +67,8 @@ const PARALLEL_ARRAYS: i32 = 171;
 fn report(found: Duplicates, plan: &mut OperationPlan) {
     if found.keys > 0 {
         let message = format!(
-            "{} keys occur in more than one document, {} documents in all: {}",
-            found.keys,
+            "{} in more than one document, {} documents in all: {}",
+            if found.keys == 1 { "1 key occurs".to_owned() } else { format!("{} keys occur", found.keys) },
             found.documents,
             found.examples.join("; ")
         );

@@ -5,6 +5,7 @@ use bson::{Bson, Document, RawDocumentBuf, rawdoc};
 
 use super::look::{EXAMPLES, Look, Unseen, find as find_command, id_text};
 use super::report::OperationPlan;
+use crate::plural;
 use crate::run::query::{Query, raw};
 use crate::script::operation::UpdateDocuments;
 use crate::server_error::codes;
@@ -56,7 +57,8 @@ pub async fn find(
         command.append(cstr!("limit"), i64::try_from(EXAMPLES).unwrap_or(1));
         let mut examples = Vec::new();
         look.each(command, |document| examples.push(id_text(document))).await?;
-        let message = format!("{message}: {counted} documents, for example _id {}", examples.join(", "));
+        let message =
+            format!("{message}: {}, for example _id {}", plural::counted(counted, "document"), examples.join(", "));
         if update.multi {
             plan.fails(message, Some(code));
         } else {

@@ -6,6 +6,7 @@ use super::schema::{Way, operation};
 use super::{plain, same_standing, standing};
 use crate::capture::registry::made_index;
 use crate::catalog;
+use crate::plural::counted;
 use crate::run::query::Query;
 use crate::run::report::Undone;
 use crate::run::step::Undo;
@@ -41,7 +42,7 @@ pub(super) async fn index_made(server: &Server, undo: &Undo) -> Result<Way, Serv
 async fn used(server: &Server, undo: &Undo) -> Result<(Undone, String), ServerError> {
     let query = Query { collection: &undo.collection, hint: None, collation: None, variables: None };
     let made_since = query.count(server, RawDocumentBuf::new()).await?;
-    let note = format!("{:?} stays: it holds {made_since} documents made since", undo.collection);
+    let note = format!("{:?} stays: it holds {} made since", undo.collection, counted(made_since, "document"));
     Ok((Undone { made_since, ..Undone::default() }, note))
 }
 

@@ -10,6 +10,7 @@ use super::{same_standing, standing};
 use crate::capture::aside::discard_if_empty;
 use crate::capture::registry;
 use crate::catalog;
+use crate::plural::counted;
 use crate::run::id::Id;
 use crate::run::query::Query;
 use crate::run::report::Undone;
@@ -122,6 +123,6 @@ async fn documents(server: &Server, name: &str) -> Result<i64, ServerError> {
 async fn stays(server: &Server, name: &str, conflicts: i64) -> Result<(Undone, Option<String>), ServerError> {
     let documents = documents(server, name).await?;
     let made_since = (documents - conflicts).max(0);
-    let note = format!("{name:?} stays: it holds {documents} documents, {made_since} of them made since");
+    let note = format!("{name:?} stays: it holds {}, {made_since} of them made since", counted(documents, "document"));
     Ok((Undone { made_since, ..Undone::default() }, Some(note)))
 }

@@ -360,6 +360,17 @@ def test_a_writing_command_names_its_target_first(cli: Cli, server_uri: str) -> 
         assert cli(*command).lines[0].endswith(f"{host}/{database}"), command
 
 
+def test_a_failure_is_told_once(cli: Cli, steps: Migrations) -> None:
+    steps.write(1, [insert("c", {"_id": 1}), insert("c", {"_id": 1})])
+    failed = cli("apply")
+    assert failed.code == 1
+    assert "E11000" in failed.stdout
+    assert "E11000" not in failed.stderr
+    assert "Operation 1 is done; of this one, nothing is done." in failed.stdout
+    again = cli("apply", "--log-level", "info")
+    assert "E11000" in again.stderr
+
+
 def test_other_files_are_named_once_on_stderr(cli: Cli, steps: Migrations) -> None:
     steps.raw("README.md", "notes")
     steps.raw("migration_x_y.json", "not even JSON")

@@ -124,11 +124,11 @@ TAKEN = {
 }
 
 REFUSED = {
-    "": "must begin with mongodb://",
-    "h:27017": "must begin with mongodb://",
-    "http://u:hunter2@h": "must begin with mongodb://",
-    "mongo://u:hunter2@h": "must begin with mongodb://",
-    "mongodb:/u:hunter2@h": "must begin with mongodb://",
+    "": "must have the scheme mongodb or",
+    "h:27017": "must have the scheme mongodb or",
+    "http://u:hunter2@h": "must have the scheme mongodb or",
+    "mongo://u:hunter2@h": "must have the scheme mongodb or",
+    "mongodb:/u:hunter2@h": "must have the scheme mongodb or",
     "mongodb://": "host number 1 is empty",
     "mongodb:///db": "host number 1 is empty",
     "mongodb://a,,b": "host number 2 is empty",

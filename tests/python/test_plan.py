@@ -729,7 +729,7 @@ def test_the_command_says_what_its_verdict_does_not_rest_on(
     assert plan.code == 0, plan.stdout
     today = "on today's data, 0 documents changed, depends on migration_1 operation 1, in chunks"
     assert f"  2. update_documents users: {today}" in plan.lines
-    assert any("! on today's data it would fail: 1 keys occur" in line for line in plan.lines)
+    assert any("! on today's data it would fail: 1 key occurs" in line for line in plan.lines)
     assert any(
         line.startswith("  4. ") and "1 document expired at once" in line for line in plan.lines
     )

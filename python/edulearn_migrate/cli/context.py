@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "ledger", "log_level")
 _LOCAL_DIR = ".edulearn-local"
+_SAID_BY_THE_COMMAND = ("migration_failed", "migration_interrupted")
+"""How a run ended. The command's last line says it; the log repeats it from level `info` down."""
 _SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -193,6 +195,8 @@ class Context:
             self._audit.event(event)
         if self._progress is not None:
             self._progress.event(event)
+        if event["kind"] in _SAID_BY_THE_COMMAND and self._level > 20:
+            return
         if event["kind"] != "progress" or self._level <= 10:
             self.log(event["level"], event["message"])
 

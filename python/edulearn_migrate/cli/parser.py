@@ -33,6 +33,8 @@ DEFAULT_LOCK_TIMEOUT = 10.0
 
 _PROGRAM = "edulearn-migrate"
 
+_ID = "as in migration_001; the file's stem or the name will do, too"
+
 _EXAMPLES = """\
 examples:
   edulearn-migrate status
@@ -208,7 +210,7 @@ def _dry_run(parser: _Parser) -> None:
 
 
 def _plan(parser: _Parser) -> None:
-    parser.add_argument("migration_id", metavar="ID", nargs="?")
+    parser.add_argument("migration_id", metavar="ID", nargs="?", help=_ID)
     parser.add_argument(
         "--rolled-back", action="store_true", help="apply rolled-back migrations again, too"
     )
@@ -221,7 +223,7 @@ def _plan(parser: _Parser) -> None:
 
 
 def _rollback(parser: _Parser) -> None:
-    parser.add_argument("migration_id", metavar="ID", nargs="?")
+    parser.add_argument("migration_id", metavar="ID", nargs="?", help=_ID)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--from-file",
@@ -242,8 +244,8 @@ def _no_capture(parser: _Parser, text: str) -> None:
 
 
 def _create(parser: _Parser) -> None:
-    parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--description", metavar="TEXT", default="")
+    parser.add_argument("name", metavar="NAME", help="what it does, as in add_user_preferences")
+    parser.add_argument("--description", metavar="TEXT", default="", help="what it is for")
 
 
 def _lint(parser: _Parser) -> None:
@@ -254,9 +256,13 @@ def _lint(parser: _Parser) -> None:
 
 
 def _mark(parser: _Parser) -> None:
-    parser.add_argument("migration_id", metavar="ID")
+    parser.add_argument("migration_id", metavar="ID", help=_ID)
     parser.add_argument(
-        "--as", dest="state", required=True, choices=["applied", "pending", "rolled_back"]
+        "--as",
+        dest="state",
+        required=True,
+        choices=["applied", "pending", "rolled_back"],
+        help="what it is from now on",
     )
 
 
@@ -267,7 +273,7 @@ def _unlock(parser: _Parser) -> None:
 
 
 def _purge(parser: _Parser) -> None:
-    parser.add_argument("migration_id", metavar="ID", nargs="?")
+    parser.add_argument("migration_id", metavar="ID", nargs="?", help=_ID)
     parser.add_argument(
         "--older-than",
         metavar="AGE",
@@ -351,7 +357,12 @@ def _prune(parser: _Parser) -> None:
     parser.add_argument(
         "--keep", metavar="N", type=positive, required=True, help="how many to keep of the kind"
     )
-    parser.add_argument("--kind", choices=["manual", "safety"], default="manual")
+    parser.add_argument(
+        "--kind",
+        choices=["manual", "safety"],
+        default="manual",
+        help="those made by `backup` (the default), or by `restore`",
+    )
 
 
 def _check(parser: _Parser) -> None:
@@ -363,7 +374,7 @@ def _check(parser: _Parser) -> None:
 
 
 def _rehearse(parser: _Parser) -> None:
-    parser.add_argument("migration_id", metavar="ID", nargs="?")
+    parser.add_argument("migration_id", metavar="ID", nargs="?", help=_ID)
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
         "--backup", metavar="NAME", help="on this backup (default: the newest full one)"
@@ -409,7 +420,7 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "unlock": ("release the lock of a run that is gone", _unlock),
     "lint": ("find what is wrong or risky in the files, without a server", _lint),
     "plan": ("show what apply would do, changing nothing", _plan),
-    "check": ("for pipelines: exit 3 where something is pending or amiss", _check),
+    "check": ("for CI: exit 3 if anything is pending or wrong", _check),
     "rehearse": ("apply and roll back on a private server, and compare", _rehearse),
     "backup": ("write a backup of the database", _backup),
     "restore": ("bring the database to the state of a backup", _restore),
@@ -417,7 +428,7 @@ _COMMANDS: dict[str, tuple[str, _Fill | None]] = {
     "purge": ("free what was captured for undo", _purge),
     "undrop": ("list what was dropped or deleted, or bring it back", _undrop),
     "assessment-migrate": ("bring all assessments into one model", _assessment_migrate),
-    "assessment-rollback": ("undo that without losing later work", None),
+    "assessment-rollback": ("undo assessment-migrate without losing later work", None),
 }
 
 

@@ -31,6 +31,7 @@ use super::source::Source;
 use super::{catalog, parallelism};
 use crate::error::{Error, Result};
 use crate::observe::{self, Level};
+use crate::plural::counted;
 use crate::retry::{Retry, retry};
 use crate::run::{Run, history};
 
@@ -137,7 +138,12 @@ pub async fn restore(run: &mut Run, source: &Source, restoring: &Restoring<'_>) 
     run.reporter.tell(
         observe::Kind::RestoreFinished,
         Level::Info,
-        format!("Restored {} documents of {} collections from {}.", report.documents, report.collections, report.name),
+        format!(
+            "Restored {} of {} from {}.",
+            counted(report.documents, "document"),
+            counted(report.collections, "collection"),
+            report.name
+        ),
     );
     Ok(report)
 }

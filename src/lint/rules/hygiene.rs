@@ -41,7 +41,7 @@ pub fn check(file: &File, findings: &mut Findings) {
     {
         findings.add(file, EMPTY_NAME, Place::Field("/name"), format!("the name {name:?} does not say what it does."));
     }
-    if file.whole && file.up.is_empty() {
+    if file.whole && file.up.is_empty() && !file.empty {
         findings.add(file, EMPTY_MIGRATION, Place::Field("/up"), "the up script has no operations.");
     }
 }

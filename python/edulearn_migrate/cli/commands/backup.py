@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.output import megabytes
+from edulearn_migrate.cli.retained import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -33,7 +34,9 @@ def run(context: Context) -> int:
     if report["left_out"]:
         output.note(f"  Left out: {', '.join(report['left_out'])}")
     sizes = f"{megabytes(report['bytes'])} in {megabytes(report['stored_bytes'])} of files"
-    output.note(f"  {report['documents']:,} documents, {sizes}, in {report['seconds']:.1f} s")
+    output.note(
+        f"  {counted(report['documents'], 'document')}, {sizes}, in {report['seconds']:.1f} s"
+    )
     return exits.DONE
 
 

@@ -100,7 +100,7 @@ def _migration(output: Output, migration: Data, would: str) -> None:
         for text, holds in (
             ("exactly, by what was captured", migration["exact"]),
             ("out of order", migration["out_of_order"]),
-            (f"carrying on, {migration['done']} operations are done", migration["resumed"]),
+            (f"carrying on, {counted(migration['done'], 'operation')} done", migration["resumed"]),
         )
         if holds
     ]

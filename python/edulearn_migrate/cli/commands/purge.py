@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.errors import report_of
-from edulearn_migrate.cli.retained import by_migration, size
+from edulearn_migrate.cli.retained import by_migration, counted, size
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -48,6 +48,6 @@ def run(context: Context) -> int:
 def _freed(output: Output, report: Mapping[str, Any]) -> None:
     purged = report["purged"]
     if purged:
-        output.line(f"✓ Purged {len(purged)} captures ({size(report['bytes'])})")
+        output.line(f"✓ Purged {counted(len(purged), 'capture')} ({size(report['bytes'])})")
         for each in by_migration(purged):
             output.line(f"  - {each}")

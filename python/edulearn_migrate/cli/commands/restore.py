@@ -75,5 +75,5 @@ def _show(output: Output, report: Mapping[str, Any]) -> None:
         output.line(f"  Safety backup: {report['safety_backup']}")
     for note in report["notes"]:
         output.line(f"  Note: {note}")
-    built = f"{megabytes(report['bytes'])}, {report['indexes']} indexes"
-    output.note(f"  {built}, in {report['seconds']:.1f} s")
+    indexes = "1 index" if report["indexes"] == 1 else f"{report['indexes']} indexes"
+    output.note(f"  {megabytes(report['bytes'])}, {indexes}, in {report['seconds']:.1f} s")
