@@ -26,10 +26,11 @@ pub fn of_ours() -> Document {
 /// # Errors
 /// The server's.
 pub async fn found(server: &Server) -> Result<Option<String>> {
+    // In this order: a first record that another run makes meanwhile must not be taken for somebody else's.
+    let Some(other) = one(server, doc! {"$nor": [of_ours()]}).await? else { return Ok(None) };
     if one(server, of_ours()).await?.is_some() {
         return Ok(None);
     }
-    let Some(other) = one(server, doc! {}).await? else { return Ok(None) };
     let names: Vec<String> =
         other.iter().filter_map(|field| field.ok().map(|(name, _)| name.as_str().to_owned())).collect();
     let more = if names.len() > SHOWN { ", …" } else { "" };

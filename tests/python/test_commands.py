@@ -361,7 +361,7 @@ def test_a_writing_command_names_its_target_first(cli: Cli, server_uri: str) -> 
 
 
 def test_a_failure_is_told_once(cli: Cli, steps: Migrations) -> None:
-    steps.write(1, [insert("c", {"_id": 1}), insert("c", {"_id": 1})])
+    steps.write(4, [insert("d", {"_id": 1}), insert("d", {"_id": 1})])
     failed = cli("apply")
     assert failed.code == 1
     assert "E11000" in failed.stdout

@@ -123,11 +123,14 @@ def test_lines_json_and_exit_codes(folder: Folder) -> None:
     assert folder.lint("migrations").returncode == 1
 
 
-def test_no_findings_are_an_empty_array_and_no_directory_none(folder: Folder) -> None:
+def test_no_findings_are_an_empty_array_and_no_file_a_failure(folder: Folder) -> None:
+    meant = {"name": "wait_for_it", "up": {"operations": []}, "empty": True}
+    file = folder.write("migration_1_wait_for_it.json", {**meant, "down": {"operations": []}})
     assert json.loads(folder.lint("--json").stdout) == []
-    folder.migrations.rmdir()
+    file.unlink()
     nothing = folder.lint("--json")
-    assert (nothing.returncode, json.loads(nothing.stdout)) == (0, [])
+    assert nothing.returncode == 1
+    assert "nothing was checked" in json.loads(nothing.stdout)["error"]["message"]
 
 
 @pytest.mark.parametrize(
