@@ -23,7 +23,7 @@ CHECK := sh scripts/check_prerequisites.sh "$(PYTHON)"
 PINS := pymongo==4.6.0 motor==3.3.2 pytest pytest-asyncio
 
 RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
-PYTHON_FILES := migration_cli.py README.md LICENSE $(shell find python -name '*.py' -o -name '*.pyi')
+PYTHON_FILES := migration_cli.py migration_cli-stubs/__init__.pyi README.md LICENSE $(shell find python -name '*.py' -o -name '*.pyi')
 # Each has servers of its own.
 TEST_PROCESSES ?= 2
 

@@ -1,7 +1,7 @@
 """A program that used the package ends with exit code 0, on every Python there is.
 
 Many short processes at once, because what goes wrong at the end of an interpreter goes wrong in a
-few of a hundred. EDULEARN_EXITS says how many on each Python (50); `make exits` runs 500.
+few of a hundred. EDULEARN_EXITS says how many on each Python (20); `make exits` runs 500.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def test_short_programs_end_with_0(
     python = interpreters().get(version)
     if python is None:
         pytest.skip(f"there is no CPython {version} on this machine")
-    count = int(os.environ.get("EDULEARN_EXITS", "50"))
+    count = int(os.environ.get("EDULEARN_EXITS", "20"))
     seed = random.Random(f"{os.environ['EDULEARN_SEED']} {version}").randrange(10**6)
     operations = [
         {"type": "create_collection", "collection": f"made_{number}"} for number in range(3)

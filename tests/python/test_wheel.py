@@ -110,6 +110,72 @@ def test_a_failure(run: Cli) -> None:
     assert "Traceback" not in result.stderr
 
 
+TYPED = """
+import asyncio
+
+import edulearn_migrate
+from edulearn_migrate import AsyncMigrator, MigrateError, RunReport, StatusReport
+from migration_cli import AssessmentModelMigration, MigrationCLI, MigrationManager, main
+
+
+async def run(uri: str) -> RunReport | None:
+    migrator = AsyncMigrator(uri, "school", migrations_dir="migrations")
+    status: StatusReport = await migrator.require_current()
+    print(status.pending)
+    manager = MigrationManager(uri, "school")
+    done: list[str] = await manager.apply_all_pending()
+    assessments = AssessmentModelMigration(uri, "school")
+    print(done, manager.last_error, (await assessments.migrate_to_unified_model())["validation"])
+    cli = MigrationCLI()
+    await cli.connect()
+    await cli.disconnect()
+    try:
+        return await migrator.apply()
+    except MigrateError as error:
+        print(error.report)
+        return None
+
+
+asyncio.run(run("mongodb://localhost"))
+print(edulearn_migrate.lint().errors)
+code: int = main(["status"])
+"""
+# Where a name has no type of its own, none of these is an error.
+WRONG = """
+from edulearn_migrate import Migrator
+from migration_cli import AssessmentModelMigration, MigrationCLI, MigrationManager, main
+
+code: str = main(["status"])
+pending: str = Migrator("mongodb://localhost", "school").status().pending
+MigrationCLI().aply()
+MigrationManager(databse=1)
+AssessmentModelMigration(1, 2)
+"""
+
+
+def test_types(installed: Environment, tmp_path: Path) -> None:
+    """A program that is checked strictly, with nothing but the wheel beside it."""
+
+    def checked(text: str) -> list[str]:
+        (tmp_path / "program.py").write_text(text)
+        command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "program.py"]
+        done = subprocess.run(
+            [*command, "--python-executable", str(installed.python)],
+            cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if name != "MYPYPATH"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    assert checked(TYPED) == ["Success: no issues found in 1 source file"]
+    found = checked(WRONG)
+    lines = {line.split(":")[1] for line in found if ": error: " in line}
+    assert lines == {"5", "6", "7", "8", "9"}, found
+
+
 def test_without_the_package(bare: Environment, cli: Cli) -> None:
     copy = cli.directory / "migration_cli.py"
     shutil.copy(ROOT / "migration_cli.py", copy)
