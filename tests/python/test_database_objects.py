@@ -228,7 +228,7 @@ async def test_the_assessment_class_reaches_the_same_database(
     done = await migration.migrate_to_unified_model()
     assert done["teacher_assessments"]["migrated"] == 1
     assert done["validation"]["is_valid"] is True
-    copy = db["assessments"].find_one({"_id": 1})
+    copy = db["assessments"].find_one({"original_id": "1"})
     assert copy is not None
     assert copy["subject"] == "x"
     undone = await migration.rollback_migration()
