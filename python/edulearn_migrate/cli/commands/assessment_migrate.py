@@ -90,7 +90,7 @@ def _show(output: Output, report: Report) -> None:
         output.note(f"  Unified without batches beside filled assigned_batches: {number}")
         for identity in reported["ids"][:_SHOWN]:
             output.note(f"    {_shown(identity)}")
-        _more(output, reported["ids"])
+        _more(output, reported["ids"], reported["empty_batches"])
     _listed(output, report)
     for problem in validation["problems"]:
         output.line(f"  Problem: {problem}")
