@@ -174,7 +174,7 @@ class Bench:
             expected, found = without_lock(expected), without_lock(found)
         if fault == "stop" and self._writes_once_more(outcome):
             expected, found = without_captures(expected), without_captures(found)
-        if fault == "stop" and scenario.may_leave and str(outcome.command).endswith("lock)"):
+        if fault == "stop" and scenario.may_leave:
             found = without_temporary(found)
         outcome.faults += differences(expected, found)
         return outcome

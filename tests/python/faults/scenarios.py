@@ -38,7 +38,7 @@ class Scenario:
     outwaits: bool = True
     """Whether the documentation promises that one lost connection is outwaited."""
     may_leave: bool = False
-    """Whether one stopped right after it had proven its lease may leave a temporary collection."""
+    """Whether it builds several collections at once: one of them may just have proven the lease."""
     may_find_it_done: bool = False
     """Whether the verb reports success where there is nothing to do."""
     repeats: bool = False
