@@ -19,6 +19,14 @@ const SUFFIXES: [&str; 6] = [LOCK, HISTORY, "_log", CAPTURES, STASH, JOURNAL];
 
 const LOCK: &str = "_lock";
 const HISTORY: &str = "_history";
+/// What the name of a collection that belongs to the captures of one operation ends with, besides the one of its whole documents.
+const PARTS: [&str; 3] = [COPIES, LEFT, ORIGINALS];
+/// Copies of documents that an update is tried on, where there are no transactions.
+pub const COPIES: &str = "copies";
+/// What an exact rollback could not bring back.
+pub const LEFT: &str = "left";
+/// Originals that copies were made of.
+pub const ORIGINALS: &str = "originals";
 const CAPTURES: &str = "_undo";
 const STASH: &str = "_kept";
 const JOURNAL: &str = "_restore";
@@ -125,7 +133,12 @@ impl Names {
         if let Some((run, parts)) = of(CAPTURES) {
             let parts = parts.as_slice();
             let packs = matches!(parts, [] | ["edits"]);
-            return (packs || matches!(parts, [n] | [n, "originals"] if number(n))).then_some(Form::OfCapture(run));
+            let of_operation = match parts {
+                [n] => number(n),
+                [n, part] => number(n) && PARTS.contains(part),
+                _ => false,
+            };
+            return (packs || of_operation).then_some(Form::OfCapture(run));
         }
         if let Some((run, parts)) = of(STASH) {
             return matches!(parts.as_slice(), [n] if number(n)).then_some(Form::OfCapture(run));
@@ -190,7 +203,19 @@ mod tests {
         assert_eq!(names.temporary(), "audit_restore_");
         assert_eq!(names.former_history(), None);
         assert_eq!(Names::default().former_history(), Some("migrations_log"));
-        for own in ["audit", "audit_lock", "audit_undo", "audit_undo_R_1", "audit_kept_R_1", "audit_restore_R_3_1"] {
+        for own in [
+            "audit",
+            "audit_lock",
+            "audit_undo",
+            "audit_undo_R",
+            "audit_undo_R_edits",
+            "audit_undo_R_1",
+            "audit_undo_R_1_copies",
+            "audit_undo_R_1_left",
+            "audit_undo_R_1_originals",
+            "audit_kept_R_1",
+            "audit_restore_R_3_1",
+        ] {
             let own = own.replace('R', "0123456789abcdef01234567");
             assert!(names.owns(&own), "{own}");
         }

@@ -22,6 +22,7 @@ use super::documents::{
 use super::earlier::replace;
 use super::kept::{Barred, insert, is_changed, nested, uncaptured};
 use super::pack::Packer;
+use crate::names::COPIES;
 use crate::raw::{Builder, fields, fingerprint, first};
 use crate::run::chunks::Selection;
 use crate::run::id::{Id, by_id};
@@ -194,7 +195,7 @@ impl<B: Finds> Capturing<'_, B> {
     }
 
     fn copies(&self, server: &Server) -> String {
-        format!("{}_copies", self.slot.whole(server.names()))
+        self.slot.part(server.names(), COPIES)
     }
 
     /// Removes the copies of an attempt, also of one that was killed.

@@ -7,7 +7,7 @@ use mongodb::ClientSession;
 
 use super::documents::lists;
 use super::registry;
-use crate::names::Names;
+use crate::names::{LEFT, Names};
 use crate::run::id::Id;
 use crate::run::slot::{Capture, Slot};
 use crate::run::transaction::send;
@@ -18,11 +18,11 @@ use crate::server_error::ServerError;
 const STATEMENTS: usize = 1_000;
 
 /// The field of an operation's entry that says that there are some.
-const LEFT: &str = "left";
+const FIELD: &str = "left";
 
 /// The collection of their `_id`s.
 pub fn collection(names: &Names, slot: Slot) -> String {
-    format!("{}_left", slot.whole(names))
+    slot.part(names, LEFT)
 }
 
 /// Notes documents that were not brought back, in the transaction that did not.
@@ -38,7 +38,7 @@ pub async fn note(
     if ids.is_empty() {
         return Ok(());
     }
-    registry::mark(server, session.as_deref_mut(), slot, doc! {"$set": {LEFT: true}}).await?;
+    registry::mark(server, session.as_deref_mut(), slot, doc! {"$set": {FIELD: true}}).await?;
     for ids in ids.chunks(STATEMENTS) {
         let statements: RawArrayBuf =
             ids.iter().map(|id| rawdoc! {"q": id.filter(), "u": {"$set": {"left": true}}, "upsert": true}).collect();
@@ -59,14 +59,14 @@ pub async fn forget(server: &Server, slot: Slot, ids: &[Id]) -> Result<(), Serve
     }
     let find = rawdoc! {"find": collection(server.names(), slot), "filter": {}, "limit": 1, "singleBatch": true};
     if server.read(find, None, usize::MAX).await?.is_empty() {
-        registry::mark(server, None, slot, doc! {"$unset": {LEFT: ""}}).await?;
+        registry::mark(server, None, slot, doc! {"$unset": {FIELD: ""}}).await?;
     }
     Ok(())
 }
 
 /// Whether an operation's entry says that something is left.
 pub fn has(entry: &bson::Document) -> bool {
-    entry.get_bool(LEFT).unwrap_or(false)
+    entry.get_bool(FIELD).unwrap_or(false)
 }
 
 /// Whether something is left of what a run captured.

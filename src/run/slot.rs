@@ -53,6 +53,11 @@ impl Slot {
         format!("{}_{}", self.capture.packs(names), self.operation + 1)
     }
 
+    /// Another collection of the operation's captures: one of the parts that `names` knows.
+    pub fn part(self, names: &Names, part: &str) -> String {
+        format!("{}_{part}", self.whole(names))
+    }
+
     /// The name under which a dropped collection is set aside.
     pub fn aside(self, names: &Names) -> String {
         format!("{}{}", self.capture.kept(names), self.operation + 1)

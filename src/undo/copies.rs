@@ -16,6 +16,7 @@ use crate::capture::delta::{Change, difference};
 use crate::capture::documents::{keep_packs, read_by_id};
 use crate::capture::kept::insert_whole;
 use crate::capture::pack::{Packer, raw_entries};
+use crate::names::ORIGINALS;
 use crate::ops::{Halt, Place};
 use crate::raw::{Element, fields, first, get};
 use crate::run::Run;
@@ -196,7 +197,7 @@ impl Copies<'_> {
             {
                 keep_packs(server, None, own, &packer.finish()).await?;
             }
-            let originals = format!("{}_originals", own.whole(server.names()));
+            let originals = own.part(server.names(), ORIGINALS);
             insert_whole(server, session.as_deref_mut(), &originals, replaced).await?;
         }
         replacements.send(server, session.as_deref_mut()).await.map_err(|(error, _)| error)?;
