@@ -14,7 +14,7 @@ use super::errors::exception;
 use crate::engine::plan::{ApplyOptions, RollbackOptions};
 use crate::engine::{Engine, apply, mark, purge, register, status, undrop, unlock};
 use crate::error::Error;
-use crate::names::{DEFAULT_LEDGER, Names};
+use crate::names::Names;
 
 /// One database and one migrations directory. Connects at first use.
 #[pyclass(frozen, name = "Engine", module = "edulearn_migrate._native")]
@@ -36,7 +36,7 @@ pub(super) fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Durati
 #[allow(clippy::too_many_arguments)] // Python's keyword arguments
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (uri, database, *, migrations_dir = None, ledger = DEFAULT_LEDGER))]
+    #[pyo3(signature = (uri, database, *, migrations_dir = None, ledger = "migrations"))]
     fn new(py: Python<'_>, uri: &str, database: &str, migrations_dir: Option<PathBuf>, ledger: &str) -> PyResult<Self> {
         Names::new(ledger)
             .and_then(|names| Engine::new(uri, database, migrations_dir, names))
