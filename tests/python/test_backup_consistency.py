@@ -242,7 +242,7 @@ def test_the_snapshot_window_is_raised_and_put_back(
 
 
 def test_a_window_that_a_killed_backup_raised_is_put_back(
-    short_window: LocalServer, cli: Cli
+    short_window: LocalServer, cli: Cli, db: Documents
 ) -> None:
     with proxy_to(short_window.port) as proxy, working(busy(short_window)):
         proxy.rate = 12_000_000
@@ -252,6 +252,7 @@ def test_a_window_that_a_killed_backup_raised_is_put_back(
         finish(process)
     assert window_of(short_window) > 2
     # Another server's backup leaves it alone.
+    db["a"].insert_one({"_id": 1})
     assert cli("backup").code == 0
     assert window_of(short_window) > 2
     done = cli("backup", "--uri", short_window.uri, "--db", "slow", "--collections", "large")
