@@ -119,7 +119,7 @@ def test_a_restore_brings_beanies_history_back_and_keeps_ours(
     assert cli("apply").code == 0
     assert cli("restore", "latest").code == 0
     assert list(db["migrations_log"].find()) == [beanies]
-    events = [each["event"] for each in db["migrations_history"].find(sort=[("_id", 1)])]
+    events = [each["event"] for each in db["migrations_history"].find(sort=[("at", 1)])]
     assert events == ["applied", "restored"]
 
 
