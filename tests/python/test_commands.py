@@ -741,7 +741,7 @@ def test_stopped_in_the_middle(
     again = cli("apply", "--lock-timeout", "0")
     in_order(again.lines, "✓ Applied 1 migrations:", f"  - {many}")
     assert each_is(db, 1)
-    events = [entry["event"] for entry in db["migrations_history"].find(sort=[("_id", 1)])]
+    events = [entry["event"] for entry in db["migrations_history"].find(sort=[("at", 1)])]
     assert events == ["interrupted", "applied"]
 
 

@@ -72,7 +72,7 @@ def statuses(db: Db) -> dict[Any, Any]:
 
 
 def events(db: Db) -> list[tuple[str, str]]:
-    log = db["migrations_history"].find(sort=[("_id", 1)])
+    log = db["migrations_history"].find(sort=[("at", 1), ("_id", 1)])
     return [(entry["migration"], entry["event"]) for entry in log]
 
 
@@ -445,7 +445,7 @@ def test_the_history_is_complete_and_only_grows(
     seen: list[dict[str, Any]] = []
 
     def grown() -> list[dict[str, Any]]:
-        entries = list(db["migrations_history"].find(sort=[("_id", 1)]))
+        entries = list(db["migrations_history"].find(sort=[("at", 1), ("_id", 1)]))
         assert entries[: len(seen)] == seen
         new, seen[:] = entries[len(seen) :], entries
         return new
