@@ -144,7 +144,10 @@ class Script:
             options["multi"] = False
         elif one < 0.25 and isinstance(change, dict) and "$rename" not in change:
             options["upsert"] = True
-            filter = {"_id": f"upserted {dice.randrange(3)}", "key": 1000 + dice.randrange(1000)}
+            filter = {
+                "_id": f"upserted {dice.randrange(3)}",
+                "key": 1_000_000 + dice.randrange(1_000_000),
+            }
         return {
             "type": "update_documents",
             "collection": self.pick(),
