@@ -1,6 +1,6 @@
 //! Every long wait for the server says what is waited for.
 //!
-//! [`reporting`] names whom to tell while a verb runs, [`Waits::during`] watches one command: after five seconds it asks
+//! [`reporting`] sets the reporter of a verb that runs, [`Waits::during`] watches one command: after five seconds it asks
 //! the server, beside the command, what that waits for, and tells it in one line.
 
 use std::fmt::Write as _;

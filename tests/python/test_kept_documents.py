@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bson import ObjectId, Timestamp
 
-from edulearn_migrate import MigrationRun, Migrator, WrongStateError
+from edulearn_migrate import Migrator, WrongStateError
 from harness import Documents, delete, update, write_migration
-from random_migrations import differences, snapshot
+from random_migrations import snapshot
+from undoing import check_same, counts, undo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,27 +29,6 @@ def directory(migrations: Migrations) -> Path:
     """Where `migrations` is."""
     migrations.directory.mkdir(exist_ok=True)
     return migrations.directory.parent
-
-
-def undo(migrator: Migrator, migration: str = "migration_001") -> MigrationRun:
-    """The exact rollback."""
-    return migrator.rollback(migration, exact=True).migrations[0]
-
-
-def counts(run: MigrationRun) -> tuple[int, int, int, int]:
-    """Restored, restored with edits, gone, conflicts; of all collections."""
-    return (
-        sum(each.restored for each in run.undone),
-        sum(each.restored_with_edits for each in run.undone),
-        sum(each.gone for each in run.undone),
-        sum(each.conflicts for each in run.undone),
-    )
-
-
-def check_same(before: Any, db: Documents) -> None:
-    __tracebackhide__ = True
-    after = snapshot(db)
-    assert before == after, "\n".join(differences(before, after))
 
 
 def only_name(migrator: Migrator) -> str:

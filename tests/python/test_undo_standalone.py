@@ -8,11 +8,12 @@ import pymongo
 import pytest
 from bson import Timestamp
 
-from edulearn_migrate import MigrationRun, Migrator, OperationFailedError
+from edulearn_migrate import Migrator, OperationFailedError
 from edulearn_migrate.local import LocalServer
 from harness import Documents, delete, update, write_migration
 from hooks import hook, names
-from random_migrations import differences, snapshot
+from random_migrations import snapshot
+from undoing import check_same, counts, undo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,27 +63,6 @@ def migrator(server: LocalServer, migrator_at: Callable[[int], Migrator]) -> Mig
 
 def insert(*documents: dict[str, Any], collection: str = "c") -> dict[str, Any]:
     return {"type": "insert_documents", "collection": collection, "documents": list(documents)}
-
-
-def undo(migrator: Migrator, migration: str = "migration_001") -> MigrationRun:
-    """The exact rollback."""
-    return migrator.rollback(migration, exact=True).migrations[0]
-
-
-def counts(run: MigrationRun) -> tuple[int, int, int, int]:
-    """Restored, restored with edits, gone, conflicts; of all collections."""
-    return (
-        sum(each.restored for each in run.undone),
-        sum(each.restored_with_edits for each in run.undone),
-        sum(each.gone for each in run.undone),
-        sum(each.conflicts for each in run.undone),
-    )
-
-
-def check_same(before: Any, db: Documents) -> None:
-    __tracebackhide__ = True
-    after = snapshot(db)
-    assert before == after, "\n".join(differences(before, after))
 
 
 def test_more_than_a_chunk_may_hold_is_written_once(
