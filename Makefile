@@ -133,7 +133,7 @@ test-python: $(TEST_WHEEL)/.made | prerequisites-server ## the Python tests, new
 
 .PHONY: exits
 exits: $(VENV)/.built | prerequisites-server ## 500 short programs on every Python there is: each must end with 0
-	@EDULEARN_EXITS=500 $(STAGE) "exits" "$(PY)" -m pytest tests/python/test_exits.py
+	@EDULEARN_EXITS=500 $(STAGE) "exits" "$(PY)" -m pytest tests/python/api/test_exits.py
 
 .PHONY: test-faults
 test-faults: $(VENV)/.built | prerequisites-server ## a fault at every message of every verb: takes hours
@@ -145,7 +145,7 @@ test-faults: $(VENV)/.built | prerequisites-server ## a fault at every message o
 test-pins: $(PINS_VENV)/.made | prerequisites-server ## the drop-in classes with EDULEARN's PyMongo and Motor
 	@$(STAGE) "pytest, $(wordlist 1, 2, $(PINS))" "$(PY)" -m edulearn_migrate.local -- \
 		"$(PINS_VENV)/bin/python" -m pytest \
-		tests/python/test_database_objects.py tests/python/test_assessment_python.py
+		tests/python/api/test_database_objects.py tests/python/assessment/test_python.py
 
 # The wheel of what is compiled already: nothing of cargo's work is done twice.
 $(TEST_WHEEL)/.made: $(VENV)/.built $(PYTHON_FILES)

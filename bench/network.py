@@ -12,7 +12,7 @@ from figures import verdict
 from ground import ROOT, Ground
 from updates import MIGRATION
 
-PROXY = ROOT / "tests" / "python" / "proxy.py"
+PROXY = ROOT / "tests" / "python" / "support" / "proxy.py"
 # Round trips in milliseconds, and how much of the throughput without any must be left.
 WANTED = {50: 0.6, 200: 0.3}
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
-from school_app import CLIENT_OPTIONS
-from school_data import REGULAR, TEACHERS, fill
 
 from assessment_documents import both
 from assessment_model import copy_id
 from assessment_runs import Documents
 from edulearn_migrate import AssessmentModelMigration, MigrationManager
+from school_app import CLIENT_OPTIONS
+from school_data import REGULAR, TEACHERS, fill
 
 UP = {"operations": [{"type": "create_index", "collection": "users", "index": "batch_id"}]}
 DOWN = {"operations": [{"type": "drop_index", "collection": "users", "index": "batch_id_1"}]}

@@ -8,6 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+
+from assessment_documents import both
+from assessment_model import copy_id
+from assessment_runs import Documents, migrate, rollback
+from conftest import Cli
 from school_app import Reads, make_app
 from school_data import (
     BLUE,
@@ -25,11 +30,6 @@ from school_data import (
     fill,
     key,
 )
-
-from assessment_documents import both
-from assessment_model import copy_id
-from assessment_runs import Documents, migrate, rollback
-from conftest import Cli
 
 KEYS = [str(each["_id"]) for each in (*REGULAR, *TEACHERS)]
 COPIES = {str(copy_id(each["_id"])) for each in TEACHERS}

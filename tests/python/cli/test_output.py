@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from conftest import ROOT
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.audit import AuditLog
 from edulearn_migrate.cli.commands import status
@@ -409,9 +410,6 @@ def test_progress_in_words() -> None:
     state.event(event("progress", index=2, operations=2, documents=1, total=None))
     assert state.remaining is None
     assert (clock(7.9), clock(3727)) == ("0:07", "1:02:07")
-
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("copied", [False, True])

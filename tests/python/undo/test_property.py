@@ -14,9 +14,9 @@ import pytest
 
 from conftest import Cli, Migrations
 from edulearn_migrate import Migrator, OperationFailedError
+from engine.test_kill import Kills, holding_or_over, place
 from harness import Documents, finish, holds, record_of, until, write_migration
 from random_migrations import Script, differences, fill, snapshot
-from test_kill import Kills, holding_or_over, place
 
 SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(2**31))
 CASES = int(os.environ.get("EDULEARN_CASES") or 24)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import edulearn_migrate
-import test_bad_input as bad
 from conftest import ROOT, TIMEOUT, Operation
 from edulearn_migrate import AsyncMigrator, LintReport, Migrator, SettingsError
+from engine import test_bad_input as bad
 
 # Nothing listens there, and nobody may ask.
 NO_SERVER = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=60000"

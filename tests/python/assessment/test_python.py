@@ -16,6 +16,7 @@ import pytest
 from bson import json_util
 from pymongo.database import Database
 
+from api.test_database_objects import OPENERS, closed
 from edulearn_migrate import (
     AssessmentModelMigration,
     AsyncMigrator,
@@ -26,7 +27,6 @@ from edulearn_migrate import (
     StopToken,
     WrongStateError,
 )
-from test_database_objects import OPENERS, closed
 
 Db = Database[dict[str, Any]]
 
