@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use bson::{RawDocument, RawDocumentBuf};
-use edulearn_migrate::backup::{legacy, manifest, metadata};
+use edulearn_migrate::backup::format::{manifest, metadata};
+use edulearn_migrate::backup::old_tool;
 use edulearn_migrate::capture::delta::{Change, difference, take_back};
 use edulearn_migrate::capture::pack;
-use edulearn_migrate::migration::{Migration, Source};
-use edulearn_migrate::raw::{self, Builder, Element};
+use edulearn_migrate::model::migration::{Migration, Source};
+use edulearn_migrate::mongo::raw::{self, Builder, Element};
 use edulearn_migrate::run::progress::Progress;
 use edulearn_migrate::run::record::Record;
 use sha2::{Digest, Sha256};
@@ -103,9 +104,9 @@ pub fn old_backup(data: &[u8]) {
     let collections = made.document(0);
     let mut builder = Builder::new();
     builder.document("collections", collections.as_bytes());
-    let _ = legacy::source("edulearn", "old", &builder.finish());
+    let _ = old_tool::source("edulearn", "old", &builder.finish());
     if let Ok(document) = RawDocumentBuf::from_bytes(data.to_vec()) {
-        let _ = legacy::source("edulearn", "old", &document);
+        let _ = old_tool::source("edulearn", "old", &document);
     }
 }
 

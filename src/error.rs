@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::server_error::{ServerError, codes};
+use crate::mongo::errors::{ServerError, codes};
 
 /// Result of anything in the engine.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -25,8 +25,8 @@ use super::errors::failed;
 use super::events::{Events, Queue};
 use crate::engine::Verb;
 use crate::error::{Error, Failed};
+use crate::mongo::waiting::reporting;
 use crate::observe::{Observer, Silent, Stop};
-use crate::waiting::reporting;
 
 /// How long a signal may wait to be seen.
 pub(super) const SIGNAL_POLL: Duration = Duration::from_millis(100);

@@ -11,7 +11,7 @@ use pyo3::types::PyBool;
 use super::bridge::{Callback, Token, Work, verb};
 use super::convert::documents_to_python;
 use super::errors::exception;
-use crate::engine::plan::{ApplyOptions, RollbackOptions};
+use crate::engine::selection::{ApplyOptions, RollbackOptions};
 use crate::engine::{Engine, apply, mark, purge, register, status, undrop, unlock};
 use crate::error::Error;
 use crate::names::Names;

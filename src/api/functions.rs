@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use super::convert::to_python;
 use super::ending;
 use super::errors::exception;
-use crate::{lint as linting, source};
+use crate::analysis::lint as linting;
+use crate::model::source;
 
 /// Writes a new migration file from the template.
 #[pyfunction]

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use super::bridge::{Callback, Token, Work, verb};
 use super::engine::PyEngine;
 use crate::engine::apply::Wanted;
-use crate::engine::plan::{ApplyOptions, RollbackOptions};
-use crate::engine::{Engine, check, preview};
+use crate::engine::selection::{ApplyOptions, RollbackOptions};
+use crate::engine::{Engine, check, plan};
 
 /// What runs on an engine's database would do, and whether there is anything to stop at.
 #[pyclass(frozen, name = "Preview", module = "edulearn_migrate._native")]
@@ -17,7 +17,7 @@ pub struct PyPreview(Arc<Engine>);
 impl PyPreview {
     fn plan(&self, wanted: Wanted, observer: Callback, stop: Token<'_, '_>) -> Work {
         let (engine, verb) = (self.0.clone(), verb(observer, stop));
-        Work::new(verb, |verb| async move { Ok(preview::plan(&engine, &verb, wanted).await?) })
+        Work::new(verb, |verb| async move { Ok(plan::plan(&engine, &verb, wanted).await?) })
     }
 }
 

@@ -11,7 +11,9 @@ use bson::RawDocumentBuf;
 use super::mapping::{Unified, default_value};
 use super::model::{BATCHES, MIGRATION_SOURCE, ORIGINAL_ID, Path, Rules, Side, TOTAL_QUESTIONS, UPDATED_AT};
 use super::values::{EMPTY, text};
-use crate::raw::{ARRAY, Builder, DATE, DOCUMENT, Element, INT32, INT64, NULL, TEXT, fields, fingerprint, repeats};
+use crate::mongo::raw::{
+    ARRAY, Builder, DATE, DOCUMENT, Element, INT32, INT64, NULL, TEXT, fields, fingerprint, repeats,
+};
 
 /// The first bytes of a value's fingerprint, its type among what it is of.
 pub type Print = [u8; 8];
@@ -177,7 +179,7 @@ mod tests {
     use super::super::model::Edition;
     use super::super::values::id_text;
     use super::*;
-    use crate::raw::first;
+    use crate::mongo::raw::first;
 
     #[test]
     fn the_copys_fingerprints_follow_from_the_originals() {

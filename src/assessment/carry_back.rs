@@ -7,7 +7,7 @@ use bson::RawDocumentBuf;
 
 use super::base::{Base, Key, Print, flat, print};
 use super::values::EMPTY;
-use crate::raw::{Builder, DOCUMENT, Element, NULL, elements, fields};
+use crate::mongo::raw::{Builder, DOCUMENT, Element, NULL, elements, fields};
 
 /// What becomes of the original.
 #[derive(Debug, Default, PartialEq)]

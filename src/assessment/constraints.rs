@@ -9,11 +9,11 @@ use bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc
 use super::ASSESSMENTS;
 use super::mapping::Unmapped;
 use super::text_index::TextIndex;
-use crate::catalog::{self, Collection};
-use crate::raw::{ARRAY, Builder, DOCUMENT, Element, NULL, fields, fingerprint, get};
-use crate::run::id::Id;
-use crate::server::Server;
-use crate::server_error::{ServerError, show};
+use crate::mongo::catalog::{self, Collection};
+use crate::mongo::errors::{ServerError, show};
+use crate::mongo::id::Id;
+use crate::mongo::raw::{ARRAY, Builder, DOCUMENT, Element, NULL, fields, fingerprint, get};
+use crate::mongo::server::Server;
 
 /// Documents that the server is asked about at once, and their bytes at most.
 const AT_ONCE: usize = 500;

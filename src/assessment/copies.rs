@@ -9,10 +9,10 @@ use super::ASSESSMENTS;
 use super::ids::{Ids, derived, has_no_text, is_derived};
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
 use super::values::{id_text, text, text_of};
-use crate::raw::{ARRAY, Builder, Element, OBJECT_ID, TEXT, fingerprint, first, get};
-use crate::run::id::{Id, by_id};
-use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::{Id, by_id};
+use crate::mongo::raw::{ARRAY, Builder, Element, OBJECT_ID, TEXT, fingerprint, first, get};
+use crate::mongo::server::Server;
 
 /// Copies under an `_id` of no rule that are held at most: some 20 MB.
 const HELD: usize = 200_000;

@@ -1,6 +1,6 @@
 //! Under which `_id` the copy of a teacher assessment is made.
 
-use crate::raw::{Element, OBJECT_ID, TEXT, fingerprint};
+use crate::mongo::raw::{Element, OBJECT_ID, TEXT, fingerprint};
 
 use super::values::id_text;
 
@@ -84,7 +84,7 @@ mod tests {
     use bson::{Bson, RawDocumentBuf, doc, oid::ObjectId};
 
     use super::*;
-    use crate::raw::first;
+    use crate::mongo::raw::first;
 
     fn document(id: &Bson) -> RawDocumentBuf {
         RawDocumentBuf::try_from(&doc! {"_id": id.clone()}).expect("encodes")

@@ -7,18 +7,18 @@ use bson::{Bson, Document, doc};
 use super::ASSESSMENTS;
 use super::regular::finish;
 use crate::capture::registry;
-use crate::catalog::{self, Collection, same_collation, same_keys};
-use crate::ops::documents::look_up;
-use crate::ops::{Halt, Place, schema};
-use crate::retry::{Retry, retry};
+use crate::model::script::Operation;
+use crate::model::script::operation::{Action, CreateIndex};
+use crate::mongo::catalog::{self, Collection, same_collation, same_keys};
+use crate::mongo::errors::{ServerError, show};
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
+use crate::operations::documents::look_up;
+use crate::operations::{Halt, Place, schema};
 use crate::run::Run;
+use crate::run::capture_key::Capture;
 use crate::run::journal::Journal;
 use crate::run::report::Outcome;
-use crate::run::slot::Capture;
-use crate::script::Operation;
-use crate::script::operation::{Action, CreateIndex};
-use crate::server::Server;
-use crate::server_error::{ServerError, show};
 
 /// Their names and keys.
 pub fn wanted() -> [(&'static str, Document); 5] {

@@ -11,7 +11,7 @@ use super::model::{
     TOTAL_QUESTIONS, Type, UPDATED_AT,
 };
 use super::values::{EMPTY, count, id_text, text, text_of, type_name, wanted};
-use crate::raw::{
+use crate::mongo::raw::{
     ARRAY, BOOLEAN, DATE, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, OBJECT_ID, TEXT, fields, first,
     repeats,
 };

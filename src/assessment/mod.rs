@@ -34,7 +34,7 @@ pub(crate) mod values;
 
 use std::sync::Arc;
 
-use crate::ops::{Halt, Place};
+use crate::operations::{Halt, Place};
 use crate::run::Run;
 use crate::run::journal::Journal;
 use model::{Rules, Side};
@@ -151,6 +151,6 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, task: &Task, place:
 }
 
 /// An `_id` as Extended JSON.
-pub fn shown_id(id: &crate::run::id::Id) -> serde_json::Value {
-    crate::raw::first(id.as_bytes()).map_or(serde_json::Value::Null, |id| values::shown(&id))
+pub fn shown_id(id: &crate::mongo::id::Id) -> serde_json::Value {
+    crate::mongo::raw::first(id.as_bytes()).map_or(serde_json::Value::Null, |id| values::shown(&id))
 }

@@ -7,11 +7,11 @@ use super::copies::counterparts;
 use super::report::{Meant, References};
 use super::survey::next_batch;
 use super::values::{id_text, text_of};
-use crate::raw::{Builder, Element, OBJECT_ID, TEXT, first, get};
-use crate::retry::{Backoff, Policy};
-use crate::run::id::Id;
-use crate::server::{Documents, Server};
-use crate::server_error::{ServerError, codes};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::Id;
+use crate::mongo::raw::{Builder, Element, OBJECT_ID, TEXT, first, get};
+use crate::mongo::retry::{Backoff, Policy};
+use crate::mongo::server::{Documents, Server};
 
 /// The collections that refer to assessments.
 const REFERRING: [&str; 2] = ["teacher_assessment_results", "assessment_submissions"];
@@ -157,7 +157,7 @@ pub async fn count(server: &Server, ids: &[Id]) -> Result<Vec<i64>, ServerError>
             }
         }
         let mut within = Builder::new();
-        within.value(crate::raw::ARRAY, b"$in", values.finish().as_bytes());
+        within.value(crate::mongo::raw::ARRAY, b"$in", values.finish().as_bytes());
         let within = within.finish();
         for collection in REFERRING {
             let chosen = rawdoc! {"$match": {"assessment_id": within.clone()}};

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::mapping::Unmapped;
 use super::model::Side;
 use super::values::shown;
-use crate::raw::first;
-use crate::run::id::Id;
-use crate::server_error::{ServerError, codes};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::Id;
+use crate::mongo::raw::first;
 
 /// So many documents that the server would refuse are tried all the same, to hear its own reason. Each costs an attempt at
 /// a chunk.

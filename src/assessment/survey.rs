@@ -12,11 +12,11 @@ use super::regular::pending;
 use super::report::{LISTED, Side as Counted, UnmappedDocument};
 use super::values::shown;
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, copies};
-use crate::raw::first;
-use crate::run::id::Id;
-use crate::run::query::Query;
-use crate::server::{Documents, Server};
-use crate::server_error::ServerError;
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::Id;
+use crate::mongo::query::Query;
+use crate::mongo::raw::first;
+use crate::mongo::server::{Documents, Server};
 
 /// Documents that are looked at together.
 const AT_ONCE: usize = 1_000;

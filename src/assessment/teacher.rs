@@ -19,21 +19,21 @@ use super::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS};
 use crate::capture::kept::keep_timestamps;
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
-use crate::ops::announce::{takes_transactions, weaker};
-use crate::ops::documents::look_up;
-use crate::ops::{Halt, Place};
-use crate::raw::{BINARY, Builder, TEXT, first, has_zero_timestamp};
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::Id;
+use crate::mongo::raw::{BINARY, Builder, TEXT, first, has_zero_timestamp};
+use crate::mongo::server::Server;
+use crate::operations::announce::{takes_transactions, weaker};
+use crate::operations::documents::look_up;
+use crate::operations::{Halt, Place};
 use crate::run::Run;
+use crate::run::capture_key::Slot;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
-use crate::run::id::Id;
+use crate::run::id_ranges::Scope;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Mapped, Outcome};
-use crate::run::slot::Slot;
 use crate::run::transaction::send;
-use crate::run::windows::Scope;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// The task, from where the journal says.
 pub async fn carry_out(run: &mut Run, journal: &mut Journal, how: &How, hash: &str, place: Place) -> Result<(), Halt> {

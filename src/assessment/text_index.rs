@@ -6,8 +6,8 @@ use bson::{Bson, Document, RawDocument};
 use super::constraints::{Asking, Candidate};
 use super::mapping::Unmapped;
 use super::values::{shown, text_of};
-use crate::raw::{ARRAY, DOCUMENT, TEXT, fields, get};
-use crate::server_error::ServerError;
+use crate::mongo::errors::ServerError;
+use crate::mongo::raw::{ARRAY, DOCUMENT, TEXT, fields, get};
 
 /// Languages of text indexes, and their short names, in the order of the server's list.
 /// Source: MongoDB manual, "Text Search Languages"; the last row is of Enterprise servers.

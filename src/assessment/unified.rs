@@ -5,7 +5,7 @@ use bson::RawDocumentBuf;
 use super::mapping::{Unified, Unmapped, Value};
 use super::model::Side;
 use crate::capture::delta::Known;
-use crate::raw::{Builder, DOCUMENT, Element, fields, has_duplicates, has_zero_timestamp};
+use crate::mongo::raw::{Builder, DOCUMENT, Element, fields, has_duplicates, has_zero_timestamp};
 
 /// The largest document that the server stores.
 const LARGEST: usize = 16 * 1024 * 1024;

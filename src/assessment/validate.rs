@@ -15,10 +15,10 @@ use super::report::{Clash, LISTED, Reported, UnmappedDocument, Validation};
 use super::survey::{Copied, candidate, collection, described};
 use super::values::{fits, is_date, is_number, shown, text_of};
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, references};
-use crate::raw::{ARRAY, DOCUMENT, Element, elements, fields, first};
-use crate::run::id::Id;
-use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::Id;
+use crate::mongo::raw::{ARRAY, DOCUMENT, Element, elements, fields, first};
+use crate::mongo::server::Server;
 
 /// Teacher assessments whose copies are looked for at once.
 const AT_ONCE: usize = 1_000;

@@ -3,7 +3,7 @@
 use bson::Bson;
 
 use super::model::{Fallback, Field, Type};
-use crate::raw::{
+use crate::mongo::raw::{
     ARRAY, BOOLEAN, Builder, DATE, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, OBJECT_ID, TEXT,
 };
 
@@ -43,7 +43,7 @@ pub fn shown(element: &Element<'_>) -> serde_json::Value {
 
 /// How many elements an array has.
 pub fn count(array: &[u8]) -> i32 {
-    i32::try_from(crate::raw::elements(array).count()).unwrap_or(i32::MAX)
+    i32::try_from(crate::mongo::raw::elements(array).count()).unwrap_or(i32::MAX)
 }
 
 /// Whether a value is of the type that a unified document has there; dates that may be missing are null.

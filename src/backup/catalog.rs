@@ -8,9 +8,9 @@ use bson::{RawDocument, RawDocumentBuf, doc};
 use super::names::{BUCKETS, the_servers};
 use super::own::Own;
 use crate::error::{Error, Result};
-use crate::raw::{self as bytes, Builder};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::raw::{self as bytes, Builder};
+use crate::mongo::server::Server;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::frames::Written;
+use super::format::frames::Written;
 use crate::observe::{Reporter, Transfer};
 
 /// How far it is, told now and then.

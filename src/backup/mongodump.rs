@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use bson::{Document, RawDocumentBuf};
 
 use super::catalog::{Entry, Type};
-use super::directory::entries;
-use super::files::{open_regular, read_small};
-use super::manifest::{Consistency, Scope, corrupt};
-use super::metadata;
+use super::format::directory::entries;
+use super::format::files::{open_regular, read_small};
+use super::format::manifest::{Consistency, Scope, corrupt};
+use super::format::metadata;
+use super::format::reader::{Data, Documents};
 use super::names::{BUCKETS, STORED_FUNCTIONS, collection_of};
-use super::reader::{Data, Documents};
 use super::source::{Part, Source};
 use crate::error::{Error, Result};
 

@@ -2,7 +2,7 @@
 
 use sha1::{Digest, Sha1};
 
-use super::legacy;
+use super::old_tool;
 use crate::error::{Error, Result};
 use crate::names::Names;
 
@@ -21,7 +21,7 @@ pub fn the_servers(collection: &str) -> bool {
 /// Whether a restore neither replaces nor drops the collection: the history, and what the old tool left. Where it
 /// does not exist it is made from the backup.
 pub fn kept(own: &Names, collection: &str) -> bool {
-    collection == own.history() || matches!(collection, legacy::COLLECTION | legacy::ASSESSMENTS)
+    collection == own.history() || matches!(collection, old_tool::COLLECTION | old_tool::ASSESSMENTS)
 }
 
 /// The file name for a collection, without extension, escaped and shortened as mongodump does.

@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use bson::doc;
 
 use super::restore::journal;
+use crate::mongo::errors::ServerError;
+use crate::mongo::server::Server;
 use crate::names::{Form, Names};
-use crate::run::slot::HEADER;
-use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::run::capture_key::HEADER;
 
 /// The collections that records of ours name. Read after the catalog was listed: a record is written before the
 /// collections that it names are made.

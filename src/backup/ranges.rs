@@ -7,9 +7,9 @@ use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
 use super::catalog::Entry;
 use super::snapshot::Reading;
-use crate::raw as bytes;
-use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::mongo::errors::ServerError;
+use crate::mongo::raw as bytes;
+use crate::mongo::server::Server;
 
 /// How much of a collection one range is about.
 const RANGE_BYTES: i64 = 48 * 1024 * 1024;

@@ -3,7 +3,7 @@
 use bson::DateTime;
 use serde::Serialize;
 
-use super::manifest::{ClusterTime, Manifest};
+use super::format::manifest::{ClusterTime, Manifest};
 
 /// What `backup` did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -78,10 +78,10 @@ impl BackupSummary {
             bytes: manifest.bytes,
             stored_bytes: manifest.stored_bytes,
             documents: manifest.documents,
-            collections: super::frames::size(manifest.collections.len()),
+            collections: super::format::frames::size(manifest.collections.len()),
             consistency: manifest.consistency.as_str().to_owned(),
             server_version: Some(manifest.server_version.clone()).filter(|it| !it.is_empty()),
-            full: manifest.scope == super::manifest::Scope::Full,
+            full: manifest.scope == super::format::manifest::Scope::Full,
             location: location.to_owned(),
         }
     }

@@ -6,9 +6,9 @@
 use bson::{RawDocumentBuf, Timestamp, doc, rawdoc};
 
 use super::catalog::{Entry, Type};
-use super::manifest::ClusterTime;
-use crate::server::Server;
-use crate::server_error::ServerError;
+use super::format::manifest::ClusterTime;
+use crate::mongo::errors::ServerError;
+use crate::mongo::server::Server;
 
 /// How documents are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::catalog::{Entry, Type};
-use super::frames::Written;
-use super::manifest::{Consistency, Manifest, Scope, StoredFile, corrupt};
-use super::reader::Data;
+use super::format::frames::Written;
+use super::format::manifest::{Consistency, Manifest, Scope, StoredFile, corrupt};
+use super::format::reader::Data;
 use crate::error::Result;
 
 /// A collection of a source.
@@ -52,7 +52,7 @@ impl Source {
             let kind = Type::of(&collection.kind);
             let entry = Entry::decode(&collection.name, kind, &collection.catalog).ok_or_else(|| {
                 let what = format!("the catalog of {:?} in it cannot be read", collection.name);
-                corrupt(&directory.join(super::manifest::FILE), &what)
+                corrupt(&directory.join(super::format::manifest::FILE), &what)
             })?;
             files.push((directory.join(&collection.metadata.name), collection.metadata.clone()));
             parts.push(Part {

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::directory::{absolute, entries};
-use super::legacy;
-use super::manifest::{FILE, Kind, Manifest, Scope};
+use super::format::directory::{absolute, entries};
+use super::format::manifest::{FILE, Kind, Manifest, Scope};
 use super::names;
+use super::old_tool;
 use super::report::BackupSummary;
 use super::source::Source;
 use crate::error::{Error, MissingBackup, Result};
-use crate::server::Server;
+use crate::mongo::server::Server;
 
 /// Names that stand for the newest full manual backup of the database; the second is the old guide's placeholder.
 const LATEST: [&str; 2] = ["latest", "latest_backup_name"];
@@ -66,7 +66,7 @@ pub fn list(parent: &Path) -> Result<(Vec<Stored>, Vec<Unreadable>)> {
 pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: &str) -> Result<Source> {
     names::check(name)?;
     let directory = parent.to_owned();
-    let (stored, unreadable) = super::files::blocking(move || list(&directory)).await?;
+    let (stored, unreadable) = super::format::files::blocking(move || list(&directory)).await?;
     let latest = LATEST.contains(&name);
     let path = absolute(parent)?.join(name);
     let found = if latest && !path.exists() {
@@ -90,10 +90,10 @@ pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: 
     }
     let mut old = Vec::new();
     if let Some(server) = server {
-        if !latest && let Some(source) = legacy::load(server, name).await? {
+        if !latest && let Some(source) = old_tool::load(server, name).await? {
             return Ok(source);
         }
-        old = legacy::list(server).await?;
+        old = old_tool::list(server).await?;
     }
     Err(Error::BackupMissing(Box::new(missing(parent, name, latest, &stored, old, server, database)?)))
 }
@@ -111,7 +111,7 @@ fn missing(
     if latest {
         looked_in[0].push_str(&format!(" for a full backup of {database} made by hand"));
     } else if server.is_some() {
-        looked_in.push(format!("the collection {} of {database}", legacy::COLLECTION));
+        looked_in.push(format!("the collection {} of {database}", old_tool::COLLECTION));
     }
     let mut all: Vec<BackupSummary> = stored.iter().map(Stored::summary).chain(old).collect();
     all.sort_by_key(|it| std::cmp::Reverse(it.created_at));

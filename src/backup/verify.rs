@@ -5,12 +5,12 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
-use super::files::{blocking, read_small};
-use super::frames::{Written, size};
-use super::manifest::{corrupt, hex};
+use super::format::files::{blocking, read_small};
+use super::format::frames::{Written, size};
+use super::format::manifest::{corrupt, hex};
+use super::format::reader::Documents;
 use super::meter::Meter;
 use super::parallelism;
-use super::reader::Documents;
 use super::source::{Part, Source};
 use crate::error::{Error, Result};
 use crate::observe::{Reporter, Stop};

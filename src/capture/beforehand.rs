@@ -22,14 +22,14 @@ use super::documents::{
 use super::earlier::replace;
 use super::kept::{Barred, insert, is_changed, nested, uncaptured};
 use super::pack::Packer;
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::{Id, by_id};
+use crate::mongo::raw::{Builder, fields, fingerprint, first};
+use crate::mongo::server::Server;
 use crate::names::COPIES;
-use crate::raw::{Builder, fields, fingerprint, first};
 use crate::run::chunks::Selection;
-use crate::run::id::{Id, by_id};
 use crate::run::report::Counts;
 use crate::run::transaction::{send, with_majority};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// How often what the moment decided is asked for.
 const ATTEMPTS: usize = 3;
@@ -340,7 +340,7 @@ fn as_written(before: &RawDocumentBuf, copy: &RawDocumentBuf, now: &RawDocumentB
     else {
         return now.clone();
     };
-    if [&was, &foreseen, &stands].into_iter().any(|fields| crate::raw::repeats(fields)) {
+    if [&was, &foreseen, &stands].into_iter().any(|fields| crate::mongo::raw::repeats(fields)) {
         return now.clone();
     }
     let mut made = Builder::default();

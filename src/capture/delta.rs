@@ -13,7 +13,7 @@
 
 use bson::{RawDocument, RawDocumentBuf};
 
-use crate::raw::{BINARY, Builder, DOCUMENT, Element, NULL, SMALLEST, depth, fields, fingerprint, repeats};
+use crate::mongo::raw::{BINARY, Builder, DOCUMENT, Element, NULL, SMALLEST, depth, fields, fingerprint, repeats};
 
 /// Longer values after the change are kept as their fingerprint: they are only ever compared.
 const LONGEST_AFTER: usize = 32;

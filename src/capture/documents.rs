@@ -11,14 +11,14 @@ use super::delta::{Change, difference};
 use super::earlier::Earlier;
 use super::kept::{Barred, insert, insert_whole, nest, uncaptured};
 use super::pack::Packer;
-use crate::catalog::Collection;
-use crate::raw::{Builder, OBJECT_ID, first};
+use crate::mongo::catalog::Collection;
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::Id;
+use crate::mongo::raw::{Builder, OBJECT_ID, first};
+use crate::mongo::server::Server;
+use crate::run::capture_key::Slot;
 use crate::run::chunks::{ChunkBody, Selection};
-use crate::run::id::Id;
 use crate::run::report::Counts;
-use crate::run::slot::Slot;
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Bytes that the documents of one chunk may have; above it the chunk is cut smaller.
 const CHUNK_BYTES: usize = 32 * 1024 * 1024;

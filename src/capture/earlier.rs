@@ -12,12 +12,12 @@ use super::delta::take_back;
 use super::documents::read_by_id;
 use super::kept::{Barred, insert, unwrapped};
 use super::pack::{self, Entry, PARTS, What};
-use crate::raw::{ARRAY, Builder, DOCUMENT, fields, fingerprint};
-use crate::run::id::{Id, by_id};
-use crate::run::slot::Slot;
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::{Id, by_id};
+use crate::mongo::raw::{ARRAY, Builder, DOCUMENT, fields, fingerprint};
+use crate::mongo::server::Server;
+use crate::run::capture_key::Slot;
 use crate::run::transaction::send;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// Attempts at one chunk, for their numbers.
 const ATTEMPTS: i64 = 1 << 10;

@@ -8,11 +8,11 @@
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::raw::{BINARY, Builder, DOCUMENT, depth, fields, first, has_duplicates, has_zero_timestamp};
-use crate::run::id::Id;
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::Id;
+use crate::mongo::raw::{BINARY, Builder, DOCUMENT, depth, fields, first, has_duplicates, has_zero_timestamp};
+use crate::mongo::server::Server;
 use crate::run::transaction::send;
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Documents of one command.
 const DOCUMENTS: usize = 10_000;

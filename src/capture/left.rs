@@ -7,12 +7,12 @@ use mongodb::ClientSession;
 
 use super::documents::lists;
 use super::registry;
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::Id;
+use crate::mongo::server::Server;
 use crate::names::{LEFT, Names};
-use crate::run::id::Id;
-use crate::run::slot::{Capture, Slot};
+use crate::run::capture_key::{Capture, Slot};
 use crate::run::transaction::send;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// Statements of one command.
 const STATEMENTS: usize = 1_000;

@@ -11,12 +11,12 @@ use bson::{RawDocumentBuf, rawdoc};
 use super::beforehand::unordered;
 use super::documents::{MEASUREMENT, lists};
 use super::kept::{Barred, insert, nested};
-use crate::catalog::Collection;
-use crate::raw::{ARRAY, Builder, get};
-use crate::run::id::Id;
+use crate::mongo::catalog::Collection;
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::Id;
+use crate::mongo::raw::{ARRAY, Builder, get};
+use crate::mongo::server::Server;
 use crate::run::transaction::send;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// Times asked for together.
 const TIMES: usize = 1_000;

@@ -2,7 +2,7 @@
 //! that does it, so that it can be brought back exactly.
 //!
 //! Each run of a script, up or down, captures under an id of its own, in collections of its own
-//! ([`slot`](crate::run::slot) names them):
+//! ([`capture_key`](crate::run::capture_key) names them):
 //!
 //! - `migrations_undo` has a header for the run and an entry for each operation: what stood before it
 //!   ([`registry`], [`schema`]);
@@ -15,7 +15,6 @@
 //!
 //! Freeing what was captured is dropping collections.
 
-pub mod aside;
 pub mod beforehand;
 pub mod delta;
 pub mod documents;
@@ -26,3 +25,4 @@ pub mod measurements;
 pub mod pack;
 pub mod registry;
 pub mod schema;
+pub mod stash;

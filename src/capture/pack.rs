@@ -7,9 +7,9 @@
 
 use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
-use crate::raw::{ARRAY, BINARY, Builder, DOCUMENT, Element, INT32, INT64, fields, fingerprint};
-use crate::run::id::Id;
-use crate::run::slot::Slot;
+use crate::mongo::id::Id;
+use crate::mongo::raw::{ARRAY, BINARY, Builder, DOCUMENT, Element, INT32, INT64, fields, fingerprint};
+use crate::run::capture_key::Slot;
 
 /// Documents of one pack: what one transaction of an exact rollback holds at least.
 pub const DOCUMENTS: usize = 100;
@@ -173,7 +173,7 @@ mod tests {
     use bson::oid::ObjectId;
 
     use super::*;
-    use crate::run::slot::Capture;
+    use crate::run::capture_key::Capture;
 
     #[test]
     fn entries_return_in_order_and_later_packs_come_first() {

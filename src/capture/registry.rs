@@ -7,13 +7,13 @@
 use bson::{Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
+use crate::mongo::errors::ServerError;
+use crate::mongo::server::Server;
 use crate::names::Names;
+use crate::run::capture_key::{Capture, HEADER, Slot};
 use crate::run::report::Direction;
-use crate::run::slot::{Capture, HEADER, Slot};
 use crate::run::step::Step;
 use crate::run::transaction::{Body, with_majority};
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// What a run's header says.
 #[derive(Debug, Clone)]

@@ -3,13 +3,13 @@
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, doc};
 
-use crate::catalog;
-use crate::index_spec;
-use crate::run::slot::Slot;
-use crate::script::Operation;
-use crate::script::operation::{Action, IndexRef};
-use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::model::script::Operation;
+use crate::model::script::operation::{Action, IndexRef};
+use crate::mongo::catalog;
+use crate::mongo::errors::ServerError;
+use crate::mongo::indexes;
+use crate::mongo::server::Server;
+use crate::run::capture_key::Slot;
 
 /// What stands before an operation.
 ///
@@ -43,7 +43,7 @@ pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Resul
             let listed = catalog::indexes(server, name).await?;
             let same: Vec<Document> = listed
                 .iter()
-                .filter(|index| index_spec::means(keys, index))
+                .filter(|index| indexes::means(keys, index))
                 .map(|index| catalog::specification(index).clone())
                 .collect();
             doc! {"before": same, "uuid": uuid(server, name).await?}

@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
-use super::plan::{ApplyOptions, Plan, RollbackOptions};
-use super::{Engine, Verb, beyond, exact, own, start, unreported, verify};
+use super::selection::{ApplyOptions, Plan, RollbackOptions};
+use super::{Engine, Verb, exact, overreach, own, start, unreported, verify};
 use crate::assessment;
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
+use crate::model::source::{self, Directory};
 use crate::observe::{Kind, Level};
-use crate::ops::{self, Failure, Halt, Place};
+use crate::operations::{self, Failure, Halt, Place};
 use crate::plural::{counted, counted_are};
 use crate::run::Run;
+use crate::run::capture_key::Capture;
 use crate::run::foreign;
 use crate::run::history;
 use crate::run::journal::Journal;
 use crate::run::ledger;
 use crate::run::progress::Progress;
 use crate::run::report::{Direction, MigrationOutcome, MigrationReport, Outcome, RunReport};
-use crate::run::slot::Capture;
 use crate::run::step::{Step, Task};
-use crate::source::{self, Directory};
 use crate::undo;
 
 /// Which scripts to run.
@@ -246,7 +246,7 @@ async fn run_operations(
     started: Instant,
 ) -> Result<ObjectId> {
     if direction == Direction::Down && !step.exact && step.resume.is_none() {
-        report.beyond = beyond::count(run, step).await?;
+        report.beyond = overreach::count(run, step).await?;
     }
     exact::refuse_moved(&run.server, step).await?;
     let fresh = Progress::new(direction, step.capture.then(|| Capture(ObjectId::new())), step.exact);
@@ -291,13 +291,13 @@ async fn run_operations(
             format!("Operation {number} of {operations}: {what}."),
         );
         let carried_out = match task {
-            Task::Operation(operation) => ops::carry_out(run, &mut journal, operation, place).await,
+            Task::Operation(operation) => operations::carry_out(run, &mut journal, operation, place).await,
             Task::Undo(undo) => undo::carry_out(run, &mut journal, undo, &step.tasks, place).await,
             Task::Assessment(task) => assessment::carry_out(run, &mut journal, task, place).await,
         };
         match carried_out {
             Ok(()) => {
-                let done = ops::report(&journal, task, place, begun, None);
+                let done = operations::report(&journal, task, place, begun, None);
                 let note = done.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
                 let message = format!("Operation {number} of {operations}: {what} finished{note}.");
                 run.reporter.operation(Kind::OperationFinished, number, operations, message);
@@ -305,7 +305,7 @@ async fn run_operations(
             }
             Err(Halt::Failed(failure)) => {
                 journal.reread(run).await;
-                report.operations.push(ops::report(&journal, task, place, begun, Some(Outcome::Failed)));
+                report.operations.push(operations::report(&journal, task, place, begun, Some(Outcome::Failed)));
                 report.seconds = started.elapsed().as_secs_f64();
                 report.outcome = MigrationOutcome::Failed;
                 let failure = describe(step, direction, task, place, &journal, failure);
@@ -314,7 +314,7 @@ async fn run_operations(
                 return Err(Error::Operation(Box::new(failure)));
             }
             Err(Halt::Stopped(error)) => {
-                report.operations.push(ops::report(&journal, task, place, begun, Some(Outcome::Interrupted)));
+                report.operations.push(operations::report(&journal, task, place, begun, Some(Outcome::Interrupted)));
                 return Err(stopped(error, step, place, &journal));
             }
         }

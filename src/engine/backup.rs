@@ -6,7 +6,7 @@ use bson::doc;
 
 use super::{Engine, Verb};
 use crate::backup::dump::{Request, dump};
-use crate::backup::manifest::{Consistency, Kind, Scope};
+use crate::backup::format::manifest::{Consistency, Kind, Scope};
 use crate::backup::report::BackupReport;
 use crate::error::{Error, Result};
 use crate::observe::{self, Level};
@@ -58,7 +58,7 @@ pub async fn backup(engine: &Engine, verb: &Verb, directory: &Path, options: Bac
 }
 
 /// The name of a database that is misspelt must not give an empty backup either.
-async fn any(server: &crate::server::Server) -> Result<()> {
+async fn any(server: &crate::mongo::server::Server) -> Result<()> {
     let command = doc! {"listCollections": 1, "nameOnly": true, "cursor": {}};
     let found = server.find_all(command).await.map_err(Error::server("Reading the catalog"))?;
     if !found.is_empty() {
@@ -73,7 +73,7 @@ async fn any(server: &crate::server::Server) -> Result<()> {
 }
 
 /// A name that is misspelt must not give an empty backup.
-async fn exist(server: &crate::server::Server, names: &[String]) -> Result<()> {
+async fn exist(server: &crate::mongo::server::Server, names: &[String]) -> Result<()> {
     let there = crate::backup::catalog::list(server, |name| names.iter().any(|it| it == name)).await?;
     let missing: Vec<&str> =
         names.iter().filter(|name| !there.iter().any(|it| it.name == **name)).map(String::as_str).collect();

@@ -6,16 +6,16 @@ use std::time::Instant;
 use bson::{Bson, doc};
 
 use super::{Engine, Verb};
-use crate::backup::directory::{absolute, remove_backup};
-use crate::backup::files::blocking;
-use crate::backup::frames::size;
-use crate::backup::manifest::Kind;
+use crate::backup::format::directory::{absolute, remove_backup};
+use crate::backup::format::files::blocking;
+use crate::backup::format::frames::size;
+use crate::backup::format::manifest::Kind;
 use crate::backup::report::{ListReport, PruneReport, VerifyReport};
 use crate::backup::restore::journal;
-use crate::backup::{legacy, store, verify};
+use crate::backup::{old_tool, store, verify};
 use crate::error::{Error, Result};
+use crate::mongo::server::Server;
 use crate::observe::{self, Level};
-use crate::server::Server;
 
 /// Every backup in `directory`, and those that the old tool left in the database; newest first. Without a server only
 /// the former, with a word about it.
@@ -25,7 +25,7 @@ use crate::server::Server;
 pub async fn list(engine: &Engine, directory: &Path) -> Result<ListReport> {
     let ListReport { mut backups, mut problems } = stored(directory).await?;
     let old = match engine.server().await {
-        Ok(server) => legacy::list(server).await,
+        Ok(server) => old_tool::list(server).await,
         Err(e) => Err(e),
     };
     match old {
@@ -65,7 +65,7 @@ pub async fn verify(engine: &Engine, verb: &Verb, directory: &Path, name: &str) 
     };
     let written = verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
     let stored = source.parts.iter().filter_map(|part| match &part.data {
-        Some(crate::backup::reader::Data::Zstd(_, stored)) => Some(stored.bytes),
+        Some(crate::backup::format::reader::Data::Zstd(_, stored)) => Some(stored.bytes),
         _ => None,
     });
     Ok(VerifyReport {

@@ -7,16 +7,16 @@ use std::time::Duration;
 use bson::doc;
 
 use super::{Engine, Verb, check_database};
+use crate::analysis::compare::Hashes;
+use crate::analysis::compare::report::Comparison;
 use crate::backup::dump::{Request, dump};
-use crate::backup::manifest::{Consistency, Kind, Scope};
+use crate::backup::format::manifest::{Consistency, Kind, Scope};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
-use crate::backup::{legacy, store, verify};
-use crate::compare::Hashes;
-use crate::compare::report::Comparison;
+use crate::backup::{old_tool, store, verify};
 use crate::error::{Error, Result};
+use crate::mongo::errors::codes;
 use crate::run::Run;
-use crate::server_error::codes;
 
 /// What differs between `before`, a database of the same server, and the engine's. `known` are the hashes of `before`
 /// that an earlier comparison told, where it stands as it did.
@@ -26,7 +26,7 @@ use crate::server_error::codes;
 pub async fn compare(engine: &Engine, verb: &Verb, before: &str, known: Option<Hashes>) -> Result<Comparison> {
     check_database(before)?;
     let server = engine.server().await?;
-    crate::compare::compare(&server.with_database(before), server, known, &verb.stop).await
+    crate::analysis::compare::compare(&server.with_database(before), server, known, &verb.stop).await
 }
 
 /// Brings the database `into` of the same server to the state of the engine's: of `collections` or of all. A backup in
@@ -61,7 +61,7 @@ pub async fn copy(
 
 /// Drops what a restore leaves alone where it stands: of a copy it has to be the same as well.
 async fn drop_old_backups(run: &Run, scope: &Scope) -> Result<()> {
-    for name in [legacy::COLLECTION, legacy::ASSESSMENTS].into_iter().filter(|it| scope.includes(it)) {
+    for name in [old_tool::COLLECTION, old_tool::ASSESSMENTS].into_iter().filter(|it| scope.includes(it)) {
         match run.server.run(doc! {"drop": name}, None).await {
             Err(e) if !e.is(codes::NAMESPACE_NOT_FOUND) => return Err(Error::server(format!("Dropping {name:?}"))(e)),
             _ => {}

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use bson::Document;
 
-use crate::catalog::{self, Collection, difference};
-use crate::checks::find_index;
-use crate::index_spec;
-use crate::ops::collections::{index_stands_in, option_stands};
-use crate::script::Script;
-use crate::script::operation::{Action, CreateIndex, IndexRef, Operation};
-use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::analysis::checks::find_index;
+use crate::model::script::Script;
+use crate::model::script::operation::{Action, CreateIndex, IndexRef, Operation};
+use crate::mongo::catalog::{self, Collection, difference};
+use crate::mongo::errors::ServerError;
+use crate::mongo::indexes;
+use crate::mongo::server::Server;
+use crate::operations::collections::{index_stands_in, option_stands};
 
 /// What is asked for of one name.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -141,8 +141,8 @@ impl Wanted {
             let comparable = written_as(option) == option && option != "timeseries";
             if comparable && !option_stands(option, asked, &standing.options) {
                 let stands =
-                    standing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::server_error::show);
-                let asked = crate::server_error::show(asked);
+                    standing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::mongo::errors::show);
+                let asked = crate::mongo::errors::show(asked);
                 found.push(format!("{option} of {name:?} differs: asked for {asked}, stands as {stands}"));
             }
         }
@@ -172,7 +172,7 @@ impl Wanted {
         }
         for change in &self.changed_indexes {
             if !index_stands_in(listed, change) {
-                let change = crate::server_error::show(&bson::Bson::Document(change.clone()));
+                let change = crate::mongo::errors::show(&bson::Bson::Document(change.clone()));
                 found.push(format!("an index of {name:?} is not as modify_collection asks: {change}"));
             }
         }
@@ -202,7 +202,7 @@ impl Wanted {
             spec.remove("partialFilterExpression");
         }
         let collation = standing.options.get_document("collation").ok();
-        index_spec::difference(&index.keys, &asked, &spec, collation).map(|what| format!("differs: {what}"))
+        indexes::difference(&index.keys, &asked, &spec, collation).map(|what| format!("differs: {what}"))
     }
 }
 
@@ -218,7 +218,7 @@ fn written_as(option: &str) -> &str {
 fn names(index: &IndexRef, made: &CreateIndex) -> bool {
     match index {
         IndexRef::Name(name) => *name == made.name,
-        IndexRef::Keys(keys) => index_spec::same_index_keys(keys, &made.keys),
+        IndexRef::Keys(keys) => indexes::same_index_keys(keys, &made.keys),
     }
 }
 
@@ -232,7 +232,7 @@ fn changes(change: &Document, index: &IndexRef) -> bool {
 fn shown(index: &IndexRef) -> String {
     match index {
         IndexRef::Name(name) => format!("{name:?}"),
-        IndexRef::Keys(keys) => crate::server_error::show(&bson::Bson::Document(keys.clone())),
+        IndexRef::Keys(keys) => crate::mongo::errors::show(&bson::Bson::Document(keys.clone())),
     }
 }
 

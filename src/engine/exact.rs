@@ -2,15 +2,15 @@
 //! applied, the latest first.
 
 use super::inventory::Inventory;
-use super::plan::{Plan, unchanged_where_begun};
+use super::selection::{Plan, unchanged_where_begun};
 use crate::capture::registry::{self, Header};
 use crate::error::{Error, Result};
+use crate::mongo::server::Server;
+use crate::run::capture_key::{Capture, Slot};
 use crate::run::progress::Progress;
 use crate::run::record::Record;
 use crate::run::report::{CollectionUndone, Direction, Undone};
-use crate::run::slot::{Capture, Slot};
 use crate::run::step::{Step, Task, Undo};
-use crate::server::Server;
 use crate::undo::moved;
 
 /// Fills in the tasks of the plan's exact steps. `asked` is whether the user asked for an exact rollback; else it is how a

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::migration::{Migration, compare_numbers, number_of};
+use crate::model::migration::{Migration, compare_numbers, number_of};
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
 

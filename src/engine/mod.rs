@@ -1,30 +1,30 @@
 //! The engine: one public function per verb, and what they share.
 //!
-//! Deciding is separate from doing: [`plan`] turns files and records into steps, and [`apply`] takes a plan
+//! Deciding is separate from doing: [`selection`] turns files and records into steps, and [`apply`] takes a plan
 //! through, under the lease and entry by entry of the journal.
 
 pub mod apply;
 pub mod assessment;
 pub mod backup;
 pub mod backups;
-mod beyond;
 pub mod check;
 pub mod compare;
 mod end_state;
 mod exact;
-mod half_done;
 pub mod inventory;
 pub mod mark;
+mod overreach;
 mod own;
 pub mod plan;
-pub mod preview;
 pub mod purge;
 pub mod register;
 pub mod reports;
 pub mod restore;
 mod retention;
+pub mod selection;
 pub mod status;
 pub mod undrop;
+mod unfinished;
 pub mod unlock;
 mod unreported;
 mod verify;
@@ -35,13 +35,13 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use crate::capture::aside;
+use crate::capture::stash;
 use crate::error::{Error, Result};
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::observe::{Kind, Level, Observer, Reporter, Stop};
-use crate::retry::{Retry, retry};
 use crate::run::Run;
-use crate::server::Server;
 
 /// The server's own databases: never a target.
 const REFUSED_DATABASES: [&str; 3] = ["admin", "local", "config"];
@@ -131,7 +131,7 @@ async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &Ve
 
 async fn resume_expiry(run: &Run, verb: &Verb) -> Result<Vec<String>> {
     let mut retry = Retry::new(&verb.reporter, &verb.stop);
-    retry!(retry, aside::resume_left(&run.server)).map_err(Error::server("Resuming the expiry of a collection"))
+    retry!(retry, stash::resume_left(&run.server)).map_err(Error::server("Resuming the expiry of a collection"))
 }
 
 /// Refuses what cannot be a target.

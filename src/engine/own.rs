@@ -1,9 +1,9 @@
 //! Scripts that would write to what the tool itself keeps, under the name that `--ledger` gives.
 
 use crate::error::{Error, Result};
+use crate::model::script::operation::Action;
 use crate::names::Names;
 use crate::run::step::{Step, Task};
-use crate::script::operation::Action;
 
 /// Refuses a script with such an operation. What the default ledger's names are, no file may hold at all.
 ///

@@ -13,15 +13,15 @@ use crate::capture::left;
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::PurgeReport;
 use crate::error::{Error, Failed, Result};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
 use crate::observe::{Kind, Level};
-use crate::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::history;
 use crate::run::ledger;
 use crate::run::record::Status;
 use crate::run::transaction::{Body, with_majority, written};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Frees what was captured: of migration `id` or of all, and only what is `older_than` by the server's clock.
 /// What an unfinished migration captured stays.

@@ -5,7 +5,7 @@ use bson::DateTime;
 use super::{Engine, Verb};
 use crate::engine::reports::RegisterReport;
 use crate::error::{Error, Result};
-use crate::migration::Source;
+use crate::model::migration::Source;
 use crate::observe::{Kind, Level};
 use crate::run::{foreign, ledger};
 

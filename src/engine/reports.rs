@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::backup::report::UnfinishedRestore;
 use crate::holder::Holder;
+use crate::model::source::Ignored;
 use crate::run::report::Direction;
-use crate::source::Ignored;
 
 /// One migration in `status`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

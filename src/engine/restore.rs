@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Engine, Verb, check_database};
-use crate::backup::manifest::Scope;
+use crate::backup::format::manifest::Scope;
 use crate::backup::report::{Earlier, RestoreReport};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
 use crate::backup::source::Source;
 use crate::backup::{mongodump, store, verify};
 use crate::error::{Error, Result};
+use crate::mongo::server::Server;
 use crate::run::Run;
-use crate::server::Server;
 
 /// What to restore.
 #[derive(Debug, Clone)]

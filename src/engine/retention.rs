@@ -6,9 +6,9 @@ use bson::{Document, RawDocumentBuf, doc};
 
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::{Retained, RetainedRun};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::server::Server;
 use crate::names::{Form, Names};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// A retention beyond one part in so many of the data is pointed out.
 const LARGE: i64 = 5;

@@ -6,13 +6,13 @@ use super::{Engine, Verb};
 use crate::engine::reports::UnlockReport;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
+use crate::mongo::errors::ServerError;
+use crate::mongo::server::Server;
 use crate::observe::{Kind, Level, Reporter};
 use crate::run::identity::Identity;
 use crate::run::lease::{end_sessions, raise_token_command, read};
 use crate::run::transaction::with_majority;
 use crate::run::{foreign, history};
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// Breaks the lock if its owner is provably gone, or, with `force`, whoever holds it. Needs no lock.
 ///

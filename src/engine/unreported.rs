@@ -4,11 +4,11 @@ use super::apply::Wanted;
 use super::inventory::Inventory;
 use crate::error::Result;
 use crate::holder::Holder;
+use crate::model::source::Directory;
+use crate::mongo::server::Server;
 use crate::run::record::Status;
 use crate::run::report::{Direction, MigrationOutcome, MigrationReport};
 use crate::run::{lease, ledger};
-use crate::server::Server;
-use crate::source::Directory;
 
 /// The report of the rollback that was asked for by id, if the run that did it still stands in the lease: it was killed
 /// between its last write to the ledger and the end, and this is the same command again. Any other migration that is

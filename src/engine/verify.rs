@@ -1,9 +1,9 @@
 //! What is made sure of around a migration: its checks, and afterwards the end state that its operations ask for.
 
 use super::end_state::EndState;
-use crate::checks::{self, CheckResult};
+use crate::analysis::checks::{self, CheckResult};
 use crate::error::{CheckFailure, Error, Result, When};
-use crate::retry::{Retry, retry};
+use crate::mongo::retry::{Retry, retry};
 use crate::run::Run;
 use crate::run::ledger;
 use crate::run::report::{Direction, MigrationReport};
@@ -65,6 +65,6 @@ fn refuse(step: &Step, when: When, failed: Vec<String>) -> Result<()> {
     Err(Error::Check(Box::new(CheckFailure { migration: step.id.clone(), source: step.origin.clone(), when, failed })))
 }
 
-fn reading() -> impl FnOnce(crate::server_error::ServerError) -> Error {
+fn reading() -> impl FnOnce(crate::mongo::errors::ServerError) -> Error {
     Error::server("Running the migration's checks")
 }

@@ -15,16 +15,16 @@ use tokio::time::Instant;
 
 use super::Run;
 use super::chunk_size::{Size, Why};
-use super::id::Id;
+use super::id_ranges::{Scope, last_id, matching};
 use super::journal::{Journal, Refused};
 use super::progress::{OperationProgress, Position};
 use super::report::Counts;
 use super::transaction::Body;
-use super::windows::{Scope, last_id, matching};
+use crate::mongo::errors::{Class, ServerError, codes};
+use crate::mongo::id::Id;
+use crate::mongo::retry::{Backoff, Policy, Retry, retry};
+use crate::mongo::server::Server;
 use crate::observe::Total;
-use crate::retry::{Backoff, Policy, Retry, retry};
-use crate::server::Server;
-use crate::server_error::{Class, ServerError, codes};
 
 /// The documents that one write is about.
 #[derive(Debug, Clone)]

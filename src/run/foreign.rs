@@ -7,7 +7,7 @@ use bson::{Document, RawDocumentBuf, doc};
 
 use super::ledger::ASSESSMENT;
 use crate::error::{Error, Result};
-use crate::server::Server;
+use crate::mongo::server::Server;
 
 /// Names of fields that a message shows of a document.
 const SHOWN: usize = 8;

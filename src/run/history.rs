@@ -9,7 +9,7 @@ use super::identity::Identity;
 use super::report::MigrationReport;
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
-use crate::server::Server;
+use crate::mongo::server::Server;
 
 /// What an error says of it.
 pub const WRITING: &str = "Writing the history";

@@ -15,10 +15,10 @@ use super::progress::{OperationProgress, Position, Progress};
 use super::report::Direction;
 use super::transaction::{Body, attempt, send, written};
 use crate::error::{Error, Result};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
 use crate::observe::Stop;
-use crate::retry::{Retry, retry};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// The journal of the migration under way.
 #[derive(Debug)]

@@ -19,11 +19,11 @@ use super::renewal::Renewal;
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::observe::{Kind, Level, Reporter, Stop};
-use crate::retry::{Retry, retry};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// How long a lease lasts without renewal.
 pub const DURATION: Duration = Duration::from_secs(30);
@@ -235,7 +235,7 @@ fn unreadable(server: &Server, lock: Document) -> Error {
     Error::WrongState(format!(
         "The lock document in {} cannot be read: {}. Remove it with `unlock --force`.",
         server.names().lock(),
-        crate::server_error::show(&Bson::Document(lock))
+        crate::mongo::errors::show(&Bson::Document(lock))
     ))
 }
 

@@ -5,21 +5,21 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 
+use super::capture_key::HEADER;
 use super::progress::Progress;
 use super::record::{Record, Status};
 use super::report::{Direction, MigrationReport};
-use super::slot::HEADER;
 use super::step::{Step, Task};
 use super::transaction::with_majority;
 use super::{Run, Statement};
 use super::{foreign, history};
 use crate::error::{CheckFailure, Error, OperationFailure, Result};
-use crate::migration::{Source, checksum};
+use crate::model::migration::{Source, checksum};
+use crate::mongo::errors::codes;
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::observe::{Reporter, Stop};
-use crate::retry::{Retry, retry};
-use crate::server::Server;
-use crate::server_error::codes;
 
 const WRITING: &str = "Writing the ledger";
 /// The `kind` of the record of the assessment model's unification, which is no migration of a file's.

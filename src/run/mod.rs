@@ -1,26 +1,24 @@
 //! A run: everything a writing verb holds from taking the lease to giving it back, and what runs are made
 //! of: [`lease`], [`ledger`] and [`history`], [`journal`], [`transaction`], [`chunks`].
 
+pub mod capture_key;
 pub mod chunk_size;
 pub mod chunks;
 pub mod foreign;
 mod former_history;
 pub mod history;
-pub mod id;
+pub mod id_ranges;
 pub mod identity;
 pub mod journal;
 pub mod lease;
 pub mod ledger;
 mod login;
 pub mod progress;
-pub mod query;
 pub mod record;
 mod renewal;
 pub mod report;
-pub mod slot;
 pub mod step;
 pub mod transaction;
-pub mod windows;
 
 use std::time::Duration;
 
@@ -31,11 +29,11 @@ use self::identity::Identity;
 use self::lease::Lease;
 use self::transaction::{Body, attempt, with_majority, written};
 use crate::error::{Error, Result};
-use crate::guard::LEASE_LOST;
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::guard::LEASE_LOST;
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
 use crate::observe::{Kind, Level, Reporter, Stop};
-use crate::retry::{Retry, retry};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// A run under the lease. Call [`close`](Self::close) on every path.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use bson::{Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
 use serde::{Deserialize, Serialize};
 
-use super::id::Id;
+use super::capture_key::Capture;
 use super::report::{Counts, Direction, Outcome};
-use super::slot::Capture;
+use crate::mongo::id::Id;
 
 /// How far one script is.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,15 +3,15 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
+use super::capture_key::Capture;
 use super::progress::{Position, Progress};
 use super::report::Direction;
-use super::slot::Capture;
 use crate::error::{Error, Result};
-use crate::migration::{Source, checksum};
-use crate::script::checks::Checks;
-use crate::script::operation::Action;
-use crate::script::reader;
-use crate::server_error::show;
+use crate::model::migration::{Source, checksum};
+use crate::model::script::checks::Checks;
+use crate::model::script::operation::Action;
+use crate::model::script::reader;
+use crate::mongo::errors::show;
 
 /// Where a migration stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use bson::Document;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
-use crate::retry::Policy;
-use crate::server::Server;
+use crate::mongo::retry::Policy;
+use crate::mongo::server::Server;
 
 /// Renewed often enough that two failures in a row lose nothing.
 const PAUSE: Duration = Duration::from_secs(8);

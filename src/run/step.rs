@@ -2,12 +2,12 @@
 
 use bson::Document;
 
+use super::capture_key::Slot;
 use super::progress::Progress;
-use super::slot::Slot;
 use crate::assessment;
+use crate::model::script::checks::Checks;
+use crate::model::script::{Operation, Script};
 use crate::names::Names;
-use crate::script::checks::Checks;
-use crate::script::{Operation, Script};
 
 /// What to run, with everything the ledger is to know.
 #[derive(Debug, Clone)]

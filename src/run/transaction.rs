@@ -8,10 +8,10 @@ use bson::{Document, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 use mongodb::options::{ReadConcern, WriteConcern};
 
-use crate::retry::{Backoff, Policy};
-use crate::server::Server;
-use crate::server_error::ServerError;
-use crate::waiting::Waits;
+use crate::mongo::errors::ServerError;
+use crate::mongo::retry::{Backoff, Policy};
+use crate::mongo::server::Server;
+use crate::mongo::waiting::Waits;
 
 /// What a transaction writes. It may run several times, each time from the start.
 pub trait Body: Send {

@@ -16,18 +16,18 @@ use crate::capture::delta::{Change, difference};
 use crate::capture::documents::{keep_packs, read_by_id};
 use crate::capture::kept::insert_whole;
 use crate::capture::pack::{Packer, raw_entries};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::{Id, by_id};
+use crate::mongo::raw::{Element, fields, first, get};
+use crate::mongo::server::Server;
 use crate::names::ORIGINALS;
-use crate::ops::{Halt, Place};
-use crate::raw::{Element, fields, first, get};
+use crate::operations::{Halt, Place};
 use crate::run::Run;
+use crate::run::capture_key::Slot;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
-use crate::run::id::{Id, by_id};
 use crate::run::journal::Journal;
 use crate::run::report::{Counts, Mapped, Undone};
-use crate::run::slot::Slot;
 use crate::run::step::Undo;
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 24 * 1024 * 1024;

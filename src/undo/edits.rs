@@ -10,12 +10,12 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::raw::{ARRAY, BINARY, Builder, TEXT, fields};
-use crate::run::id::Id;
-use crate::run::slot::Capture;
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::Id;
+use crate::mongo::raw::{ARRAY, BINARY, Builder, TEXT, fields};
+use crate::mongo::server::Server;
+use crate::run::capture_key::Capture;
 use crate::run::transaction::send;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// The paths of fields that somebody changed; the empty one means the document.
 pub type Paths = HashSet<Vec<u8>>;

@@ -11,12 +11,12 @@ use super::edits::Edits;
 use crate::capture::documents::read_by_id;
 use crate::capture::kept::unwrapped;
 use crate::capture::pack::{self, Entry, What};
-use crate::catalog;
-use crate::run::id::{Id, by_id};
+use crate::mongo::catalog;
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::{Id, by_id};
+use crate::mongo::server::{Documents, Server};
 use crate::run::report::Undone;
 use crate::run::step::Undo;
-use crate::server::{Documents, Server};
-use crate::server_error::ServerError;
 
 /// Documents looked at together.
 const AT_ONCE: usize = 1_000;

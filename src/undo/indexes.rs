@@ -5,14 +5,14 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use super::schema::{Way, operation};
 use super::{plain, same_standing, standing};
 use crate::capture::registry::made_index;
-use crate::catalog;
+use crate::model::script::operation::{Action, CreateIndex, IndexRef};
+use crate::mongo::catalog;
+use crate::mongo::errors::ServerError;
+use crate::mongo::query::Query;
+use crate::mongo::server::Server;
 use crate::plural::counted;
-use crate::run::query::Query;
 use crate::run::report::Undone;
 use crate::run::step::Undo;
-use crate::script::operation::{Action, CreateIndex, IndexRef};
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// How an index that was made is taken back.
 pub(super) async fn index_made(server: &Server, undo: &Undo) -> Result<Way, ServerError> {

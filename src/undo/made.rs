@@ -7,17 +7,17 @@ use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, RawDocumentBuf, doc, rawdoc};
 
 use super::{same_standing, standing};
-use crate::capture::aside::discard_if_empty;
 use crate::capture::registry;
-use crate::catalog;
+use crate::capture::stash::discard_if_empty;
+use crate::mongo::catalog;
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::Id;
+use crate::mongo::query::Query;
+use crate::mongo::server::Server;
 use crate::plural::counted;
-use crate::run::id::Id;
-use crate::run::query::Query;
 use crate::run::report::Undone;
 use crate::run::step::Undo;
 use crate::run::transaction::{send, with_majority};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Drops a collection that the migration made, if it is as it was made and nobody has put anything into it.
 /// Otherwise it stays, and its documents are counted as made since, but for `conflicts` that were counted as such.

@@ -25,18 +25,18 @@ pub use self::foresee::foresee;
 use self::made::remove_made;
 use crate::assessment::{BRING_OVER, UNIFY};
 use crate::capture::registry::Entry;
-use crate::catalog;
-use crate::ops::{Halt, Place, SchemaError};
-use crate::retry::{Retry, retry};
+use crate::mongo::catalog;
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::Id;
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
+use crate::operations::{Halt, Place, SchemaError};
 use crate::run::Run;
-use crate::run::id::Id;
+use crate::run::capture_key::Slot;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome, Undone};
-use crate::run::slot::Slot;
 use crate::run::step::{Task, Undo};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Undoes one operation, from where the journal says.
 ///

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use bson::{Bson, Document};
 
 use crate::capture::registry::{self, Header};
-use crate::catalog;
-use crate::run::slot::Capture;
+use crate::mongo::catalog;
+use crate::mongo::errors::ServerError;
+use crate::mongo::server::Server;
+use crate::run::capture_key::Capture;
 use crate::run::step::Undo;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// What the collection that an operation worked on is called now; `None` where it is not known, or gone.
 ///

@@ -4,12 +4,12 @@ use bson::{Bson, Document, doc};
 
 use super::schema::{Way, operation};
 use super::standing;
-use crate::catalog::same;
+use crate::model::script::operation::Action;
+use crate::mongo::catalog::same;
+use crate::mongo::errors::ServerError;
+use crate::mongo::server::Server;
 use crate::run::report::Undone;
 use crate::run::step::Undo;
-use crate::script::operation::Action;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// How a `modify_collection` is taken back.
 pub(super) async fn modified(server: &Server, undo: &Undo) -> Result<Way, ServerError> {

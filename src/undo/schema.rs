@@ -5,19 +5,19 @@ use bson::{Document, doc};
 
 use super::made::remove_made;
 use super::{finish, indexes, options, same_standing, standing};
-use crate::catalog;
-use crate::ops::schema::{Change, change};
-use crate::ops::{Halt, Place};
-use crate::retry::{Retry, retry};
+use crate::model::script::Operation;
+use crate::model::script::operation::Action;
+use crate::mongo::catalog;
+use crate::mongo::errors::ServerError;
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
+use crate::operations::schema::{Change, change};
+use crate::operations::{Halt, Place};
 use crate::run::Run;
+use crate::run::capture_key::Slot;
 use crate::run::journal::Journal;
 use crate::run::report::Undone;
-use crate::run::slot::Slot;
 use crate::run::step::Undo;
-use crate::script::Operation;
-use crate::script::operation::Action;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// How an operation is taken back.
 pub(super) enum Way {

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::raw::{fields, has_duplicates, has_zero_timestamp};
-use crate::run::id::Id;
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::id::Id;
+use crate::mongo::raw::{fields, has_duplicates, has_zero_timestamp};
+use crate::mongo::server::Server;
 use crate::run::transaction::{send, written};
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Statements of one command, and bytes: the server takes 100,000 and 48 MB.
 const STATEMENTS: usize = 25_000;

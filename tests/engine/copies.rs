@@ -3,7 +3,7 @@
 use bson::{doc, rawdoc};
 use edulearn_migrate::assessment::copies::{Known, Place, places};
 use edulearn_migrate::assessment::ids::Ids;
-use edulearn_migrate::run::id::Id;
+use edulearn_migrate::mongo::id::Id;
 
 use super::support::with_database;
 

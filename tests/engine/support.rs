@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
-use edulearn_migrate::engine::plan::{ApplyOptions, RollbackOptions};
+use edulearn_migrate::engine::selection::{ApplyOptions, RollbackOptions};
 use edulearn_migrate::engine::{Engine, Verb, apply};
 use edulearn_migrate::error::Failed;
+use edulearn_migrate::mongo::server::Server;
 use edulearn_migrate::names::Names;
 use edulearn_migrate::observe::{Observer, Silent, Stop};
 use edulearn_migrate::run::report::RunReport;
-use edulearn_migrate::server::Server;
 
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 

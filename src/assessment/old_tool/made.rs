@@ -8,7 +8,7 @@ use crate::assessment::model::{
     Edition, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS, UPDATED_AT,
 };
 use crate::assessment::values::{count, id_text, text};
-use crate::raw::{ARRAY, DATE, INT32, TEXT, fields, get};
+use crate::mongo::raw::{ARRAY, DATE, INT32, TEXT, fields, get};
 
 impl Backup {
     /// The fields that the tool wrote, by its own mapping: a value of the same name at the top, whatever it is, or the

@@ -14,11 +14,11 @@ use crate::assessment::values::{id_text, text_of};
 use crate::capture::delta::{Change, difference_opening};
 use crate::capture::documents::read_by_id;
 use crate::capture::pack::{Entry, What};
-use crate::raw::{Builder, DOCUMENT, Element, fields, first, get};
-use crate::run::id::{Id, by_id};
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::{Id, by_id};
+use crate::mongo::raw::{Builder, DOCUMENT, Element, fields, first, get};
+use crate::mongo::server::Server;
 use crate::run::report::{Counts, Undone};
-use crate::server::Server;
-use crate::server_error::ServerError;
 use crate::undo::documents::{Record, decide};
 use crate::undo::writes::Writes;
 

@@ -13,11 +13,11 @@ use crate::assessment::model::Side;
 use crate::assessment::values::{id_text, text};
 use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::capture::documents::read_by_id;
-use crate::raw::{ARRAY, Builder, NULL, TEXT, first};
-use crate::run::id::{Id, by_id};
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::{Id, by_id};
+use crate::mongo::raw::{ARRAY, Builder, NULL, TEXT, first};
+use crate::mongo::server::Server;
 use crate::run::report::{Counts, Mapped, Undone};
-use crate::server::Server;
-use crate::server_error::ServerError;
 use crate::undo::documents::Record;
 use crate::undo::writes::{Write, Writes};
 

@@ -12,9 +12,9 @@ use mongodb::raw_batch_cursor::RawBatch;
 use tokio::task::JoinSet;
 
 use super::super::catalog::{Entry, Type};
-use super::super::files::blocking;
-use super::super::frames::{FrameFile, Written};
-use super::super::manifest::StoredFile;
+use super::super::format::files::blocking;
+use super::super::format::frames::{FrameFile, Written};
+use super::super::format::manifest::StoredFile;
 use super::super::meter::Meter;
 use super::super::names::file_stem;
 use super::super::parallelism;
@@ -22,12 +22,12 @@ use super::super::ranges::{self, Range};
 use super::super::snapshot::Reading;
 use super::{Dump, stopped};
 use crate::error::{Error, Result};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::raw as bytes;
+use crate::mongo::retry::Policy;
+use crate::mongo::retry::Retry;
+use crate::mongo::server::Server;
 use crate::observe::{Reporter, Stop};
-use crate::raw as bytes;
-use crate::retry::Policy;
-use crate::retry::Retry;
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Why an attempt came to nothing.
 pub enum Ended {

@@ -9,7 +9,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use tokio::sync::Semaphore;
 
 use super::super::catalog::{self, Entry, Type, index_name};
-use super::super::frames::Written;
+use super::super::format::frames::Written;
 use super::super::meter::Meter;
 use super::super::ranges;
 use super::super::snapshot::Reading;
@@ -18,11 +18,11 @@ use super::load::{Target, Unloaded, load};
 use super::plan::{Build, Move};
 use super::steps::Step;
 use crate::error::{Error, Result};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::raw::{self as bytes, Builder};
+use crate::mongo::retry::Retry;
+use crate::mongo::server::Server;
 use crate::observe::{Reporter, Stop};
-use crate::raw::{self as bytes, Builder};
-use crate::retry::Retry;
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// The longest expiry there is, 68 years: an index built with it deletes nothing meanwhile.
 const HELD_BACK: i64 = 2_147_483_647;
@@ -73,7 +73,7 @@ impl Built {
         let mut expired = 0;
         for options in entry.indexes.iter().chain([&entry.options]).filter(|options| expiry(options).is_some()) {
             let options = Document::try_from(options.as_ref()).unwrap_or_default();
-            expired += crate::expiry::count(server, &self.temporary, &options).await?;
+            expired += crate::mongo::expiry::count(server, &self.temporary, &options).await?;
         }
         Ok(expired)
     }
@@ -298,8 +298,12 @@ mod tests {
         assert!(specs.into_iter().all(|it| it.is_ok_and(|it| {
             it.as_document().is_some_and(|it| it.get_i64("expireAfterSeconds").is_ok_and(|it| it == HELD_BACK))
         })));
-        let part =
-            Part { entry, data: None, expected: None, consistency: super::super::super::manifest::Consistency::None };
+        let part = Part {
+            entry,
+            data: None,
+            expected: None,
+            consistency: super::super::super::format::manifest::Consistency::None,
+        };
         let steps = expiries(&part);
         assert_eq!(steps.len(), 2);
         assert_eq!(steps[1], Step::Expire { target: "c".into(), index: Some("ttl".into()), seconds: Bson::Int32(5) });

@@ -5,12 +5,12 @@ use bson::{Document, RawDocumentBuf, doc};
 use super::super::names::STORED_FUNCTIONS;
 use super::journal;
 use crate::error::{Error, Result};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::retry::Retry;
+use crate::mongo::server::Server;
 use crate::observe::Stop;
-use crate::retry::Retry;
 use crate::run::Run;
 use crate::run::transaction::with_majority;
-use crate::server::Server;
-use crate::server_error::{ServerError, codes};
 
 /// Sends a schema command under a proven lease, again and again while the server cannot be used: every step can be
 /// taken twice. The server's errors are the inner ones.

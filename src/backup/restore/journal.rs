@@ -9,8 +9,8 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use super::steps::Step;
 use crate::backup::report::UnfinishedRestore;
 use crate::error::{Error, Result};
+use crate::mongo::server::Server;
 use crate::run::Run;
-use crate::server::Server;
 
 /// The `_id` of the head.
 pub const HEAD: &str = "restore";

@@ -6,14 +6,14 @@ use bson::{RawDocumentBuf, rawdoc};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::super::frames::{Written, size};
+use super::super::format::frames::{Written, size};
+use super::super::format::reader::{Data, Documents};
 use super::super::meter::Meter;
-use super::super::reader::{Data, Documents};
 use crate::error::{Error, Result};
+use crate::mongo::errors::ServerError;
+use crate::mongo::raw::{self as bytes, Builder};
+use crate::mongo::server::Server;
 use crate::observe::{Reporter, Stop};
-use crate::raw::{self as bytes, Builder};
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 /// How much an insert carries, but for a document that is larger by itself. The whole command may have 16 MiB and
 /// 16 KiB: this and one more document always fit.

@@ -23,16 +23,16 @@ use tokio::task::JoinSet;
 use self::build::{Built, Workshop};
 use self::plan::{Build, Choice, Plan};
 use super::dump::{Request, dump};
-use super::frames::size;
-use super::manifest::{Consistency, Kind};
+use super::format::frames::size;
+use super::format::manifest::{Consistency, Kind};
 use super::meter::Meter;
 use super::report::{Earlier, RestoreReport};
 use super::source::Source;
 use super::{catalog, parallelism};
 use crate::error::{Error, Result};
+use crate::mongo::retry::{Retry, retry};
 use crate::observe::{self, Level};
 use crate::plural::counted;
-use crate::retry::{Retry, retry};
 use crate::run::{Run, history};
 
 /// Collections built again because an election took documents back.
@@ -163,7 +163,7 @@ async fn undone(run: &mut Run, error: Error) -> Error {
 
 /// Builds everything, counts it, and commits to the swap.
 async fn build_all(run: &mut Run, plan: &Plan) -> Result<Vec<Built>> {
-    let expected = |of: fn(&super::frames::Written) -> i64| {
+    let expected = |of: fn(&super::format::frames::Written) -> i64| {
         let known: Option<Vec<i64>> = plan.build.iter().map(|it| it.part.expected.as_ref().map(of)).collect();
         known.map(|all| all.into_iter().sum())
     };

@@ -1,12 +1,12 @@
 //! Deciding what a restore does, before it does any of it.
 
 use super::super::catalog::{Entry, Type};
-use super::super::manifest::Scope;
+use super::super::format::manifest::Scope;
 use super::super::names::{kept, the_servers};
 use super::super::source::{Part, Source};
 use crate::error::{Error, Result};
+use crate::mongo::raw as bytes;
 use crate::names::Names;
-use crate::raw as bytes;
 
 /// What to do besides restoring everything.
 #[derive(Debug, Clone, Default)]
@@ -176,7 +176,7 @@ fn collation(entry: &Entry) -> Option<&[u8]> {
 mod tests {
     use bson::{RawDocumentBuf, rawdoc};
 
-    use super::super::super::manifest::Consistency;
+    use super::super::super::format::manifest::Consistency;
     use super::*;
 
     fn entry(name: &str, kind: Type) -> Entry {

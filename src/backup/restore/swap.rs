@@ -11,12 +11,12 @@ use super::commands::{drop_collection, raw, rename, schema, stuck};
 use super::journal;
 use super::steps::Step;
 use crate::error::{Error, Result};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::raw::{self as bytes, Builder};
+use crate::mongo::retry::{Retry, retry};
 use crate::names::Form;
 use crate::observe::{Kind, Level, Stop};
-use crate::raw::{self as bytes, Builder};
-use crate::retry::{Retry, retry};
 use crate::run::Run;
-use crate::server_error::{ServerError, codes};
 
 /// How much is copied at once.
 const BATCH: usize = 3 * 1024 * 1024;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use bson::{DateTime, Document, doc};
 
-use super::before::read;
-use super::findings::{conclude, note, settle, unlisted};
-use super::ground::Ground;
+use super::preconditions::Ground;
+use super::record::read;
 use super::steps::Steps;
-use super::{done, outcome, reading, room, server_time, step};
+use super::unmapped::{conclude, note, settle, unlisted};
+use super::{disk_space, done, outcome, reading, server_time, step};
 use crate::assessment::copies::Known;
 use crate::assessment::ids::Ids;
 use crate::assessment::model::{Edition, Rules};
@@ -22,18 +22,18 @@ use crate::assessment::validate::{Found, Look, validate};
 use crate::assessment::{ASSESSMENTS, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
 use crate::assessment::{indexes, references};
 use crate::backup::dump::{Request, dump};
-use crate::backup::manifest::{Consistency, Kind as BackupKind, Scope};
+use crate::backup::format::manifest::{Consistency, Kind as BackupKind, Scope};
 use crate::backup::restore::journal;
 use crate::engine::apply::take_one;
 use crate::engine::{Engine, Verb};
 use crate::error::{Failed, Result};
+use crate::mongo::server::Server;
 use crate::observe::Stop;
 use crate::run::Run;
 use crate::run::foreign;
 use crate::run::ledger;
 use crate::run::report::{Direction, MigrationReport, Outcome};
 use crate::run::step::{Step, Task};
-use crate::server::Server;
 
 /// How to migrate.
 #[derive(Debug, Clone, Copy, Default)]
@@ -227,7 +227,7 @@ async fn dry_run(
     let counts = references::count(server, &survey.clashes).await.map_err(reading())?;
     report.regular = survey.regular;
     report.teacher = survey.teacher;
-    let known = |id: &crate::run::id::Id| crate::assessment::shown_id(id);
+    let known = |id: &crate::mongo::id::Id| crate::assessment::shown_id(id);
     report.clashes = survey
         .clashes
         .iter()
@@ -247,7 +247,7 @@ async fn dry_run(
 }
 
 async fn back_up(run: &Run, steps: &Steps, directory: &Path, ground: &Ground) -> Result<BackupTaken> {
-    room::check(&run.server, directory).await?;
+    disk_space::check(&run.server, directory).await?;
     let mut names = Vec::new();
     for (name, found) in [(ASSESSMENTS, &ground.assessments), (TEACHER_ASSESSMENTS, &ground.teacher)] {
         if found.is_some() {

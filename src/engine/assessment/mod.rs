@@ -3,27 +3,27 @@
 //! A run of tasks like a migration's, with a record of its own in the ledger. Its captures add up from run to run, and a
 //! rollback undoes all of them, the latest first.
 
-mod before;
-mod findings;
-mod ground;
+mod disk_space;
 mod migrate;
+mod preconditions;
+mod record;
 mod rollback;
-mod room;
 mod steps;
+mod unmapped;
 
 use bson::{DateTime, Document, doc};
 
-pub use self::before::unfinished;
 pub use self::migrate::{MigrateOptions, migrate};
+pub use self::record::unfinished;
 pub use self::rollback::rollback;
 use crate::assessment::{NAME, RECORD};
 use crate::error::{Error, Result};
+use crate::model::script::checks::Checks;
+use crate::mongo::errors::ServerError;
+use crate::mongo::server::Server;
 use crate::run::progress::Progress;
 use crate::run::report::{Counts, Direction, MigrationOutcome, MigrationReport, Outcome};
 use crate::run::step::{Step, Task};
-use crate::script::checks::Checks;
-use crate::server::Server;
-use crate::server_error::ServerError;
 
 fn reading() -> impl FnOnce(ServerError) -> Error {
     Error::server("Reading the assessments")

@@ -5,25 +5,25 @@ use std::time::{Duration, Instant};
 
 use bson::{RawDocumentBuf, doc};
 
-use super::before::read;
+use super::record::read;
 use super::{done, outcome, reading, step};
 use crate::assessment::model::Side;
 use crate::assessment::report::{Restored, RollbackReport};
 use crate::assessment::{ASSESSMENTS, BRING_OVER, Part as What, Task as Part, UNIFY, old_tool};
 use crate::backup::restore::journal;
 use crate::capture::registry;
-use crate::catalog;
 use crate::engine::apply::take_one;
-use crate::engine::plan::unchanged_where_begun;
+use crate::engine::selection::unchanged_where_begun;
 use crate::engine::{Engine, Verb, exact};
 use crate::error::{Error, Failed, Result};
+use crate::mongo::catalog;
+use crate::mongo::query::Query;
+use crate::mongo::server::Server;
 use crate::run::Run;
 use crate::run::foreign;
 use crate::run::ledger;
-use crate::run::query::Query;
 use crate::run::report::{Direction, MigrationReport, Undone};
 use crate::run::step::{Step, Task};
-use crate::server::Server;
 
 /// Takes the unification back by the three-way rule.
 ///

@@ -6,13 +6,13 @@
 use bson::{Document, doc, oid::ObjectId};
 
 use super::Found;
-use crate::capture::{aside, registry, schema};
+use crate::capture::{registry, schema, stash};
 use crate::error::{Error, Result};
-use crate::retry::{Retry, retry};
+use crate::mongo::errors::ServerError;
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
 use crate::run::Run;
-use crate::run::slot::Slot;
-use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::run::capture_key::Slot;
 use crate::undo::{same_standing, standing};
 
 /// What the entry notes while it returns.
@@ -62,8 +62,8 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Op
     let returns = doc! {RETURNING: {"to": target, "note": note}};
     retry!(retry, registry::amend(&run.server, found.slot, returns.clone())).map_err(failed())?;
     let returned = match found.registered.get_str("aside") {
-        Ok(aside) => retry!(retry, aside::bring_back(&run.server, aside, target, &before)),
-        Err(_) => retry!(retry, aside::make_again(&run.server, target, &before)),
+        Ok(aside) => retry!(retry, stash::bring_back(&run.server, aside, target, &before)),
+        Err(_) => retry!(retry, stash::make_again(&run.server, target, &before)),
     };
     returned.map_err(failed())?;
     Ok(Some(note))

@@ -8,14 +8,14 @@ use super::Found;
 use crate::capture::documents::{MEASUREMENT, read_by_id};
 use crate::capture::kept::{Barred, insert, nested, unwrapped};
 use crate::capture::{left, measurements};
-use crate::catalog::{self, Collection};
 use crate::error::{Error, Result};
-use crate::retry::{Retry, retry};
+use crate::mongo::catalog::{self, Collection};
+use crate::mongo::errors::ServerError;
+use crate::mongo::id::Id;
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
 use crate::run::Run;
-use crate::run::id::Id;
-use crate::run::slot::Slot;
-use crate::server::Server;
-use crate::server_error::ServerError;
+use crate::run::capture_key::Slot;
 
 /// Bytes of documents, and documents, looked at together.
 const BYTES: usize = 16 * 1024 * 1024;

@@ -1,0 +1,309 @@
+//! Writing a backup.
+//!
+//! The catalog is listed, a time taken, the catalog listed again, everything read at that time, and the catalog listed
+//! once more: a snapshot reads a collection that was renamed or dropped meanwhile as empty, without an error. Any
+//! difference makes the dump start over.
+
+mod reading;
+pub mod window;
+
+use std::path::Path;
+use std::time::Instant;
+
+use bson::{Document, doc};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::reading::{Attempt, Ended, pending};
+use self::window::Window;
+use super::catalog::{self, Entry, Listing};
+use super::format::directory::{self, Partial};
+use super::format::files::{self, blocking};
+use super::format::frames::{Written, size, store};
+use super::format::manifest::{CollectionManifest, Consistency, FILE, Heading, Kind, Manifest, Scope, StoredFile};
+use super::format::metadata;
+use super::names::file_stem;
+use super::report::BackupReport;
+use super::restore::journal;
+use super::snapshot::{self, Reading};
+use crate::error::{Error, Result};
+use crate::mongo::errors::codes;
+use crate::mongo::retry::Policy;
+use crate::mongo::retry::{Retry, retry};
+use crate::mongo::server::Server;
+use crate::observe::{self, Level, Reporter, Stop};
+use crate::plural::counted;
+
+/// How often a dump starts over because the catalog changed under it.
+const ATTEMPTS: u32 = Policy::BACKUP.attempts;
+
+/// What to write.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What for.
+    pub kind: Kind,
+    /// What of.
+    pub scope: Scope,
+    /// Whether everything must be of one time where the server can do that.
+    pub consistency: Consistency,
+    /// Whether the server's snapshot window may be raised when the dump takes long.
+    pub raise_window: bool,
+}
+
+/// Writes a backup into `parent`.
+///
+/// # Errors
+/// [`Error::SnapshotLost`], [`Error::DiskFull`], [`Error::Interrupted`], [`Error::Backup`] or the server's; then
+/// nothing remains of it.
+pub async fn dump(
+    server: &Server,
+    parent: &Path,
+    request: &Request,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<BackupReport> {
+    let clock = Instant::now();
+    let began = OffsetDateTime::now_utc();
+    clear_leftovers(server, parent, reporter).await?;
+    let partial = {
+        let parent = parent.to_owned();
+        blocking(move || Partial::create(&parent)).await?
+    };
+    let mut attempt = 1;
+    let (manifest, notes, left_out) = loop {
+        let dump = Dump { server, directory: partial.path(), request, reporter, stop, began };
+        match dump.attempt().await {
+            Ok(done) => break done,
+            Err(Ended::Failed(error)) => return Err(error),
+            Err(Ended::Again(why)) if attempt == ATTEMPTS => {
+                return Err(Error::Backup(format!(
+                    "No backup was made: {why}, {ATTEMPTS} times in a row. Run the command again when nobody creates, drops, \
+                     renames or indexes collections."
+                )));
+            }
+            Err(Ended::Again(why)) => {
+                attempt += 1;
+                let message = format!("Starting the backup over (attempt {attempt} of {ATTEMPTS}): {why}.");
+                reporter.tell(observe::Kind::Retrying, Level::Warning, message);
+                partial.clear()?;
+            }
+        }
+    };
+    // The last moment: from here on it is a backup.
+    stopped(stop)?;
+    let (name, parent) = {
+        let parent = parent.to_owned();
+        let bytes = manifest.to_bytes();
+        blocking(move || {
+            files::write_synced(&partial.path().join(FILE), &bytes)?;
+            Ok((partial.publish(began)?, directory::absolute(&parent)?))
+        })
+        .await?
+    };
+    let report = BackupReport {
+        path: parent.join(&name).display().to_string(),
+        name,
+        kind: manifest.kind.as_str().to_owned(),
+        created_at: manifest.created(),
+        database: manifest.database,
+        collections: size(manifest.collections.len()),
+        documents: manifest.documents,
+        bytes: manifest.bytes,
+        stored_bytes: manifest.stored_bytes,
+        consistency: manifest.consistency.as_str().to_owned(),
+        cluster_time: manifest.cluster_time,
+        notes,
+        left_out,
+        seconds: clock.elapsed().as_secs_f64(),
+    };
+    reporter.tell(
+        observe::Kind::BackupFinished,
+        Level::Info,
+        format!(
+            "Backed up {} of {} as {}.",
+            counted(report.documents, "document"),
+            counted(report.collections, "collection"),
+            report.path
+        ),
+    );
+    Ok(report)
+}
+
+/// Removes what dead backups of this host left, and puts back what they raised.
+async fn clear_leftovers(server: &Server, parent: &Path, reporter: &Reporter) -> Result<()> {
+    let found = {
+        let parent = parent.to_owned();
+        blocking(move || directory::leftovers(&parent)).await?
+    };
+    for leftover in found {
+        if window::recover(server, &leftover.path, reporter).await {
+            blocking(move || leftover.remove()).await?;
+        } else {
+            let path = leftover.path.display();
+            let message = format!(
+                "Left {path} as it is: a backup of another server was killed there after it had raised that server's snapshot window."
+            );
+            reporter.tell(observe::Kind::Warning, Level::Warning, message);
+        }
+    }
+    Ok(())
+}
+
+fn stopped(stop: &Stop) -> Result<()> {
+    if stop.is_cancelled() {
+        return Err(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()));
+    }
+    Ok(())
+}
+
+/// One attempt.
+struct Dump<'a> {
+    server: &'a Server,
+    directory: &'a Path,
+    request: &'a Request,
+    reporter: &'a Reporter,
+    stop: &'a Stop,
+    began: OffsetDateTime,
+}
+
+impl Dump<'_> {
+    async fn attempt(&self) -> Attempt<(Manifest, Vec<String>, Vec<String>)> {
+        journal::refuse_unfinished(self.server).await?;
+        let listing = self.list().await?;
+        let entries = &listing.entries;
+        let reading = self.reading(entries).await?;
+        if let Some(changed) = catalog::difference(entries, &self.list().await?.entries) {
+            return Err(Ended::Again(format!("the catalog changed: {changed}")));
+        }
+        let window = match reading {
+            Reading::At(_) if self.request.raise_window => {
+                Some(Window::watch(self.server, self.directory, self.reporter))
+            }
+            Reading::At(_) | Reading::Majority | Reading::Local => None,
+        };
+        let result = self.read(listing, reading).await;
+        if let Some(window) = window {
+            window.close().await;
+        }
+        result
+    }
+
+    async fn read(&self, listing: Listing, reading: Reading) -> Attempt<(Manifest, Vec<String>, Vec<String>)> {
+        let Listing { entries, left_out, resembling, .. } = listing;
+        let mut notes = self.notes(&entries, reading);
+        notes.extend(resembling.iter().map(|name| {
+            format!("{name:?} has a name like this tool's own, and no record says that it is: it is in the backup like any other")
+        }));
+        let files = self.files(&entries, reading).await?;
+        if let Some(changed) = catalog::difference(&entries, &self.list().await?.entries) {
+            return Err(Ended::Again(format!("the catalog changed: {changed}")));
+        }
+        // One that was begun and killed meanwhile may have stopped half-way, with a catalog that stands still.
+        journal::refuse_unfinished(self.server).await?;
+        let version = self.version().await?;
+        let heading = Heading {
+            kind: self.request.kind,
+            scope: self.request.scope.clone(),
+            database: self.server.database().to_owned(),
+            created_at: self.began.format(&Rfc3339).unwrap_or_default(),
+            server_version: version.get_str("version").unwrap_or_default().to_owned(),
+            consistency: consistency(reading),
+            cluster_time: reading.cluster_time(),
+        };
+        let directory = self.directory.to_owned();
+        let collections = blocking(move || {
+            let described = entries.iter().zip(files).map(|(entry, data)| describe(&directory, entry, reading, data));
+            described.collect::<Result<Vec<_>>>()
+        })
+        .await?;
+        Ok((Manifest::new(heading, collections), notes, left_out))
+    }
+
+    async fn version(&self) -> Result<Document> {
+        let mut retry = Retry::new(self.reporter, self.stop);
+        retry!(retry, self.server.run_admin(doc! {"buildInfo": 1})).map_err(Error::server("Asking for the version"))
+    }
+
+    async fn list(&self) -> Result<Listing> {
+        let mut retry = Retry::new(self.reporter, self.stop);
+        let wanted = |name: &str| self.request.scope.includes(name);
+        retry!(retry, catalog::listing(self.server, wanted)).map_err(Error::server("Reading the catalog"))
+    }
+
+    async fn reading(&self, entries: &[Entry]) -> Attempt<Reading> {
+        if !self.server.transactions() {
+            return Ok(Reading::Local);
+        }
+        if self.request.consistency == Consistency::None {
+            return Ok(Reading::Majority);
+        }
+        let mut retry = Retry::new(self.reporter, self.stop);
+        loop {
+            match snapshot::take(self.server, entries).await {
+                Ok(Some(time)) => return Ok(Reading::At(time)),
+                Ok(None) => return Ok(Reading::Majority),
+                Err(e) if e.is(codes::SNAPSHOT_UNAVAILABLE) => return Err(pending(&e).await),
+                Err(e) if e.is(codes::INVALID_OPTIONS) => {
+                    return Err(Ended::Failed(Error::Backup(format!(
+                        "No backup was made: this server takes no snapshots outside transactions ({e}), which MongoDB does from 5.0 on. \
+                         `backup --consistency none` makes one that is not of one time."
+                    ))));
+                }
+                Err(e) => retry.wait(e).await?.map_err(Error::server("Taking a snapshot"))?,
+            }
+        }
+    }
+
+    fn notes(&self, entries: &[Entry], reading: Reading) -> Vec<String> {
+        let mut notes = Vec::new();
+        match reading {
+            Reading::Local => notes.push(
+                "not of one time: a standalone server has no snapshots; what was written meanwhile may be in it or not"
+                    .to_owned(),
+            ),
+            Reading::Majority if self.request.consistency == Consistency::None => {
+                notes.push("not of one time, as asked: what was written meanwhile may be in it or not".to_owned());
+            }
+            Reading::Majority | Reading::At(_) => {
+                for entry in entries.iter().filter(|entry| entry.capped()) {
+                    notes.push(format!(
+                        "{:?} is capped, which no snapshot covers: it is as it was when it was read",
+                        entry.name
+                    ));
+                }
+            }
+        }
+        for entry in entries.iter().filter(|entry| !entry.unfinished.is_empty()) {
+            notes.push(format!("left out of {:?}, being still built: {}", entry.name, entry.unfinished.join(", ")));
+        }
+        notes
+    }
+}
+
+fn consistency(reading: Reading) -> Consistency {
+    match reading {
+        Reading::At(_) => Consistency::Snapshot,
+        Reading::Majority | Reading::Local => Consistency::None,
+    }
+}
+
+fn describe(
+    directory: &Path,
+    entry: &Entry,
+    reading: Reading,
+    data: Option<(StoredFile, Written)>,
+) -> Result<CollectionManifest> {
+    let metadata =
+        store(&directory.join(format!("{}.metadata.json", file_stem(&entry.name))), &metadata::write(entry))?;
+    let (data, written) = data.map_or((None, Written::default()), |(data, written)| (Some(data), written));
+    Ok(CollectionManifest {
+        name: entry.name.clone(),
+        kind: entry.kind.as_str().to_owned(),
+        consistency: consistency(reading.of(entry)),
+        documents: written.documents,
+        bytes: written.bytes,
+        data,
+        metadata,
+        catalog: entry.encoded(),
+    })
+}

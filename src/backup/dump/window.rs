@@ -1,0 +1,183 @@
+//! The server's snapshot window: how long it keeps the state that a snapshot reads.
+//!
+//! `minSnapshotHistoryWindowInSeconds`, 300 by default, changeable at run time by whoever has the right. A dump that
+//! comes near its end raises it and puts it back afterwards; what was raised is written beside the dump first, so
+//! that after a kill the next run puts it back.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bson::{Document, doc};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::backup::format::files;
+use crate::error::Result;
+use crate::mongo::errors::ServerError;
+use crate::mongo::server::Server;
+use crate::observe::{Kind, Level, Reporter};
+
+const PARAMETER: &str = "minSnapshotHistoryWindowInSeconds";
+/// The note of what was raised, in the unfinished backup's directory.
+const NOTE: &str = "snapshot_window.json";
+
+/// What was raised where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Raised {
+    /// The member, as `hello` names it.
+    member: String,
+    original: i64,
+    raised: i64,
+}
+
+/// Watches the window while a dump runs.
+#[derive(Debug)]
+pub struct Window {
+    server: Server,
+    note: PathBuf,
+    reporter: Reporter,
+    watch: JoinHandle<()>,
+}
+
+impl Window {
+    /// Begins to watch on behalf of the dump in `directory`, whose snapshot was taken just now.
+    pub fn watch(server: &Server, directory: &Path, reporter: &Reporter) -> Self {
+        let note = directory.join(NOTE);
+        let watch = tokio::spawn(keep_open(server.clone(), note.clone(), reporter.clone()));
+        Self { server: server.clone(), note, reporter: reporter.clone(), watch }
+    }
+
+    /// Ends the watch and puts the window back, if it was raised.
+    pub async fn close(self) {
+        self.watch.abort();
+        // Aborted is not yet ended.
+        let _ = self.watch.await;
+        put_back(&self.server, &self.note, &self.reporter).await;
+        // What could not be put back was told; the note is no part of the backup.
+        let _ = std::fs::remove_file(&self.note);
+    }
+}
+
+/// Puts back what a dead run raised; false where that was another server's, and so not ours to do.
+pub async fn recover(server: &Server, directory: &Path, reporter: &Reporter) -> bool {
+    put_back(server, &directory.join(NOTE), reporter).await
+}
+
+async fn keep_open(server: Server, note: PathBuf, reporter: Reporter) {
+    let began = Instant::now();
+    let Ok(Some((member, original))) = standing(&server).await else {
+        return;
+    };
+    let mut window = original;
+    loop {
+        // Half of the window is left to raise it in; a window of one second is no reason to spin.
+        let pause = Duration::from_secs_f64((window as f64 / 2.0).max(0.5));
+        tokio::time::sleep_until(began + pause).await;
+        let raised = Raised { member: member.clone(), original, raised: window.saturating_mul(2).max(2) };
+        let set = match write_note(&note, &raised) {
+            Ok(()) => set(&server, &member, raised.raised).await.map_err(|e| e.to_string()),
+            Err(e) => Err(e.to_string()),
+        };
+        match set {
+            Ok(()) => {
+                window = raised.raised;
+                reporter.tell(
+                    Kind::Warning,
+                    Level::Info,
+                    format!(
+                        "The backup takes long: raised the snapshot window of {member} to {window} s until it is done."
+                    ),
+                );
+            }
+            Err(e) => {
+                // Without the right to raise it, the snapshot lasts as long as the server keeps it anyway.
+                reporter.tell(
+                    Kind::Warning,
+                    Level::Warning,
+                    format!("The snapshot window of {member} ({window} s) could not be raised ({e}); the backup fails if it takes much longer."),
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// The member that answers, and its window; `None` on a standalone server.
+async fn standing(server: &Server) -> std::result::Result<Option<(String, i64)>, ServerError> {
+    let hello = server.run_admin(doc! {"hello": 1}).await?;
+    let Ok(member) = hello.get_str("me") else { return Ok(None) };
+    Ok(Some((member.to_owned(), read(server, member).await?)))
+}
+
+/// Runs a command there. Asked first who answers: a direct connection may know the member by another address.
+async fn on_member(server: &Server, member: &str, command: Document) -> std::result::Result<Document, ServerError> {
+    let hello = server.run_admin(doc! {"hello": 1}).await?;
+    if hello.get_str("me").is_ok_and(|me| me == member) {
+        return server.run_admin(command).await;
+    }
+    server.run_admin_on(member, command).await
+}
+
+async fn read(server: &Server, member: &str) -> std::result::Result<i64, ServerError> {
+    let reply = on_member(server, member, doc! {"getParameter": 1, PARAMETER: 1}).await?;
+    Ok(whole(&reply).unwrap_or(300))
+}
+
+fn whole(reply: &Document) -> Option<i64> {
+    reply.get_i64(PARAMETER).ok().or_else(|| reply.get_i32(PARAMETER).ok().map(i64::from))
+}
+
+async fn set(server: &Server, member: &str, seconds: i64) -> std::result::Result<(), ServerError> {
+    on_member(server, member, doc! {"setParameter": 1, PARAMETER: seconds}).await.map(drop)
+}
+
+fn write_note(note: &Path, raised: &Raised) -> Result<()> {
+    // Written beside and renamed, so that a kill leaves the old note or the new one.
+    let next = note.with_extension("new");
+    let _ = std::fs::remove_file(&next);
+    files::write_synced(&next, &serde_json::to_vec(raised).unwrap_or_default())?;
+    std::fs::rename(&next, note).map_err(files::failed("write", note))
+}
+
+/// Puts the window back and removes the note. True where nothing is left to be put back.
+async fn put_back(server: &Server, note: &Path, reporter: &Reporter) -> bool {
+    let stored = files::read_small(note, crate::backup::format::directory::LARGEST_NOTE).ok();
+    let Some(raised) = stored.and_then(|bytes| serde_json::from_slice::<Raised>(&bytes).ok()) else {
+        return true;
+    };
+    if !is_member(server, &raised.member).await {
+        return false;
+    }
+    let done = async {
+        // Somebody who has set it to something else since meant it.
+        if read(server, &raised.member).await? == raised.raised {
+            set(server, &raised.member, raised.original).await?;
+        }
+        Ok::<(), ServerError>(())
+    };
+    match done.await {
+        Ok(()) => {
+            let _ = std::fs::remove_file(note);
+            true
+        }
+        Err(e) => {
+            reporter.tell(
+                Kind::Warning,
+                Level::Warning,
+                format!(
+                    "The snapshot window of {} could not be put back to {} s ({e}): run db.adminCommand({{setParameter: 1, {PARAMETER}: {}}}) there.",
+                    raised.member, raised.original, raised.original
+                ),
+            );
+            false
+        }
+    }
+}
+
+async fn is_member(server: &Server, member: &str) -> bool {
+    let Ok(hello) = server.run_admin(doc! {"hello": 1}).await else { return false };
+    let listed =
+        |name: &str| hello.get_array(name).is_ok_and(|hosts| hosts.iter().any(|host| host.as_str() == Some(member)));
+    listed("hosts") || listed("passives") || listed("arbiters")
+}

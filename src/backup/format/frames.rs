@@ -1,0 +1,144 @@
+//! Data files: zstd frames of concatenated BSON, each with its checksum, hashed as they are written.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
+
+use super::files;
+use super::manifest::{StoredFile, hex};
+use crate::error::{Error, Result};
+use crate::mongo::raw::documents;
+
+/// How much BSON a frame holds, but for a document that is larger by itself.
+const FRAME: usize = 4 * 1024 * 1024;
+/// Compression: measured on documents, 2 is no slower than 1, within the noise, and somewhat smaller.
+const LEVEL: i32 = 2;
+
+/// A data file that several tasks append frames to.
+#[derive(Debug)]
+pub struct FrameFile {
+    path: PathBuf,
+    writing: Mutex<Writing>,
+}
+
+#[derive(Debug)]
+struct Writing {
+    file: File,
+    hash: Sha256,
+    stored: i64,
+    written: Written,
+}
+
+/// Documents written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// How many.
+    pub documents: i64,
+    /// Their size as BSON.
+    pub bytes: i64,
+}
+
+impl std::ops::AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        self.documents += other.documents;
+        self.bytes += other.bytes;
+    }
+}
+
+impl FrameFile {
+    /// A new file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn create(path: PathBuf) -> Result<Self> {
+        let file = files::create(&path)?;
+        let writing = Writing { file, hash: Sha256::new(), stored: 0, written: Written::default() };
+        Ok(Self { path, writing: Mutex::new(writing) })
+    }
+
+    /// Appends the documents of a server's batch, but for the first `skip`, as frames of their own. Blocks.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn append(&self, batch: &[u8], skip: usize) -> Result<Written> {
+        let mut compressor = compressor(&self.path)?;
+        let mut all = Written::default();
+        let mut plain = Vec::with_capacity(FRAME.min(batch.len()));
+        let mut in_frame = Written::default();
+        for document in documents(batch).skip(skip) {
+            if !plain.is_empty() && plain.len() + document.len() > FRAME {
+                all += self.frame(&mut compressor, &plain, std::mem::take(&mut in_frame))?;
+                plain.clear();
+            }
+            plain.extend_from_slice(document);
+            in_frame += Written { documents: 1, bytes: size(document.len()) };
+        }
+        if !plain.is_empty() {
+            all += self.frame(&mut compressor, &plain, in_frame)?;
+        }
+        Ok(all)
+    }
+
+    fn frame(&self, compressor: &mut Compressor<'_>, plain: &[u8], holds: Written) -> Result<Written> {
+        let frame = compressor.compress(plain).map_err(files::failed("compress for", &self.path))?;
+        let mut writing = self.writing.lock().map_err(|_| broken(&self.path))?;
+        writing.file.write_all(&frame).map_err(files::failed("write", &self.path))?;
+        writing.hash.update(&frame);
+        writing.stored += size(frame.len());
+        writing.written += holds;
+        Ok(holds)
+    }
+
+    /// Makes sure that it is on the disk. Blocks.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn finish(&self) -> Result<(StoredFile, Written)> {
+        let empty = self.writing.lock().map_err(|_| broken(&self.path))?.stored == 0;
+        if empty {
+            // `zstd -d` takes a file without any frame for damaged.
+            self.frame(&mut compressor(&self.path)?, &[], Written::default())?;
+        }
+        let mut writing = self.writing.lock().map_err(|_| broken(&self.path))?;
+        writing.file.sync_all().map_err(files::failed("sync", &self.path))?;
+        let stored = StoredFile {
+            name: file_name(&self.path),
+            bytes: writing.stored,
+            sha256: hex(&writing.hash.finalize_reset()),
+        };
+        Ok((stored, writing.written))
+    }
+}
+
+/// Writes a whole small file and describes it.
+///
+/// # Errors
+/// The file system's.
+pub fn store(path: &Path, bytes: &[u8]) -> Result<StoredFile> {
+    files::write_synced(path, bytes)?;
+    Ok(StoredFile { name: file_name(path), bytes: size(bytes.len()), sha256: hex(&Sha256::digest(bytes)) })
+}
+
+fn compressor(path: &Path) -> Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(LEVEL).map_err(files::failed("compress for", path))?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true)).map_err(files::failed("compress for", path))?;
+    Ok(compressor)
+}
+
+fn broken(path: &Path) -> Error {
+    Error::Backup(format!("Writing {} ended unexpectedly.", path.display()))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// A size as manifests have it.
+pub fn size(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

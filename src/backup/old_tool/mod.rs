@@ -1,0 +1,143 @@
+//! Backups that the old tool left: one document each in the collection `backups`, with every document of every
+//! collection inside, and nothing about options and indexes.
+
+pub mod options;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bson::{DateTime, Document, RawDocumentBuf, doc};
+
+use super::catalog::{Entry, Type};
+use super::format::frames::{Written, size};
+use super::format::manifest::{Consistency, Scope};
+use super::format::reader::Data;
+use super::report::BackupSummary;
+use super::source::{Part, Source};
+use crate::error::{Error, Result};
+use crate::mongo::raw as bytes;
+use crate::mongo::server::Server;
+
+/// Where the old tool left them.
+pub const COLLECTION: &str = "backups";
+/// What the old tool kept of an assessment migration.
+pub const ASSESSMENTS: &str = "assessment_backup";
+/// What `list` calls their kind.
+pub const KIND: &str = "old_tool";
+
+/// Those of the database, newest first.
+///
+/// # Errors
+/// The server's.
+pub async fn list(server: &Server) -> Result<Vec<BackupSummary>> {
+    let collections =
+        doc! {"$objectToArray": {"$cond": [{"$eq": [{"$type": "$collections"}, "object"]}, "$collections", {}]}};
+    let command = doc! {
+        "aggregate": COLLECTION,
+        "pipeline": [
+            {"$match": {"backup_name": {"$type": "string"}, "collections": {"$type": "object"}}},
+            // Counted there: the documents are large.
+            {"$project": {
+                "backup_name": 1,
+                "timestamp": 1,
+                "bytes": {"$bsonSize": "$$ROOT"},
+                "collections": {"$size": collections.clone()},
+                "documents": {"$sum": {"$map": {
+                    "input": collections,
+                    "in": {"$cond": [{"$isArray": "$$this.v"}, {"$size": "$$this.v"}, 0]},
+                }}},
+            }},
+            {"$sort": {"timestamp": -1, "backup_name": -1}},
+        ],
+        "cursor": {},
+    };
+    let found = server.find_all(command).await.map_err(Error::server("Looking for backups of the old tool"))?;
+    let summaries = found.iter().filter_map(|raw| Document::try_from(raw.as_ref()).ok()).map(|it| BackupSummary {
+        name: it.get_str("backup_name").unwrap_or_default().to_owned(),
+        kind: KIND.to_owned(),
+        server_version: None,
+        database: server.database().to_owned(),
+        created_at: it.get_datetime("timestamp").copied().unwrap_or(DateTime::from_millis(0)),
+        bytes: number(&it, "bytes"),
+        stored_bytes: number(&it, "bytes"),
+        documents: number(&it, "documents"),
+        collections: number(&it, "collections"),
+        consistency: Consistency::None.as_str().to_owned(),
+        full: true,
+        location: format!("the collection {COLLECTION} of {}", server.database()),
+    });
+    Ok(summaries.collect())
+}
+
+fn number(document: &Document, name: &str) -> i64 {
+    document.get_i64(name).ok().or_else(|| document.get_i32(name).ok().map(i64::from)).unwrap_or(0)
+}
+
+/// The one of this name, the newest where there are several; `None` where there is none.
+///
+/// # Errors
+/// The server's, and [`Error::Backup`] for one that cannot be read.
+pub async fn load(server: &Server, name: &str) -> Result<Option<Source>> {
+    let command = doc! {
+        "find": COLLECTION,
+        "filter": {"backup_name": {"$eq": name}, "collections": {"$type": "object"}},
+        "sort": {"timestamp": -1},
+        "limit": 1,
+    };
+    let found = server.find_all(command).await.map_err(Error::server("Looking for backups of the old tool"))?;
+    found.first().map(|document| source(server.database(), name, document)).transpose()
+}
+
+/// What such a backup holds, from its document.
+///
+/// # Errors
+/// [`Error::Backup`] for what cannot be read.
+pub fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<Source> {
+    let place = PathBuf::from(format!("{COLLECTION}/{name}"));
+    let collections = bytes::get(document.as_bytes(), "collections").map(|it| it.value).unwrap_or_default();
+    let mut parts = Vec::new();
+    for element in bytes::elements(collections) {
+        let unreadable =
+            |what: &str| Error::Backup(format!("The old tool's backup {name:?} cannot be restored: {what}."));
+        let collection =
+            std::str::from_utf8(element.name).map_err(|_| unreadable("a collection's name in it is no text"))?;
+        if element.kind != 4 {
+            return Err(unreadable(&format!("it holds no documents for {collection:?} but something else")));
+        }
+        let mut written = Written::default();
+        let mut all = Vec::with_capacity(element.value.len());
+        for entry in bytes::elements(element.value) {
+            if entry.kind != 3 {
+                return Err(unreadable(&format!("something in {collection:?} is no document")));
+            }
+            all.extend_from_slice(entry.value);
+            written += Written { documents: 1, bytes: size(entry.value.len()) };
+        }
+        parts.push(Part {
+            entry: Entry {
+                name: collection.to_owned(),
+                kind: Type::Collection,
+                options: RawDocumentBuf::new(),
+                id_index: None,
+                indexes: Vec::new(),
+                unfinished: Vec::new(),
+                uuid: None,
+            },
+            data: Some(Data::Memory(place.join(collection), Arc::new(all))),
+            expected: Some(written),
+            consistency: Consistency::None,
+        });
+    }
+    parts.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+    Ok(Source {
+        name: name.to_owned(),
+        database: database.to_owned(),
+        scope: Scope::Full,
+        catalogued: false,
+        parts,
+        files: Vec::new(),
+        notes: vec![
+            "a backup of the old tool has no options and indexes: those of the live collections stay".to_owned(),
+        ],
+    })
+}

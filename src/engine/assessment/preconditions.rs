@@ -1,0 +1,84 @@
+//! What stands where the migration works.
+
+use bson::DateTime;
+
+use super::reading;
+use crate::assessment::constraints::Constraints;
+use crate::assessment::ids::Ids;
+use crate::assessment::model::Rules;
+use crate::assessment::report::Indexes;
+use crate::assessment::survey::{Extent, Look, Survey, survey};
+use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS, indexes};
+use crate::error::{Error, Result};
+use crate::mongo::catalog::{self, Collection};
+use crate::mongo::server::Server;
+use crate::observe::Stop;
+
+/// What stands where the migration works.
+pub(super) struct Ground {
+    pub(super) assessments: Option<Collection>,
+    pub(super) teacher: Option<Collection>,
+    pub(super) standing: indexes::Standing,
+    pub(super) constraints: Constraints,
+}
+
+impl Ground {
+    pub(super) async fn look(server: &Server) -> Result<Self> {
+        let assessments = catalog::collection(server, ASSESSMENTS).await.map_err(reading())?;
+        let teacher = catalog::collection(server, TEACHER_ASSESSMENTS).await.map_err(reading())?;
+        for (name, found) in [(ASSESSMENTS, &assessments), (TEACHER_ASSESSMENTS, &teacher)] {
+            let Some(found) = found else { continue };
+            if found.kind != "collection" || found.options.get_bool("capped").unwrap_or(false) {
+                let noun = if found.kind == "collection" { "capped collection" } else { found.noun() };
+                return Err(Error::WrongState(format!(
+                    "{name:?} is a {noun}, and the assessment migration works on plain collections only. Nothing was changed. \
+                     Put its documents into a plain collection of this name first."
+                )));
+            }
+        }
+        let standing = indexes::look(server, assessments.as_ref()).await.map_err(reading())?;
+        let constraints = Constraints::read(server, assessments.as_ref()).await.map_err(reading())?;
+        Ok(Self { assessments, teacher, standing, constraints })
+    }
+
+    pub(super) fn indexes(&self) -> Indexes {
+        let absent = self.assessments.is_none() && self.teacher.is_none();
+        Indexes {
+            created: if absent { Vec::new() } else { self.standing.missing.clone() },
+            standing: self.standing.equal.clone(),
+            conflicts: self.standing.conflicts.clone(),
+            notes: self.standing.notes(),
+        }
+    }
+
+    /// Refuses where an index is in the way.
+    pub(super) fn free(&self) -> Result<()> {
+        if self.standing.conflicts.is_empty() {
+            return Ok(());
+        }
+        Err(Error::WrongState(format!(
+            "Indexes of {ASSESSMENTS:?} are in the way: {}. Nothing was changed. Drop what stands, then run the same command \
+             again.",
+            self.standing.conflicts.join("; ")
+        )))
+    }
+
+    /// Looks at the documents.
+    pub(super) async fn survey(&self, server: &Server, extent: Extent, ids: Ids, stop: &Stop) -> Result<Survey> {
+        if self.assessments.is_none() && self.teacher.is_none() {
+            return Ok(Survey::new());
+        }
+        let look = Look { extent, rules: Rules::at(DateTime::now()), ids, constraints: &self.constraints };
+        tokio::select! {
+            found = survey(server, look) => found.map_err(reading()),
+            () = stop.cancelled() => {
+                Err(Error::Interrupted("Stopped before this run wrote anything. Run the same command again.".to_owned()))
+            }
+        }
+    }
+
+    /// Whether indexes are to be made, where there is a collection.
+    pub(super) fn lacks_indexes(&self) -> bool {
+        self.assessments.is_some() && !self.standing.missing.is_empty()
+    }
+}

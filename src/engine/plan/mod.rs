@@ -1,0 +1,131 @@
+//! `plan`, `apply --dry-run`, `rollback --dry-run`: what a run would do, by the data as it is. Reads only, takes no
+//! lease, and makes nothing.
+
+use super::apply::{Wanted, plan as plan_run, read_files};
+use super::inventory::Inventory;
+use super::{Engine, Verb, exact, overreach};
+use crate::analysis::checks;
+use crate::analysis::plan::report::{Blocked, MigrationPlan, PlanReport};
+use crate::analysis::plan::touched::Touched;
+use crate::analysis::plan::{self, Before, Look};
+use crate::backup::restore::journal;
+use crate::error::{Error, Result};
+use crate::observe::{Kind, Level};
+use crate::run::ledger;
+use crate::run::report::Direction;
+use crate::run::step::{Step, Task};
+
+/// What the run would do.
+///
+/// # Errors
+/// What the run would be refused with as a whole, or the server's.
+pub async fn plan(engine: &Engine, verb: &Verb, wanted: Wanted) -> Result<PlanReport> {
+    let files = read_files(engine.migrations_dir())?;
+    let server = engine.server().await?;
+    let direction = wanted.direction();
+    let mut plan = plan_run(engine, &files, &wanted).await?;
+    if let Some((at, error)) = exact::foresee_moved(server, &plan).await? {
+        if at == 0 {
+            return Err(error);
+        }
+        let refused = &plan.steps[at];
+        plan.blocked = Some((refused.id.clone(), refused.name.clone(), error));
+        plan.steps.truncate(at);
+    }
+    for sentence in &plan.unfinished {
+        verb.reporter.tell(Kind::Warning, Level::Warning, sentence.clone());
+    }
+    if !plan.steps.is_empty() {
+        journal::refuse_unfinished(server).await?;
+    }
+    let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
+    let uncaptured = match &wanted {
+        Wanted::Apply(options) => options.uncaptured,
+        Wanted::Rollback(options) => options.uncaptured,
+    };
+    let look = Look { server, stop: &verb.stop, uncaptured };
+    let mut walk = Walk { look, direction, touched: Touched::default() };
+    let mut migrations = Vec::new();
+    for step in &plan.steps {
+        let out_of_order = inventory.find(&step.id).is_ok_and(|entry| entry.out_of_order);
+        migrations.push(walk.migration(step, out_of_order).await?);
+    }
+    let blocked = plan.blocked.map(|(id, name, error)| Blocked { id, name, error: error.to_string() });
+    let problems = migrations.iter().map(problems).sum::<i64>() + i64::from(blocked.is_some());
+    let operations = || migrations.iter().flat_map(|migration| &migration.operations);
+    Ok(PlanReport {
+        database: server.database().to_owned(),
+        direction,
+        exact: plan.steps.iter().any(|step| step.exact),
+        seconds_estimate: operations().filter_map(|operation| operation.seconds_estimate).sum(),
+        already_applied: plan.already_applied.map(|(id, _)| id),
+        blocked,
+        problems,
+        undecided: i64::try_from(operations().filter(|it| it.undecided()).count()).unwrap_or(i64::MAX),
+        migrations,
+        passed_over: plan.passed_over,
+        ignored: files.ignored,
+    })
+}
+
+/// How many things of a migration the run would fail at, or leave wrong.
+fn problems(migration: &MigrationPlan) -> i64 {
+    let failing = migration.checks.iter().filter(|check| !check.holds && !migration.checks_depend).count();
+    let operations: usize = migration.operations.iter().map(|operation| operation.problems.len()).sum();
+    i64::try_from(failing + operations).unwrap_or(i64::MAX)
+}
+
+/// The migrations one after the other.
+struct Walk<'a> {
+    look: Look<'a>,
+    direction: Direction,
+    touched: Touched,
+}
+
+impl Walk<'_> {
+    async fn migration(&mut self, step: &Step, out_of_order: bool) -> Result<MigrationPlan> {
+        let server = self.look.server;
+        let done = step.resume.as_ref().map_or(0, |progress| progress.finished());
+        let checks = match self.direction {
+            Direction::Up if step.resume.is_none() => checks::run(server, &step.checks.before)
+                .await
+                .map_err(Error::server("Running the migration's checks"))?,
+            _ => Vec::new(),
+        };
+        let beyond = match self.direction == Direction::Down && !step.exact && step.resume.is_none() {
+            true => overreach::survey(server, step).await?,
+            false => Vec::new(),
+        };
+        let checks_depend = !self.touched.is_empty();
+        let mut operations = Vec::new();
+        let mut before = Before::default();
+        for (at, task) in step.tasks.iter().enumerate().skip(done) {
+            let index = i64::try_from(at + 1).unwrap_or(i64::MAX);
+            operations.push(match task {
+                Task::Operation(operation) => {
+                    let begun = step.resume.as_ref().filter(|progress| progress.operations.len() > at);
+                    let position = begun.and_then(|progress| progress.position.as_ref());
+                    let plan = plan::operation(&self.look, index, operation, position, &self.touched).await?;
+                    self.touched.add(operation, &step.id, &plan);
+                    plan
+                }
+                Task::Undo(undo) => plan::foresee(&self.look, index, undo, &mut before).await?,
+                // No migration's: `assessment-migrate` has a dry run of its own.
+                Task::Assessment(_) => continue,
+            });
+        }
+        Ok(MigrationPlan {
+            id: step.id.clone(),
+            name: step.name.clone(),
+            direction: self.direction,
+            exact: step.exact,
+            out_of_order,
+            resumed: step.resume.is_some(),
+            done: i64::try_from(done).unwrap_or(i64::MAX),
+            checks,
+            checks_depend,
+            operations,
+            beyond,
+        })
+    }
+}

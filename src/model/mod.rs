@@ -1,0 +1,5 @@
+//! What migration files say. Nothing here talks to a server.
+
+pub mod migration;
+pub mod script;
+pub mod source;

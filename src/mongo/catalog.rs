@@ -1,0 +1,284 @@
+//! What the server's catalog says of a collection, and whether it is what was asked for.
+
+use bson::{Bson, Document, doc};
+
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::server::Server;
+
+/// A collection, view or time-series collection as `listCollections` has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Collection {
+    /// `collection`, `view` or `timeseries`.
+    pub kind: String,
+    /// Its options.
+    pub options: Document,
+    /// What it is the same by, however it is renamed; a view has none.
+    pub uuid: Option<Vec<u8>>,
+}
+
+impl Collection {
+    /// What it is, in words.
+    pub fn noun(&self) -> &'static str {
+        match self.kind.as_str() {
+            "view" => "view",
+            "timeseries" => "time-series collection",
+            _ => "collection",
+        }
+    }
+
+    /// Whether it can take part in transactions: capped and time-series collections cannot (263).
+    pub fn takes_transactions(&self) -> bool {
+        self.kind == "collection" && !self.options.get_bool("capped").unwrap_or(false)
+    }
+}
+
+/// Looks a collection up.
+///
+/// # Errors
+/// The server's.
+pub async fn collection(server: &Server, name: &str) -> Result<Option<Collection>, ServerError> {
+    let found = server.find_all(doc! {"listCollections": 1, "filter": {"name": name}, "cursor": {}}).await?;
+    let Some(raw) = found.first() else { return Ok(None) };
+    let entry = Document::try_from(raw.as_ref()).map_err(mongodb::error::Error::from)?;
+    let uuid = match entry.get_document("info").ok().and_then(|info| info.get("uuid")) {
+        Some(Bson::Binary(uuid)) => Some(uuid.bytes.clone()),
+        _ => None,
+    };
+    Ok(Some(Collection {
+        kind: entry.get_str("type").unwrap_or("collection").to_owned(),
+        options: entry.get_document("options").cloned().unwrap_or_default(),
+        uuid,
+    }))
+}
+
+/// The UUID of a collection, or of the buckets of a time-series collection.
+///
+/// # Errors
+/// The server's.
+pub async fn uuid(server: &Server, name: &str) -> Result<Option<Vec<u8>>, ServerError> {
+    match collection(server, name).await? {
+        Some(found) if found.kind == "timeseries" => {
+            Ok(collection(server, &format!("system.buckets.{name}")).await?.and_then(|buckets| buckets.uuid))
+        }
+        found => Ok(found.and_then(|found| found.uuid)),
+    }
+}
+
+/// The name of the collection with this UUID, or of the time-series collection whose buckets have it.
+///
+/// # Errors
+/// The server's.
+pub async fn name_of(server: &Server, uuid: &Bson) -> Result<Option<String>, ServerError> {
+    let command = doc! {"listCollections": 1, "filter": {"info.uuid": uuid.clone()}, "nameOnly": false, "cursor": {}};
+    let found = server.find_all(command).await?;
+    let name = found.first().and_then(|entry| entry.get_str("name").ok());
+    Ok(name.map(|name| name.strip_prefix("system.buckets.").unwrap_or(name).to_owned()))
+}
+
+/// The indexes of a collection; none where there is no such collection.
+///
+/// # Errors
+/// The server's.
+pub async fn indexes(server: &Server, collection: &str) -> Result<Vec<Document>, ServerError> {
+    let command = doc! {"listIndexes": collection, "includeBuildUUIDs": true, "cursor": {}};
+    let found = match server.find_all(command).await {
+        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => return Ok(Vec::new()),
+        found => found?,
+    };
+    found.iter().map(|raw| Ok(Document::try_from(raw.as_ref()).map_err(mongodb::error::Error::from)?)).collect()
+}
+
+/// What an index is, as [`indexes`] lists it: one that is being built is listed with that inside.
+pub fn specification(listed: &Document) -> &Document {
+    listed.get_document("spec").unwrap_or(listed)
+}
+
+/// How a collection that stands differs from the options asked for; `None` where it does not. Options that
+/// were not asked for must stand at the server's defaults.
+pub fn difference(asked: &Document, standing: &Collection) -> Option<String> {
+    let differing: Vec<String> = differences(asked, &standing.options)
+        .iter()
+        .map(|(key, asked, stands)| {
+            format!("{key}: asked for {}, stands as {}", shown(asked.as_ref()), shown(stands.as_ref()))
+        })
+        .collect();
+    (!differing.is_empty()).then(|| differing.join("; "))
+}
+
+/// The options in which two collections differ, and what each has of them; defaults are no difference.
+pub fn differences(one: &Document, other: &Document) -> Vec<(String, Option<Bson>, Option<Bson>)> {
+    let one = normal_options(one);
+    let other = normal_options(other);
+    one.keys()
+        .chain(other.keys().filter(|key| !one.contains_key(*key)))
+        .filter(|key| !same_option(key, one.get(*key), other.get(*key)))
+        .map(|key| (key.clone(), one.get(key).cloned(), other.get(key).cloned()))
+        .collect()
+}
+
+/// Whether two collations mean the same; absent and `simple` do.
+pub fn same_collation(a: Option<&Document>, b: Option<&Document>) -> bool {
+    match (a.and_then(normal_collation), b.and_then(normal_collation)) {
+        (None, None) => true,
+        (Some(a), Some(b)) => same_fields(&a, &b),
+        _ => false,
+    }
+}
+
+fn shown(value: Option<&Bson>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), crate::mongo::errors::show)
+}
+
+/// Options without what stands for itself: defaults, comments, and what the server adds.
+fn normal_options(options: &Document) -> Document {
+    let mut normal = Document::new();
+    for (key, value) in options {
+        let default = match (key.as_str(), value) {
+            ("comment" | "autoIndexId", _) => true,
+            ("capped", Bson::Boolean(false)) => true,
+            ("validationLevel", Bson::String(level)) => level == "strict",
+            ("validationAction", Bson::String(action)) => action == "error",
+            ("validator", Bson::Document(validator)) => validator.is_empty(),
+            ("changeStreamPreAndPostImages", Bson::Document(images)) => {
+                images.get_bool("enabled").is_ok_and(|enabled| !enabled)
+            }
+            ("collation", Bson::Document(collation)) => normal_collation(collation).is_none(),
+            ("pipeline", Bson::Array(stages)) => stages.is_empty(),
+            _ => false,
+        };
+        if default {
+            continue;
+        }
+        let value = match (key.as_str(), value) {
+            ("collation", Bson::Document(collation)) => normal_collation(collation).map_or(Bson::Null, Bson::Document),
+            // The server rounds a capped collection's size up to a multiple of 256.
+            ("size", size) => whole(size).map_or(size.clone(), |n| Bson::Int64((n + 255) / 256 * 256)),
+            ("timeseries", Bson::Document(series)) => {
+                let mut series = series.clone();
+                series.entry("granularity".to_owned()).or_insert_with(|| "seconds".into());
+                // Follows from the granularity unless set with bucketRoundingSeconds.
+                if !series.contains_key("bucketRoundingSeconds") {
+                    series.remove("bucketMaxSpanSeconds");
+                }
+                Bson::Document(series)
+            }
+            ("clusteredIndex", Bson::Document(index)) => {
+                let mut index = index.clone();
+                index.remove("v");
+                index.entry("name".to_owned()).or_insert_with(|| "_id_".into());
+                Bson::Document(index)
+            }
+            _ => value.clone(),
+        };
+        normal.insert(key, value);
+    }
+    normal
+}
+
+/// A collation with every field; the server writes them all out. `None` for the simple one.
+/// Source: MongoDB manual, "Collation", default values.
+fn normal_collation(collation: &Document) -> Option<Document> {
+    let locale = collation.get_str("locale").ok().filter(|locale| *locale != "simple")?;
+    let mut full = doc! {
+        "locale": locale, "caseLevel": false, "caseFirst": "off", "strength": 3, "numericOrdering": false,
+        "alternate": "non-ignorable", "maxVariable": "punct", "normalization": false,
+        // The one locale whose default differs.
+        "backwards": locale == "fr_CA",
+    };
+    for (key, value) in collation {
+        if key != "version" {
+            full.insert(key, value.clone());
+        }
+    }
+    Some(full)
+}
+
+fn same_option(key: &str, asked: Option<&Bson>, standing: Option<&Bson>) -> bool {
+    match (key, asked, standing) {
+        ("collation" | "timeseries" | "clusteredIndex", Some(Bson::Document(a)), Some(Bson::Document(b))) => {
+            same_fields(a, b)
+        }
+        (_, Some(a), Some(b)) => same(a, b),
+        _ => false,
+    }
+}
+
+/// Keys in the same order with the same directions. A text index lists other keys than it was made with.
+pub fn same_keys(a: &Document, b: &Document) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|((ka, va), (kb, vb))| ka == kb && same(va, vb))
+}
+
+/// Same fields in any order.
+pub fn same_fields(a: &Document, b: &Document) -> bool {
+    a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+}
+
+/// Equal, numbers by value: the server turns some integers into doubles and back.
+pub fn same(a: &Bson, b: &Bson) -> bool {
+    match (a, b) {
+        (Bson::Document(a), Bson::Document(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|((ka, va), (kb, vb))| ka == kb && same(va, vb))
+        }
+        (Bson::Array(a), Bson::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        _ => match (number(a), number(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b,
+        },
+    }
+}
+
+fn number(value: &Bson) -> Option<f64> {
+    match value {
+        Bson::Int32(n) => Some(f64::from(*n)),
+        Bson::Int64(n) => Some(*n as f64),
+        Bson::Double(n) => Some(*n),
+        _ => None,
+    }
+}
+
+fn whole(value: &Bson) -> Option<i64> {
+    number(value).filter(|n| n.fract() == 0.0).map(|n| n as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stands(options: Document) -> Collection {
+        Collection { kind: "collection".to_owned(), options, uuid: None }
+    }
+
+    #[test]
+    fn what_the_server_writes_out_is_no_difference() {
+        let expanded = doc! {"locale": "en", "caseLevel": false, "caseFirst": "off", "strength": 2, "numericOrdering": false,
+        "alternate": "non-ignorable", "maxVariable": "punct", "normalization": false, "backwards": false, "version": "57.1"};
+        let equal = [
+            (doc! {}, doc! {}),
+            (doc! {"capped": true, "size": 1000}, doc! {"capped": true, "size": 1024}),
+            (doc! {"collation": {"locale": "en", "strength": 2.0}}, doc! {"collation": expanded.clone()}),
+            (doc! {"collation": {"locale": "simple"}, "validationLevel": "strict"}, doc! {}),
+            (
+                doc! {"timeseries": {"timeField": "t"}},
+                doc! {"timeseries": {"timeField": "t", "granularity": "seconds", "bucketMaxSpanSeconds": 3600}},
+            ),
+            (
+                doc! {"clusteredIndex": {"key": {"_id": 1}, "unique": true}},
+                doc! {"clusteredIndex": {"v": 2, "key": {"_id": 1}, "name": "_id_", "unique": true}},
+            ),
+            (doc! {"viewOn": "c"}, doc! {"viewOn": "c", "pipeline": []}),
+        ];
+        for (asked, standing) in equal {
+            assert_eq!(difference(&asked, &stands(standing.clone())), None, "{asked} / {standing}");
+        }
+        let different = [
+            (doc! {}, doc! {"validator": {"a": 1}}),
+            (doc! {"validator": {"a": 1}}, doc! {"validator": {"a": 2}}),
+            (doc! {"validator": {"a": 1}}, doc! {}),
+            (doc! {"collation": {"locale": "en"}}, doc! {"collation": expanded}),
+            (doc! {"capped": true, "size": 1000, "max": 5}, doc! {"capped": true, "size": 1024}),
+        ];
+        for (asked, standing) in different {
+            assert!(difference(&asked, &stands(standing.clone())).is_some(), "{asked} / {standing}");
+        }
+    }
+}

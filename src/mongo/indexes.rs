@@ -1,0 +1,369 @@
+//! Whether an index that stands is the one asked for, told from the catalog alone.
+//!
+//! `create_index` lets the server tell; a plan and a check may not send it a command that would build the index.
+
+use bson::{Bson, Document};
+
+use crate::model::script::operation::IndexRef;
+use crate::mongo::catalog::{self, same, same_collation, same_keys};
+use crate::mongo::errors::{codes, show};
+
+/// What stands in the place of an index that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Place {
+    /// Nothing.
+    Free,
+    /// The index, as asked.
+    Taken,
+    /// The index or another one, and somebody is still building it.
+    Building,
+    /// Another one: `createIndexes` would answer with this code.
+    InTheWay {
+        /// The one that stands.
+        standing: Document,
+        /// Why it cannot be both.
+        why: String,
+        /// The server's code.
+        code: i32,
+    },
+}
+
+/// What stands among `listed`, as `listIndexes` has them, in the place of the index `name` of these `keys` and
+/// `options`; `collation` is the collection's own.
+pub fn place(
+    listed: &[Document],
+    name: &str,
+    keys: &Document,
+    options: &Document,
+    collation: Option<&Document>,
+) -> Place {
+    let named = |spec: &Document| spec.get_str("name").is_ok_and(|own| own == name);
+    if listed.iter().any(|entry| entry.get_document("spec").is_ok_and(named)) {
+        return Place::Building;
+    }
+    let in_the_way = |standing: &Document, why: String, code| Place::InTheWay { standing: standing.clone(), why, code };
+    if let Some(standing) = listed.iter().find(|entry| named(entry)) {
+        return match difference(keys, options, standing, collation) {
+            None => Place::Taken,
+            Some(why) if same_signature(keys, options, standing, collation) => {
+                in_the_way(standing, why, codes::INDEX_OPTIONS_CONFLICT)
+            }
+            Some(why) => in_the_way(standing, why, codes::INDEX_KEY_SPECS_CONFLICT),
+        };
+    }
+    let other = listed.iter().find(|entry| {
+        same_signature(keys, options, entry, collation) || (is_text(keys) && entry.contains_key("textIndexVersion"))
+    });
+    match other {
+        None => Place::Free,
+        Some(standing) => {
+            let own = standing.get_str("name").unwrap_or_default();
+            in_the_way(standing, format!("it is named {own:?}"), codes::INDEX_OPTIONS_CONFLICT)
+        }
+    }
+}
+
+/// What tells one index from another where several have the same keys.
+/// Source: MongoDB manual, `createIndexes`, "Index Signature", from 5.0 on.
+fn same_signature(keys: &Document, options: &Document, standing: &Document, collation: Option<&Document>) -> bool {
+    ["key", "collation", "partialFilterExpression", "unique", "sparse", "wildcardProjection"]
+        .iter()
+        .all(|part| differing(part, keys, options, standing, collation).is_none())
+}
+
+/// How the index that stands differs from the one asked for; `None` where it does not.
+pub fn difference(
+    keys: &Document,
+    options: &Document,
+    standing: &Document,
+    collation: Option<&Document>,
+) -> Option<String> {
+    let defaults = [
+        "key",
+        "collation",
+        "unique",
+        "sparse",
+        "expireAfterSeconds",
+        "partialFilterExpression",
+        "hidden",
+        "weights",
+        "default_language",
+        "language_override",
+    ];
+    let others = options.keys().map(String::as_str).filter(|option| !defaults.contains(option));
+    let found: Vec<String> = defaults
+        .into_iter()
+        .chain(others)
+        .filter_map(|part| differing(part, keys, options, standing, collation))
+        .collect();
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+/// How it differs from just the `options` that are named, whatever the others are.
+pub fn difference_in(options: &Document, standing: &Document) -> Option<String> {
+    let keys = standing.get_document("key").cloned().unwrap_or_default();
+    let found: Vec<String> =
+        options.keys().filter_map(|option| differing(option, &keys, options, standing, None)).collect();
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+fn differing(
+    part: &str,
+    keys: &Document,
+    options: &Document,
+    standing: &Document,
+    collation: Option<&Document>,
+) -> Option<String> {
+    let (asked, stands) = (options.get(part), standing.get(part));
+    let equal = match part {
+        "key" if is_text(keys) || is_text_spec(standing) => {
+            match (Text::asked(keys, options), Text::listed(standing)) {
+                (Some(asked), Some(listed)) => asked.before == listed.before && asked.after == listed.after,
+                _ => false,
+            }
+        }
+        "key" => standing.get_document("key").is_ok_and(|own| same_keys(own, keys)),
+        "collation" => {
+            let asked = options.get_document("collation").ok();
+            // These kinds know no collation: they are as the server makes them.
+            let inherited = keys.values().all(|kind| !matches!(kind, Bson::String(kind) if kind != "hashed"));
+            let asked = asked.or(collation.filter(|_| inherited));
+            same_collation(asked, standing.get_document("collation").ok())
+        }
+        "unique" | "sparse" | "hidden" | "prepareUnique" => truth(asked) == truth(stands),
+        "name" => asked.is_none_or(|asked| stands == Some(asked)),
+        "v" | "storageEngine" | "background" | "commitQuorum" | "comment" => true,
+        "weights" => match (Text::asked(keys, options), Text::listed(standing)) {
+            // Of keys as the server lists them the weights alone say which fields are meant, and not all need be named.
+            (Some(asked), Some(listed)) if keys.contains_key("_fts") => asked
+                .weights
+                .iter()
+                .all(|(field, weight)| listed.weights.get(field).is_some_and(|own| same(weight, own))),
+            (Some(asked), Some(listed)) => catalog::same_fields(&asked.weights, &listed.weights),
+            (asked, listed) => asked.is_none() == listed.is_none(),
+        },
+        "default_language" | "language_override" if is_text_spec(standing) => {
+            let default = Bson::from(if part == "default_language" { "english" } else { "language" });
+            asked.unwrap_or(&default) == stands.unwrap_or(&default)
+        }
+        _ => match (asked, stands) {
+            (Some(asked), Some(stands)) => same(asked, stands),
+            (None, None) => true,
+            _ => false,
+        },
+    };
+    if equal {
+        return None;
+    }
+    let shown = |value: Option<&Bson>| value.map_or_else(|| "nothing".to_owned(), show);
+    Some(match part {
+        "weights" => {
+            let asked = Text::asked(keys, options).map(|text| Bson::Document(text.weights));
+            format!("weights: asked for {}, stands as {}", shown(asked.as_ref()), shown(stands))
+        }
+        "key" => format!("key: asked for {}, stands as {}", show(&Bson::Document(keys.clone())), shown(stands)),
+        _ => format!("{part}: asked for {}, stands as {}", shown(asked), shown(stands)),
+    })
+}
+
+fn truth(value: Option<&Bson>) -> bool {
+    match value {
+        Some(Bson::Boolean(value)) => *value,
+        Some(Bson::Int32(n)) => *n != 0,
+        Some(Bson::Int64(n)) => *n != 0,
+        Some(Bson::Double(n)) => *n != 0.0,
+        _ => false,
+    }
+}
+
+/// Whether the index that is listed is the one that a reference means: by its name, or by its keys in any of the
+/// forms that a file may write them in. One that is still being built is listed with its specification inside.
+pub fn means(reference: &IndexRef, listed: &Document) -> bool {
+    let standing = catalog::specification(listed);
+    match reference {
+        IndexRef::Name(name) => standing.get_str("name").is_ok_and(|own| own == name),
+        IndexRef::Keys(keys) => has_keys(standing, keys),
+    }
+}
+
+/// Whether an index that stands has these keys.
+fn has_keys(standing: &Document, keys: &Document) -> bool {
+    let (Some(asked), Some(listed)) = (Text::asked(keys, &Document::new()), Text::listed(standing)) else {
+        return standing.get_document("key").is_ok_and(|own| same_keys(own, keys));
+    };
+    let everything = asked.weights.contains_key("$**");
+    asked.before == listed.before
+        && asked.after == listed.after
+        && asked.weights.keys().all(|field| listed.weights.contains_key(field))
+        // A further field may have come from the option `weights` alone, and then its weight is seldom 1.
+        && listed.weights.iter().all(|(field, weight)| {
+            asked.weights.contains_key(field) || everything || !same(weight, &Bson::Int32(1))
+        })
+}
+
+/// Whether two sets of keys make the same index: the order of a text index's fields makes no difference.
+pub fn same_index_keys(one: &Document, other: &Document) -> bool {
+    match (Text::asked(one, &Document::new()), Text::asked(other, &Document::new())) {
+        (Some(one), Some(other)) => {
+            one.before == other.before && one.after == other.after && catalog::same_fields(&one.weights, &other.weights)
+        }
+        (None, None) => same_keys(one, other),
+        _ => false,
+    }
+}
+
+/// What a text index is on. The server lists it with the keys `_fts` and `_ftsx` in the place of its text fields, which
+/// are in `weights`.
+#[derive(Debug, Clone, PartialEq)]
+struct Text {
+    /// The fields before the text, with their directions as text.
+    before: Vec<(String, String)>,
+    /// The fields after it.
+    after: Vec<(String, String)>,
+    /// The text fields, `$**` for all, with their weights.
+    weights: Document,
+}
+
+impl Text {
+    /// As a file asks for it; `None` for an index of another kind.
+    fn asked(keys: &Document, options: &Document) -> Option<Self> {
+        if !is_text(keys) {
+            return None;
+        }
+        let mut text = Self { before: Vec::new(), after: Vec::new(), weights: Document::new() };
+        let mut met = false;
+        for (field, kind) in keys {
+            match (kind.as_str(), field.as_str()) {
+                (Some("text"), "_fts") => met = true,
+                (Some("text"), _) => {
+                    met = true;
+                    text.weights.insert(field.clone(), 1);
+                }
+                (_, "_ftsx") => {}
+                _ if met => text.after.push((field.clone(), direction(kind))),
+                _ => text.before.push((field.clone(), direction(kind))),
+            }
+        }
+        for (field, weight) in options.get_document("weights").into_iter().flatten() {
+            text.weights.insert(field.clone(), weight.clone());
+        }
+        Some(text)
+    }
+
+    /// As the server lists it.
+    fn listed(standing: &Document) -> Option<Self> {
+        Self::asked(standing.get_document("key").ok()?, standing)
+    }
+}
+
+fn direction(kind: &Bson) -> String {
+    match kind {
+        Bson::Int32(n) => n.to_string(),
+        Bson::Int64(n) => n.to_string(),
+        Bson::Double(n) => n.to_string(),
+        other => show(other),
+    }
+}
+
+/// Whether it is a text index, which the server lists with other keys than it was made with.
+pub fn is_text(keys: &Document) -> bool {
+    keys.values().any(|kind| kind.as_str() == Some("text"))
+}
+
+fn is_text_spec(standing: &Document) -> bool {
+    standing.get_document("key").is_ok_and(is_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::doc;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_is_told_as_the_server_tells_it() {
+        let by_a = doc! {"v": 2, "key": {"a": 1}, "name": "a_1"};
+        let text =
+            doc! {"v": 2, "key": {"_fts": "text", "_ftsx": 1}, "name": "t", "weights": {"a": 1}, "textIndexVersion": 3};
+        let building = doc! {"spec": {"v": 2, "key": {"b": 1}, "name": "b_1"}, "buildUUID": 1};
+        let listed = [by_a.clone(), text, building];
+        let place = |name: &str, keys: Document, options: Document| place(&listed, name, &keys, &options, None);
+        assert_eq!(place("a_1", doc! {"a": 1.0}, doc! {}), Place::Taken);
+        assert_eq!(
+            place("a_1", doc! {"a": 1}, doc! {"unique": false, "collation": {"locale": "simple"}}),
+            Place::Taken
+        );
+        assert_eq!(
+            place("t", doc! {"a": "text"}, doc! {"default_language": "none"}),
+            Place::InTheWay {
+                standing: listed[1].clone(),
+                why: "default_language: asked for \"none\", stands as nothing".to_owned(),
+                code: 85,
+            }
+        );
+        assert_eq!(place("b_1", doc! {"b": 1}, doc! {}), Place::Building);
+        assert_eq!(place("c_1", doc! {"c": 1}, doc! {}), Place::Free);
+        assert_eq!(place("other", doc! {"a": 1}, doc! {"sparse": true}), Place::Free);
+        let code = |place| match place {
+            Place::InTheWay { code, .. } => code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code(place("a_1", doc! {"a": -1}, doc! {})), 86);
+        assert_eq!(code(place("a_1", doc! {"a": 1}, doc! {"sparse": true})), 86);
+        assert_eq!(code(place("a_1", doc! {"a": 1}, doc! {"hidden": true})), 85);
+        assert_eq!(code(place("other", doc! {"a": 1}, doc! {})), 85);
+        assert_eq!(code(place("other", doc! {"b": "text"}, doc! {})), 85);
+    }
+
+    #[test]
+    fn a_text_index_is_found_and_compared_by_its_fields() {
+        let listed = |before: Document, weights: Document, after: Document, more: Document| {
+            let mut key = before;
+            key.extend(doc! {"_fts": "text", "_ftsx": 1});
+            key.extend(after);
+            let mut spec = doc! {"v": 2, "key": key, "name": "t", "weights": weights, "textIndexVersion": 3};
+            spec.extend(doc! {"default_language": "english", "language_override": "language"});
+            spec.extend(more);
+            spec
+        };
+        let found = |keys: Document, spec: &Document| means(&IndexRef::Keys(keys), spec);
+        let plain = listed(doc! {}, doc! {"a": 1, "b": 1}, doc! {}, doc! {});
+        assert!(found(doc! {"a": "text", "b": "text"}, &plain));
+        assert!(found(doc! {"b": "text", "a": "text"}, &plain));
+        assert!(found(doc! {"b": "text", "a": "text"}, &doc! {"spec": plain.clone(), "buildUUID": 1}));
+        assert!(!found(doc! {"a": "text"}, &plain));
+        assert!(!found(doc! {"a": "text", "b": "text", "c": "text"}, &plain));
+        assert!(!found(doc! {"a": 1, "b": 1}, &plain));
+        assert!(!found(doc! {"x": 1, "a": "text", "b": "text"}, &plain));
+        let compound = listed(doc! {"x": 1}, doc! {"a": 1}, doc! {"y": -1}, doc! {});
+        assert!(found(doc! {"x": 1.0, "a": "text", "y": -1}, &compound));
+        assert!(!found(doc! {"x": 1, "a": "text"}, &compound));
+        assert!(!found(doc! {"a": "text", "x": 1, "y": -1}, &compound));
+        let all = listed(doc! {}, doc! {"$**": 1, "title": 10}, doc! {}, doc! {});
+        assert!(found(doc! {"$**": "text"}, &all));
+        let weighed = listed(doc! {}, doc! {"a": 1, "c": 5}, doc! {}, doc! {});
+        assert!(found(doc! {"a": "text"}, &weighed));
+        assert!(found(doc! {"a": "text", "c": "text"}, &weighed));
+        assert!(!found(doc! {"a": 1}, &doc! {"key": {"b": 1}, "name": "b_1"}));
+
+        let differs = |keys: Document, options: Document, spec: &Document| difference(&keys, &options, spec, None);
+        let a_and_b = || doc! {"a": "text", "b": "text"};
+        assert_eq!(differs(a_and_b(), doc! {}, &plain), None);
+        assert_eq!(differs(a_and_b(), doc! {"weights": {"a": 1}, "default_language": "english"}, &plain), None);
+        assert_eq!(differs(doc! {"a": "text"}, doc! {"weights": {"c": 5.0}}, &weighed), None);
+        for (keys, options, part) in [
+            (doc! {"a": "text"}, doc! {}, "weights"),
+            (a_and_b(), doc! {"weights": {"a": 2}}, "weights"),
+            (a_and_b(), doc! {"default_language": "german"}, "default_language"),
+            (a_and_b(), doc! {"language_override": "lang"}, "language_override"),
+            (doc! {"x": 1, "a": "text", "b": "text"}, doc! {}, "key"),
+            (doc! {"a": 1}, doc! {}, "key"),
+        ] {
+            let told = differs(keys.clone(), options, &plain).unwrap_or_default();
+            assert!(told.contains(part), "{keys}: {told}");
+        }
+        let german = listed(doc! {}, doc! {"a": 1, "b": 1}, doc! {}, doc! {"default_language": "german"});
+        assert!(differs(a_and_b(), doc! {}, &german).is_some_and(|told| told.starts_with("default_language")));
+        assert!(differs(doc! {"a": "text"}, doc! {}, &doc! {"key": {"a": 1}, "name": "t"}).is_some());
+    }
+}

@@ -1,0 +1,15 @@
+//! The server as we use it: the one connection, what its errors mean, what is tried again, how its bytes are read and
+//! what its catalog says.
+
+pub mod catalog;
+pub mod cursor;
+pub mod errors;
+pub mod expiry;
+pub mod guard;
+pub mod id;
+pub mod indexes;
+pub mod query;
+pub mod raw;
+pub mod retry;
+pub mod server;
+pub mod waiting;

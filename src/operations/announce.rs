@@ -1,0 +1,119 @@
+//! What is said of an operation on documents before it starts: to people, how much it promises; to the registry
+//! of captures, that it is coming.
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, Document, doc};
+
+use super::{Halt, Place};
+use crate::capture::registry::Entry;
+use crate::model::script::Operation;
+use crate::mongo::catalog::Collection;
+use crate::observe::{Kind, Level};
+use crate::run::Run;
+use crate::run::capture_key::Slot;
+use crate::run::journal::Journal;
+use crate::run::progress::{OperationProgress, Position};
+
+/// Whether the operation is exactly-once; says so where it is not.
+pub fn takes_transactions(run: &Run, name: &str, standing: &Collection) -> bool {
+    let why = if !run.server.transactions() {
+        "the server is a standalone one without transactions"
+    } else if !standing.takes_transactions() {
+        "capped and time-series collections take part in no transaction"
+    } else {
+        return true;
+    };
+    run.reporter.tell(
+        Kind::Warning,
+        Level::Warning,
+        format!(
+            "On {name:?} writes are at-least-once: {why}. A run that is killed, or loses an answer, may make its last write \
+             again, to documents that were edited in between, whose new values depend on the moment, or that are not captured."
+        ),
+    );
+    false
+}
+
+/// The note of an operation that is not exactly-once.
+pub fn weaker(atomic: bool) -> Option<String> {
+    (!atomic).then(|| "at-least-once: no transactions here".to_owned())
+}
+
+/// Makes the operation's entry in the registry of captures, unless it was begun before.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn announce(
+    run: &mut Run,
+    journal: &mut Journal,
+    operation: &Operation,
+    slot: Slot,
+    standing: Option<&Collection>,
+    place: Place,
+) -> Result<(), Halt> {
+    let mut what = doc! {"made": standing.is_none()};
+    if let Some(bytes) = standing.and_then(|standing| standing.uuid.clone()) {
+        // What it is the same by when somebody renames it.
+        what.insert("uuid", Binary { subtype: BinarySubtype::Uuid, bytes });
+    }
+    if standing.is_some_and(|standing| standing.kind == "timeseries") {
+        what.insert("measurements", true);
+    }
+    enter(run, journal, operation, slot, what, place).await
+}
+
+async fn enter(
+    run: &mut Run,
+    journal: &mut Journal,
+    operation: &Operation,
+    slot: Slot,
+    what: Document,
+    place: Place,
+) -> Result<(), Halt> {
+    if journal.progress.operations.get(place.index).is_some_and(|own| own.begun) {
+        return Ok(());
+    }
+    let mut entry = Entry::first(slot, operation.kind(), &operation.collection, what);
+    let progress = OperationProgress::new(&operation.fingerprint);
+    Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
+}
+
+/// Makes the entry of an operation that is not captured, unless it was begun before.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn announce_uncaptured(
+    run: &mut Run,
+    journal: &mut Journal,
+    operation: &Operation,
+    place: Place,
+) -> Result<(), Halt> {
+    let begun = journal.progress.operations.get(place.index).is_some_and(|own| own.begun);
+    if begun || operation.capture || journal.progress.capture.is_none() {
+        return Ok(());
+    }
+    let mut entry = super::uncaptured(journal, operation, place);
+    let progress = OperationProgress::new(&operation.fingerprint);
+    Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
+}
+
+/// Notes that an operation on a time-series collection cannot be captured, and says so.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn announce_lost(
+    run: &mut Run,
+    journal: &mut Journal,
+    operation: &Operation,
+    slot: Slot,
+    place: Place,
+) -> Result<(), Halt> {
+    let message = format!(
+        "{} on the time-series collection {:?} is not captured: no statement could take it back. An exact rollback will \
+         leave it as it is.",
+        operation.kind(),
+        operation.collection
+    );
+    run.reporter.tell(Kind::Warning, Level::Warning, message);
+    enter(run, journal, operation, slot, doc! {"lost": true}, place).await
+}

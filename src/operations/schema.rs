@@ -1,0 +1,236 @@
+//! Changes of the schema, by the journal's protocol: noted as begun, which also proves the lease right before
+//! the command is sent, then carried out, then noted as finished.
+//!
+//! A change describes an end state, so carrying it out again after a kill or a lost connection finds what
+//! stands. What it removes or overwrites is captured in the transaction of the first note.
+
+use bson::{Bson, Document, doc};
+
+use super::{Failure, Halt, Place, SchemaError, Settled, collections, indexes};
+use crate::capture::registry::{self, Entry};
+use crate::capture::{schema as captured, stash};
+use crate::model::script::Operation;
+use crate::model::script::operation::{Action, IndexRef};
+use crate::mongo::errors::{ServerError, codes};
+use crate::mongo::retry::Retry;
+use crate::mongo::server::Server;
+use crate::run::Run;
+use crate::run::capture_key::Slot;
+use crate::run::journal::Journal;
+use crate::run::progress::{OperationProgress, Position};
+
+/// A change of the schema.
+pub enum Change<'a> {
+    /// As an operation says.
+    Operation(&'a Operation),
+    /// Several indexes of one collection, built in one pass over its documents. The last operation of its run: each index
+    /// is captured as if an operation of its own had made it.
+    Indexes(&'a [Operation]),
+    /// An index is dropped and built as `listIndexes` had it.
+    Rebuild {
+        /// Its collection.
+        collection: &'a str,
+        /// How it was.
+        index: &'a Document,
+    },
+    /// A collection that was set aside returns.
+    Return {
+        /// Its name.
+        name: &'a str,
+        /// The name that it has now; `None` where it stands and only its expiry was suspended.
+        aside: Option<&'a str>,
+        /// What it was.
+        before: &'a Document,
+    },
+}
+
+/// Carries out a change and captures in `slot` what it removes.
+///
+/// # Errors
+/// [`Halt`].
+pub async fn change(
+    run: &mut Run,
+    journal: &mut Journal,
+    change: &Change<'_>,
+    hash: &str,
+    slot: Option<Slot>,
+    place: Place,
+) -> Result<(), Halt> {
+    let reporter = run.reporter.clone();
+    let stop = run.stop.clone();
+    let mut retry = Retry::new(&reporter, &stop);
+    let mut progress = OperationProgress::new(hash);
+    progress.begun = true;
+    let (settled, mut after) = loop {
+        let error = match attempt(run, journal, change, &progress, slot, place).await {
+            Ok(settled) => break settled,
+            Err(Attempt::Halt(halt)) => return Err(halt),
+            Err(Attempt::Failed(error)) => error,
+        };
+        match error {
+            SchemaError::Server(e) if e.is_passing() => retry.wait(e).await?.map_err(Halt::from)?,
+            error => {
+                // Nothing of it stands, so the file may be mended and the run carried on; of several indexes some may.
+                progress.begun = matches!(change, Change::Indexes(_));
+                journal.note(run, place.index, progress, Some(Position::Whole)).await?;
+                return Err(match error {
+                    SchemaError::Server(e) => e.into(),
+                    SchemaError::Found(failure) => Halt::Failed(failure),
+                });
+            }
+        }
+    };
+    progress.outcome = Some(settled.outcome);
+    progress.note = settled.note;
+    Ok(journal.note_with(run, place.index, &mut after, progress, None).await?)
+}
+
+enum Attempt {
+    Halt(Halt),
+    Failed(SchemaError),
+}
+
+impl<E: Into<SchemaError>> From<E> for Attempt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+async fn attempt(
+    run: &mut Run,
+    journal: &mut Journal,
+    change: &Change<'_>,
+    progress: &OperationProgress,
+    slot: Option<Slot>,
+    place: Place,
+) -> Result<(Settled, Entry), Attempt> {
+    // The entries of several indexes are in the slots behind this one.
+    debug_assert!(change.operations().len() < 2 || place.index + 1 == place.operations);
+    let begun = journal.progress.operations.get(place.index).is_some_and(|operation| operation.begun);
+    let mut entry = match (slot, change) {
+        // What stood before the first attempt is what counts.
+        (Some(slot), _) if !begun => {
+            let mut entry = Entry::none();
+            for (slot, operation) in slot.parts().zip(change.operations()) {
+                let before = captured::before(&run.server, operation, slot).await?;
+                entry.and(Entry::first(slot, operation.kind(), &operation.collection, before));
+            }
+            entry
+        }
+        (None, Change::Operation(operation)) if !begun => super::uncaptured(journal, operation, place),
+        _ => Entry::none(),
+    };
+    let begins = progress.clone();
+    let noted = journal.note_with(run, place.index, &mut entry, begins, Some(Position::Whole)).await;
+    noted.map_err(|error| Attempt::Halt(error.into()))?;
+    let settled = settle(&run.server, change, slot).await?;
+    let mut after = Entry::none();
+    for (slot, operation) in slot.into_iter().flat_map(Slot::parts).zip(change.operations()) {
+        after.and(Entry::more(slot, captured::after(&run.server, operation).await?));
+    }
+    Ok((settled, after))
+}
+
+impl<'a> Change<'a> {
+    /// The operations that it carries out.
+    fn operations(&self) -> &'a [Operation] {
+        match self {
+            Self::Operation(operation) => std::slice::from_ref(operation),
+            Self::Indexes(operations) => operations,
+            Self::Rebuild { .. } | Self::Return { .. } => &[],
+        }
+    }
+}
+
+async fn settle(server: &Server, change: &Change<'_>, slot: Option<Slot>) -> Result<Settled, SchemaError> {
+    let operation = match change {
+        Change::Operation(operation) => operation,
+        Change::Indexes(operations) => return indexes::create_all(server, operations).await,
+        Change::Rebuild { collection, index } => {
+            let name = index.get_str("name").unwrap_or_default().to_owned();
+            let standing = crate::mongo::catalog::indexes(server, collection).await?;
+            if !standing.contains(index) {
+                indexes::drop_index(server, collection, &IndexRef::Name(name)).await?;
+                stash::create_index(server, collection, (*index).clone()).await?;
+            }
+            return Ok(Settled::done());
+        }
+        Change::Return { name, aside, before } => {
+            match aside {
+                Some(aside) => stash::bring_back(server, aside, name, before).await?,
+                None => drop(stash::resume_expiry(server, name, before).await?),
+            }
+            return Ok(Settled::done());
+        }
+    };
+    let name = operation.collection.as_str();
+    match (&operation.action, slot) {
+        (Action::CreateCollection { options }, _) => collections::create(server, name, options).await,
+        (Action::DropCollection, None) => collections::drop_collection(server, name).await,
+        (Action::DropCollection, Some(slot)) => drop_captured(server, name, slot).await,
+        (Action::ModifyCollection { options }, _) => collections::modify(server, name, options).await,
+        (Action::RenameCollection { to }, _) => collections::rename(server, name, to).await,
+        (Action::CreateIndex(index), _) => indexes::create(server, name, index).await,
+        (Action::DropIndex(index), _) => indexes::drop_index(server, name, index).await,
+        (Action::UpdateDocuments(_) | Action::InsertDocuments(_) | Action::DeleteDocuments(_), _) => {
+            Err(Failure::found("not a schema operation", "Report this as a defect.").into())
+        }
+    }
+}
+
+/// `drop_collection` where it is captured: a collection is set aside, and a view's definition is in the
+/// registry.
+async fn drop_captured(server: &Server, name: &str, slot: Slot) -> Result<Settled, SchemaError> {
+    let entry = registry::load(server, slot).await?.unwrap_or_default();
+    let Ok(before) = entry.get_document("before") else {
+        return Ok(Settled::absent("there is no such collection"));
+    };
+    let Ok(aside) = entry.get_str("aside") else {
+        return collections::drop_collection(server, name).await;
+    };
+    let now = captured::uuid(server, name).await?;
+    let kept = crate::mongo::catalog::collection(server, aside).await?.is_some();
+    let copied = before.get_str("type").is_ok_and(|kind| kind == "timeseries");
+    if now != Bson::Null && entry.get("uuid") == Some(&now) {
+        // After a kill, the next run has seen that it expires again. Now that is suspended once more.
+        if entry.contains_key("expires") {
+            registry::mark(server, None, slot, doc! {"$unset": {"expires": ""}}).await?;
+        }
+        stash::set_aside(server, name, aside, before).await.map_err(|e| explain(e, copied))?;
+        return Ok(kept_as(aside));
+    }
+    match (crate::mongo::catalog::collection(server, name).await?.is_some(), kept) {
+        (true, _) => Err(Failure {
+            written: None,
+            cause: format!(
+                "while this run was interrupted after {name:?} had been set aside or dropped, somebody has made a new {name:?}"
+            ),
+            code: Some(codes::NAMESPACE_EXISTS),
+            remedy: Some("Rename or drop the new one, then run the same command again.".to_owned()),
+        }
+        .into()),
+        (false, true) => Ok(kept_as(aside)),
+        (false, false) => Ok(Settled::absent("somebody has dropped it meanwhile")),
+    }
+}
+
+fn kept_as(aside: &str) -> Settled {
+    Settled { note: Some(format!("set aside as {aside}")), ..Settled::done() }
+}
+
+fn explain(error: ServerError, copied: bool) -> SchemaError {
+    if copied && error.is(codes::UNAUTHORIZED) {
+        return Failure {
+            written: None,
+            cause: format!("the buckets of the time-series collection cannot be copied: {error}"),
+            code: error.code,
+            remedy: Some(
+                "Grant the user of MONGO_URI the right to read and write system.buckets collections (the role `root` has it), or \
+                 write \"capture\": false into this operation; then run the same command again."
+                    .to_owned(),
+            ),
+        }
+        .into();
+    }
+    error.into()
+}
