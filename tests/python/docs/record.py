@@ -18,7 +18,6 @@ def record(page: Path, name: str) -> int:
     from doc_allowed import BLOCKS
     from doc_blocks import blocks
     from doc_project import Project
-
     from edulearn_migrate.local import LocalServer
 
     with LocalServer() as server, tempfile.TemporaryDirectory() as directory:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from conftest import ROOT
 from doc_allowed import BLOCKS, COMMANDS
 from doc_blocks import blocks, commands
 from doc_project import PageError, Project
-
-from conftest import ROOT
 from edulearn_migrate.local import LocalServer
 
 # Pages that are still to be rewritten.

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pymongo
-from doc_allowed import COMMANDS
-from doc_blocks import Block, Command, commands
 
 from conftest import OURS, ROOT, TIMEOUT
+from doc_allowed import COMMANDS
+from doc_blocks import Block, Command, commands
 from edulearn_migrate.local import LocalServer
 
 # What the pages call the things that are different on every machine.
