@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from datetime import datetime, timezone
 
 from edulearn_migrate.cli.errors import UsageError
-from edulearn_migrate.cli.output import rfc3339, safe
+from edulearn_migrate.cli.output import as_json, rfc3339, safe, warn
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -53,7 +51,7 @@ class AuditLog:
             message = f"The audit log {path} cannot be written: {error.strerror}"
             if named is not None:
                 raise UsageError(f"{message}; nothing was run.") from None
-            _warn(message)
+            warn(f"Warning: {message}.")
 
     def event(self, data: Mapping[str, Any]) -> None:
         """An event of the engine. Progress is left out: nobody is held to account for it."""
@@ -88,14 +86,13 @@ class AuditLog:
             "level": level,
             "message": safe(message),
         }
-        line = json.dumps(record, ensure_ascii=False) + "\n"
         try:
-            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+            os.write(self._descriptor, f"{as_json(record)}\n".encode())
         except OSError as error:
             # In the middle of a run: stopping it now would help nobody.
             if not self._failed:
                 self._failed = True
-                _warn(f"The audit log cannot be written any more: {error.strerror}")
+                warn(f"Warning: The audit log cannot be written any more: {error.strerror}.")
 
 
 def _open(path: str) -> int:
@@ -115,8 +112,3 @@ def _user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container's user that is in no list
         return str(os.getuid())
-
-
-def _warn(message: str) -> None:
-    if sys.stderr is not None:
-        print(f"Warning: {message}.", file=sys.stderr)

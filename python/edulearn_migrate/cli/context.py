@@ -9,7 +9,7 @@ import os
 import sys
 
 from edulearn_migrate.cli import exits
-from edulearn_migrate.cli.output import one_line, safe
+from edulearn_migrate.cli.output import one_line, safe, warn
 from edulearn_migrate.cli.settings import resolve
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
@@ -69,7 +69,9 @@ class Context:
         if error is not None and not isinstance(error, KeyboardInterrupt) and self._level <= 10:
             from traceback import format_exception
 
-            self.log("debug", "".join(format_exception(error)), whole=True)
+            # Line by line: a message with a line break must not look like another log line.
+            for line in safe("".join(format_exception(error))).splitlines():
+                self.log("debug", line)
         if self._server is not None:
             self._server.stop()
 
@@ -200,12 +202,12 @@ class Context:
         if event["kind"] != "progress" or self._level <= 10:
             self.log(event["level"], event["message"])
 
-    def log(self, level: str, message: str, *, whole: bool = False) -> None:
+    def log(self, level: str, message: str) -> None:
         """To the `edulearn_migrate` logger; the logging module is loaded for the first line."""
         number = _SEVERITY.get(level, 20)
         if number >= self._level:
             self._configure_logging()
-            self._logger.log(number, "%s", safe(message) if whole else one_line(safe(message)))
+            self._logger.log(number, "%s", one_line(safe(message)))
 
     def ignored(self, files: list[dict[str, Any]]) -> None:
         """Name the files in the migrations directory that are none, on stderr; or its absence."""
@@ -220,8 +222,7 @@ class Context:
 
     def warn(self, text: str) -> None:
         """A line for people on stderr."""
-        if sys.stderr is not None:
-            print(one_line(safe(text)), file=sys.stderr, flush=True)
+        warn(text)
 
     def finish(self) -> None:
         """Take the progress bar away, before lines are printed."""

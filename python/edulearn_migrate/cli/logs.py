@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import IO
 
-from edulearn_migrate.cli.output import Unbuffered
+from edulearn_migrate.cli.output import Unbuffered, visible
 
 _PATIENCE = 2.0
 """How many seconds a line may wait for a terminal that nobody reads, before the command goes on."""
@@ -42,7 +42,7 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write it, in one piece."""
         written = Event()
-        self._lines.put((self.format(record) + "\n", written))
+        self._lines.put((visible(self.format(record)) + "\n", written))
         if not self._stuck:
             self._stuck = not written.wait(_PATIENCE)
 

@@ -42,10 +42,7 @@ class Output:
         """A line for people, left out by --quiet. `style` is a name of `_STYLES`."""
         if self.json or self.quiet:
             return
-        text = one_line(text)
-        if style and self._colour:
-            text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
-        self._write(text)
+        self._write(one_line(text), style if self._colour else "")
 
     def table(self, heads: list[str], rows: list[list[str]]) -> None:
         """Columns for people on a terminal, cut to its width; elsewhere nothing."""
@@ -59,18 +56,19 @@ class Output:
 
     def document(self, data: Mapping[str, Any] | list[Any]) -> None:
         """The one JSON document. Dates are RFC 3339 in UTC."""
-        import json
-
-        self._write(json.dumps(data, default=jsonable, ensure_ascii=False, indent=2))
+        self._write(as_json(data, indent=2))
 
     def text(self, text: str) -> None:
         """Several lines as they are, such as the help."""
         self._write(text.rstrip("\n"))
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, style: str = "") -> None:
         """One write and flush. A reader that has gone away ends the output, not the run."""
         if self._stream is None or self._gone:
             return
+        text = visible(text, keep="\n")
+        if style:
+            text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
         try:
             binary = getattr(self._stream, "buffer", None)
             if binary is None:
@@ -139,19 +137,53 @@ def wants_colour() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def one_line(text: str) -> str:
-    """The text on one line. Line breaks become spaces, other control characters are written out.
+def visible(text: str, *, keep: str = "") -> str:
+    r"""The text with control characters, bidi overrides and the like as escapes, as in `\u202e`.
 
-    Names and messages come from files and databases: none may break a line in two, or send the
-    terminal an escape sequence.
+    Names and messages come from files and databases. Whatever the command writes, to a terminal, a
+    log or a file, goes through here: nothing in it may break a line in two, send the terminal an
+    escape sequence, or show something else than what it says. The form is JSON's, so that in a
+    JSON document the value stays the same. `keep` holds the control characters that stay.
     """
+    if text.isprintable():
+        return text
+    from unicodedata import category
+
+    def harmless(each: str) -> bool:
+        return each.isprintable() or each in keep or category(each) == "Zs"
+
+    return "".join(each if harmless(each) else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code > 0xFFFF:
+        code -= 0x10000
+        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    return f"\\u{code:04x}"
+
+
+def one_line(text: str) -> str:
+    """The text on one line. Line breaks and tabs become spaces, the rest is `visible`."""
     if text.isprintable():
         return text
     joined = " ".join(part for part in map(str.strip, text.rstrip().splitlines()) if part)
     indent = text[: len(text) - len(text.lstrip(" "))]
-    return indent + "".join(
-        each if each.isprintable() else " " if each == "\t" else repr(each)[1:-1] for each in joined
-    )
+    return indent + visible(joined.replace("\t", " "))
+
+
+def as_json(data: object, *, indent: int | None = None) -> str:
+    """A JSON document. Dates are RFC 3339 in UTC."""
+    import json
+
+    text = json.dumps(data, default=jsonable, ensure_ascii=False, indent=indent)
+    return visible(text, keep="\n")
+
+
+def warn(text: str) -> None:
+    """A line for people on stderr."""
+    if sys.stderr is not None:
+        print(one_line(safe(text)), file=sys.stderr, flush=True)
 
 
 def columns(heads: list[str], rows: list[list[str]], width: int) -> list[str]:

@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import suppress
 
-from edulearn_migrate.cli.output import Unbuffered
+from edulearn_migrate.cli.output import Unbuffered, one_line
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -138,7 +138,7 @@ class State:
         parts.append(f"{clock(self.elapsed)}" if remaining is None else f"{clock(remaining)} left")
         if self.remark is not None:
             parts.append(f"({self.remark})")
-        return "  ".join(parts)
+        return one_line("  ".join(parts))
 
 
 def clock(seconds: float) -> str:

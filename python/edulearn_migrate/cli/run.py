@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.errors import CommandError, NoCommandError, Terminated
-from edulearn_migrate.cli.output import Output, safe
+from edulearn_migrate.cli.output import Output, safe, warn
 from edulearn_migrate.cli.signals import Handlers
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
@@ -102,9 +100,3 @@ def _is_ours(error: BaseException) -> bool:
     """Whether the text of an exception is a sentence already."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"MigrateError", "LocalServerError"})
-
-
-def warn(text: str) -> None:
-    """A line for people on stderr."""
-    if sys.stderr is not None:
-        print(safe(text), file=sys.stderr)

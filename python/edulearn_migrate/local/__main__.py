@@ -9,6 +9,8 @@ import subprocess
 import sys
 from types import FrameType
 
+from edulearn_migrate.cli.output import warn
+
 from . import LocalServer, LocalServerError, find_mongod
 
 _DESCRIPTION = """\
@@ -37,7 +39,7 @@ def main() -> int:
         with server:
             return _run(options.command, server.uri) if options.command else _serve(server)
     except LocalServerError as error:
-        print(f"✗ Error: {error}", file=sys.stderr)
+        warn(f"✗ Error: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -66,7 +68,7 @@ def _run(command: list[str], uri: str) -> int:
     try:
         process = subprocess.Popen(command, env=environment)
     except OSError as error:
-        print(f"✗ Error: {command[0]}: {error.strerror}", file=sys.stderr)
+        warn(f"✗ Error: {command[0]}: {error.strerror}")
         return 127
     try:
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -230,7 +230,7 @@ def test_no_colour_where_it_is_not_wanted(
         ("plain ✓", "plain ✓"),
         ("  indented", "  indented"),
         ("  two\n   lines\r\n", "  two lines"),
-        ("bell\a and \x1b[31mred", "bell\\x07 and \\x1b[31mred"),
+        ("bell\a and \x1b[31mred", "bell\\u0007 and \\u001b[31mred"),
         ("separator\u2028here", "separator here"),
         ("tab\there", "tab here"),
         ("reversed \u202etxet", "reversed \\u202etxet"),
