@@ -27,7 +27,7 @@ PYTHON_FILES := migration_cli.py migration_cli-stubs/__init__.pyi README.md LICE
 # Each has servers of its own.
 TEST_PROCESSES ?= 2
 
-LINTED := python migration_cli.py tests/python demo scripts $(wildcard bench)
+LINTED := python migration_cli.py tests/python demo scripts docs/conf.py $(wildcard bench)
 
 # What maturin sets for PyO3's build script. Set alike wherever cargo compiles PyO3 without maturin, or each
 # of the two would compile it again after the other.
@@ -181,9 +181,18 @@ lint: $(VENV)/.built | prerequisites-lint ## formatters, linters and types, ever
 	@$(STAGE) "mypy" "$(PY)" -m mypy $(LINTED)
 	@$(STAGE) "stubtest" "$(PY)" -m mypy.stubtest --mypy-config-file pyproject.toml \
 		edulearn_migrate._native
+	@$(MAKE) --no-print-directory docs
+
+.PHONY: docs docs-output
+docs: $(VENV)/.built ## the documentation's site in docs/_build, every warning an error
+	@$(STAGE) "docs" "$(PY)" -m sphinx -W --keep-going -q -E -b html docs docs/_build
+	@! grep -rnE '(src="|url\(|@import ["(])(https?:)?//' docs/_build --include=*.html --include=*.css
+
+docs-output: $(VENV)/.built | prerequisites-server ## write what commands print now into the pages of docs/
+	@"$(PY)" tests/python/docs/record.py
 
 .PHONY: clean
 clean: ## remove everything that was made
-	@rm -rf target dist "$(VENV)" "$(PINS_VENV)" "$(BENCH_VENV)" .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf target dist docs/_build "$(VENV)" "$(PINS_VENV)" "$(BENCH_VENV)" .mypy_cache .pytest_cache .ruff_cache
 	@rm -f python/edulearn_migrate/_native*.so
 	@find python tests demo scripts -name __pycache__ -type d -prune -exec rm -rf {} +

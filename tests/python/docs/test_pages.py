@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import edulearn_migrate
 from conftest import ROOT
 from doc_allowed import BLOCKS, COMMANDS
 from doc_blocks import blocks, commands
@@ -93,3 +95,9 @@ def test_a_page_that_is_wrong_fails(
             project.run_page(blocks(page))
     finally:
         project.close()
+
+
+def test_every_public_name_is_on_a_page_of_the_api() -> None:
+    text = "\n".join(page.read_text() for page in (ROOT / "docs/reference/api").glob("*.md"))
+    named = set(re.findall(r"^\.\. auto\w+:: (\w+)$", text, re.MULTILINE))
+    assert set(edulearn_migrate.__all__) == named

@@ -54,7 +54,8 @@ class Command:
 
 def blocks(page: Path) -> list[Block]:
     """Every block of the page, in order. A comment `<!-- python …` is a block nobody sees."""
-    return list(_blocks(page, page.read_text(encoding="utf-8").split("\n")))
+    every = _blocks(page, page.read_text(encoding="utf-8").split("\n"))
+    return [block for block in every if not block.language.startswith("{")]  # Sphinx's own
 
 
 def _blocks(page: Path, lines: list[str]) -> Iterator[Block]:
