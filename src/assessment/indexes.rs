@@ -15,8 +15,8 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::documents::look_up;
 use crate::operations::{Halt, Place, schema};
-use crate::run::Run;
 use crate::run::capture_key::Capture;
+use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::report::Outcome;
 

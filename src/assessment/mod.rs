@@ -35,7 +35,7 @@ pub(crate) mod values;
 use std::sync::Arc;
 
 use crate::operations::{Halt, Place};
-use crate::run::Run;
+use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use model::{Rules, Side};
 use refusals::Refusals;

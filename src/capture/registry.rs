@@ -11,8 +11,8 @@ use crate::mongo::errors::ServerError;
 use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::run::capture_key::{Capture, HEADER, Slot};
+use crate::run::header::MigrationHeader;
 use crate::run::report::Direction;
-use crate::run::step::Step;
 use crate::run::transaction::{Body, with_majority};
 
 /// What a run's header says.
@@ -39,14 +39,20 @@ pub struct Header {
 }
 
 /// The command that writes a run's header, to be sent with the ledger's.
-pub fn header(names: &Names, capture: Capture, step: &Step, direction: Direction, run: Document) -> Document {
+pub fn header(
+    names: &Names,
+    capture: Capture,
+    migration: &MigrationHeader<'_>,
+    direction: Direction,
+    run: Document,
+) -> Document {
     doc! {
         "update": names.captures(),
         "updates": [{
             "q": {"_id": id(Slot { capture, operation: HEADER })},
             "u": {
                 "$set": {
-                    "migration": &step.id, "name": &step.name, "direction": direction.as_str(), "exact": step.exact,
+                    "migration": migration.id, "name": migration.name, "direction": direction.as_str(), "exact": migration.exact,
                     "run": run,
                 },
                 "$currentDate": {"at": true},

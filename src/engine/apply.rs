@@ -11,20 +11,20 @@ use super::{Engine, Verb, exact, overreach, own, start, unreported, verify};
 use crate::assessment;
 use crate::backup::restore::journal;
 use crate::capture::registry;
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Failed, OperationFailure, Result, remedy};
 use crate::model::source::{self, Directory};
 use crate::observe::{Kind, Level};
 use crate::operations::{self, Failure, Halt, Place};
 use crate::plural::{counted, counted_are};
-use crate::run::Run;
 use crate::run::capture_key::Capture;
 use crate::run::foreign;
+use crate::run::handle::Run;
 use crate::run::history;
 use crate::run::journal::Journal;
 use crate::run::ledger;
-use crate::run::progress::Progress;
-use crate::run::report::{Direction, MigrationOutcome, MigrationReport, Outcome, RunReport};
-use crate::run::step::{Step, Task};
+use crate::run::progress::{OperationProgress, Progress};
+use crate::run::report::{Direction, MigrationOutcome, MigrationReport, OperationReport, Outcome, RunReport};
 use crate::undo;
 
 /// Which scripts to run.
@@ -196,7 +196,7 @@ async fn take_through(run: &mut Run, plan: Plan, direction: Direction, report: &
 /// Runs one script from where the journal says to its end.
 pub(super) async fn take_one(
     run: &mut Run,
-    step: &Step,
+    step: &PlannedMigration,
     direction: Direction,
     report: &mut MigrationReport,
 ) -> Result<()> {
@@ -209,7 +209,7 @@ pub(super) async fn take_one(
     };
     report.seconds = started.elapsed().as_secs_f64();
     let result = match result {
-        Ok(note) => ledger::finish(run, step, direction, note, report).await,
+        Ok(note) => ledger::finish(run, &step.header(), direction, note, report, &step.undone_captures()).await,
         Err(error) => Err(error),
     };
     match &result {
@@ -240,7 +240,7 @@ pub(super) async fn take_one(
 
 async fn run_operations(
     run: &mut Run,
-    step: &Step,
+    step: &PlannedMigration,
     direction: Direction,
     report: &mut MigrationReport,
     started: Instant,
@@ -251,11 +251,12 @@ async fn run_operations(
     exact::refuse_moved(&run.server, step).await?;
     let fresh = Progress::new(direction, step.capture.then(|| Capture(ObjectId::new())), step.exact);
     let header = fresh.capture.filter(|_| step.resume.is_none());
-    let header = header.map(|capture| registry::header(run.server.names(), capture, step, direction, run.entry()));
-    ledger::begin(run, step, direction, &fresh, header).await?;
+    let header =
+        header.map(|capture| registry::header(run.server.names(), capture, &step.header(), direction, run.entry()));
+    ledger::begin(run, &step.header(), direction, &fresh, header).await?;
     let progress = step.resume.clone().unwrap_or(fresh);
     let finished = progress.finished();
-    let operations = step.tasks.len();
+    let operations = step.items.len();
     let verb = match (direction, step.exact) {
         (Direction::Up, _) => "Applying",
         (Direction::Down, false) => "Rolling back",
@@ -276,7 +277,7 @@ async fn run_operations(
     };
     run.reporter.tell(Kind::MigrationStarted, Level::Info, message);
     let mut journal = Journal::new(&step.id, progress);
-    for (index, task) in step.tasks.iter().enumerate().skip(finished) {
+    for (index, task) in step.items.iter().enumerate().skip(finished) {
         let place = Place { index, operations };
         if let Err(error) = run.safe_point() {
             return Err(stopped(error, step, place, &journal));
@@ -291,13 +292,13 @@ async fn run_operations(
             format!("Operation {number} of {operations}: {what}."),
         );
         let carried_out = match task {
-            Task::Operation(operation) => operations::carry_out(run, &mut journal, operation, place).await,
-            Task::Undo(undo) => undo::carry_out(run, &mut journal, undo, &step.tasks, place).await,
-            Task::Assessment(task) => assessment::carry_out(run, &mut journal, task, place).await,
+            WorkItem::Operation(operation) => operations::carry_out(run, &mut journal, operation, place).await,
+            WorkItem::Undo(undo) => undo::carry_out(run, &mut journal, undo, &step.undoes(), place).await,
+            WorkItem::Assessment(task) => assessment::carry_out(run, &mut journal, task, place).await,
         };
         match carried_out {
             Ok(()) => {
-                let done = operations::report(&journal, task, place, begun, None);
+                let done = operation_report(&journal, task, place, begun, None);
                 let note = done.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
                 let message = format!("Operation {number} of {operations}: {what} finished{note}.");
                 run.reporter.operation(Kind::OperationFinished, number, operations, message);
@@ -305,7 +306,7 @@ async fn run_operations(
             }
             Err(Halt::Failed(failure)) => {
                 journal.reread(run).await;
-                report.operations.push(operations::report(&journal, task, place, begun, Some(Outcome::Failed)));
+                report.operations.push(operation_report(&journal, task, place, begun, Some(Outcome::Failed)));
                 report.seconds = started.elapsed().as_secs_f64();
                 report.outcome = MigrationOutcome::Failed;
                 let failure = describe(step, direction, task, place, &journal, failure);
@@ -314,7 +315,7 @@ async fn run_operations(
                 return Err(Error::Operation(Box::new(failure)));
             }
             Err(Halt::Stopped(error)) => {
-                report.operations.push(operations::report(&journal, task, place, begun, Some(Outcome::Interrupted)));
+                report.operations.push(operation_report(&journal, task, place, begun, Some(Outcome::Interrupted)));
                 return Err(stopped(error, step, place, &journal));
             }
         }
@@ -329,8 +330,31 @@ async fn run_operations(
     Ok(journal.progress.note)
 }
 
+/// What the journal says of an operation, as a report; `ended` where it has not finished.
+fn operation_report(
+    journal: &Journal,
+    task: &WorkItem,
+    place: Place,
+    started: Instant,
+    ended: Option<Outcome>,
+) -> OperationReport {
+    let progress =
+        journal.progress.operations.get(place.index).cloned().unwrap_or_else(|| OperationProgress::new(task.hash()));
+    OperationReport {
+        index: i64::try_from(place.index + 1).unwrap_or(i64::MAX),
+        kind: task.kind().to_owned(),
+        collection: task.collection().to_owned(),
+        outcome: ended.or(progress.outcome).unwrap_or(Outcome::Interrupted),
+        counts: progress.counts,
+        chunks: progress.chunks,
+        conflicts: progress.conflicts,
+        seconds: started.elapsed().as_secs_f64(),
+        note: progress.note,
+    }
+}
+
 /// A stop in words: where, and how to go on.
-fn stopped(error: Error, step: &Step, place: Place, journal: &Journal) -> Error {
+fn stopped(error: Error, step: &PlannedMigration, place: Place, journal: &Journal) -> Error {
     let Error::Interrupted(why) = error else { return error };
     let documents = journal.progress.operations.get(place.index).map_or(0, |operation| operation.counts.documents());
     let within =
@@ -347,9 +371,9 @@ fn stopped(error: Error, step: &Step, place: Place, journal: &Journal) -> Error 
 
 /// A failure in words: which operation of which file, why, what is done so far, what to do next.
 fn describe(
-    step: &Step,
+    step: &PlannedMigration,
     direction: Direction,
-    task: &Task,
+    task: &WorkItem,
     place: Place,
     journal: &Journal,
     failure: Failure,

@@ -16,7 +16,7 @@ use crate::backup::restore::{self, Restoring};
 use crate::backup::{old_tool, store, verify};
 use crate::error::{Error, Result};
 use crate::mongo::errors::codes;
-use crate::run::Run;
+use crate::run::{self, handle::Run};
 
 /// What differs between `before`, a database of the same server, and the engine's. `known` are the hashes of `before`
 /// that an earlier comparison told, where it stands as it did.
@@ -50,7 +50,7 @@ pub async fn copy(
     verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
     let target = server.with_database(into);
     let restoring = Restoring { choice: Choice { collections: None, keep_extra: false }, safety: None };
-    let mut run = Run::open(&target, "copy", Duration::from_secs(10), &verb.reporter, &verb.stop).await?;
+    let mut run = run::open(&target, "copy", Duration::from_secs(10), &verb.reporter, &verb.stop).await?;
     let result = match drop_old_backups(&run, &source.scope).await {
         Ok(()) => restore::restore(&mut run, &source, &restoring).await.map(drop),
         Err(error) => Err(error),

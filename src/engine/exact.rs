@@ -4,14 +4,15 @@
 use super::inventory::Inventory;
 use super::selection::{Plan, unchanged_where_begun};
 use crate::capture::registry::{self, Header};
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
 use crate::run::capture_key::{Capture, Slot};
 use crate::run::progress::Progress;
 use crate::run::record::Record;
 use crate::run::report::{CollectionUndone, Direction, Undone};
-use crate::run::step::{Step, Task, Undo};
 use crate::undo::moved;
+use crate::undo::operation::UndoOperation;
 
 /// Fills in the tasks of the plan's exact steps. `asked` is whether the user asked for an exact rollback; else it is how a
 /// migration is rolled back that is only partly applied.
@@ -27,7 +28,7 @@ pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan, asked
         let record = inventory.find(&step.id)?.record.as_ref();
         let Some(why) = fill_in(server, record, &headers, step).await? else { continue };
         match step.instead.take() {
-            Some(script) => *step = Step { capture: step.capture, ..*script },
+            Some(script) => *step = PlannedMigration { capture: step.capture, ..*script },
             None if asked || step.resume.is_some() => return Err(refused(step, &why)),
             None => return Err(partly(step, &why)),
         }
@@ -36,7 +37,7 @@ pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan, asked
 }
 
 /// The refusal of a rollback by script that would undo what was not done.
-fn partly(step: &Step, why: &str) -> Error {
+fn partly(step: &PlannedMigration, why: &str) -> Error {
     let id = &step.id;
     Error::WrongState(format!(
         "{id} ({}) is only partly applied, and what it did cannot be undone exactly: {why}. Its down script would also undo \
@@ -51,7 +52,12 @@ fn partly(step: &Step, why: &str) -> Error {
 ///
 /// # Errors
 /// As [`fill`].
-pub async fn fill_one(server: &Server, record: Option<&Record>, headers: &[Header], step: &mut Step) -> Result<()> {
+pub async fn fill_one(
+    server: &Server,
+    record: Option<&Record>,
+    headers: &[Header],
+    step: &mut PlannedMigration,
+) -> Result<()> {
     match fill_in(server, record, headers, step).await? {
         None => Ok(()),
         Some(why) => Err(refused(step, &why)),
@@ -63,7 +69,7 @@ async fn fill_in(
     server: &Server,
     record: Option<&Record>,
     headers: &[Header],
-    step: &mut Step,
+    step: &mut PlannedMigration,
 ) -> Result<Option<String>> {
     if step.assessment.is_none() && record.is_some_and(nothing_done) {
         return Ok(None);
@@ -91,7 +97,7 @@ async fn fill_in(
                 );
                 return Err(refused(step, &why));
             }
-            step.tasks.push(Task::Undo(Undo::new(slot, entry)));
+            step.items.push(WorkItem::Undo(UndoOperation::new(slot, entry)));
         }
     }
     *step = unchanged_where_begun(step.clone())?;
@@ -108,7 +114,7 @@ fn nothing_done(record: &Record) -> bool {
 ///
 /// # Errors
 /// [`Error::WrongState`], or the server's.
-pub async fn refuse_moved(server: &Server, step: &Step) -> Result<()> {
+pub async fn refuse_moved(server: &Server, step: &PlannedMigration) -> Result<()> {
     if !step.exact || step.resume.is_some() {
         return Ok(());
     }
@@ -142,12 +148,12 @@ pub async fn foresee_moved(server: &Server, plan: &Plan) -> Result<Option<(usize
 }
 
 /// What these steps undo, one after the other.
-fn undos(steps: &[Step]) -> Vec<&Undo> {
-    let tasks = steps.iter().flat_map(|step| &step.tasks);
-    tasks.filter_map(|task| if let Task::Undo(undo) = task { Some(undo) } else { None }).collect()
+fn undos(steps: &[PlannedMigration]) -> Vec<&UndoOperation> {
+    let tasks = steps.iter().flat_map(|step| &step.items);
+    tasks.filter_map(|task| if let WorkItem::Undo(undo) = task { Some(undo) } else { None }).collect()
 }
 
-fn refused(step: &Step, why: &str) -> Error {
+fn refused(step: &PlannedMigration, why: &str) -> Error {
     if step.assessment.is_some() {
         return Error::WrongState(format!(
             "The assessment migration cannot be rolled back: {why}. Nothing was done. `restore` brings back the backup that \
@@ -185,9 +191,9 @@ fn missing(captures: &[Option<Capture>], headers: &[Header]) -> Option<String> {
 }
 
 /// What became of the documents, collection by collection.
-pub fn by_collection(step: &Step, progress: &Progress) -> Vec<CollectionUndone> {
+pub fn by_collection(step: &PlannedMigration, progress: &Progress) -> Vec<CollectionUndone> {
     let mut all: Vec<CollectionUndone> = Vec::new();
-    for (task, done) in step.tasks.iter().zip(&progress.operations) {
+    for (task, done) in step.items.iter().zip(&progress.operations) {
         let at = all.iter().position(|one| one.collection == task.collection()).unwrap_or_else(|| {
             all.push(CollectionUndone { collection: task.collection().to_owned(), documents: Undone::default() });
             all.len() - 1

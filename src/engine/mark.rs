@@ -34,7 +34,7 @@ pub async fn mark(engine: &Engine, verb: &Verb, id: &str, state: &str, lock_time
         let entry = inventory.find(id)?;
         entry.addressable()?;
         let before = entry.status().as_str().to_owned();
-        ledger::mark(&mut run, &entry.step_for_mark(), &before, &status).await?;
+        ledger::mark(&mut run, &entry.step_for_mark().header(), &before, &status).await?;
         let report = MarkReport {
             id: entry.id.clone(),
             name: entry.name().to_owned(),

@@ -16,6 +16,7 @@ pub mod mark;
 mod overreach;
 mod own;
 pub mod plan;
+pub mod planned;
 pub mod purge;
 pub mod register;
 pub mod reports;
@@ -41,7 +42,7 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::observe::{Kind, Level, Observer, Reporter, Stop};
-use crate::run::Run;
+use crate::run::{self, handle::Run};
 
 /// The server's own databases: never a target.
 const REFUSED_DATABASES: [&str; 3] = ["admin", "local", "config"];
@@ -110,9 +111,9 @@ impl Engine {
 /// Takes the lease for a verb that works on migrations, and ends what a killed run has left half done.
 ///
 /// # Errors
-/// As [`Run::open`].
+/// As [`run::open`].
 async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &Verb) -> Result<Run> {
-    let run = Run::open(server, command, lock_timeout, &verb.reporter, &verb.stop).await?;
+    let run = run::open(server, command, lock_timeout, &verb.reporter, &verb.stop).await?;
     let message = match resume_expiry(&run, verb).await {
         Ok(resumed) if resumed.is_empty() => return Ok(run),
         Ok(resumed) => format!(

@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use bson::{Document, RawDocumentBuf, rawdoc};
 
 use crate::capture::{pack, registry};
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
@@ -17,11 +18,10 @@ use crate::mongo::query::Query;
 use crate::mongo::server::{Documents, Server};
 use crate::observe::{Kind, Level};
 use crate::plural::counted;
-use crate::run::Run;
 use crate::run::capture_key::{Capture, Slot};
+use crate::run::handle::Run;
 use crate::run::ledger;
 use crate::run::report::Beyond;
-use crate::run::step::{Step, Task};
 
 /// Documents looked up at once.
 const AT_ONCE: usize = 5_000;
@@ -32,7 +32,7 @@ const APART: u64 = 1_800_000;
 ///
 /// # Errors
 /// The server's.
-pub async fn count(run: &Run, step: &Step) -> Result<Vec<Beyond>> {
+pub async fn count(run: &Run, step: &PlannedMigration) -> Result<Vec<Beyond>> {
     let found = survey(&run.server, step).await?;
     warn(run, step, &found);
     Ok(found)
@@ -42,14 +42,14 @@ pub async fn count(run: &Run, step: &Step) -> Result<Vec<Beyond>> {
 ///
 /// # Errors
 /// The server's.
-pub async fn survey(server: &Server, step: &Step) -> Result<Vec<Beyond>> {
+pub async fn survey(server: &Server, step: &PlannedMigration) -> Result<Vec<Beyond>> {
     let reading = || Error::server("Comparing the down script with what the up script changed");
     let record = ledger::read_one(server, &step.id).await?;
     let captures = record.map(|record| record.captures).unwrap_or_default();
     let touched = Touched::read(server, &captures).await.map_err(reading())?;
     let mut found = Vec::new();
-    for (index, task) in (1..).zip(&step.tasks) {
-        let Task::Operation(operation) = task else { continue };
+    for (index, task) in (1..).zip(&step.items) {
+        let WorkItem::Operation(operation) = task else { continue };
         // What an earlier operation of the down script will rename has its old name still.
         let collection = named_now(step, index - 1, &operation.collection);
         let documents = match Selects::of(server, operation, collection).await {
@@ -74,12 +74,12 @@ pub async fn survey(server: &Server, step: &Step) -> Result<Vec<Beyond>> {
     Ok(found)
 }
 
-fn warn(run: &Run, step: &Step, found: &[Beyond]) {
+fn warn(run: &Run, step: &PlannedMigration, found: &[Beyond]) {
     let tell = |message: String| run.reporter.tell(Kind::Warning, Level::Warning, message);
     for beyond in found {
         let place = format!("operation {} of the down script ({})", beyond.index, beyond.collection);
         if let Some(documents) = beyond.documents {
-            let undo = if step.capture && step.tasks.iter().all(Task::captures) {
+            let undo = if step.capture && step.items.iter().all(WorkItem::captures) {
                 format!(" `rollback {} --exact` undoes only what it did, also after this rollback.", step.id)
             } else {
                 String::new()
@@ -101,10 +101,10 @@ fn warn(run: &Run, step: &Step, found: &[Beyond]) {
 }
 
 /// The name that a collection has before the down script, of which operation `at` (from 0) calls it `name`.
-fn named_now<'a>(step: &'a Step, at: usize, name: &'a str) -> &'a str {
+fn named_now<'a>(step: &'a PlannedMigration, at: usize, name: &'a str) -> &'a str {
     let mut name = name;
-    for task in step.tasks[..at].iter().rev() {
-        if let Task::Operation(operation) = task
+    for task in step.items[..at].iter().rev() {
+        if let WorkItem::Operation(operation) = task
             && let Action::RenameCollection { to } = &operation.action
             && to == name
         {

@@ -1,18 +1,18 @@
 //! Scripts that would write to what the tool itself keeps, under the name that `--ledger` gives.
 
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
 use crate::model::script::operation::Action;
 use crate::names::Names;
-use crate::run::step::{Step, Task};
 
 /// Refuses a script with such an operation. What the default ledger's names are, no file may hold at all.
 ///
 /// # Errors
 /// [`Error::Invalid`] with the operation.
-pub fn refuse(names: &Names, step: &Step) -> Result<()> {
+pub fn refuse(names: &Names, step: &PlannedMigration) -> Result<()> {
     let owned = |name: &str| names.owns(name) || names.begins_like_ours(name);
-    for (index, task) in (1..).zip(&step.tasks) {
-        let Task::Operation(operation) = task else { continue };
+    for (index, task) in (1..).zip(&step.items) {
+        let WorkItem::Operation(operation) = task else { continue };
         let target = match &operation.action {
             Action::RenameCollection { to } => Some(to.as_str()),
             _ => None,

@@ -17,7 +17,7 @@ use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level};
-use crate::run::Run;
+use crate::run::handle::Run;
 use crate::run::history;
 use crate::run::ledger;
 use crate::run::record::Status;

@@ -12,7 +12,7 @@ use crate::backup::source::Source;
 use crate::backup::{mongodump, store, verify};
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
-use crate::run::Run;
+use crate::run;
 
 /// What to restore.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ pub async fn restore(
     };
     let choice = Choice { collections: options.collections, keep_extra: options.keep_extra };
     let restoring = Restoring { choice, safety: (!options.no_safety_backup).then_some(directory) };
-    let mut run = Run::open(&server, "restore", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let mut run = run::open(&server, "restore", lock_timeout, &verb.reporter, &verb.stop).await?;
     let result = match &source {
         Some(source) => restore::restore(&mut run, source, &restoring).await,
         None => restore::recover(&mut run).await.map(|earlier| nothing_new(&server, earlier)),

@@ -4,19 +4,19 @@
 use bson::DateTime;
 
 use super::inventory::{Entry, Inventory};
+use crate::engine::planned::{PlannedMigration, WorkItem, work_items};
 use crate::error::{Error, Result};
 use crate::model::migration::{Migration, Source};
 use crate::model::script::checks::Checks;
 use crate::run::progress::Progress;
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
-use crate::run::step::{Step, Task, tasks};
 
 /// What `apply` or `rollback` will do.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Scripts to run, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlannedMigration>,
     /// A migration that was asked for by name and stands applied already.
     pub already_applied: Option<(String, String)>,
     /// Why the run must stop after the steps.
@@ -95,7 +95,7 @@ impl Inventory {
                 continue;
             }
             match entry.step_up() {
-                Ok(step) => plan.steps.push(Step { capture: !options.uncaptured, ..step }),
+                Ok(step) => plan.steps.push(PlannedMigration { capture: !options.uncaptured, ..step }),
                 Err(error) => {
                     plan.blocked = Some((entry.id.clone(), entry.name().to_owned(), error));
                     break;
@@ -141,12 +141,12 @@ impl Inventory {
             } else if entry.partly_applied() && !options.from_file {
                 // A down script is written for a migration that did all that it was to do. This one may not have.
                 let script = if entry.all_done() { entry.step_down(false).ok() } else { None };
-                entry.step_exact().map(|step| Step { instead: script.map(Box::new), ..step })
+                entry.step_exact().map(|step| PlannedMigration { instead: script.map(Box::new), ..step })
             } else {
                 entry.step_down(options.from_file)
             };
             match step {
-                Ok(step) => plan.steps.push(Step { capture: !options.uncaptured, ..step }),
+                Ok(step) => plan.steps.push(PlannedMigration { capture: !options.uncaptured, ..step }),
                 Err(error) => {
                     plan.blocked = Some((entry.id.clone(), entry.name().to_owned(), error));
                     break;
@@ -224,7 +224,7 @@ impl Entry {
     }
 
     /// The step that applies it, or carries on doing so.
-    fn step_up(&self) -> Result<Step> {
+    fn step_up(&self) -> Result<PlannedMigration> {
         self.reliable()?;
         if self.direction() == Some(Direction::Down) {
             return Err(Error::WrongState(format!(
@@ -236,11 +236,11 @@ impl Entry {
         }
         let resume = self.resume(Direction::Up);
         if let Some(file) = &self.file {
-            let step = Step {
+            let step = PlannedMigration {
                 id: self.id.clone(),
                 name: file.name.clone(),
                 description: file.description.clone(),
-                tasks: tasks(&file.up.script),
+                items: work_items(&file.up.script),
                 exact: false,
                 capture: true,
                 up_text: file.up.text.clone(),
@@ -259,11 +259,11 @@ impl Entry {
         let record = self.record()?;
         let text = record.up_script.as_deref().unwrap_or_default();
         let up = Source::from_text(text).map_err(|what| unreadable(record, "up", &what))?;
-        let step = Step {
+        let step = PlannedMigration {
             id: self.id.clone(),
             name: record.name.clone(),
             description: record.description.clone(),
-            tasks: tasks(&up.script),
+            items: work_items(&up.script),
             exact: false,
             capture: true,
             up_text: text.to_owned(),
@@ -281,7 +281,7 @@ impl Entry {
     }
 
     /// The step that rolls it back, or carries on doing so.
-    fn step_down(&self, from_file: bool) -> Result<Step> {
+    fn step_down(&self, from_file: bool) -> Result<PlannedMigration> {
         self.reliable()?;
         let record = self.record()?;
         let no_script = |where_: &str| {
@@ -309,11 +309,11 @@ impl Entry {
             let down = Source::from_text(text).map_err(|what| unreadable(record, "down", &what))?;
             (down.script, format!("{} (as the ledger keeps it)", self.file_text()))
         };
-        let step = Step {
+        let step = PlannedMigration {
             id: self.id.clone(),
             name: self.name().to_owned(),
             description: record.description.clone(),
-            tasks: tasks(&script),
+            items: work_items(&script),
             exact: false,
             capture: true,
             up_text: record.up_script.clone().unwrap_or_default(),
@@ -331,14 +331,14 @@ impl Entry {
     }
 
     /// The step that undoes what was captured, or carries on doing so; its tasks are in the database.
-    fn step_exact(&self) -> Result<Step> {
+    fn step_exact(&self) -> Result<PlannedMigration> {
         self.reliable()?;
         let record = self.record()?;
-        Ok(Step {
+        Ok(PlannedMigration {
             id: self.id.clone(),
             name: self.name().to_owned(),
             description: record.description.clone(),
-            tasks: Vec::new(),
+            items: Vec::new(),
             exact: true,
             capture: true,
             up_text: record.up_script.clone().unwrap_or_default(),
@@ -366,12 +366,12 @@ impl Entry {
     }
 
     /// What `mark` writes where the ledger has no record yet.
-    pub fn step_for_mark(&self) -> Step {
-        Step {
+    pub fn step_for_mark(&self) -> PlannedMigration {
+        PlannedMigration {
             id: self.id.clone(),
             name: self.name().to_owned(),
             description: self.file.as_ref().map(|file| file.description.clone()).unwrap_or_default(),
-            tasks: Vec::new(),
+            items: Vec::new(),
             exact: false,
             capture: false,
             up_text: self.file.as_ref().map(|file| file.up.text.clone()).unwrap_or_default(),
@@ -401,10 +401,10 @@ impl Entry {
 }
 
 /// Operations that were begun must not have changed: what stands in the database came from them.
-pub(super) fn unchanged_where_begun(step: Step) -> Result<Step> {
+pub(super) fn unchanged_where_begun(step: PlannedMigration) -> Result<PlannedMigration> {
     let Some(progress) = &step.resume else { return Ok(step) };
     for (at, begun) in progress.operations.iter().enumerate() {
-        let now = step.tasks.get(at).map(Task::hash);
+        let now = step.items.get(at).map(WorkItem::hash);
         if now != Some(begun.hash.as_str()) {
             return Err(Error::ScriptChanged(format!(
                 "{}: operation {} changed after an earlier run had begun it, so the run cannot carry on. Put it back as it was \

@@ -2,18 +2,18 @@
 
 use super::end_state::EndState;
 use crate::analysis::checks::{self, CheckResult};
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{CheckFailure, Error, Result, When};
 use crate::mongo::retry::{Retry, retry};
-use crate::run::Run;
+use crate::run::handle::Run;
 use crate::run::ledger;
 use crate::run::report::{Direction, MigrationReport};
-use crate::run::step::{Step, Task};
 
 /// Runs the checks before a migration that is not begun yet.
 ///
 /// # Errors
 /// [`Error::Check`], nothing having been done or recorded; or the server's.
-pub async fn before(run: &Run, step: &Step, direction: Direction) -> Result<()> {
+pub async fn before(run: &Run, step: &PlannedMigration, direction: Direction) -> Result<()> {
     if direction == Direction::Down || step.resume.is_some() || step.checks.before.is_empty() {
         return Ok(());
     }
@@ -26,13 +26,13 @@ pub async fn before(run: &Run, step: &Step, direction: Direction) -> Result<()> 
 ///
 /// # Errors
 /// [`Error::Check`], [`Error::LeaseLost`], or the server's.
-pub async fn after(run: &mut Run, step: &Step, report: &mut MigrationReport) -> Result<()> {
+pub async fn after(run: &mut Run, step: &PlannedMigration, report: &mut MigrationReport) -> Result<()> {
     let operations: Vec<_> = step
-        .tasks
+        .items
         .iter()
         .filter_map(|task| match task {
-            Task::Operation(operation) => Some(operation.as_ref()),
-            Task::Undo(_) | Task::Assessment(_) => None,
+            WorkItem::Operation(operation) => Some(operation.as_ref()),
+            WorkItem::Undo(_) | WorkItem::Assessment(_) => None,
         })
         .collect();
     let state = EndState::of(&operations);
@@ -58,7 +58,7 @@ fn failures(results: &[CheckResult]) -> Vec<String> {
     results.iter().filter(|result| !result.holds).map(CheckResult::failure).collect()
 }
 
-fn refuse(step: &Step, when: When, failed: Vec<String>) -> Result<()> {
+fn refuse(step: &PlannedMigration, when: When, failed: Vec<String>) -> Result<()> {
     if failed.is_empty() {
         return Ok(());
     }

@@ -9,8 +9,8 @@ use crate::capture::registry::Entry;
 use crate::model::script::Operation;
 use crate::mongo::catalog::Collection;
 use crate::observe::{Kind, Level};
-use crate::run::Run;
 use crate::run::capture_key::Slot;
+use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
 

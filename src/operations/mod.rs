@@ -10,8 +10,6 @@ pub mod inserts;
 pub mod schema;
 pub mod statements;
 
-use std::time::Instant;
-
 use bson::doc;
 
 use crate::capture::registry::Entry;
@@ -19,12 +17,10 @@ use crate::error::Error;
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::mongo::errors::{ServerError, codes};
-use crate::run::Run;
 use crate::run::capture_key::Slot;
+use crate::run::handle::Run;
 use crate::run::journal::{Journal, Refused};
-use crate::run::progress::OperationProgress;
-use crate::run::report::{OperationReport, Outcome};
-use crate::run::step::Task;
+use crate::run::report::Outcome;
 
 /// Why an operation did not finish.
 #[derive(Debug)]
@@ -181,29 +177,6 @@ fn uncaptured(journal: &Journal, operation: &Operation, place: Place) -> Entry {
             Entry::first(slot, operation.kind(), &operation.collection, doc! {"uncaptured": true})
         }
         None => Entry::none(),
-    }
-}
-
-/// What the journal says of an operation, as a report; `ended` where it has not finished.
-pub fn report(
-    journal: &Journal,
-    task: &Task,
-    place: Place,
-    started: Instant,
-    ended: Option<Outcome>,
-) -> OperationReport {
-    let progress =
-        journal.progress.operations.get(place.index).cloned().unwrap_or_else(|| OperationProgress::new(task.hash()));
-    OperationReport {
-        index: i64::try_from(place.index + 1).unwrap_or(i64::MAX),
-        kind: task.kind().to_owned(),
-        collection: task.collection().to_owned(),
-        outcome: ended.or(progress.outcome).unwrap_or(Outcome::Interrupted),
-        counts: progress.counts,
-        chunks: progress.chunks,
-        conflicts: progress.conflicts,
-        seconds: started.elapsed().as_secs_f64(),
-        note: progress.note,
     }
 }
 

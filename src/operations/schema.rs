@@ -14,8 +14,8 @@ use crate::model::script::operation::{Action, IndexRef};
 use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
-use crate::run::Run;
 use crate::run::capture_key::Slot;
+use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
 

@@ -13,8 +13,8 @@ use bson::RawDocumentBuf;
 use mongodb::ClientSession;
 use tokio::time::Instant;
 
-use super::Run;
 use super::chunk_size::{Size, Why};
+use super::handle::Run;
 use super::id_ranges::{Scope, last_id, matching};
 use super::journal::{Journal, Refused};
 use super::progress::{OperationProgress, Position};

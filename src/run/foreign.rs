@@ -5,7 +5,7 @@
 
 use bson::{Document, RawDocumentBuf, doc};
 
-use super::ledger::ASSESSMENT;
+use super::record::ASSESSMENT;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
 

@@ -5,7 +5,7 @@
 
 use bson::{Bson, Document, doc};
 
-use super::Run;
+use super::handle::Run;
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level};
 

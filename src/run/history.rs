@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
 
-use super::Run;
+use super::handle::Run;
 use super::identity::Identity;
 use super::report::MigrationReport;
 use super::transaction::with_majority;

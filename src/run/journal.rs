@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
-use super::Run;
 use super::chunk_size::Costs;
+use super::handle::Run;
 use super::progress::{OperationProgress, Position, Progress};
 use super::report::Direction;
 use super::transaction::{Body, attempt, send, written};

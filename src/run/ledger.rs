@@ -5,13 +5,13 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 
-use super::capture_key::HEADER;
+use super::capture_key::{Capture, HEADER};
+use super::handle::{Run, Statement};
+use super::header::MigrationHeader;
 use super::progress::Progress;
-use super::record::{Record, Status};
+use super::record::{ASSESSMENT, Record, Status};
 use super::report::{Direction, MigrationReport};
-use super::step::{Step, Task};
 use super::transaction::with_majority;
-use super::{Run, Statement};
 use super::{foreign, history};
 use crate::error::{CheckFailure, Error, OperationFailure, Result};
 use crate::model::migration::{Source, checksum};
@@ -22,8 +22,6 @@ use crate::names::Names;
 use crate::observe::{Reporter, Stop};
 
 const WRITING: &str = "Writing the ledger";
-/// The `kind` of the record of the assessment model's unification, which is no migration of a file's.
-pub const ASSESSMENT: &str = "assessment";
 
 /// Every record, by `created_at`.
 ///
@@ -73,7 +71,7 @@ pub async fn read_one(server: &Server, id: &str) -> Result<Option<Record>> {
 /// [`Error::LeaseLost`], [`Error::WrongState`] for a record that was changed meanwhile, or the server's.
 pub async fn begin(
     run: &mut Run,
-    step: &Step,
+    migration: &MigrationHeader<'_>,
     direction: Direction,
     fresh: &Progress,
     header: Option<Document>,
@@ -88,32 +86,32 @@ pub async fn begin(
         "run": run.entry(),
     };
     let mut add = Document::new();
-    if step.resume.is_none() {
+    if !migration.resumed {
         set.insert("progress", fresh.fresh());
         // The captures of every run since the migration was last not applied; null for one without.
         let capture = fresh.capture.map_or(Bson::Null, |capture| Bson::ObjectId(capture.0));
-        match (direction, step.exact) {
-            (Direction::Up, _) if step.assessment.is_some() => drop(add.insert("captures", capture)),
+        match (direction, migration.exact) {
+            (Direction::Up, _) if migration.assessment.is_some() => drop(add.insert("captures", capture)),
             (Direction::Up, _) => drop(set.insert("captures", [capture])),
             (Direction::Down, false) => drop(add.insert("captures", capture)),
             (Direction::Down, true) => {}
         }
     }
-    if let Some(fields) = &step.assessment {
-        set.insert("name", &step.name);
+    if let Some(fields) = migration.assessment {
+        set.insert("name", migration.name);
         set.extend(fields.clone());
     } else if direction == Direction::Up {
-        set.insert("name", &step.name);
-        set.insert("description", &step.description);
-        set.insert("up_script", &step.up_text);
-        set.insert("down_script", &step.down_text);
-        set.insert("checksum", &step.checksum);
-        if !step.checks.is_empty() {
-            set.insert("checks", &step.checks.text);
+        set.insert("name", migration.name);
+        set.insert("description", migration.description);
+        set.insert("up_script", migration.up_text);
+        set.insert("down_script", migration.down_text);
+        set.insert("checksum", migration.checksum);
+        if !migration.checks.is_empty() {
+            set.insert("checks", &migration.checks.text);
         }
     }
     let mut unset = doc! {"error": ""};
-    if direction == Direction::Up && step.checks.is_empty() {
+    if direction == Direction::Up && migration.checks.is_empty() {
         unset.insert("checks", "");
     }
     let mut change = doc! {
@@ -125,14 +123,14 @@ pub async fn begin(
         // After a lost answer it is sent again.
         change.insert("$addToSet", add);
     }
-    let planned = step.seen.clone().unwrap_or_else(|| doc! {"status": null, "token": null});
+    let planned = migration.seen.cloned().unwrap_or_else(|| doc! {"status": null, "token": null});
     let own = doc! {"status": status.as_str(), "token": run.lease.token()};
     let update = doc! {
         "update": run.server.names().ledger(),
         "updates": [{
-            "q": {"_id": &step.id, "$or": [planned, own]},
+            "q": {"_id": migration.id, "$or": [planned, own]},
             "u": change,
-            "upsert": step.seen.is_none(),
+            "upsert": migration.seen.is_none(),
         }],
     };
     // The header first: where there are no transactions, a record must not name captures without one.
@@ -143,20 +141,22 @@ pub async fn begin(
     Err(Error::WrongState(format!(
         "The record of {} in the ledger was changed by hand after this run had planned what to do. Nothing was done. See `status`, \
          then run the command again.",
-        step.id
+        migration.id
     )))
 }
 
-/// Writes that a migration's script has run, in one transaction with its history, where the entry is to be `note`.
+/// Writes that a migration's script has run, in one transaction with its history, where the entry is to be `note`. An exact
+/// rollback has undone the captures `undone`.
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the server's.
 pub async fn finish(
     run: &mut Run,
-    step: &Step,
+    migration: &MigrationHeader<'_>,
     direction: Direction,
     note: ObjectId,
     report: &MigrationReport,
+    undone: &[Capture],
 ) -> Result<()> {
     let (status, date) = match direction {
         Direction::Up => (Status::Applied, "applied_at"),
@@ -167,18 +167,18 @@ pub async fn finish(
         set.insert("rolled_back_at", Bson::Null);
     }
     let mut unset = doc! {"progress": "", "error": ""};
-    if step.exact {
+    if migration.exact {
         // They are undone; what they hold stays until it is purged.
         unset.insert("captures", "");
     }
     let update = doc! {"$set": set, "$unset": unset, "$currentDate": {date: true}};
-    let undone = if step.exact { undone(run.server.names(), step) } else { None };
-    let mut entry = history::entry(run, &step.id, status.as_str(), Some(report), None);
+    let undone = if migration.exact { mark_undone(run.server.names(), undone) } else { None };
+    let mut entry = history::entry(run, migration.id, status.as_str(), Some(report), None);
     // In a transaction the entry is made with the record, once; its own `_id` then says when.
     if !run.server.transactions() {
         entry.insert("_id", note);
     }
-    close(run, &step.id, direction, update, status.as_str(), entry, undone).await
+    close(run, migration.id, direction, update, status.as_str(), entry, undone).await
 }
 
 /// Writes that a migration's script failed, in one transaction with its history.
@@ -223,17 +223,8 @@ async fn fail_with(
 }
 
 /// Notes in the registry of captures which of them an exact rollback has undone.
-fn undone(names: &Names, step: &Step) -> Option<Document> {
-    let mut runs: Vec<ObjectId> = step
-        .tasks
-        .iter()
-        .filter_map(|task| match task {
-            Task::Undo(undo) => Some(undo.slot.capture.0),
-            Task::Operation(_) | Task::Assessment(_) => None,
-        })
-        .collect();
-    runs.dedup();
-    let headers: Vec<Document> = runs.into_iter().map(|run| doc! {"run": run, "op": HEADER}).collect();
+fn mark_undone(names: &Names, captures: &[Capture]) -> Option<Document> {
+    let headers: Vec<Document> = captures.iter().map(|capture| doc! {"run": capture.0, "op": HEADER}).collect();
     (!headers.is_empty()).then(|| {
         let mark = doc! {"q": {"_id": {"$in": headers}}, "u": {"$set": {"undone": true}}, "multi": true};
         doc! {"update": names.captures(), "updates": [mark]}
@@ -282,7 +273,7 @@ async fn close(
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the server's.
-pub async fn mark(run: &mut Run, step: &Step, before: &str, status: &Status) -> Result<()> {
+pub async fn mark(run: &mut Run, migration: &MigrationHeader<'_>, before: &str, status: &Status) -> Result<()> {
     let mut current_date = Document::new();
     let mut set = doc! {"status": status.as_str(), "token": run.lease.token()};
     match status {
@@ -296,15 +287,15 @@ pub async fn mark(run: &mut Run, step: &Step, before: &str, status: &Status) -> 
         _ => {}
     }
     let scripts = doc! {
-        "name": &step.name,
-        "description": &step.description,
-        "up_script": &step.up_text,
-        "down_script": &step.down_text,
-        "checksum": &step.checksum,
+        "name": migration.name,
+        "description": migration.description,
+        "up_script": migration.up_text,
+        "down_script": migration.down_text,
+        "checksum": migration.checksum,
     };
     let mut on_insert = doc! {"created_at": DateTime::now()};
     // Marked as applied, the file's scripts are what stands in the database from now on.
-    if *status == Status::Applied && step.checksum.is_some() {
+    if *status == Status::Applied && migration.checksum.is_some() {
         set.extend(scripts);
     } else {
         on_insert.extend(scripts);
@@ -319,9 +310,9 @@ pub async fn mark(run: &mut Run, step: &Step, before: &str, status: &Status) -> 
     }
     let command = doc! {
         "update": run.server.names().ledger(),
-        "updates": [{"q": {"_id": &step.id}, "u": update, "upsert": true}],
+        "updates": [{"q": {"_id": migration.id}, "u": update, "upsert": true}],
     };
-    let mut entry = history::document(run, &step.id, "marked");
+    let mut entry = history::document(run, migration.id, "marked");
     entry.insert("before", before);
     entry.insert("after", status.as_str());
     run.write(WRITING, vec![command, history::append(&run.server, entry)]).await

@@ -1,11 +1,13 @@
-//! A run: everything a writing verb holds from taking the lease to giving it back, and what runs are made
-//! of: [`lease`], [`ledger`] and [`history`], [`journal`], [`transaction`], [`chunks`].
+//! A run of a writing verb, and what runs are made of: [`lease`], [`ledger`] and [`history`], [`journal`],
+//! [`transaction`], [`chunks`].
 
 pub mod capture_key;
 pub mod chunk_size;
 pub mod chunks;
 pub mod foreign;
 mod former_history;
+pub mod handle;
+pub mod header;
 pub mod history;
 pub mod id_ranges;
 pub mod identity;
@@ -17,221 +19,48 @@ pub mod progress;
 pub mod record;
 mod renewal;
 pub mod report;
-pub mod step;
 pub mod transaction;
 
 use std::time::Duration;
 
-use bson::{Document, doc};
-use mongodb::ClientSession;
-
+use self::handle::Run;
 use self::identity::Identity;
 use self::lease::Lease;
-use self::transaction::{Body, attempt, with_majority, written};
 use crate::error::{Error, Result};
-use crate::mongo::errors::{ServerError, codes};
-use crate::mongo::guard::LEASE_LOST;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
-use crate::observe::{Kind, Level, Reporter, Stop};
+use crate::observe::{Reporter, Stop};
 
-/// A run under the lease. Call [`close`](Self::close) on every path.
-#[derive(Debug)]
-pub struct Run {
-    /// The database. Each write outside a transaction is sent right after a proof of the lease.
-    pub server: Server,
-    /// The session of all its transactions, named in the lease.
-    pub session: ClientSession,
-    /// The lease.
-    pub lease: Lease,
-    /// Whom it reports to.
-    pub reporter: Reporter,
-    /// What asks it to stop.
-    pub stop: Stop,
-    id: String,
-    identity: Identity,
-}
-
-impl Run {
-    /// Takes the lease for `command`, waiting at most `lock_timeout`.
-    ///
-    /// # Errors
-    /// [`Error::ForeignLedger`], [`Error::LockHeld`], [`Error::Interrupted`], or the server's.
-    pub async fn open(
-        server: &Server,
-        command: &str,
-        lock_timeout: Duration,
-        reporter: &Reporter,
-        stop: &Stop,
-    ) -> Result<Self> {
-        foreign::refuse(server).await?;
-        let identity = Identity::current();
-        let id = Identity::new_run();
-        let reporter = reporter.for_run(&id);
-        let session = server.session().await.map_err(Error::server("Starting a session"))?;
-        let mut retry = Retry::new(&reporter, stop);
-        let login = retry!(retry, login::of(server)).map_err(Error::server("Asking for the database user"))?;
-        let mut session_id = session.id().clone();
-        if let Some(login) = &login {
-            session_id.insert("uid", login::digest(login));
-        }
-        let mut owner = identity.owner(&id, command, &session_id);
-        owner.extend(login.map(|login| ("login".to_owned(), login.into())));
-        let lease = Lease::acquire(server, &identity, &owner, lock_timeout, &reporter, stop).await?;
-        let server = lease.guard(server)?;
-        let mut run = Self { server, session, lease, reporter, stop: stop.clone(), id, identity };
-        if let Err(error) = former_history::bring_over(&mut run).await {
-            run.close().await;
-            return Err(error);
-        }
-        Ok(run)
+/// Takes the lease for `command`, waiting at most `lock_timeout`.
+///
+/// # Errors
+/// [`Error::ForeignLedger`], [`Error::LockHeld`], [`Error::Interrupted`], or the server's.
+pub async fn open(
+    server: &Server,
+    command: &str,
+    lock_timeout: Duration,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<Run> {
+    foreign::refuse(server).await?;
+    let identity = Identity::current();
+    let id = Identity::new_run();
+    let reporter = reporter.for_run(&id);
+    let session = server.session().await.map_err(Error::server("Starting a session"))?;
+    let mut retry = Retry::new(&reporter, stop);
+    let login = retry!(retry, login::of(server)).map_err(Error::server("Asking for the database user"))?;
+    let mut session_id = session.id().clone();
+    if let Some(login) = &login {
+        session_id.insert("uid", login::digest(login));
     }
-
-    /// Gives the lease back. A lease that cannot be given back runs out by itself.
-    pub async fn close(self) {
-        if let Err(e) = self.lease.release().await {
-            self.reporter.tell(
-                Kind::Warning,
-                Level::Warning,
-                format!("The lock could not be released ({e}); it ends by itself within 30 s."),
-            );
-        } else {
-            self.reporter.tell(Kind::LockReleased, Level::Debug, "Released the lock.");
-        }
+    let mut owner = identity.owner(&id, command, &session_id);
+    owner.extend(login.map(|login| ("login".to_owned(), login.into())));
+    let lease = Lease::acquire(server, &identity, &owner, lock_timeout, &reporter, stop).await?;
+    let server = lease.guard(server)?;
+    let mut run = Run::new(server, session, lease, reporter, stop.clone(), id, identity);
+    if let Err(error) = former_history::bring_over(&mut run).await {
+        run.close().await;
+        return Err(error);
     }
-
-    /// Who this run is, for records and history.
-    pub fn entry(&self) -> Document {
-        doc! {
-            "run": &self.id,
-            "host": &self.identity.host,
-            "pid": i64::from(self.identity.pid),
-            "user": &self.identity.user,
-            "version": env!("CARGO_PKG_VERSION"),
-        }
-    }
-
-    /// Where a run may stop: nothing is under way.
-    ///
-    /// # Errors
-    /// [`Error::LeaseLost`] or [`Error::Interrupted`] where it must.
-    pub fn safe_point(&self) -> Result<()> {
-        if self.lease.is_lost() {
-            return Err(self.lease_lost());
-        }
-        if self.stop.is_cancelled() {
-            return Err(Error::Interrupted("Stopped on request, at a safe point.".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// The error of a run that another has replaced.
-    pub fn lease_lost(&self) -> Error {
-        Error::LeaseLost(LEASE_LOST.to_owned())
-    }
-
-    /// Proves the lease.
-    ///
-    /// # Errors
-    /// [`Error::LeaseLost`], or the server's.
-    pub async fn prove(&mut self) -> Result<()> {
-        self.write("Proving the lock", Vec::new()).await
-    }
-
-    /// Writes `commands` under a proven lease: in one transaction with the proof where there are transactions, else
-    /// each right after a proof. After a lost answer they are sent again, so each must be one that may be done twice.
-    /// `doing` says what they do, for errors.
-    ///
-    /// # Errors
-    /// [`Error::LeaseLost`], or the server's.
-    pub async fn write(&mut self, doing: &str, commands: Vec<Document>) -> Result<()> {
-        self.write_if(doing, commands.into_iter().map(Statement::may).collect()).await.map(drop)
-    }
-
-    /// [`write`](Self::write) with statements that must touch a document: where one of them touches none, nothing is
-    /// written (without transactions: nothing from there on) and the answer is `false`.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub async fn write_if(&mut self, doing: &str, statements: Vec<Statement>) -> Result<bool> {
-        let proof = self.lease.proof();
-        let mut body = Together { proof, statements, lost: false };
-        let never = Stop::new();
-        let reporter = self.reporter.clone();
-        let mut retry = Retry::new(&reporter, &never);
-        let written = retry!(retry, self.attempt(&mut body)).map_err(Error::server(doing))?;
-        match written {
-            Some(()) => Ok(true),
-            None if body.lost => Err(self.lease_lost()),
-            None => Ok(false),
-        }
-    }
-
-    /// Runs `body` once: in a transaction where there are transactions.
-    ///
-    /// # Errors
-    /// The server's.
-    pub async fn attempt<B: Body>(&mut self, body: &mut B) -> Result<Option<B::Output>, ServerError> {
-        let session = self.server.transactions().then_some(&mut self.session);
-        attempt(&self.server, session, body).await
-    }
-}
-
-/// A command of a write.
-#[derive(Debug, Clone)]
-pub struct Statement {
-    command: Document,
-    must: bool,
-}
-
-impl Statement {
-    /// One that need not touch a document.
-    pub fn may(command: Document) -> Self {
-        Self { command, must: false }
-    }
-
-    /// One without which the others are not to be.
-    pub fn must(command: Document) -> Self {
-        Self { command, must: true }
-    }
-}
-
-struct Together {
-    proof: Document,
-    statements: Vec<Statement>,
-    lost: bool,
-}
-
-impl Body for Together {
-    type Output = ();
-
-    async fn write(
-        &mut self,
-        server: &Server,
-        mut session: Option<&mut ClientSession>,
-    ) -> Result<Option<()>, ServerError> {
-        // Without a transaction the connection sends the proof, before each statement.
-        if session.is_some() || self.statements.is_empty() {
-            let reply = server.run(self.proof.clone(), session.as_deref_mut()).await?;
-            self.lost = written(&reply) == 0;
-            if self.lost {
-                return Ok(None);
-            }
-        }
-        for Statement { command, must } in &self.statements {
-            let command = match &session {
-                Some(_) => command.clone(),
-                None => with_majority(command.clone()),
-            };
-            let touched = match server.run(command, session.as_deref_mut()).await {
-                // The document is there, and not as the statement wants it.
-                Err(e) if *must && e.is(codes::DUPLICATE_KEY) => 0,
-                answer => written(&answer?),
-            };
-            if *must && touched == 0 {
-                return Ok(None);
-            }
-        }
-        Ok(Some(()))
-    }
+    Ok(run)
 }

@@ -13,6 +13,9 @@ use crate::model::script::operation::Action;
 use crate::model::script::reader;
 use crate::mongo::errors::show;
 
+/// The `kind` of the record of the assessment model's unification, which is no migration of a file's.
+pub const ASSESSMENT: &str = "assessment";
+
 /// Where a migration stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -22,12 +22,12 @@ use crate::mongo::raw::{Element, fields, first, get};
 use crate::mongo::server::Server;
 use crate::names::ORIGINALS;
 use crate::operations::{Halt, Place};
-use crate::run::Run;
 use crate::run::capture_key::Slot;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
+use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::report::{Counts, Mapped, Undone};
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 24 * 1024 * 1024;
@@ -38,7 +38,7 @@ const LARGEST: usize = 16 * 1024 * 1024;
 pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
-    undo: &Undo,
+    undo: &UndoOperation,
     own: Option<Slot>,
     place: Place,
 ) -> Result<(), Halt> {

@@ -19,13 +19,13 @@ use crate::mongo::server::Server;
 use crate::operations::announce::takes_transactions;
 use crate::operations::documents::look_up;
 use crate::operations::{Halt, Place};
-use crate::run::Run;
 use crate::run::capture_key::{Capture, Slot};
 use crate::run::chunks::{ChunkBody, Selection, work_through};
+use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
 use crate::run::journal::Journal;
 use crate::run::report::{Counts, Undone};
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 
 /// Bytes of documents that one transaction brings back.
 const BYTES: usize = 32 * 1024 * 1024;
@@ -34,7 +34,7 @@ const BYTES: usize = 32 * 1024 * 1024;
 pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
-    undo: &Undo,
+    undo: &UndoOperation,
     own: Option<Slot>,
     oldest: Capture,
     place: Place,

@@ -23,13 +23,13 @@ use crate::mongo::server::Server;
 use crate::operations::announce::takes_transactions;
 use crate::operations::documents::look_up;
 use crate::operations::{Halt, Place};
-use crate::run::Run;
 use crate::run::capture_key::{Capture, Slot};
 use crate::run::chunks::{ChunkBody, Selection, work_through};
+use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
 use crate::run::journal::Journal;
 use crate::run::report::{Counts, Undone};
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 48 * 1024 * 1024;
@@ -39,7 +39,7 @@ const BYTES: usize = 48 * 1024 * 1024;
 pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
-    undo: &Undo,
+    undo: &UndoOperation,
     own: Option<Slot>,
     oldest: Capture,
     place: Place,
@@ -63,7 +63,7 @@ pub async fn undo(
 }
 
 /// The packs of what was captured, to be worked through, and what stands under the collection's name now.
-pub(super) async fn packs_of(run: &Run, undo: &Undo) -> Result<Option<(Scope, Option<Collection>)>, Halt> {
+pub(super) async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, Option<Collection>)>, Halt> {
     let Some(bounds) = bounds(undo.slot) else { return Ok(None) };
     let packs = undo.slot.capture.packs(run.server.names());
     let standing = look_up(run, &undo.collection).await?;

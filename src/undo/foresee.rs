@@ -16,7 +16,7 @@ use crate::mongo::errors::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::server::{Documents, Server};
 use crate::run::report::Undone;
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 
 /// Documents looked at together.
 const AT_ONCE: usize = 1_000;
@@ -35,7 +35,12 @@ pub struct Foreseen {
 ///
 /// # Errors
 /// The server's.
-pub async fn foresee(server: &Server, undo: &Undo, now: &str, met: &mut HashSet<u64>) -> Result<Foreseen, ServerError> {
+pub async fn foresee(
+    server: &Server,
+    undo: &UndoOperation,
+    now: &str,
+    met: &mut HashSet<u64>,
+) -> Result<Foreseen, ServerError> {
     let stands = catalog::collection(server, now).await?.filter(|standing| standing.kind != "view");
     let edits = Edits::open(server, undo.slot.capture, stands.as_ref().and_then(|found| found.uuid.as_deref())).await?;
     let mut look = Looking { server, undo, now, stands: stands.is_some(), edits, met, found: Foreseen::default() };
@@ -49,7 +54,7 @@ pub async fn foresee(server: &Server, undo: &Undo, now: &str, met: &mut HashSet<
 
 struct Looking<'a> {
     server: &'a Server,
-    undo: &'a Undo,
+    undo: &'a UndoOperation,
     now: &'a str,
     stands: bool,
     edits: Edits,

@@ -12,10 +12,10 @@ use crate::mongo::query::Query;
 use crate::mongo::server::Server;
 use crate::plural::counted;
 use crate::run::report::Undone;
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 
 /// How an index that was made is taken back.
-pub(super) async fn index_made(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+pub(super) async fn index_made(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {
     let made = undo.entry.get_bool("made").unwrap_or(false);
     if made && unused(server, undo).await? {
         return Ok(Way::Remove { made: with_index(undo) });
@@ -39,7 +39,7 @@ pub(super) async fn index_made(server: &Server, undo: &Undo) -> Result<Way, Serv
 }
 
 /// What stays in a collection that the index was the first thing of.
-async fn used(server: &Server, undo: &Undo) -> Result<(Undone, String), ServerError> {
+async fn used(server: &Server, undo: &UndoOperation) -> Result<(Undone, String), ServerError> {
     let query = Query { collection: &undo.collection, hint: None, collation: None, variables: None };
     let made_since = query.count(server, RawDocumentBuf::new()).await?;
     let note = format!("{:?} stays: it holds {} made since", undo.collection, counted(made_since, "document"));
@@ -47,14 +47,14 @@ async fn used(server: &Server, undo: &Undo) -> Result<(Undone, String), ServerEr
 }
 
 /// Whether a collection that the index was the first thing of holds nothing else.
-async fn unused(server: &Server, undo: &Undo) -> Result<bool, ServerError> {
+async fn unused(server: &Server, undo: &UndoOperation) -> Result<bool, ServerError> {
     let Some(now) = standing(server, &undo.collection).await? else { return Ok(true) };
     let found = server.find_all(doc! {"find": &undo.collection, "filter": {}, "limit": 1}).await?;
     Ok(found.is_empty() && same_standing(&now, &with_index(undo)))
 }
 
 /// A collection that an index was the first thing of.
-fn with_index(undo: &Undo) -> Document {
+fn with_index(undo: &UndoOperation) -> Document {
     let mut made = plain();
     if let (Ok(after), Ok(indexes)) = (undo.entry.get_document("after"), made.get_array_mut("indexes")) {
         indexes.push(Bson::Document(after.clone()));
@@ -63,7 +63,7 @@ fn with_index(undo: &Undo) -> Document {
 }
 
 /// How an index that was dropped comes back.
-pub(super) async fn index_dropped(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+pub(super) async fn index_dropped(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {
     let before = undo.entry.get_array("before").ok().and_then(|all| match all.as_slice() {
         [Bson::Document(index)] => Some(index),
         _ => None,

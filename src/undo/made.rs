@@ -16,8 +16,8 @@ use crate::mongo::query::Query;
 use crate::mongo::server::Server;
 use crate::plural::counted;
 use crate::run::report::Undone;
-use crate::run::step::Undo;
 use crate::run::transaction::{send, with_majority};
+use crate::undo::operation::UndoOperation;
 
 /// Drops a collection that the migration made, if it is as it was made and nobody has put anything into it.
 /// Otherwise it stays, and its documents are counted as made since, but for `conflicts` that were counted as such.
@@ -26,7 +26,7 @@ use crate::run::transaction::{send, with_majority};
 /// The server's. Made again, it carries on.
 pub async fn remove_made(
     server: &Server,
-    undo: &Undo,
+    undo: &UndoOperation,
     made: &Document,
     conflicts: i64,
 ) -> Result<(Undone, Option<String>), ServerError> {
@@ -60,7 +60,7 @@ pub async fn remove_made(
 /// was put.
 async fn settle(
     server: &Server,
-    undo: &Undo,
+    undo: &UndoOperation,
     aside: &str,
     conflicts: i64,
 ) -> Result<(Undone, Option<String>), ServerError> {

@@ -14,6 +14,7 @@ mod foresee;
 pub mod indexes;
 mod made;
 pub mod moved;
+pub mod operation;
 mod options;
 mod portions;
 pub mod schema;
@@ -31,12 +32,12 @@ use crate::mongo::id::Id;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::{Halt, Place, SchemaError};
-use crate::run::Run;
 use crate::run::capture_key::Slot;
+use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome, Undone};
-use crate::run::step::{Task, Undo};
+use crate::undo::operation::UndoOperation;
 
 /// Undoes one operation, from where the journal says.
 ///
@@ -45,11 +46,11 @@ use crate::run::step::{Task, Undo};
 pub async fn carry_out(
     run: &mut Run,
     journal: &mut Journal,
-    undo: &Undo,
-    tasks: &[Task],
+    undo: &UndoOperation,
+    undone: &[&UndoOperation],
     place: Place,
 ) -> Result<(), Halt> {
-    let undone_before = &tasks[..place.index.min(tasks.len())];
+    let undone_before = &undone[..place.index.min(undone.len())];
     let own = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(own) = own {
         announce(run, journal, undo, own, place).await?;
@@ -59,15 +60,11 @@ pub async fn carry_out(
         let counts = Undone { conflicts: 1, ..Undone::default() };
         return finish(run, journal, undo, place, counts, Some(why)).await;
     }
-    let oldest = tasks.iter().rev().find_map(|task| match task {
-        Task::Undo(oldest) => Some(oldest.slot.capture),
-        _ => None,
-    });
-    let oldest = oldest.unwrap_or(undo.slot.capture);
+    let oldest = undone.last().map_or(undo.slot.capture, |oldest| oldest.slot.capture);
     // A collection that was renamed since is still the one that the operation worked on.
     let name = undo.collection.as_str();
     let now = retry!(retry, moved::name_now(&run.server, undo))?.filter(|_| !moved::moves(undo));
-    let elsewhere = now.filter(|now| now != name).map(|now| Undo { collection: now, ..undo.clone() });
+    let elsewhere = now.filter(|now| now != name).map(|now| UndoOperation { collection: now, ..undo.clone() });
     let undo = elsewhere.as_ref().unwrap_or(undo);
     match undo.done.as_str() {
         "update_documents" | "insert_documents" | UNIFY => {
@@ -76,14 +73,14 @@ pub async fn carry_out(
         BRING_OVER => copies::undo(run, journal, undo, own, place).await?,
         "delete_documents" => deleted::undo(run, journal, undo, own, oldest, place).await?,
         _ => {
-            let conflicts = conflicts_in(journal, tasks, name);
+            let conflicts = conflicts_in(journal, undone, name);
             return schema::undo(run, journal, undo, own, conflicts, place).await;
         }
     }
     let mut counts = Undone::default();
     let mut note = None;
     if undo.entry.get_bool("made").unwrap_or(false) {
-        let conflicts = conflicts_in(journal, tasks, name);
+        let conflicts = conflicts_in(journal, undone, name);
         let mut retry = Retry::new(&run.reporter, &run.stop);
         (counts, note) = retry!(retry, remove_made(&run.server, undo, &plain(), conflicts))?;
     }
@@ -92,13 +89,16 @@ pub async fn carry_out(
 
 /// Why it cannot be undone at all: it was not captured, or what stands under the collection's name is another one,
 /// because the migration dropped or renamed the one that it worked on and that could not be taken back.
-async fn barred(server: &Server, undone_before: &[Task], undo: &Undo) -> Result<Option<String>, ServerError> {
+async fn barred(
+    server: &Server,
+    undone_before: &[&UndoOperation],
+    undo: &UndoOperation,
+) -> Result<Option<String>, ServerError> {
     if undo.entry.get_bool("lost").unwrap_or(false) {
         let why = "it was not captured: nothing names one document of a time-series collection";
         return Ok(Some(why.to_owned()));
     }
-    for task in undone_before {
-        let Task::Undo(other) = task else { continue };
+    for other in undone_before {
         if other.collection != undo.collection {
             continue;
         }
@@ -117,13 +117,19 @@ async fn barred(server: &Server, undone_before: &[Task], undo: &Undo) -> Result<
 }
 
 /// Documents of a collection that were left as somebody had changed them.
-fn conflicts_in(journal: &Journal, tasks: &[Task], collection: &str) -> i64 {
-    let own = journal.progress.operations.iter().zip(tasks).filter(|(_, task)| task.collection() == collection);
+fn conflicts_in(journal: &Journal, undone: &[&UndoOperation], collection: &str) -> i64 {
+    let own = journal.progress.operations.iter().zip(undone).filter(|(_, undo)| undo.collection == collection);
     own.map(|(done, _)| done.counts.undone.conflicts).sum()
 }
 
 /// Makes the undo's own entry in the registry of captures, unless it was begun before.
-async fn announce(run: &mut Run, journal: &mut Journal, undo: &Undo, own: Slot, place: Place) -> Result<(), Halt> {
+async fn announce(
+    run: &mut Run,
+    journal: &mut Journal,
+    undo: &UndoOperation,
+    own: Slot,
+    place: Place,
+) -> Result<(), Halt> {
     let done = undo.done.as_str();
     let writes = matches!(done, "update_documents" | "insert_documents" | "delete_documents" | UNIFY | BRING_OVER);
     if !writes || journal.progress.operations.get(place.index).is_some_and(|standing| standing.begun) {
@@ -138,7 +144,7 @@ async fn announce(run: &mut Run, journal: &mut Journal, undo: &Undo, own: Slot, 
 async fn finish(
     run: &mut Run,
     journal: &mut Journal,
-    undo: &Undo,
+    undo: &UndoOperation,
     place: Place,
     counts: Undone,
     note: Option<String>,

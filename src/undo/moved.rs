@@ -9,13 +9,13 @@ use crate::mongo::catalog;
 use crate::mongo::errors::ServerError;
 use crate::mongo::server::Server;
 use crate::run::capture_key::Capture;
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 
 /// What the collection that an operation worked on is called now; `None` where it is not known, or gone.
 ///
 /// # Errors
 /// The server's.
-pub async fn name_now(server: &Server, undo: &Undo) -> Result<Option<String>, ServerError> {
+pub async fn name_now(server: &Server, undo: &UndoOperation) -> Result<Option<String>, ServerError> {
     let Some(uuid) = uuid(&undo.entry) else { return Ok(None) };
     Ok(catalog::name_of(server, uuid).await?.filter(|name| !name.starts_with(&server.names().kept())))
 }
@@ -24,7 +24,11 @@ pub async fn name_now(server: &Server, undo: &Undo) -> Result<Option<String>, Se
 ///
 /// # Errors
 /// The server's.
-pub async fn refused(server: &Server, undos: &[&Undo], headers: &[Header]) -> Result<Option<String>, ServerError> {
+pub async fn refused(
+    server: &Server,
+    undos: &[&UndoOperation],
+    headers: &[Header],
+) -> Result<Option<String>, ServerError> {
     let own: HashSet<Capture> = undos.iter().map(|undo| undo.slot.capture).collect();
     let mut seen = HashSet::new();
     for undo in undos.iter().copied() {
@@ -72,7 +76,7 @@ pub async fn refused(server: &Server, undos: &[&Undo], headers: &[Header]) -> Re
 }
 
 /// What an operation left its collection as.
-fn left_as(undo: &Undo) -> &str {
+fn left_as(undo: &UndoOperation) -> &str {
     let to = match undo.done.as_str() {
         "rename_collection" if undo.entry.get_bool("renames").unwrap_or(false) => undo.entry.get_str("to").ok(),
         _ => None,
@@ -81,7 +85,7 @@ fn left_as(undo: &Undo) -> &str {
 }
 
 /// Whether the operation itself gave the collection another name.
-pub fn moves(undo: &Undo) -> bool {
+pub fn moves(undo: &UndoOperation) -> bool {
     matches!(undo.done.as_str(), "rename_collection" | "drop_collection")
 }
 
@@ -93,7 +97,7 @@ fn bytes(uuid: &Bson) -> Vec<u8> {
     if let Bson::Binary(uuid) = uuid { uuid.bytes.clone() } else { Vec::new() }
 }
 
-fn same(undo: &Undo, other: &Bson) -> bool {
+fn same(undo: &UndoOperation, other: &Bson) -> bool {
     uuid(&undo.entry) == Some(other)
 }
 

@@ -9,10 +9,10 @@ use crate::mongo::catalog::same;
 use crate::mongo::errors::ServerError;
 use crate::mongo::server::Server;
 use crate::run::report::Undone;
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 
 /// How a `modify_collection` is taken back.
-pub(super) async fn modified(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+pub(super) async fn modified(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {
     let (Ok(before), Ok(asked)) = (undo.entry.get_document("before"), undo.entry.get_document("modified")) else {
         return Ok(Way::nothing("there was no such collection"));
     };

@@ -13,11 +13,11 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::schema::{Change, change};
 use crate::operations::{Halt, Place};
-use crate::run::Run;
 use crate::run::capture_key::Slot;
+use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::report::Undone;
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 
 /// How an operation is taken back.
 pub(super) enum Way {
@@ -38,7 +38,7 @@ pub(super) enum Way {
 }
 
 impl Way {
-    pub(super) fn by(undo: &Undo, action: Action) -> Self {
+    pub(super) fn by(undo: &UndoOperation, action: Action) -> Self {
         Self::Operation(operation(undo, action), None)
     }
 
@@ -55,7 +55,7 @@ impl Way {
 pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
-    undo: &Undo,
+    undo: &UndoOperation,
     own: Option<Slot>,
     conflicts: i64,
     place: Place,
@@ -88,7 +88,7 @@ pub async fn undo(
     }
 }
 
-async fn way(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+async fn way(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {
     match undo.done.as_str() {
         "create_collection" => created(server, undo).await,
         "drop_collection" => dropped(server, undo).await,
@@ -100,7 +100,7 @@ async fn way(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
     }
 }
 
-async fn created(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+async fn created(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {
     if undo.entry.get_document("before").is_ok() {
         return Ok(Way::nothing("it stood before the migration"));
     }
@@ -123,7 +123,7 @@ async fn created(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
 }
 
 /// A time-series collection cannot be renamed aside: it is looked at and dropped.
-async fn timeseries_made(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+async fn timeseries_made(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {
     let found = server.find_all(doc! {"find": &undo.collection, "filter": {}, "limit": 1}).await?;
     Ok(if found.is_empty() {
         Way::by(undo, Action::DropCollection)
@@ -132,7 +132,7 @@ async fn timeseries_made(server: &Server, undo: &Undo) -> Result<Way, ServerErro
     })
 }
 
-async fn dropped(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+async fn dropped(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {
     let Ok(before) = undo.entry.get_document("before") else {
         return Ok(Way::nothing("there was no such collection"));
     };
@@ -166,7 +166,7 @@ fn half_returned(now: &Document, before: &Document) -> bool {
     now.get_str("type").is_ok_and(|kind| kind == "timeseries") && same_standing(now, before)
 }
 
-async fn renamed(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
+async fn renamed(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {
     if !undo.entry.get_bool("renames").unwrap_or(false) {
         return Ok(Way::nothing("it was renamed before the migration"));
     }
@@ -185,7 +185,7 @@ async fn renamed(server: &Server, undo: &Undo) -> Result<Way, ServerError> {
     })
 }
 
-pub(super) fn operation(undo: &Undo, action: Action) -> Box<Operation> {
+pub(super) fn operation(undo: &UndoOperation, action: Action) -> Box<Operation> {
     let collection = undo.collection.clone();
     Box::new(Operation { collection, action, capture: true, fingerprint: undo.hash.clone() })
 }

@@ -7,7 +7,7 @@ use super::report::OperationPlan;
 use crate::error::{Error, Result};
 use crate::mongo::catalog;
 use crate::run::report::{Outcome, Undone};
-use crate::run::step::Undo;
+use crate::undo::operation::UndoOperation;
 use crate::undo::{self, moved};
 
 /// What the operations undone so far, of the same rollback, bring back.
@@ -21,12 +21,12 @@ pub struct Before {
 
 impl Before {
     /// Whether the collection gets its name back when something later is undone first.
-    fn returns(&self, task: &Undo) -> bool {
+    fn returns(&self, task: &UndoOperation) -> bool {
         self.returning.contains_key(&task.collection)
     }
 
     /// The name that the collection of an operation has now; `None` where it cannot be told.
-    async fn name_now(&self, look: &Look<'_>, task: &Undo) -> std::result::Result<Option<String>, Unseen> {
+    async fn name_now(&self, look: &Look<'_>, task: &UndoOperation) -> std::result::Result<Option<String>, Unseen> {
         let Some(now) = self.now(&task.collection) else { return Ok(None) };
         if moved::moves(task) || self.returns(task) {
             return Ok(Some(now.to_owned()));
@@ -40,7 +40,7 @@ impl Before {
         self.returning.get(name).map_or(Some(name), |now| now.as_deref())
     }
 
-    async fn then(&mut self, look: &Look<'_>, task: &Undo) -> std::result::Result<(), Unseen> {
+    async fn then(&mut self, look: &Look<'_>, task: &UndoOperation) -> std::result::Result<(), Unseen> {
         let name = task.collection.as_str();
         let source = match task.done.as_str() {
             "drop_collection" => task.entry.get_str("aside").ok().map(str::to_owned),
@@ -60,7 +60,7 @@ impl Before {
 ///
 /// # Errors
 /// Where the server is gone, or the look was stopped.
-pub async fn foresee(look: &Look<'_>, index: i64, task: &Undo, before: &mut Before) -> Result<OperationPlan> {
+pub async fn foresee(look: &Look<'_>, index: i64, task: &UndoOperation, before: &mut Before) -> Result<OperationPlan> {
     let mut plan = OperationPlan::new(index, &task.kind, &task.collection);
     match look_at(look, task, before, &mut plan).await {
         Ok(()) => Ok(plan),
@@ -75,7 +75,7 @@ pub async fn foresee(look: &Look<'_>, index: i64, task: &Undo, before: &mut Befo
 
 async fn look_at(
     look: &Look<'_>,
-    task: &Undo,
+    task: &UndoOperation,
     before: &mut Before,
     plan: &mut OperationPlan,
 ) -> std::result::Result<(), Unseen> {

@@ -9,7 +9,7 @@ use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
 use crate::observe::Stop;
-use crate::run::Run;
+use crate::run::handle::Run;
 use crate::run::transaction::with_majority;
 
 /// Sends a schema command under a proven lease, again and again while the server cannot be used: every step can be

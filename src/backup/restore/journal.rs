@@ -10,7 +10,7 @@ use super::steps::Step;
 use crate::backup::report::UnfinishedRestore;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
-use crate::run::Run;
+use crate::run::handle::Run;
 
 /// The `_id` of the head.
 pub const HEAD: &str = "restore";

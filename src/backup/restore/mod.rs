@@ -33,7 +33,8 @@ use crate::error::{Error, Result};
 use crate::mongo::retry::{Retry, retry};
 use crate::observe::{self, Level};
 use crate::plural::counted;
-use crate::run::{Run, history};
+use crate::run::handle::Run;
+use crate::run::history;
 
 /// Collections built again because an election took documents back.
 const ATTEMPTS: usize = 3;

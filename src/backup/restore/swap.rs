@@ -16,7 +16,7 @@ use crate::mongo::raw::{self as bytes, Builder};
 use crate::mongo::retry::{Retry, retry};
 use crate::names::Form;
 use crate::observe::{Kind, Level, Stop};
-use crate::run::Run;
+use crate::run::handle::Run;
 
 /// How much is copied at once.
 const BATCH: usize = 3 * 1024 * 1024;

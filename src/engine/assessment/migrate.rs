@@ -25,15 +25,15 @@ use crate::backup::dump::{Request, dump};
 use crate::backup::format::manifest::{Consistency, Kind as BackupKind, Scope};
 use crate::backup::restore::journal;
 use crate::engine::apply::take_one;
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::engine::{Engine, Verb};
 use crate::error::{Failed, Result};
 use crate::mongo::server::Server;
 use crate::observe::Stop;
-use crate::run::Run;
 use crate::run::foreign;
-use crate::run::ledger;
+use crate::run::record::ASSESSMENT;
 use crate::run::report::{Direction, MigrationReport, Outcome};
-use crate::run::step::{Step, Task};
+use crate::run::{self, handle::Run};
 
 /// How to migrate.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,7 +84,7 @@ pub async fn migrate(
         return Ok(report);
     }
     let steps = Steps::over(&verb.reporter);
-    let mut run = Run::open(server, "assessment-migrate", lock_timeout, &steps.reporter(), &verb.stop).await?;
+    let mut run = run::open(server, "assessment-migrate", lock_timeout, &steps.reporter(), &verb.stop).await?;
     let result = under_the_lease(&mut run, &steps, directory, options, &mut report).await;
     run.close().await;
     report.seconds = clock.elapsed().as_secs_f64();
@@ -144,7 +144,7 @@ async fn under_the_lease(
         };
         let how = How { rules, ids, known: Arc::new(survey.known), refusals: Arc::clone(&refusals) };
         let tasks = [Part::regular(rules, Arc::clone(&refusals)), Part::teacher(how), Part::indexes()];
-        let tasks = tasks.into_iter().map(Task::Assessment).collect();
+        let tasks = tasks.into_iter().map(WorkItem::Assessment).collect();
         let mut step = step(tasks, false, resume, fields(rules, ids, report.backup.as_ref()));
         step.seen = before.record.map(|record| record.seen);
         let mut migration = outcome(&step, Direction::Up);
@@ -182,11 +182,11 @@ async fn look_after(server: &Server, ground: &Ground, ids: Ids, refusals: &Refus
 }
 
 /// What the tasks did, for the report.
-fn take_over(report: &mut MigrateReport, step: &Step, migration: &MigrationReport) {
+fn take_over(report: &mut MigrateReport, step: &PlannedMigration, migration: &MigrationReport) {
     report.indexes.created.clear();
     for done in done(step, migration) {
         let counts = done.counts;
-        match step.tasks.get(done.index) {
+        match step.items.get(done.index) {
             Some(task) if task.kind() == UNIFY => {
                 report.regular.migrated = counts.modified;
                 report.regular.dates_converted = counts.mapped.dates_converted;
@@ -275,7 +275,7 @@ impl From<Copied> for Copies {
 /// What the record keeps of a migration.
 fn fields(rules: Rules, ids: Ids, backup: Option<&BackupTaken>) -> Document {
     let mut fields = doc! {
-        "kind": ledger::ASSESSMENT, "now": rules.now, "edition": rules.edition.number(), "ids": ids.as_str(),
+        "kind": ASSESSMENT, "now": rules.now, "edition": rules.edition.number(), "ids": ids.as_str(),
         // Written with what is found in the end.
         "unmapped": null,
     };

@@ -17,25 +17,25 @@ pub use self::migrate::{MigrateOptions, migrate};
 pub use self::record::unfinished;
 pub use self::rollback::rollback;
 use crate::assessment::{NAME, RECORD};
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
 use crate::model::script::checks::Checks;
 use crate::mongo::errors::ServerError;
 use crate::mongo::server::Server;
 use crate::run::progress::Progress;
 use crate::run::report::{Counts, Direction, MigrationOutcome, MigrationReport, Outcome};
-use crate::run::step::{Step, Task};
 
 fn reading() -> impl FnOnce(ServerError) -> Error {
     Error::server("Reading the assessments")
 }
 
 /// A run of these tasks.
-fn step(tasks: Vec<Task>, exact: bool, resume: Option<Progress>, assessment: Document) -> Step {
-    Step {
+fn step(items: Vec<WorkItem>, exact: bool, resume: Option<Progress>, assessment: Document) -> PlannedMigration {
+    PlannedMigration {
         id: RECORD.to_owned(),
         name: NAME.to_owned(),
         description: String::new(),
-        tasks,
+        items,
         exact,
         capture: true,
         up_text: String::new(),
@@ -52,7 +52,7 @@ fn step(tasks: Vec<Task>, exact: bool, resume: Option<Progress>, assessment: Doc
 }
 
 /// The report of one that has not begun.
-fn outcome(step: &Step, direction: Direction) -> MigrationReport {
+fn outcome(step: &PlannedMigration, direction: Direction) -> MigrationReport {
     MigrationReport {
         id: step.id.clone(),
         name: step.name.clone(),
@@ -84,7 +84,7 @@ struct Done {
 }
 
 /// What the tasks did, in the run that is carried on as well.
-fn done(step: &Step, migration: &MigrationReport) -> Vec<Done> {
+fn done(step: &PlannedMigration, migration: &MigrationReport) -> Vec<Done> {
     let earlier = step.resume.iter().flat_map(|progress| progress.operations.iter().enumerate());
     let earlier = earlier.filter_map(|(index, own)| {
         Some(Done { index, counts: own.counts, outcome: own.outcome?, note: own.note.clone() })

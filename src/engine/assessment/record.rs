@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::mongo::server::Server;
 use crate::run::ledger;
 use crate::run::progress::Progress;
+use crate::run::record::ASSESSMENT;
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
 
@@ -37,7 +38,7 @@ pub(super) async fn read(server: &Server) -> Result<Before> {
     let Some(raw) = found.first() else {
         return Ok(Before::default());
     };
-    if raw.get_str("kind").is_ok_and(|kind| kind == ledger::ASSESSMENT) {
+    if raw.get_str("kind").is_ok_and(|kind| kind == ASSESSMENT) {
         return Ok(Before::of(raw));
     }
     Err(Error::WrongState(format!(

@@ -13,17 +13,17 @@ use crate::assessment::{ASSESSMENTS, BRING_OVER, Part as What, Task as Part, UNI
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::engine::apply::take_one;
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::engine::selection::unchanged_where_begun;
 use crate::engine::{Engine, Verb, exact};
 use crate::error::{Error, Failed, Result};
 use crate::mongo::catalog;
 use crate::mongo::query::Query;
 use crate::mongo::server::Server;
-use crate::run::Run;
 use crate::run::foreign;
-use crate::run::ledger;
+use crate::run::record::ASSESSMENT;
 use crate::run::report::{Direction, MigrationReport, Undone};
-use crate::run::step::{Step, Task};
+use crate::run::{self, handle::Run};
 
 /// Takes the unification back by the three-way rule.
 ///
@@ -43,7 +43,7 @@ pub async fn rollback(
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
-    let mut run = Run::open(server, "assessment-rollback", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let mut run = run::open(server, "assessment-rollback", lock_timeout, &verb.reporter, &verb.stop).await?;
     let result = undo(&mut run, &mut report).await;
     run.close().await;
     report.seconds = clock.elapsed().as_secs_f64();
@@ -73,7 +73,7 @@ async fn undo(run: &mut Run, report: &mut RollbackReport) -> Result<()> {
     let resume = before.resume(Direction::Down);
     report.resumed = resume.is_some();
     report.migrated_at = before.now;
-    let mut kept = doc! {"kind": ledger::ASSESSMENT};
+    let mut kept = doc! {"kind": ASSESSMENT};
     if let Some(old) = &old {
         kept.insert("old_backup", &old.id);
         report.from_old_backup = Some(old.id.clone());
@@ -90,8 +90,8 @@ async fn undo(run: &mut Run, report: &mut RollbackReport) -> Result<()> {
         report.migrated_at = Some(old.at);
         let old = Arc::new(old);
         // In reverse order of the tool's.
-        step.tasks.push(Task::Assessment(Part::old_tool(Arc::clone(&old), Side::Teacher)));
-        step.tasks.push(Task::Assessment(Part::old_tool(old, Side::Regular)));
+        step.items.push(WorkItem::Assessment(Part::old_tool(Arc::clone(&old), Side::Teacher)));
+        step.items.push(WorkItem::Assessment(Part::old_tool(old, Side::Regular)));
     }
     step.resume = resume;
     step.seen = before.record.as_ref().map(|record| record.seen.clone());
@@ -117,9 +117,9 @@ async fn index_names(server: &Server) -> Result<Vec<String>> {
 
 /// The indexes that the migration had made. One that was killed may have finished an index and not noted it: such a one
 /// is among those that stand.
-fn made_indexes(step: &Step, standing: &[String]) -> Vec<String> {
-    let made = step.tasks.iter().filter_map(|task| match task {
-        Task::Undo(undo) if undo.done == "create_index" => {
+fn made_indexes(step: &PlannedMigration, standing: &[String]) -> Vec<String> {
+    let made = step.items.iter().filter_map(|task| match task {
+        WorkItem::Undo(undo) if undo.done == "create_index" => {
             let name = undo.entry.get_str("index").ok()?.to_owned();
             registry::made_index(&undo.entry).unwrap_or_else(|| standing.contains(&name)).then_some(name)
         }
@@ -132,13 +132,17 @@ fn made_indexes(step: &Step, standing: &[String]) -> Vec<String> {
 }
 
 /// What became of the documents.
-fn undone(report: &mut RollbackReport, step: &Step, migration: &MigrationReport) {
+fn undone(report: &mut RollbackReport, step: &PlannedMigration, migration: &MigrationReport) {
     for done in done(step, migration) {
-        let side = match step.tasks.get(done.index) {
-            Some(Task::Undo(undo)) if undo.done == UNIFY => &mut report.regular,
-            Some(Task::Undo(undo)) if undo.done == BRING_OVER => &mut report.teacher,
-            Some(Task::Assessment(Part { part: What::OldTool { side: Side::Regular, .. }, .. })) => &mut report.regular,
-            Some(Task::Assessment(Part { part: What::OldTool { side: Side::Teacher, .. }, .. })) => &mut report.teacher,
+        let side = match step.items.get(done.index) {
+            Some(WorkItem::Undo(undo)) if undo.done == UNIFY => &mut report.regular,
+            Some(WorkItem::Undo(undo)) if undo.done == BRING_OVER => &mut report.teacher,
+            Some(WorkItem::Assessment(Part { part: What::OldTool { side: Side::Regular, .. }, .. })) => {
+                &mut report.regular
+            }
+            Some(WorkItem::Assessment(Part { part: What::OldTool { side: Side::Teacher, .. }, .. })) => {
+                &mut report.teacher
+            }
             _ => continue,
         };
         add(side, done.counts.undone);

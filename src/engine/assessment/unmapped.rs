@@ -8,7 +8,7 @@ use crate::assessment::RECORD;
 use crate::assessment::report::{MigrateReport, Validation};
 use crate::assessment::validate::Found;
 use crate::error::Result;
-use crate::run::Run;
+use crate::run::handle::Run;
 use crate::run::history;
 
 /// Unmapped documents in one entry of the history.

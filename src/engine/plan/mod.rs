@@ -9,11 +9,11 @@ use crate::analysis::plan::report::{Blocked, MigrationPlan, PlanReport};
 use crate::analysis::plan::touched::Touched;
 use crate::analysis::plan::{self, Before, Look};
 use crate::backup::restore::journal;
+use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level};
 use crate::run::ledger;
 use crate::run::report::Direction;
-use crate::run::step::{Step, Task};
 
 /// What the run would do.
 ///
@@ -83,7 +83,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    async fn migration(&mut self, step: &Step, out_of_order: bool) -> Result<MigrationPlan> {
+    async fn migration(&mut self, step: &PlannedMigration, out_of_order: bool) -> Result<MigrationPlan> {
         let server = self.look.server;
         let done = step.resume.as_ref().map_or(0, |progress| progress.finished());
         let checks = match self.direction {
@@ -99,19 +99,19 @@ impl Walk<'_> {
         let checks_depend = !self.touched.is_empty();
         let mut operations = Vec::new();
         let mut before = Before::default();
-        for (at, task) in step.tasks.iter().enumerate().skip(done) {
+        for (at, task) in step.items.iter().enumerate().skip(done) {
             let index = i64::try_from(at + 1).unwrap_or(i64::MAX);
             operations.push(match task {
-                Task::Operation(operation) => {
+                WorkItem::Operation(operation) => {
                     let begun = step.resume.as_ref().filter(|progress| progress.operations.len() > at);
                     let position = begun.and_then(|progress| progress.position.as_ref());
                     let plan = plan::operation(&self.look, index, operation, position, &self.touched).await?;
                     self.touched.add(operation, &step.id, &plan);
                     plan
                 }
-                Task::Undo(undo) => plan::foresee(&self.look, index, undo, &mut before).await?,
+                WorkItem::Undo(undo) => plan::foresee(&self.look, index, undo, &mut before).await?,
                 // No migration's: `assessment-migrate` has a dry run of its own.
-                Task::Assessment(_) => continue,
+                WorkItem::Assessment(_) => continue,
             });
         }
         Ok(MigrationPlan {

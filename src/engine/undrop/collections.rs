@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::mongo::errors::ServerError;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
-use crate::run::Run;
 use crate::run::capture_key::Slot;
+use crate::run::handle::Run;
 use crate::undo::{same_standing, standing};
 
 /// What the entry notes while it returns.

@@ -14,8 +14,8 @@ use crate::mongo::errors::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
-use crate::run::Run;
 use crate::run::capture_key::Slot;
+use crate::run::handle::Run;
 
 /// Bytes of documents, and documents, looked at together.
 const BYTES: usize = 16 * 1024 * 1024;

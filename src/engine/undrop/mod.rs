@@ -22,8 +22,8 @@ use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::observe::{Kind, Level};
 use crate::operations::SchemaError;
-use crate::run::Run;
 use crate::run::capture_key::Slot;
+use crate::run::handle::Run;
 use crate::run::history;
 use crate::undo::indexes::index_again;
 

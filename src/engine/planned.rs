@@ -1,24 +1,25 @@
-//! A script to run, or captures to undo: a list of tasks, taken through one after the other.
+//! A migration that is to be run: a script, or captures to undo, as a list of work items, one after the other.
 
 use bson::Document;
 
-use super::capture_key::Slot;
-use super::progress::Progress;
 use crate::assessment;
 use crate::model::script::checks::Checks;
 use crate::model::script::{Operation, Script};
-use crate::names::Names;
+use crate::run::capture_key::Capture;
+use crate::run::header::MigrationHeader;
+use crate::run::progress::Progress;
+use crate::undo::operation::UndoOperation;
 
 /// What to run, with everything the ledger is to know.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
-pub struct Step {
+pub struct PlannedMigration {
     pub id: String,
     pub name: String,
     pub description: String,
     /// What to do, in order.
-    pub tasks: Vec<Task>,
-    /// Whether the tasks undo captures.
+    pub items: Vec<WorkItem>,
+    /// Whether the items undo captures.
     pub exact: bool,
     /// Whether what it does is captured, where it has not begun yet.
     pub capture: bool,
@@ -35,7 +36,7 @@ pub struct Step {
     /// What must hold before and after.
     pub checks: Checks,
     /// What to run where the captures that this would undo are not whole.
-    pub instead: Option<Box<Step>>,
+    pub instead: Option<Box<PlannedMigration>>,
     /// What the record was when this was planned; `None` where there was none.
     pub seen: Option<Document>,
     /// What the record keeps beside, where this is the unification of the assessment model: the captures of its runs add
@@ -43,7 +44,7 @@ pub struct Step {
     pub assessment: Option<Document>,
 }
 
-impl Step {
+impl PlannedMigration {
     /// The command that undoes it.
     pub fn undone_by(&self) -> String {
         match self.assessment {
@@ -51,54 +52,55 @@ impl Step {
             None => format!("rollback {}", self.id),
         }
     }
+
+    /// What the ledger is to keep of it.
+    pub fn header(&self) -> MigrationHeader<'_> {
+        MigrationHeader {
+            id: &self.id,
+            name: &self.name,
+            description: &self.description,
+            up_text: &self.up_text,
+            down_text: self.down_text.as_deref(),
+            checksum: self.checksum.as_deref(),
+            checks: &self.checks,
+            exact: self.exact,
+            resumed: self.resume.is_some(),
+            seen: self.seen.as_ref(),
+            assessment: self.assessment.as_ref(),
+        }
+    }
+
+    /// The captures that it undoes, one after the other.
+    pub fn undoes(&self) -> Vec<&UndoOperation> {
+        self.items
+            .iter()
+            .filter_map(|item| match item {
+                WorkItem::Undo(undo) => Some(undo),
+                WorkItem::Operation(_) | WorkItem::Assessment(_) => None,
+            })
+            .collect()
+    }
+
+    /// The runs whose captures it undoes.
+    pub fn undone_captures(&self) -> Vec<Capture> {
+        let mut captures: Vec<Capture> = self.undoes().into_iter().map(|undo| undo.slot.capture).collect();
+        captures.dedup();
+        captures
+    }
 }
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Task {
+pub enum WorkItem {
     /// An operation of a script.
     Operation(Box<Operation>),
     /// Undoing what one operation did.
-    Undo(Undo),
+    Undo(UndoOperation),
     /// A part of the unification of the assessment model.
     Assessment(assessment::Task),
 }
 
-/// Undoing what one operation did.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Undo {
-    /// Where it was captured.
-    pub slot: Slot,
-    /// The operation's type.
-    pub done: String,
-    /// `undo` and the operation's type.
-    pub kind: String,
-    /// The collection.
-    pub collection: String,
-    /// Its entry in the registry.
-    pub entry: Document,
-    /// What a resumed run compares.
-    pub hash: String,
-}
-
-impl Undo {
-    /// Undoing what the entry of `slot` tells of.
-    pub fn new(slot: Slot, entry: Document) -> Self {
-        let text = |name: &str| entry.get_str(name).unwrap_or_default().to_owned();
-        let done = text("type");
-        Self {
-            slot,
-            kind: format!("undo {done}"),
-            collection: text("collection"),
-            done,
-            // Whatever the ledger's name: earlier versions wrote it so.
-            hash: format!("undo {}", slot.aside(&Names::default())),
-            entry,
-        }
-    }
-}
-
-impl Task {
+impl WorkItem {
     /// Its type.
     pub fn kind(&self) -> &str {
         match self {
@@ -135,7 +137,7 @@ impl Task {
     }
 }
 
-/// A script's operations as tasks.
-pub fn tasks(script: &Script) -> Vec<Task> {
-    script.operations.iter().map(|operation| Task::Operation(Box::new(operation.clone()))).collect()
+/// A script's operations as work items.
+pub fn work_items(script: &Script) -> Vec<WorkItem> {
+    script.operations.iter().map(|operation| WorkItem::Operation(Box::new(operation.clone()))).collect()
 }

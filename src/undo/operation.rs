@@ -1,0 +1,40 @@
+//! One captured operation that is to be undone.
+
+use bson::Document;
+
+use crate::names::Names;
+use crate::run::capture_key::Slot;
+
+/// Undoing what one operation did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UndoOperation {
+    /// Where it was captured.
+    pub slot: Slot,
+    /// The operation's type.
+    pub done: String,
+    /// `undo` and the operation's type.
+    pub kind: String,
+    /// The collection.
+    pub collection: String,
+    /// Its entry in the registry.
+    pub entry: Document,
+    /// What a resumed run compares.
+    pub hash: String,
+}
+
+impl UndoOperation {
+    /// Undoing what the entry of `slot` tells of.
+    pub fn new(slot: Slot, entry: Document) -> Self {
+        let text = |name: &str| entry.get_str(name).unwrap_or_default().to_owned();
+        let done = text("type");
+        Self {
+            slot,
+            kind: format!("undo {done}"),
+            collection: text("collection"),
+            done,
+            // Whatever the ledger's name: earlier versions wrote it so.
+            hash: format!("undo {}", slot.aside(&Names::default())),
+            entry,
+        }
+    }
+}
