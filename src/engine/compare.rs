@@ -16,6 +16,7 @@ use crate::backup::restore::{self, Restoring};
 use crate::backup::{old_tool, store, verify};
 use crate::error::{Error, Result};
 use crate::mongo::errors::codes;
+use crate::mongo::profile::Topology;
 use crate::run::{self, handle::Run};
 
 /// What differs between `before`, a database of the same server, and the engine's. `known` are the hashes of `before`
@@ -85,14 +86,12 @@ pub async fn drop_copy(engine: &Engine, database: &str) -> Result<()> {
         .map_err(Error::server(format!("Dropping the database {database}")))
 }
 
-/// The version of the server, where it tells.
+/// The version of the server.
 ///
 /// # Errors
-/// The server's.
+/// As [`Engine::server`].
 pub async fn server_version(engine: &Engine) -> Result<Option<String>> {
-    let server = engine.server().await?;
-    let reply = server.run_admin(doc! {"buildInfo": 1}).await.map_err(Error::server("Asking for the version"))?;
-    Ok(reply.get_str("version").ok().map(str::to_owned))
+    Ok(Some(engine.server().await?.profile().version_text.clone()))
 }
 
 /// The version and the kind of deployment of the server, as in `MongoDB 6.0.5, replica set rs0, primary db1:27017`.
@@ -101,15 +100,21 @@ pub async fn server_version(engine: &Engine) -> Result<Option<String>> {
 /// The server's.
 pub async fn describe_server(engine: &Engine) -> Result<String> {
     let server = engine.server().await?;
-    let hello = server.run_admin(doc! {"hello": 1}).await.map_err(Error::server("Asking for the deployment"))?;
-    let version = server_version(engine).await?.unwrap_or_else(|| "of unknown version".to_owned());
-    let topology = match (hello.get_str("setName"), hello.get_str("primary"), hello.get_str("msg")) {
-        (Ok(set), Ok(primary), _) => format!("replica set {set}, primary {primary}"),
-        (Ok(set), Err(_), _) => format!("replica set {set}, no primary known"),
-        (_, _, Ok("isdbgrid")) => "sharded cluster".to_owned(),
-        _ => "standalone server".to_owned(),
+    let profile = server.profile();
+    let topology = match &profile.topology {
+        Topology::Standalone => "standalone server".to_owned(),
+        Topology::Sharded => "sharded cluster".to_owned(),
+        Topology::ReplicaSet(set) => {
+            let hello = server.run_admin(doc! {"hello": 1}).await.map_err(Error::server("Asking for the primary"))?;
+            match hello.get_str("primary") {
+                Ok(primary) => format!("replica set {set}, primary {primary}"),
+                Err(_) => format!("replica set {set}, no primary known"),
+            }
+        }
     };
-    Ok(format!("MongoDB {version}, {topology}"))
+    let compatible = server.feature_compatibility().await.filter(|it| profile.version.behind(*it));
+    let compatible = compatible.map_or_else(String::new, |it| format!(" (feature compatibility {}.{})", it.0, it.1));
+    Ok(format!("MongoDB {}{compatible}, {topology}", profile.version_text))
 }
 
 fn check_other(engine: &Engine, database: &str) -> Result<()> {

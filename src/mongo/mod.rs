@@ -8,6 +8,7 @@ pub mod expiry;
 pub mod guard;
 pub mod id;
 pub mod indexes;
+pub mod profile;
 pub mod query;
 pub mod raw;
 pub mod retry;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bson::raw::cstr;
-use bson::{Document, RawDocument, RawDocumentBuf, doc};
+use bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
 use futures_util::StreamExt;
 use mongodb::error::ErrorKind;
 use mongodb::options::{
@@ -18,6 +18,7 @@ use mongodb::options::{
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, ClientSession, Database};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ use crate::mongo::guard::{Guard, Writes};
 use crate::mongo::retry::{Backoff, Policy};
 use crate::mongo::waiting::Waits;
 use crate::names::Names;
+use crate::mongo::profile::{Profile, Topology, Version};
 use crate::redact::describe_target;
 
 pub use crate::mongo::cursor::Documents;
@@ -85,7 +87,9 @@ pub struct Server {
     db: Database,
     options: Arc<ClientOptions>,
     target: String,
-    transactions: bool,
+    profile: Arc<Profile>,
+    /// See [`feature_compatibility`](Self::feature_compatibility).
+    compatible: Arc<OnceCell<Option<Version>>>,
     names: Names,
     /// Commands answered so far, on this connection.
     round_trips: Arc<AtomicU64>,
@@ -102,7 +106,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Settings`] for a URI that cannot be read, [`Error::Unavailable`] where no server
-    /// answers or it refuses the credentials.
+    /// answers, it refuses the credentials, or it is older than [`Version::OLDEST`].
     pub async fn connect(uri: &str, database: &str, names: Names) -> Result<Self> {
         let (uri, server_api) = split_server_api(uri);
         let target = describe_target(&uri, database);
@@ -125,7 +129,13 @@ impl Server {
             db,
             options: Arc::new(options),
             target,
-            transactions: false,
+            // Until the server has said what it is.
+            profile: Arc::new(Profile {
+                version_text: String::new(),
+                version: Version::OLDEST,
+                topology: Topology::Standalone,
+            }),
+            compatible: Arc::default(),
             names,
             round_trips: Arc::default(),
             writes: Writes::Refused,
@@ -135,9 +145,35 @@ impl Server {
             error = refused => Err(error),
         };
         let hello = hello.map_err(|e| Error::unavailable(&server.target, &e))?;
-        // Transactions need a replica set (`setName`) or a mongos (`msg: isdbgrid`).
-        server.transactions = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|it| it == "isdbgrid");
+        let build = server.ask(rawdoc! {"buildInfo": 1}).await.map_err(|e| Error::unavailable(&server.target, &e))?;
+        let profile = Profile::of(&hello, &build)
+            .ok_or_else(|| Error::Unavailable(format!("The server at {} does not tell its version.", server.target)))?;
+        if profile.version < Version::OLDEST {
+            return Err(Error::Unavailable(format!(
+                "The server at {} is MongoDB {}, and edulearn_migrate needs MongoDB {}.{} or newer: nothing was written.",
+                server.target,
+                profile.version_text,
+                Version::OLDEST.0,
+                Version::OLDEST.1
+            )));
+        }
+        server.profile = Arc::new(profile);
         Ok(server)
+    }
+
+    /// What kind of server it is.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The version whose features the server's data may use, asked at the first need; `None` where the user may not ask.
+    pub async fn feature_compatibility(&self) -> Option<Version> {
+        let ask = async {
+            let command = doc! {"getParameter": 1, "featureCompatibilityVersion": 1};
+            let reply = self.run_admin(command).await.ok()?;
+            Version::parse(reply.get_document("featureCompatibilityVersion").ok()?.get_str("version").ok()?)
+        };
+        *self.compatible.get_or_init(|| ask).await
     }
 
     /// The database's name.
@@ -199,7 +235,7 @@ impl Server {
 
     /// Whether the deployment has multi-document transactions; a standalone server has not.
     pub fn transactions(&self) -> bool {
-        self.transactions
+        self.profile.transactions()
     }
 
     /// A new session of this client.
@@ -225,7 +261,7 @@ impl Server {
             self.writes.allow(&command).await?;
         }
         let waits = Waits::of(self.database(), &command);
-        let mut action = self.db.run_raw_command(command);
+        let mut action = self.db.run_raw_command(self.profile.adapt(command));
         if let Some(session) = session {
             action = action.session(session);
         }
@@ -270,7 +306,7 @@ impl Server {
     pub async fn write_what_can_be(&self, command: RawDocumentBuf) -> Result<Vec<ServerError>, ServerError> {
         let ours = self.is_ours(&command);
         self.writes.allow(&command).await?;
-        let answer = self.db.run_raw_command(command).await;
+        let answer = self.db.run_raw_command(self.profile.adapt(command)).await;
         self.count_round_trip();
         let reply = answer?;
         let refused: Vec<ServerError> = reply
@@ -328,7 +364,7 @@ impl Server {
     ) -> Result<RawBatchCursor, ServerError> {
         let ours = self.is_ours(&command);
         let waits = Waits::of(self.database(), &command);
-        let mut action = self.db.run_raw_cursor_command(command);
+        let mut action = self.db.run_raw_cursor_command(self.profile.adapt(command));
         if let Some(documents) = documents {
             action = action.batch_size(documents);
         }
@@ -346,7 +382,7 @@ impl Server {
     /// [`find_all`](Self::find_all) for one document by its `_id`, from a primary that has made sure that it
     /// still is one: what a deposed primary shows may yet be undone.
     pub async fn find_certain(&self, mut command: Document) -> Result<Vec<RawDocumentBuf>, ServerError> {
-        if !self.transactions {
+        if !self.profile.transactions() {
             return self.find_all(command).await;
         }
         command.insert("readConcern", doc! {"level": "linearizable"});
@@ -380,7 +416,7 @@ impl Server {
         };
         let ours = self.is_ours(&command);
         let marked = |e: mongodb::error::Error| ServerError { ours, ..ServerError::from(e) };
-        let action = self.db.run_raw_cursor_command(command);
+        let action = self.db.run_raw_cursor_command(self.profile.adapt(command));
         let mut read = Read { documents: Vec::new(), bytes: 0, limit };
         let mut cursor = action.session(&mut *session).batch().await.map_err(marked)?;
         let mut batches = cursor.stream(session);

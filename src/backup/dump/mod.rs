@@ -10,7 +10,6 @@ pub mod window;
 use std::path::Path;
 use std::time::Instant;
 
-use bson::{Document, doc};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -200,13 +199,12 @@ impl Dump<'_> {
         }
         // One that was begun and killed meanwhile may have stopped half-way, with a catalog that stands still.
         journal::refuse_unfinished(self.server).await?;
-        let version = self.version().await?;
         let heading = Heading {
             kind: self.request.kind,
             scope: self.request.scope.clone(),
             database: self.server.database().to_owned(),
             created_at: self.began.format(&Rfc3339).unwrap_or_default(),
-            server_version: version.get_str("version").unwrap_or_default().to_owned(),
+            server_version: self.server.profile().version_text.clone(),
             consistency: consistency(reading),
             cluster_time: reading.cluster_time(),
         };
@@ -217,11 +215,6 @@ impl Dump<'_> {
         })
         .await?;
         Ok((Manifest::new(heading, collections), notes, left_out))
-    }
-
-    async fn version(&self) -> Result<Document> {
-        let mut retry = Retry::new(self.reporter, self.stop);
-        retry!(retry, self.server.run_admin(doc! {"buildInfo": 1})).map_err(Error::server("Asking for the version"))
     }
 
     async fn list(&self) -> Result<Listing> {
