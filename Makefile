@@ -139,7 +139,6 @@ endif
 REFUSED_SERVER := 4.4.2
 FETCHED := $(if $(TEST_SERVERS),$(addprefix $(SERVERS)/,$(REFUSED_SERVER) $(TEST_SERVERS)))
 
-SERVER_SUITES := $(addprefix tests/python/,engine undo backup assessment)
 SERVER_SAMPLE := $(addprefix tests/python/,engine/test_server_versions.py engine/test_operations.py undo/test_documents.py \
 	undo/test_schema.py backup/test_fidelity.py assessment/test_rollback.py)
 
@@ -151,23 +150,22 @@ $(FETCHED): scripts/fetch_servers.py | $(VENV)/.requirements
 	@"$(PY)" scripts/fetch_servers.py $(notdir $@)
 	@touch $@
 
-.PHONY: test-servers
-test-servers: $(VENV)/.built $(FETCHED) | prerequisites-server ## the main suites on the other servers
+# The engine's tests, and these of the Python tests, on each of the servers.
+define on_each_server
 	@for version in $(TEST_SERVERS); do \
 		export EDULEARN_MONGOD="$(SERVERS)/$$version/mongod"; \
-		$(STAGE) "cargo test, MongoDB $$version" "$(PY)" -m edulearn_migrate.local -- $(CARGO) test --test engine && \
-		$(STAGE) "pytest, MongoDB $$version" "$(PY)" -m pytest -n $(TEST_PROCESSES) --dist loadfile $(SERVER_SUITES) \
-			|| exit 1; \
+		$(STAGE) "cargo test, MongoDB $$version" "$(PY)" -m edulearn_migrate.local -- $(CARGO) test --quiet --test engine && \
+		$(STAGE) "pytest, MongoDB $$version" "$(PY)" -m pytest -n $(TEST_PROCESSES) --dist loadfile $(1) || exit 1; \
 	done
+endef
+
+.PHONY: test-servers
+test-servers: $(VENV)/.built $(FETCHED) | prerequisites-server ## the suites engine, undo, backup and assessment on other servers
+	$(call on_each_server,$(addprefix tests/python/,engine undo backup assessment))
 
 .PHONY: test-servers-sample
 test-servers-sample: $(VENV)/.built $(FETCHED) | prerequisites-server ## a sample of test-servers, for CI
-	@for version in $(TEST_SERVERS); do \
-		export EDULEARN_MONGOD="$(SERVERS)/$$version/mongod"; \
-		$(STAGE) "cargo test, MongoDB $$version" "$(PY)" -m edulearn_migrate.local -- $(CARGO) test --test engine && \
-		$(STAGE) "pytest, MongoDB $$version" "$(PY)" -m pytest -n $(TEST_PROCESSES) --dist loadfile $(SERVER_SAMPLE) \
-			|| exit 1; \
-	done
+	$(call on_each_server,$(SERVER_SAMPLE))
 
 .PHONY: exits
 exits: $(VENV)/.built | prerequisites-server ## 500 short programs on every Python there is: each must end with 0

