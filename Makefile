@@ -38,7 +38,7 @@ MATURIN := env -u CONDA_PREFIX VIRTUAL_ENV="$(VENV)" "$(VENV)/bin/maturin"
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: prerequisites prerequisites-server prerequisites-lint
 prerequisites:
