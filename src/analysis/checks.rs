@@ -3,10 +3,10 @@
 use bson::{Bson, Document, RawDocumentBuf};
 use serde::Serialize;
 
+use crate::error::server::{ServerError, show};
 use crate::model::script::checks::{Check, Demand};
 use crate::model::script::operation::IndexRef;
 use crate::mongo::catalog::{self, Collection, difference};
-use crate::mongo::errors::{ServerError, show};
 use crate::mongo::indexes;
 use crate::mongo::query::Query;
 use crate::mongo::server::Server;

@@ -6,7 +6,7 @@ use bson::RawDocumentBuf;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::capture::pack::Packer;
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 
 /// Documents of the first part: nothing is written meanwhile. The next ones have twice as many each, as mapping takes about
 /// half as long as writing.

@@ -9,8 +9,8 @@ use bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc
 use super::ASSESSMENTS;
 use super::mapping::Unmapped;
 use super::text_index::TextIndex;
+use crate::error::server::{ServerError, show};
 use crate::mongo::catalog::{self, Collection};
-use crate::mongo::errors::{ServerError, show};
 use crate::mongo::id::Id;
 use crate::mongo::raw::{ARRAY, Builder, DOCUMENT, Element, NULL, fields, fingerprint, get};
 use crate::mongo::server::Server;

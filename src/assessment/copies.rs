@@ -9,7 +9,7 @@ use super::ASSESSMENTS;
 use super::ids::{Ids, derived, has_no_text, is_derived};
 use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
 use super::values::{id_text, text, text_of};
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{ARRAY, Builder, Element, OBJECT_ID, TEXT, fingerprint, first, get};
 use crate::mongo::server::Server;

@@ -7,11 +7,12 @@ use super::copies::counterparts;
 use super::report::{Meant, References};
 use super::survey::next_batch;
 use super::values::{id_text, text_of};
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
+use crate::mongo::cursor::Documents;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, Element, OBJECT_ID, TEXT, first, get};
 use crate::mongo::retry::{Backoff, Policy};
-use crate::mongo::server::{Documents, Server};
+use crate::mongo::server::Server;
 
 /// The collections that refer to assessments.
 const REFERRING: [&str; 2] = ["teacher_assessment_results", "assessment_submissions"];

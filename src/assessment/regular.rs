@@ -17,7 +17,7 @@ use crate::capture::documents::keep_packs;
 use crate::capture::kept::insert_whole;
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, TEXT, first};
 use crate::mongo::server::Server;

@@ -12,11 +12,12 @@ use super::regular::pending;
 use super::report::{LISTED, Side as Counted, UnmappedDocument};
 use super::values::shown;
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, copies};
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
+use crate::mongo::cursor::Documents;
 use crate::mongo::id::Id;
 use crate::mongo::query::Query;
 use crate::mongo::raw::first;
-use crate::mongo::server::{Documents, Server};
+use crate::mongo::server::Server;
 
 /// Documents that are looked at together.
 const AT_ONCE: usize = 1_000;

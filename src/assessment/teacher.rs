@@ -19,7 +19,7 @@ use super::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS};
 use crate::capture::kept::keep_timestamps;
 use crate::capture::pack::Packer;
 use crate::capture::registry::Entry;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{BINARY, Builder, TEXT, first, has_zero_timestamp};
 use crate::mongo::server::Server;

@@ -6,7 +6,7 @@ use bson::{Bson, Document, RawDocument};
 use super::constraints::{Asking, Candidate};
 use super::mapping::Unmapped;
 use super::values::{shown, text_of};
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::raw::{ARRAY, DOCUMENT, TEXT, fields, get};
 
 /// Languages of text indexes, and their short names, in the order of the server's list.

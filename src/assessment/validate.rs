@@ -15,7 +15,7 @@ use super::report::{Clash, LISTED, Reported, UnmappedDocument, Validation};
 use super::survey::{Copied, candidate, collection, described};
 use super::values::{fits, is_date, is_number, shown, text_of};
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, references};
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{ARRAY, DOCUMENT, Element, elements, fields, first};
 use crate::mongo::server::Server;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use bson::doc;
 
 use super::restore::journal;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 use crate::names::{Form, Names};
 use crate::run::capture_key::HEADER;

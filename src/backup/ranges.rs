@@ -7,7 +7,7 @@ use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
 use super::catalog::Entry;
 use super::snapshot::Reading;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::raw as bytes;
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;

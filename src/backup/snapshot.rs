@@ -7,7 +7,7 @@ use bson::{RawDocumentBuf, Timestamp, doc, rawdoc};
 
 use super::catalog::{Entry, Type};
 use super::format::manifest::ClusterTime;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 
 /// How documents are read.

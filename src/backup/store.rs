@@ -8,7 +8,8 @@ use super::names;
 use super::old_tool;
 use super::report::BackupSummary;
 use super::source::Source;
-use crate::error::{Error, MissingBackup, Result};
+use crate::error::failure::MissingBackup;
+use crate::error::{Error, Result};
 use crate::mongo::server::Server;
 
 /// Names that stand for the newest full manual backup of the database; the second is the old guide's placeholder.

@@ -22,7 +22,7 @@ use super::documents::{
 use super::earlier::replace;
 use super::kept::{Barred, insert, is_changed, nested, uncaptured};
 use super::pack::Packer;
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Builder, fields, fingerprint, first};
 use crate::mongo::server::Server;

@@ -12,7 +12,7 @@ use super::delta::take_back;
 use super::documents::read_by_id;
 use super::kept::{Barred, insert, unwrapped};
 use super::pack::{self, Entry, PARTS, What};
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{ARRAY, Builder, DOCUMENT, fields, fingerprint};
 use crate::mongo::server::Server;

@@ -8,7 +8,7 @@
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 use crate::mongo::id::Id;
 use crate::mongo::raw::{BINARY, Builder, DOCUMENT, depth, fields, first, has_duplicates, has_zero_timestamp};
 use crate::mongo::server::Server;

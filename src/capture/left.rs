@@ -7,7 +7,7 @@ use mongodb::ClientSession;
 
 use super::documents::lists;
 use super::registry;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::server::Server;
 use crate::names::{LEFT, Names};

@@ -7,7 +7,7 @@
 use bson::{Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::run::capture_key::{Capture, HEADER, Slot};

@@ -3,10 +3,10 @@
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, doc};
 
+use crate::error::server::ServerError;
 use crate::model::script::Operation;
 use crate::model::script::operation::{Action, IndexRef};
 use crate::mongo::catalog;
-use crate::mongo::errors::ServerError;
 use crate::mongo::indexes;
 use crate::mongo::server::Server;
 use crate::run::capture_key::Slot;

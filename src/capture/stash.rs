@@ -9,8 +9,8 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::kept::{Barred, insert};
 use super::registry;
+use crate::error::server::{ServerError, codes};
 use crate::mongo::catalog;
-use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::retry::Policy;
 use crate::mongo::server::Server;
 use crate::run::capture_key::Slot;

@@ -14,8 +14,8 @@ use crate::backup::format::manifest::{Consistency, Kind, Scope};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
 use crate::backup::{old_tool, store, verify};
+use crate::error::server::codes;
 use crate::error::{Error, Result};
-use crate::mongo::errors::codes;
 use crate::mongo::profile::Topology;
 use crate::run::{self, handle::Run};
 

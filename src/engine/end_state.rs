@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use bson::Document;
 
 use crate::analysis::checks::find_index;
+use crate::error::server::ServerError;
 use crate::model::script::Script;
 use crate::model::script::operation::{Action, CreateIndex, IndexRef, Operation};
 use crate::mongo::catalog::{self, Collection, difference};
-use crate::mongo::errors::ServerError;
 use crate::mongo::indexes;
 use crate::mongo::server::Server;
 use crate::operations::collections::{index_stands_in, option_stands};
@@ -141,8 +141,8 @@ impl Wanted {
             let comparable = written_as(option) == option && option != "timeseries";
             if comparable && !option_stands(option, asked, &standing.options) {
                 let stands =
-                    standing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::mongo::errors::show);
-                let asked = crate::mongo::errors::show(asked);
+                    standing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::error::server::show);
+                let asked = crate::error::server::show(asked);
                 found.push(format!("{option} of {name:?} differs: asked for {asked}, stands as {stands}"));
             }
         }
@@ -172,7 +172,7 @@ impl Wanted {
         }
         for change in &self.changed_indexes {
             if !index_stands_in(listed, change) {
-                let change = crate::mongo::errors::show(&bson::Bson::Document(change.clone()));
+                let change = crate::error::server::show(&bson::Bson::Document(change.clone()));
                 found.push(format!("an index of {name:?} is not as modify_collection asks: {change}"));
             }
         }
@@ -232,7 +232,7 @@ fn changes(change: &Document, index: &IndexRef) -> bool {
 fn shown(index: &IndexRef) -> String {
     match index {
         IndexRef::Name(name) => format!("{name:?}"),
-        IndexRef::Keys(keys) => crate::mongo::errors::show(&bson::Bson::Document(keys.clone())),
+        IndexRef::Keys(keys) => crate::error::server::show(&bson::Bson::Document(keys.clone())),
     }
 }
 

@@ -8,14 +8,15 @@ use bson::{Document, RawDocumentBuf, rawdoc};
 
 use crate::capture::{pack, registry};
 use crate::engine::planned::{PlannedMigration, WorkItem};
+use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::mongo::catalog;
-use crate::mongo::errors::ServerError;
+use crate::mongo::cursor::Documents;
 use crate::mongo::id::Id;
 use crate::mongo::query::Query;
-use crate::mongo::server::{Documents, Server};
+use crate::mongo::server::Server;
 use crate::observe::{Kind, Level};
 use crate::plural::counted;
 use crate::run::capture_key::{Capture, Slot};

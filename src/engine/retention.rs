@@ -6,7 +6,7 @@ use bson::doc;
 
 use crate::capture::registry::{self, Header};
 use crate::engine::reports::{Retained, RetainedRun};
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::names::{Form, Names};

@@ -4,9 +4,9 @@ use bson::{Bson, DateTime, Document, doc};
 
 use super::{Engine, Verb};
 use crate::engine::reports::UnlockReport;
+use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::holder::Holder;
-use crate::mongo::errors::ServerError;
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level, Reporter};
 use crate::run::identity::Identity;

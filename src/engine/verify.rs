@@ -3,7 +3,8 @@
 use super::end_state::EndState;
 use crate::analysis::checks::{self, CheckResult};
 use crate::engine::planned::{PlannedMigration, WorkItem};
-use crate::error::{CheckFailure, Error, Result, When};
+use crate::error::failure::{CheckFailure, When};
+use crate::error::{Error, Result};
 use crate::mongo::retry::{Retry, retry};
 use crate::run::handle::Run;
 use crate::run::ledger;
@@ -65,6 +66,6 @@ fn refuse(step: &PlannedMigration, when: When, failed: Vec<String>) -> Result<()
     Err(Error::Check(Box::new(CheckFailure { migration: step.id.clone(), source: step.origin.clone(), when, failed })))
 }
 
-fn reading() -> impl FnOnce(crate::mongo::errors::ServerError) -> Error {
+fn reading() -> impl FnOnce(crate::error::server::ServerError) -> Error {
     Error::server("Running the migration's checks")
 }

@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document, doc};
 
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 use crate::mongo::server::Server;
 
 /// A collection, view or time-series collection as `listCollections` has it.
@@ -126,7 +126,7 @@ pub fn same_collation(a: Option<&Document>, b: Option<&Document>) -> bool {
 }
 
 fn shown(value: Option<&Bson>) -> String {
-    value.map_or_else(|| "nothing".to_owned(), crate::mongo::errors::show)
+    value.map_or_else(|| "nothing".to_owned(), crate::error::server::show)
 }
 
 /// Options without what stands for itself: defaults, comments, and what the server adds.

@@ -3,7 +3,7 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::Server;
 

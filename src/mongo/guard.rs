@@ -11,12 +11,7 @@ use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 use mongodb::Database;
 use tokio_util::sync::CancellationToken;
 
-use crate::mongo::errors::{ServerError, codes};
-use crate::mongo::server::checked;
-
-/// What people are told when a run has lost its lease.
-pub const LEASE_LOST: &str = "This run no longer holds the lock: it was stopped or cut off for longer than its lease lasts, and \
-    another run took over, or the record was changed by hand. Nothing more was written. See `status`.";
+use crate::error::server::{ServerError, checked, codes};
 
 /// Who may write through a connection.
 #[derive(Clone, Debug)]

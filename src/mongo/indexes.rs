@@ -4,9 +4,9 @@
 
 use bson::{Bson, Document};
 
+use crate::error::server::{codes, show};
 use crate::model::script::operation::IndexRef;
 use crate::mongo::catalog::{self, same, same_collation, same_keys};
-use crate::mongo::errors::{codes, show};
 
 /// What stands in the place of an index that is asked for.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,6 @@
 
 pub mod catalog;
 pub mod cursor;
-pub mod errors;
 pub mod expiry;
 pub mod guard;
 pub mod id;

@@ -3,7 +3,7 @@
 use bson::raw::cstr;
 use bson::{Document, RawBson, RawDocumentBuf, rawdoc};
 
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 use crate::run::transaction::written;
 

@@ -1,6 +1,6 @@
 //! What is tried again, how often and for how long: every rule has its name here.
 //!
-//! [`ServerError::class`](crate::mongo::errors::ServerError::class) says what an error means. A [`Policy`] says how long
+//! [`ServerError::class`](crate::error::server::ServerError::class) says what an error means. A [`Policy`] says how long
 //! an attempt that failed is repeated, [`Backoff`] counts by it, and [`Retry`] is what a run waits with: it tells people
 //! what it waits for, and ends when it is asked to stop.
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::error::server::{Class, ServerError};
 use crate::error::{Error, Result};
-use crate::mongo::errors::{Class, ServerError};
 use crate::observe::{Kind, Level, Reporter, Stop};
 
 /// How often and for how long something is tried again.

@@ -3,7 +3,7 @@
 use bson::raw::RawBsonRef;
 use bson::{RawDocument, doc};
 
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 
 /// Documents and bytes of a collection, before the server's compression. After a crash they may be wrong.

@@ -3,8 +3,8 @@
 use bson::{Bson, Document, doc};
 
 use super::{Failure, SchemaError, Settled};
+use crate::error::server::codes;
 use crate::mongo::catalog::{self, difference, same};
-use crate::mongo::errors::codes;
 use crate::mongo::server::Server;
 use crate::run::transaction::with_majority;
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use bson::raw::cstr;
 use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, rawdoc};
 
-use crate::mongo::errors::{ServerError, codes, show};
+use crate::error::server::{ServerError, codes, show};
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::Server;
 

@@ -7,10 +7,10 @@ use super::announce::{announce, announce_lost, announce_uncaptured, takes_transa
 use super::statements::{Delete, Update, raw};
 use super::{Failure, Halt, Place, culprit};
 use crate::capture::documents::{Capturing, Does, Finds};
+use crate::error::server::codes;
 use crate::model::script::Operation;
 use crate::model::script::operation::{DeleteDocuments, UpdateDocuments};
 use crate::mongo::catalog::{self, Collection, same_collation};
-use crate::mongo::errors::codes;
 use crate::mongo::query::Query;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;

@@ -3,10 +3,10 @@
 use bson::{Bson, Document, doc};
 
 use super::{Failure, SchemaError, Settled};
+use crate::error::server::{ServerError, codes, show};
 use crate::model::script::Operation;
 use crate::model::script::operation::{Action, CreateIndex, IndexRef};
 use crate::mongo::catalog::{self, same_collation};
-use crate::mongo::errors::{ServerError, codes, show};
 use crate::mongo::indexes;
 use crate::mongo::server::Server;
 use crate::run::transaction::with_majority;

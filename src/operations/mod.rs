@@ -14,9 +14,9 @@ use bson::doc;
 
 use crate::capture::registry::Entry;
 use crate::error::Error;
+use crate::error::server::{ServerError, codes};
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
-use crate::mongo::errors::{ServerError, codes};
 use crate::run::capture_key::Slot;
 use crate::run::handle::Run;
 use crate::run::journal::{Journal, Refused};
@@ -189,7 +189,7 @@ mod tests {
         let advice = |ours: bool| {
             let error = ServerError { ours, ..ServerError::found(codes::DUPLICATE_KEY, "E11000 duplicate key error") };
             let failure = Failure::from(error);
-            failure.remedy.unwrap_or_else(|| crate::error::remedy(failure.code, "update_documents").to_owned())
+            failure.remedy.unwrap_or_else(|| crate::error::failure::remedy(failure.code, "update_documents").to_owned())
         };
         assert!(advice(false).contains("Remove or change the document"));
         assert!(!advice(true).contains("Remove or change"));

@@ -7,8 +7,8 @@ use mongodb::ClientSession;
 use super::Failure;
 use crate::capture::documents::{Does, Finds, Rehearsal};
 
+use crate::error::server::ServerError;
 use crate::model::script::operation::{DeleteDocuments, UpdateDocuments};
-use crate::mongo::errors::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, elements};
 use crate::mongo::server::Server;

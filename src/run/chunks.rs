@@ -20,7 +20,7 @@ use super::journal::{Journal, Refused};
 use super::progress::{OperationProgress, Position};
 use super::report::Counts;
 use super::transaction::Body;
-use crate::mongo::errors::{Class, ServerError, codes};
+use crate::error::server::{Class, ServerError, codes};
 use crate::mongo::id::Id;
 use crate::mongo::retry::{Backoff, Policy, Retry, retry};
 use crate::mongo::server::Server;

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use bson::raw::cstr;
 use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
+use crate::mongo::cursor::Documents;
 use crate::mongo::id::Id;
 use crate::mongo::query::{Query, raw};
-use crate::mongo::server::{Documents, Server};
+use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::observe::Total;
 

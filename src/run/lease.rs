@@ -17,9 +17,9 @@ use super::identity::Identity;
 use super::login;
 use super::renewal::Renewal;
 use super::transaction::with_majority;
+use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
 use crate::holder::Holder;
-use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::names::Names;
@@ -235,7 +235,7 @@ fn unreadable(server: &Server, lock: Document) -> Error {
     Error::WrongState(format!(
         "The lock document in {} cannot be read: {}. Remove it with `unlock --force`.",
         server.names().lock(),
-        crate::mongo::errors::show(&Bson::Document(lock))
+        crate::error::server::show(&Bson::Document(lock))
     ))
 }
 

@@ -4,7 +4,7 @@ use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, doc};
 use sha2::{Digest, Sha256};
 
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 
 /// The user that the connection has logged in as, as `user@database`; none where it has not.

@@ -6,12 +6,12 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use super::capture_key::Capture;
 use super::progress::{Position, Progress};
 use super::report::Direction;
+use crate::error::server::show;
 use crate::error::{Error, Result};
 use crate::model::migration::{Source, checksum};
 use crate::model::script::checks::Checks;
 use crate::model::script::operation::Action;
 use crate::model::script::reader;
-use crate::mongo::errors::show;
 
 /// The `kind` of the record of the assessment model's unification, which is no migration of a file's.
 pub const ASSESSMENT: &str = "assessment";

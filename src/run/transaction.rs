@@ -8,7 +8,7 @@ use bson::{Document, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 use mongodb::options::{ReadConcern, WriteConcern};
 
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::retry::{Backoff, Policy};
 use crate::mongo::server::Server;
 use crate::mongo::waiting::Waits;

@@ -16,7 +16,7 @@ use crate::capture::delta::{Change, difference};
 use crate::capture::documents::{keep_packs, read_by_id};
 use crate::capture::kept::insert_whole;
 use crate::capture::pack::{Packer, raw_entries};
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Element, fields, first, get};
 use crate::mongo::server::Server;

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{ARRAY, BINARY, Builder, TEXT, fields};
 use crate::mongo::server::Server;

@@ -11,10 +11,11 @@ use super::edits::Edits;
 use crate::capture::documents::read_by_id;
 use crate::capture::kept::unwrapped;
 use crate::capture::pack::{self, Entry, What};
+use crate::error::server::ServerError;
 use crate::mongo::catalog;
-use crate::mongo::errors::ServerError;
+use crate::mongo::cursor::Documents;
 use crate::mongo::id::{Id, by_id};
-use crate::mongo::server::{Documents, Server};
+use crate::mongo::server::Server;
 use crate::run::report::Undone;
 use crate::undo::operation::UndoOperation;
 

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use bson::{Bson, Document};
 
 use crate::capture::registry::{self, Header};
+use crate::error::server::ServerError;
 use crate::mongo::catalog;
-use crate::mongo::errors::ServerError;
 use crate::mongo::server::Server;
 use crate::run::capture_key::Capture;
 use crate::undo::operation::UndoOperation;

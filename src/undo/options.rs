@@ -4,9 +4,9 @@ use bson::{Bson, Document, doc};
 
 use super::schema::{Way, operation};
 use super::standing;
+use crate::error::server::ServerError;
 use crate::model::script::operation::Action;
 use crate::mongo::catalog::same;
-use crate::mongo::errors::ServerError;
 use crate::mongo::server::Server;
 use crate::run::report::Undone;
 use crate::undo::operation::UndoOperation;

@@ -5,7 +5,7 @@ use std::slice::Chunks;
 use bson::RawDocumentBuf;
 
 use super::again;
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 
 /// Documents read at once, before their size is known: they are in memory as they are and as they will be.
 const AT_ONCE: usize = 2_000;

@@ -5,10 +5,10 @@ use bson::{Document, doc};
 
 use super::made::remove_made;
 use super::{finish, indexes, options, same_standing, standing};
+use crate::error::server::ServerError;
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::mongo::catalog;
-use crate::mongo::errors::ServerError;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::schema::{Change, change};

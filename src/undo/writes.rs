@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::mongo::errors::{ServerError, codes};
+use crate::error::server::{ServerError, codes};
 use crate::mongo::id::Id;
 use crate::mongo::raw::{fields, has_duplicates, has_zero_timestamp};
 use crate::mongo::server::Server;

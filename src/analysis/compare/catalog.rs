@@ -4,8 +4,8 @@ use bson::{Document, RawDocument, RawDocumentBuf};
 
 use super::report::{CollectionDifference, IndexDifference, OptionDifference, Standing};
 use crate::backup::catalog::{Entry, index_name};
+use crate::error::server::show;
 use crate::mongo::catalog::{differences, same_fields};
-use crate::mongo::errors::show;
 
 /// Adds what differs in the catalog.
 pub fn compare(before: &Entry, after: &Entry, found: &mut CollectionDifference) {

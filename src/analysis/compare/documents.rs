@@ -12,10 +12,11 @@ use bson::{RawDocumentBuf, rawdoc};
 use super::fields::Tally;
 use super::report::DocumentDifferences;
 use crate::backup::catalog::Entry;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
+use crate::mongo::cursor::Documents;
 use crate::mongo::raw::{self, Builder};
 use crate::mongo::retry::{Backoff, Policy};
-use crate::mongo::server::{Documents, Server};
+use crate::mongo::server::Server;
 
 /// How many documents of either side are looked at together.
 const BATCH: usize = 1_000;

@@ -10,7 +10,7 @@ use bson::rawdoc;
 
 use super::report::DocumentDifferences;
 use crate::backup::catalog::Entry;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::raw::{self, Builder};
 use crate::mongo::retry::{Backoff, Policy};
 use crate::mongo::server::Server;

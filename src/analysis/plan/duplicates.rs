@@ -14,10 +14,10 @@ use super::keys::Keys;
 use super::look::{EXAMPLES, Look, Unseen, find as find_command, id_text};
 use super::report::{Duplicates, OperationPlan};
 use super::sieve::Sieve;
+use crate::error::server::{codes, show};
 use crate::model::script::Operation;
 use crate::model::script::operation::CreateIndex;
 use crate::mongo::catalog::same_collation;
-use crate::mongo::errors::{codes, show};
 use crate::mongo::query::{Query, raw};
 use crate::mongo::raw::fingerprint;
 

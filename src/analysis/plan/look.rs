@@ -6,7 +6,7 @@ use bson::raw::cstr;
 use bson::{Bson, Document, RawBson, RawDocument, RawDocumentBuf, rawdoc};
 
 use crate::error::Error;
-use crate::mongo::errors::{ServerError, show};
+use crate::error::server::{ServerError, show};
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;

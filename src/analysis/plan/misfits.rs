@@ -5,8 +5,8 @@ use bson::{Bson, Document, RawDocumentBuf, rawdoc};
 
 use super::look::{EXAMPLES, Look, Unseen, find as find_command, id_text};
 use super::report::OperationPlan;
+use crate::error::server::codes;
 use crate::model::script::operation::UpdateDocuments;
-use crate::mongo::errors::codes;
 use crate::mongo::query::{Query, raw};
 use crate::plural;
 

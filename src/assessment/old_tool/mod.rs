@@ -17,7 +17,7 @@ use super::model::Side;
 use super::values::id_text;
 use super::{ASSESSMENTS, OLD_TOOL};
 use crate::capture::registry;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::raw::{ARRAY, DATE, Element, documents, first, get};
 use crate::mongo::server::Server;
 use crate::operations::documents::in_one_go;

@@ -14,7 +14,7 @@ use crate::assessment::values::{id_text, text_of};
 use crate::capture::delta::{Change, difference_opening};
 use crate::capture::documents::read_by_id;
 use crate::capture::pack::{Entry, What};
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Builder, DOCUMENT, Element, fields, first, get};
 use crate::mongo::server::Server;

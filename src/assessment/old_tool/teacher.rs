@@ -13,7 +13,7 @@ use crate::assessment::model::Side;
 use crate::assessment::values::{id_text, text};
 use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::capture::documents::read_by_id;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{ARRAY, Builder, NULL, TEXT, first};
 use crate::mongo::server::Server;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::backup::format::files;
 use crate::error::Result;
-use crate::mongo::errors::ServerError;
+use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level, Reporter};
 

@@ -4,8 +4,8 @@ use bson::{Document, RawDocumentBuf, doc};
 
 use super::super::names::STORED_FUNCTIONS;
 use super::journal;
+use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
-use crate::mongo::errors::{ServerError, codes};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
 use crate::observe::Stop;

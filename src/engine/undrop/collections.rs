@@ -7,8 +7,8 @@ use bson::{Document, doc, oid::ObjectId};
 
 use super::Found;
 use crate::capture::{registry, schema, stash};
+use crate::error::server::ServerError;
 use crate::error::{Error, Result};
-use crate::mongo::errors::ServerError;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::run::capture_key::Slot;

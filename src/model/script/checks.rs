@@ -205,7 +205,7 @@ impl Check {
         match &self.demand {
             Demand::Count { filter, bounds } if filter.is_empty() => format!("{bounds} documents in {name:?}"),
             Demand::Count { filter, bounds } => {
-                let filter = crate::mongo::errors::show(&Bson::Document(filter.clone()));
+                let filter = crate::error::server::show(&Bson::Document(filter.clone()));
                 format!("{bounds} documents in {name:?} that match {filter}")
             }
             Demand::Collection { exists, .. } => format!("{} {name:?}", not(*exists, "collection")),

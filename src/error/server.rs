@@ -10,6 +10,10 @@ use mongodb::error::{
 
 use crate::redact::redact;
 
+/// What people are told when a run has lost its lease.
+pub const LEASE_LOST: &str = "This run no longer holds the lock: it was stopped or cut off for longer than its lease lasts, and \
+    another run took over, or the record was changed by hand. Nothing more was written. See `status`.";
+
 /// Server error codes the engine acts on.
 /// Source: `src/mongo/base/error_codes.yml` of the MongoDB server.
 pub mod codes {
@@ -199,7 +203,7 @@ impl ServerError {
 
     /// The lease is another run's.
     pub fn lease_lost() -> Self {
-        Self::found(codes::LEASE_LOST, crate::mongo::guard::LEASE_LOST)
+        Self::found(codes::LEASE_LOST, LEASE_LOST)
     }
 
     /// The error inside a reply, with the reply's labels.
@@ -287,6 +291,19 @@ impl From<mongodb::error::Error> for ServerError {
             ours: false,
         }
     }
+}
+
+/// A reply with `ok: 1` may still tell of writes that failed.
+pub fn checked(reply: Document) -> Result<Document, ServerError> {
+    if let Some(error) =
+        reply.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(|error| error.as_document())
+    {
+        return Err(ServerError::from_reply_error(error, &reply));
+    }
+    if let Ok(error) = reply.get_document("writeConcernError") {
+        return Err(ServerError::from_reply_error(error, &reply));
+    }
+    Ok(reply)
 }
 
 /// Code 13 stands for a right that the user lacks, and for there being no user at all.
