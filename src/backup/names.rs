@@ -25,12 +25,14 @@ pub fn kept(own: &Names, collection: &str) -> bool {
 }
 
 /// The file name for a collection, without extension, escaped and shortened as mongodump does.
-/// Source: mongo-tools, `mongodump/prepare.go` (`outputPath`), and Go's `url.PathEscape`.
+/// Source: mongo-tools, `mongodump/prepare.go` (`outputPath`), and Go's `url.QueryEscape`.
 pub fn file_stem(collection: &str) -> String {
     let mut escaped = String::with_capacity(collection.len());
     for byte in collection.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~$&+:=@".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             escaped.push(char::from(byte));
+        } else if byte == b' ' {
+            escaped.push('+');
         } else {
             escaped.push_str(&format!("%{byte:02X}"));
         }
@@ -56,7 +58,7 @@ pub fn collection_of(stem: &str) -> Option<String> {
             name.push(u8::from_str_radix(digits, 16).ok()?);
             at += 3;
         } else {
-            name.push(bytes[at]);
+            name.push(if bytes[at] == b'+' { b' ' } else { bytes[at] });
             at += 1;
         }
     }
@@ -96,8 +98,8 @@ mod tests {
     #[test]
     fn file_names_are_mongodumps() {
         assert_eq!(file_stem("users"), "users");
-        assert_eq!(file_stem("a b/c%d\ne;,?é"), "a%20b%2Fc%25d%0Ae%3B%2C%3F%C3%A9");
-        assert_eq!(file_stem("$&+:=@~._-"), "$&+:=@~._-");
+        assert_eq!(file_stem("a b/c%d\ne;,?é"), "a+b%2Fc%25d%0Ae%3B%2C%3F%C3%A9");
+        assert_eq!(file_stem("$&+:=@~._-"), "%24%26%2B%3A%3D%40~._-");
         let long = file_stem(&"n".repeat(239));
         assert_eq!(long.len(), 238);
         assert!(long.starts_with(&format!("{}%24", "n".repeat(208))));

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Engine, Verb, check_database};
+use crate::backup::format::files::blocking;
 use crate::backup::format::manifest::Scope;
+use crate::backup::mongodump::Opening;
 use crate::backup::report::{Earlier, RestoreReport};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
@@ -19,7 +21,7 @@ use crate::run;
 pub enum From {
     /// The backup of this name, in the backup directory or in the old tool's collection.
     Name(String),
-    /// A directory that mongodump wrote.
+    /// What mongodump wrote: a directory, an archive, or one collection's file.
     Mongodump(PathBuf),
     /// Nothing: only take a restore that was killed to its end.
     Unfinished,
@@ -63,7 +65,7 @@ pub async fn restore(
             crate::backup::names::check(name)?;
             Some(store::find(directory, name, Some(engine.server().await?), engine.database()).await?)
         }
-        From::Mongodump(path) => Some(dump(path, engine.database(), options.drop_extra)?),
+        From::Mongodump(path) => Some(dump(engine, verb, path, directory, options.drop_extra).await?),
         From::Unfinished => None,
     };
     let server = engine.server().await?.with_database(target);
@@ -89,8 +91,13 @@ pub async fn restore(
     result
 }
 
-fn dump(path: &Path, database: &str, drop_extra: bool) -> Result<Source> {
-    let mut source = mongodump::open(path, database)?;
+async fn dump(engine: &Engine, verb: &Verb, path: &Path, room: &Path, drop_extra: bool) -> Result<Source> {
+    let (path, room, database) = (path.to_owned(), room.to_owned(), engine.database().to_owned());
+    let (reporter, stop) = (verb.reporter.clone(), verb.stop.clone());
+    let mut source = blocking(move || {
+        mongodump::open(&Opening { path: &path, database: &database, room: &room, reporter: &reporter, stop: &stop })
+    })
+    .await?;
     if drop_extra {
         source.scope = Scope::Full;
     }

@@ -304,7 +304,9 @@ def _restore(parser: _Parser) -> None:
         "backup_name", metavar="NAME", nargs="?", help="or `latest`: the newest full manual backup"
     )
     parser.add_argument(
-        "--from-mongodump", metavar="DIR", help="restore what mongodump wrote, plain or --gzip"
+        "--from-mongodump",
+        metavar="PATH",
+        help="restore what mongodump wrote: a directory, an archive or a .bson file",
     )
     parser.add_argument(
         "--finish",

@@ -5,4 +5,5 @@ pub mod files;
 pub mod frames;
 pub mod manifest;
 pub mod metadata;
+pub mod pieces;
 pub mod reader;

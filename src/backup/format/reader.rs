@@ -1,4 +1,5 @@
-//! Reading documents back: from our compressed files, from mongodump's plain and gzipped ones, from memory.
+//! Reading documents back: from our compressed files, from mongodump's plain and gzipped ones and its archives, from
+//! memory.
 //!
 //! Every byte that is stored is hashed on its way, so whoever read to the end knows whether it was all as written.
 
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::files::open_regular;
 use super::frames::{Written, size};
 use super::manifest::{StoredFile, corrupt, hex};
+use super::pieces::{Pieces, PiecesReader};
 use crate::error::{Error, Result};
 use crate::mongo::raw::{LARGEST, SMALLEST};
 
@@ -30,13 +32,19 @@ pub enum Data {
     Gzip(PathBuf),
     /// Documents one after the other; the path says where they are from.
     Memory(PathBuf, Arc<Vec<u8>>),
+    /// One collection's part of the archive of that path.
+    Pieces(PathBuf, Pieces),
 }
 
 impl Data {
     /// Where it is, for messages.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Zstd(path, _) | Self::Plain(path) | Self::Gzip(path) | Self::Memory(path, _) => path,
+            Self::Zstd(path, _)
+            | Self::Plain(path)
+            | Self::Gzip(path)
+            | Self::Memory(path, _)
+            | Self::Pieces(path, _) => path,
         }
     }
 }
@@ -54,6 +62,7 @@ enum Plain {
     Gzip(BufReader<MultiGzDecoder<BufReader<File>>>),
     File(BufReader<File>),
     Memory(Cursor<Bytes>),
+    Pieces(PiecesReader),
 }
 
 struct Bytes(Arc<Vec<u8>>);
@@ -86,6 +95,7 @@ impl Documents {
                 (Plain::Gzip(BufReader::with_capacity(BUFFER, decoder)), None)
             }
             Data::Memory(_, bytes) => (Plain::Memory(Cursor::new(Bytes(bytes.clone()))), None),
+            Data::Pieces(_, pieces) => (Plain::Pieces(pieces.reader()), None),
         };
         Ok(Self { path, plain, expected, written: Written::default() })
     }
@@ -155,6 +165,7 @@ impl Documents {
                 Plain::Gzip(plain) => plain.read(rest),
                 Plain::File(plain) => plain.read(rest),
                 Plain::Memory(plain) => plain.read(rest),
+                Plain::Pieces(plain) => plain.read(rest),
             };
             match read {
                 Ok(0) => break,
