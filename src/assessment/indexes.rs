@@ -14,8 +14,8 @@ use crate::mongo::catalog::{self, Collection, same_collation, same_keys};
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::documents::look_up;
-use crate::operations::{Halt, Place, schema};
-use crate::run::capture_key::Capture;
+use crate::operations::{OperationError, OperationIndex, schema};
+use crate::run::capture_key::CaptureId;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::report::Outcome;
@@ -52,8 +52,13 @@ fn operations(passed_over: &Standing) -> Vec<Operation> {
 /// left out then, and the validation says so.
 ///
 /// # Errors
-/// [`Halt`].
-pub async fn carry_out(run: &mut Run, journal: &mut Journal, hash: &str, place: Place) -> Result<(), Halt> {
+/// [`OperationError`].
+pub async fn carry_out(
+    run: &mut Run,
+    journal: &mut Journal,
+    hash: &str,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     // Where nothing was migrated into it, there is no collection, and none is made for its indexes.
     let Some(collection) = look_up(run, ASSESSMENTS).await? else {
         let note = Some("there is no such collection".to_owned());
@@ -63,7 +68,7 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, hash: &str, place: 
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut retry = Retry::new(&reporter, &stop);
-    let standing = retry!(retry, look(&run.server, Some(&collection))).map_err(Halt::from)?;
+    let standing = retry!(retry, look(&run.server, Some(&collection))).map_err(OperationError::from)?;
     let operations = operations(&standing);
     if operations.is_empty() {
         return finish(run, journal, hash, place, Outcome::Standing, None).await;
@@ -75,7 +80,7 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, hash: &str, place: 
 ///
 /// # Errors
 /// The server's.
-pub async fn made(server: &Server, capture: Capture) -> Result<Vec<String>, ServerError> {
+pub async fn made(server: &Server, capture: CaptureId) -> Result<Vec<String>, ServerError> {
     let entries = registry::entries(server, capture).await?.into_iter();
     let made = entries.filter(|(_, entry)| registry::made_index(entry) == Some(true));
     Ok(made.filter_map(|(_, entry)| entry.get_str("index").ok().map(str::to_owned)).collect())

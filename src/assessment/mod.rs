@@ -34,7 +34,7 @@ pub(crate) mod values;
 
 use std::sync::Arc;
 
-use crate::operations::{Halt, Place};
+use crate::operations::{OperationError, OperationIndex};
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use model::{Rules, Side};
@@ -138,8 +138,13 @@ impl Task {
 /// Carries out a task, from where the journal says.
 ///
 /// # Errors
-/// [`Halt`].
-pub async fn carry_out(run: &mut Run, journal: &mut Journal, task: &Task, place: Place) -> Result<(), Halt> {
+/// [`OperationError`].
+pub async fn carry_out(
+    run: &mut Run,
+    journal: &mut Journal,
+    task: &Task,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     match &task.part {
         Part::Regular { rules, refusals } => {
             regular::carry_out(run, journal, *rules, refusals, &task.hash, place).await

@@ -23,8 +23,8 @@ use crate::mongo::raw::{Builder, TEXT, first};
 use crate::mongo::server::Server;
 use crate::operations::announce::{takes_transactions, weaker};
 use crate::operations::documents::look_up;
-use crate::operations::{Halt, Place};
-use crate::run::capture_key::Slot;
+use crate::operations::{OperationError, OperationIndex};
+use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
@@ -55,8 +55,8 @@ pub async fn carry_out(
     rules: Rules,
     refusals: &Arc<Refusals>,
     hash: &str,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let Some(standing) = look_up(run, ASSESSMENTS).await? else {
         return finish(run, journal, hash, place, Outcome::Done, Some("there is no such collection".to_owned())).await;
     };
@@ -82,7 +82,7 @@ pub async fn carry_out(
 }
 
 /// Whether something of the task may stand already.
-pub fn begun(journal: &Journal, place: Place) -> bool {
+pub fn begun(journal: &Journal, place: OperationIndex) -> bool {
     journal.progress.operations.get(place.index).is_some_and(|own| own.begun)
 }
 
@@ -91,10 +91,10 @@ pub async fn finish(
     run: &mut Run,
     journal: &mut Journal,
     hash: &str,
-    place: Place,
+    place: OperationIndex,
     outcome: Outcome,
     note: Option<String>,
-) -> Result<(), Halt> {
+) -> Result<(), OperationError> {
     let standing = journal.progress.operations.get(place.index).cloned();
     let mut progress = standing.unwrap_or_else(|| OperationProgress::new(hash));
     progress.outcome = Some(outcome);
@@ -107,7 +107,7 @@ pub async fn finish(
 /// # Errors
 /// The server's.
 pub async fn keep(
-    slot: Option<Slot>,
+    slot: Option<CaptureKey>,
     server: &Server,
     session: Option<&mut ClientSession>,
     packer: Option<Packer>,
@@ -120,7 +120,7 @@ pub async fn keep(
 struct InPlace {
     rules: Rules,
     refusals: Arc<Refusals>,
-    slot: Option<Slot>,
+    slot: Option<CaptureKey>,
 }
 
 /// Some of a window's documents, mapped.

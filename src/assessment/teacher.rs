@@ -25,8 +25,8 @@ use crate::mongo::raw::{BINARY, Builder, TEXT, first, has_zero_timestamp};
 use crate::mongo::server::Server;
 use crate::operations::announce::{takes_transactions, weaker};
 use crate::operations::documents::look_up;
-use crate::operations::{Halt, Place};
-use crate::run::capture_key::Slot;
+use crate::operations::{OperationError, OperationIndex};
+use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
@@ -36,7 +36,13 @@ use crate::run::report::{Counts, Mapped, Outcome};
 use crate::run::transaction::send;
 
 /// The task, from where the journal says.
-pub async fn carry_out(run: &mut Run, journal: &mut Journal, how: &How, hash: &str, place: Place) -> Result<(), Halt> {
+pub async fn carry_out(
+    run: &mut Run,
+    journal: &mut Journal,
+    how: &How,
+    hash: &str,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let Some(standing) = look_up(run, TEACHER_ASSESSMENTS).await? else {
         return finish(run, journal, hash, place, Outcome::Done, Some("there is no such collection".to_owned())).await;
     };
@@ -80,7 +86,7 @@ pub struct How {
 /// The documents of a window, copied.
 struct Copies {
     how: How,
-    slot: Option<Slot>,
+    slot: Option<CaptureKey>,
 }
 
 /// Some of a window's documents, mapped.

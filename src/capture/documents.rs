@@ -16,7 +16,7 @@ use crate::mongo::catalog::Collection;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, OBJECT_ID, first};
 use crate::mongo::server::Server;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection};
 use crate::run::report::Counts;
 
@@ -70,7 +70,7 @@ pub enum Does {
 /// A body and the capture of what it does.
 pub struct Capturing<'a, B> {
     pub(super) body: &'a mut B,
-    pub(super) slot: Slot,
+    pub(super) slot: CaptureKey,
     /// Whether documents are wrapped: a time-series collection has several with one `_id`, or none.
     pub(super) wrapped: bool,
     /// The collection's collation.
@@ -83,7 +83,7 @@ pub struct Capturing<'a, B> {
 
 impl<'a, B: Finds> Capturing<'a, B> {
     /// Captures in `slot` what `body` does to documents of a collection.
-    pub fn new(body: &'a mut B, slot: Slot, standing: &Collection) -> Self {
+    pub fn new(body: &'a mut B, slot: CaptureKey, standing: &Collection) -> Self {
         Self {
             body,
             slot,
@@ -214,7 +214,7 @@ fn measurement(document: &RawDocumentBuf) -> RawDocumentBuf {
 pub async fn keep_packs(
     server: &Server,
     session: Option<&mut ClientSession>,
-    slot: Slot,
+    slot: CaptureKey,
     packs: &[RawDocumentBuf],
 ) -> Result<(), ServerError> {
     // Without a transaction an attempt whose answer was lost may have written some of them.
@@ -284,7 +284,7 @@ pub async fn capture_inserted(
     mut session: Option<&mut ClientSession>,
     collection: &str,
     documents: &[RawDocumentBuf],
-    slot: Slot,
+    slot: CaptureKey,
     chunk: i64,
 ) -> Result<(), ServerError> {
     let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_any(document)).collect();
@@ -297,7 +297,7 @@ pub async fn capture_inserted(
 /// # Errors
 /// Where one cannot be read.
 pub fn packed_inserts<'d>(
-    slot: Slot,
+    slot: CaptureKey,
     chunk: i64,
     documents: impl IntoIterator<Item = &'d RawDocumentBuf>,
 ) -> Result<Vec<RawDocumentBuf>, ServerError> {

@@ -16,7 +16,7 @@ use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{ARRAY, Builder, DOCUMENT, fields, fingerprint};
 use crate::mongo::server::Server;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::transaction::send;
 
 /// Attempts at one chunk, for their numbers.
@@ -26,7 +26,7 @@ const TIMES: i64 = 1_000_000_000_000;
 
 /// The attempts of one operation that the journal does not know.
 pub struct Earlier {
-    slot: Slot,
+    slot: CaptureKey,
     /// The number of the chunk that was begun last.
     chunk: Option<i64>,
     /// The number of the next packs.
@@ -41,7 +41,7 @@ pub struct Earlier {
 
 impl Earlier {
     /// Those of what is captured in `slot`.
-    pub fn new(slot: Slot) -> Self {
+    pub fn new(slot: CaptureKey) -> Self {
         Self { slot, chunk: None, next: 0, written: HashMap::new(), recognised: 0, captured: HashSet::new() }
     }
 
@@ -166,7 +166,7 @@ pub fn short(document: &RawDocumentBuf) -> [u8; 8] {
     print
 }
 
-fn packs_below(packs: &str, slot: Slot, upper: i64, newest_only: bool) -> RawDocumentBuf {
+fn packs_below(packs: &str, slot: CaptureKey, upper: i64, newest_only: bool) -> RawDocumentBuf {
     let within = rawdoc! {"$gte": {"o": slot.operation, "s": i64::MIN}, "$lte": {"o": slot.operation, "s": upper}};
     let mut find = rawdoc! {"find": packs, "filter": {"_id": within}, "sort": {"_id": 1}, "hint": {"_id": 1}};
     if newest_only {
@@ -212,7 +212,12 @@ async fn without(server: &Server, packs: &str, pack: &RawDocumentBuf, never: &[u
 ///
 /// # Errors
 /// The server's.
-pub async fn replace(server: &Server, slot: Slot, number: i64, packs: &[RawDocumentBuf]) -> Result<(), ServerError> {
+pub async fn replace(
+    server: &Server,
+    slot: CaptureKey,
+    number: i64,
+    packs: &[RawDocumentBuf],
+) -> Result<(), ServerError> {
     let collection = slot.capture.packs(server.names());
     insert(server, None, &collection, packs, Barred::Fails).await?;
     let place = |number: i64| i64::MAX - number * PARTS;

@@ -11,7 +11,7 @@ use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::server::Server;
 use crate::names::{LEFT, Names};
-use crate::run::capture_key::{Capture, Slot};
+use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::transaction::send;
 
 /// Statements of one command.
@@ -21,7 +21,7 @@ const STATEMENTS: usize = 1_000;
 const FIELD: &str = "left";
 
 /// The collection of their `_id`s.
-pub fn collection(names: &Names, slot: Slot) -> String {
+pub fn collection(names: &Names, slot: CaptureKey) -> String {
     slot.part(names, LEFT)
 }
 
@@ -32,7 +32,7 @@ pub fn collection(names: &Names, slot: Slot) -> String {
 pub async fn note(
     server: &Server,
     mut session: Option<&mut ClientSession>,
-    slot: Slot,
+    slot: CaptureKey,
     ids: &[Id],
 ) -> Result<(), ServerError> {
     if ids.is_empty() {
@@ -52,7 +52,7 @@ pub async fn note(
 ///
 /// # Errors
 /// The server's.
-pub async fn forget(server: &Server, slot: Slot, ids: &[Id]) -> Result<(), ServerError> {
+pub async fn forget(server: &Server, slot: CaptureKey, ids: &[Id]) -> Result<(), ServerError> {
     for ids in lists(&ids.iter().collect::<Vec<_>>()) {
         let delete = rawdoc! {"q": {"_id": Id::any_of(ids.iter().copied())}, "limit": 0};
         send(server, None, rawdoc! {"delete": collection(server.names(), slot), "deletes": [delete]}).await?;
@@ -73,6 +73,6 @@ pub fn has(entry: &bson::Document) -> bool {
 ///
 /// # Errors
 /// The server's.
-pub async fn any(server: &Server, capture: Capture) -> Result<bool, ServerError> {
+pub async fn any(server: &Server, capture: CaptureId) -> Result<bool, ServerError> {
     Ok(registry::entries(server, capture).await?.iter().any(|(_, entry)| has(entry)))
 }

@@ -9,7 +9,7 @@ use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
 use crate::mongo::id::Id;
 use crate::mongo::raw::{ARRAY, BINARY, Builder, DOCUMENT, Element, INT32, INT64, fields, fingerprint};
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 
 /// Documents of one pack: what one transaction of an exact rollback holds at least.
 pub const DOCUMENTS: usize = 100;
@@ -20,7 +20,7 @@ pub const PARTS: i64 = 1 << 20;
 
 /// Fills packs for one chunk.
 pub struct Packer {
-    slot: Slot,
+    slot: CaptureKey,
     chunk: i64,
     part: i64,
     entries: Builder,
@@ -31,7 +31,7 @@ pub struct Packer {
 
 impl Packer {
     /// For the chunk that comes as number `chunk`: later chunks have greater numbers.
-    pub fn new(slot: Slot, chunk: i64) -> Self {
+    pub fn new(slot: CaptureKey, chunk: i64) -> Self {
         Self { slot, chunk, part: 0, entries: Builder::default(), count: 0, bytes: 0, packs: Vec::new() }
     }
 
@@ -173,11 +173,11 @@ mod tests {
     use bson::oid::ObjectId;
 
     use super::*;
-    use crate::run::capture_key::Capture;
+    use crate::run::capture_key::CaptureId;
 
     #[test]
     fn entries_return_in_order_and_later_packs_come_first() {
-        let slot = Capture(ObjectId::new()).slot(2);
+        let slot = CaptureId(ObjectId::new()).slot(2);
         let documents: Vec<RawDocumentBuf> = (0..250).map(|n| rawdoc! {"_id": n, "a": "x".repeat(10)}).collect();
         let mut packer = Packer::new(slot, 7);
         for document in &documents {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn one_changed_field_takes_less_than_120_bytes() {
-        let slot = Capture(ObjectId::new()).slot(0);
+        let slot = CaptureId(ObjectId::new()).slot(0);
         let mut packer = Packer::new(slot, 0);
         for n in 0..100 {
             let before = rawdoc! {"_id": ObjectId::new(), "schema_version": 1, "n": n};

@@ -10,7 +10,7 @@ use mongodb::ClientSession;
 use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 use crate::names::Names;
-use crate::run::capture_key::{Capture, HEADER, Slot};
+use crate::run::capture_key::{CaptureId, CaptureKey, HEADER};
 use crate::run::header::MigrationHeader;
 use crate::run::report::Direction;
 use crate::run::transaction::{Body, with_majority};
@@ -19,7 +19,7 @@ use crate::run::transaction::{Body, with_majority};
 #[derive(Debug, Clone)]
 pub struct Header {
     /// The run's captures.
-    pub capture: Capture,
+    pub capture: CaptureId,
     /// The migration.
     pub migration: String,
     /// Which script it ran.
@@ -41,7 +41,7 @@ pub struct Header {
 /// The command that writes a run's header, to be sent with the ledger's.
 pub fn header(
     names: &Names,
-    capture: Capture,
+    capture: CaptureId,
     migration: &MigrationHeader<'_>,
     direction: Direction,
     run: Document,
@@ -49,7 +49,7 @@ pub fn header(
     doc! {
         "update": names.captures(),
         "updates": [{
-            "q": {"_id": id(Slot { capture, operation: HEADER })},
+            "q": {"_id": id(CaptureKey { capture, operation: HEADER })},
             "u": {
                 "$set": {
                     "migration": migration.id, "name": migration.name, "direction": direction.as_str(), "exact": migration.exact,
@@ -62,7 +62,7 @@ pub fn header(
     }
 }
 
-fn id(slot: Slot) -> Document {
+fn id(slot: CaptureKey) -> Document {
     doc! {"run": slot.capture.0, "op": slot.operation}
 }
 
@@ -74,14 +74,14 @@ pub struct Entry {
 
 impl Entry {
     /// Makes the entry, in place of one of an attempt that did nothing.
-    pub fn first(slot: Slot, kind: &str, collection: &str, what: Document) -> Self {
+    pub fn first(slot: CaptureKey, kind: &str, collection: &str, what: Document) -> Self {
         let mut fields = doc! {"type": kind, "collection": collection};
         fields.extend(what);
         Self { statements: vec![statement(slot, fields, true)] }
     }
 
     /// Adds to the entry.
-    pub fn more(slot: Slot, what: Document) -> Self {
+    pub fn more(slot: CaptureKey, what: Document) -> Self {
         let nothing = what.is_empty();
         Self { statements: if nothing { Vec::new() } else { vec![statement(slot, doc! {"$set": what}, false)] } }
     }
@@ -97,7 +97,7 @@ impl Entry {
     }
 }
 
-fn statement(slot: Slot, change: Document, upsert: bool) -> Document {
+fn statement(slot: CaptureKey, change: Document, upsert: bool) -> Document {
     doc! {"q": {"_id": id(slot)}, "u": change, "upsert": upsert}
 }
 
@@ -132,7 +132,7 @@ pub fn made_index(entry: &Document) -> Option<bool> {
 }
 
 /// The command that changes an operation's entry.
-pub fn change(names: &Names, slot: Slot, change: Document) -> Document {
+pub fn change(names: &Names, slot: CaptureKey, change: Document) -> Document {
     update(names, vec![statement(slot, change, false)])
 }
 
@@ -140,7 +140,7 @@ pub fn change(names: &Names, slot: Slot, change: Document) -> Document {
 ///
 /// # Errors
 /// The server's.
-pub async fn amend(server: &Server, slot: Slot, what: Document) -> Result<(), ServerError> {
+pub async fn amend(server: &Server, slot: CaptureKey, what: Document) -> Result<(), ServerError> {
     let command = update(server.names(), vec![statement(slot, doc! {"$set": what}, false)]);
     server.run(with_majority(command), None).await.map(drop)
 }
@@ -152,7 +152,7 @@ pub async fn amend(server: &Server, slot: Slot, what: Document) -> Result<(), Se
 pub async fn mark(
     server: &Server,
     session: Option<&mut ClientSession>,
-    slot: Slot,
+    slot: CaptureKey,
     change: Document,
 ) -> Result<(), ServerError> {
     let update = update(server.names(), vec![statement(slot, change, false)]);
@@ -164,7 +164,7 @@ pub async fn mark(
 ///
 /// # Errors
 /// The server's.
-pub async fn load(server: &Server, slot: Slot) -> Result<Option<Document>, ServerError> {
+pub async fn load(server: &Server, slot: CaptureKey) -> Result<Option<Document>, ServerError> {
     let found =
         server.find_all(doc! {"find": server.names().captures(), "filter": {"_id": id(slot)}, "limit": 1}).await?;
     found.first().map(decode).transpose()
@@ -174,14 +174,14 @@ pub async fn load(server: &Server, slot: Slot) -> Result<Option<Document>, Serve
 ///
 /// # Errors
 /// The server's.
-pub async fn entries(server: &Server, capture: Capture) -> Result<Vec<(Slot, Document)>, ServerError> {
+pub async fn entries(server: &Server, capture: CaptureId) -> Result<Vec<(CaptureKey, Document)>, ServerError> {
     let filter = doc! {"_id": {"$gt": {"run": capture.0, "op": HEADER}, "$lte": {"run": capture.0, "op": i32::MAX}}};
     let found = server.find_all(doc! {"find": server.names().captures(), "filter": filter, "sort": {"_id": 1}}).await?;
     let mut entries = Vec::new();
     for raw in &found {
         let entry = decode(raw)?;
         if let Some(operation) = entry.get_document("_id").ok().and_then(|id| id.get_i32("op").ok()) {
-            entries.push((Slot { capture, operation }, entry));
+            entries.push((CaptureKey { capture, operation }, entry));
         }
     }
     Ok(entries)
@@ -191,7 +191,7 @@ pub async fn entries(server: &Server, capture: Capture) -> Result<Vec<(Slot, Doc
 ///
 /// # Errors
 /// The server's.
-pub async fn dropped(server: &Server) -> Result<Vec<(Slot, Document)>, ServerError> {
+pub async fn dropped(server: &Server) -> Result<Vec<(CaptureKey, Document)>, ServerError> {
     let filter = doc! {"type": "drop_collection", "aside": {"$exists": true}, "expires": {"$ne": true}};
     let found = server.find_all(doc! {"find": server.names().captures(), "filter": filter, "sort": {"_id": 1}}).await?;
     let mut entries = Vec::new();
@@ -200,7 +200,7 @@ pub async fn dropped(server: &Server) -> Result<Vec<(Slot, Document)>, ServerErr
         let id = entry.get_document("_id").ok();
         let slot = id.and_then(|id| Some((id.get_object_id("run").ok()?, id.get_i32("op").ok()?)));
         if let Some((run, operation)) = slot {
-            entries.push((Slot { capture: Capture(run), operation }, entry));
+            entries.push((CaptureKey { capture: CaptureId(run), operation }, entry));
         }
     }
     Ok(entries)
@@ -217,7 +217,7 @@ pub async fn headers(server: &Server) -> Result<Vec<Header>, ServerError> {
 
 fn read_header(raw: &RawDocumentBuf) -> Option<Header> {
     Some(Header {
-        capture: Capture(raw.get_document("_id").ok()?.get_object_id("run").ok()?),
+        capture: CaptureId(raw.get_document("_id").ok()?.get_object_id("run").ok()?),
         migration: raw.get_str("migration").ok()?.to_owned(),
         direction: if raw.get_str("direction").ok()? == "up" { Direction::Up } else { Direction::Down },
         exact: raw.get_bool("exact").unwrap_or(false),
@@ -231,8 +231,8 @@ fn read_header(raw: &RawDocumentBuf) -> Option<Header> {
 
 /// The command that notes that a run's captures are about to be freed, and how many bytes they have: from now on nothing
 /// relies on them.
-pub fn removal_begins(names: &Names, capture: Capture, bytes: i64) -> Document {
-    let header = doc! {"_id": id(Slot { capture, operation: HEADER }), "purging": {"$ne": true}};
+pub fn removal_begins(names: &Names, capture: CaptureId, bytes: i64) -> Document {
+    let header = doc! {"_id": id(CaptureKey { capture, operation: HEADER }), "purging": {"$ne": true}};
     doc! {
         "update": names.captures(),
         "updates": [{"q": header, "u": {"$set": {"purging": true, "bytes": bytes}}}],
@@ -240,7 +240,7 @@ pub fn removal_begins(names: &Names, capture: Capture, bytes: i64) -> Document {
 }
 
 /// The command that removes a run's header and entries.
-pub fn removal(names: &Names, capture: Capture) -> Document {
+pub fn removal(names: &Names, capture: CaptureId) -> Document {
     let range = doc! {"$gte": {"run": capture.0, "op": HEADER}, "$lte": {"run": capture.0, "op": i32::MAX}};
     doc! {"delete": names.captures(), "deletes": [{"q": {"_id": range}, "limit": 0}]}
 }

@@ -9,13 +9,13 @@ use crate::model::script::operation::{Action, IndexRef};
 use crate::mongo::catalog;
 use crate::mongo::indexes;
 use crate::mongo::server::Server;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 
 /// What stands before an operation.
 ///
 /// # Errors
 /// The server's.
-pub async fn before(server: &Server, operation: &Operation, slot: Slot) -> Result<Document, ServerError> {
+pub async fn before(server: &Server, operation: &Operation, slot: CaptureKey) -> Result<Document, ServerError> {
     let name = operation.collection.as_str();
     Ok(match &operation.action {
         Action::CreateCollection { .. } => doc! {"before": standing(server, name).await?},

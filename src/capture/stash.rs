@@ -13,7 +13,7 @@ use crate::error::server::{ServerError, codes};
 use crate::mongo::catalog;
 use crate::mongo::retry::Policy;
 use crate::mongo::server::Server;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::transaction::with_majority;
 
 /// The longest expiry there is, in seconds: 68 years.
@@ -71,7 +71,7 @@ pub async fn resume_left(server: &Server) -> Result<Vec<String>, ServerError> {
     let mut resumed = Vec::new();
     let dropped = registry::dropped(server).await?;
     let expires = |entry: &Document| entry.get_document("before").is_ok_and(suspends);
-    let dropped: Vec<(Slot, Document)> = dropped.into_iter().filter(|(_, entry)| expires(entry)).collect();
+    let dropped: Vec<(CaptureKey, Document)> = dropped.into_iter().filter(|(_, entry)| expires(entry)).collect();
     if dropped.is_empty() {
         return Ok(resumed);
     }

@@ -16,9 +16,9 @@ use crate::error::failure::{OperationFailure, remedy};
 use crate::error::{Error, Failed, Result};
 use crate::model::source::{self, Directory};
 use crate::observe::{Kind, Level};
-use crate::operations::{self, Failure, Halt, Place};
+use crate::operations::{self, Failure, OperationError, OperationIndex};
 use crate::plural::{counted, counted_are};
-use crate::run::capture_key::Capture;
+use crate::run::capture_key::CaptureId;
 use crate::run::foreign;
 use crate::run::handle::Run;
 use crate::run::history;
@@ -250,7 +250,7 @@ async fn run_operations(
         report.beyond = overreach::count(run, step).await?;
     }
     exact::refuse_moved(&run.server, step).await?;
-    let fresh = Progress::new(direction, step.capture.then(|| Capture(ObjectId::new())), step.exact);
+    let fresh = Progress::new(direction, step.capture.then(|| CaptureId(ObjectId::new())), step.exact);
     let header = fresh.capture.filter(|_| step.resume.is_none());
     let header =
         header.map(|capture| registry::header(run.server.names(), capture, &step.header(), direction, run.entry()));
@@ -279,7 +279,7 @@ async fn run_operations(
     run.reporter.tell(Kind::MigrationStarted, Level::Info, message);
     let mut journal = Journal::new(&step.id, progress);
     for (index, task) in step.items.iter().enumerate().skip(finished) {
-        let place = Place { index, operations };
+        let place = OperationIndex { index, operations };
         if let Err(error) = run.safe_point() {
             return Err(stopped(error, step, place, &journal));
         }
@@ -305,7 +305,7 @@ async fn run_operations(
                 run.reporter.operation(Kind::OperationFinished, number, operations, message);
                 report.operations.push(done);
             }
-            Err(Halt::Failed(failure)) => {
+            Err(OperationError::Failed(failure)) => {
                 journal.reread(run).await;
                 report.operations.push(operation_report(&journal, task, place, begun, Some(Outcome::Failed)));
                 report.seconds = started.elapsed().as_secs_f64();
@@ -315,7 +315,7 @@ async fn run_operations(
                 ledger::fail(run, &step.id, direction, &failure, report).await?;
                 return Err(Error::Operation(Box::new(failure)));
             }
-            Err(Halt::Stopped(error)) => {
+            Err(OperationError::Stopped(error)) => {
                 report.operations.push(operation_report(&journal, task, place, begun, Some(Outcome::Interrupted)));
                 return Err(stopped(error, step, place, &journal));
             }
@@ -335,7 +335,7 @@ async fn run_operations(
 fn operation_report(
     journal: &Journal,
     task: &WorkItem,
-    place: Place,
+    place: OperationIndex,
     started: Instant,
     ended: Option<Outcome>,
 ) -> OperationReport {
@@ -355,7 +355,7 @@ fn operation_report(
 }
 
 /// A stop in words: where, and how to go on.
-fn stopped(error: Error, step: &PlannedMigration, place: Place, journal: &Journal) -> Error {
+fn stopped(error: Error, step: &PlannedMigration, place: OperationIndex, journal: &Journal) -> Error {
     let Error::Interrupted(why) = error else { return error };
     let documents = journal.progress.operations.get(place.index).map_or(0, |operation| operation.counts.documents());
     let within =
@@ -375,7 +375,7 @@ fn describe(
     step: &PlannedMigration,
     direction: Direction,
     task: &WorkItem,
-    place: Place,
+    place: OperationIndex,
     journal: &Journal,
     failure: Failure,
 ) -> OperationFailure {

@@ -7,7 +7,7 @@ use crate::capture::registry::{self, Header};
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
-use crate::run::capture_key::{Capture, Slot};
+use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::progress::Progress;
 use crate::run::record::Record;
 use crate::run::report::{CollectionUndone, Direction, Undone};
@@ -167,14 +167,14 @@ fn refused(step: &PlannedMigration, why: &str) -> Error {
 }
 
 /// Whether the operation may have done anything: the last one of an unfinished script may have been announced only.
-fn begun(record: Option<&Record>, slot: Slot) -> bool {
+fn begun(record: Option<&Record>, slot: CaptureKey) -> bool {
     let progress = record.and_then(|record| record.progress.as_ref()).filter(|own| own.capture == Some(slot.capture));
     let own = progress.and_then(|progress| progress.operations.get(usize::try_from(slot.operation).ok()?));
     own.is_none_or(|own| own.begun || own.outcome.is_some())
 }
 
 /// Why not all that was done is captured.
-fn missing(captures: &[Option<Capture>], headers: &[Header]) -> Option<String> {
+fn missing(captures: &[Option<CaptureId>], headers: &[Header]) -> Option<String> {
     if captures.is_empty() {
         return Some("nothing was captured when it was applied (by the old tool, or marked by hand)".to_owned());
     }

@@ -19,7 +19,7 @@ use crate::mongo::query::Query;
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level};
 use crate::plural::counted;
-use crate::run::capture_key::{Capture, Slot};
+use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::handle::Run;
 use crate::run::ledger;
 use crate::run::report::Beyond;
@@ -154,13 +154,13 @@ impl<'a> Selects<'a> {
 }
 
 /// Where what the captured operations touched is kept, by the name that its collection has now.
-struct Touched(Vec<(String, Slot)>);
+struct Touched(Vec<(String, CaptureKey)>);
 
 impl Touched {
     /// `None` where not all of it was captured.
-    async fn read(server: &Server, captures: &[Option<Capture>]) -> Result<Option<Self>, ServerError> {
+    async fn read(server: &Server, captures: &[Option<CaptureId>]) -> Result<Option<Self>, ServerError> {
         let headers = registry::headers(server).await?;
-        let mut slots: Vec<(String, Slot)> = Vec::new();
+        let mut slots: Vec<(String, CaptureKey)> = Vec::new();
         for capture in captures {
             let Some(capture) =
                 capture.filter(|own| headers.iter().any(|header| header.capture == *own && !header.purging))
@@ -188,7 +188,7 @@ impl Touched {
         if all == 0 {
             return Ok(0);
         }
-        let slots: Vec<Slot> =
+        let slots: Vec<CaptureKey> =
             self.0.iter().filter(|(name, _)| name == selects.query.collection).map(|(_, slot)| *slot).collect();
         let mut touched = 0;
         let mut batch = Vec::new();
@@ -242,7 +242,7 @@ impl Apart {
 }
 
 /// How many identifiers are kept, counting one again for each operation.
-async fn identifiers(server: &Server, slots: &[Slot]) -> Result<u64, ServerError> {
+async fn identifiers(server: &Server, slots: &[CaptureKey]) -> Result<u64, ServerError> {
     let mut all = 0;
     for slot in slots {
         let mut packs = packs_of(server, *slot).await?;
@@ -253,7 +253,7 @@ async fn identifiers(server: &Server, slots: &[Slot]) -> Result<u64, ServerError
     Ok(all)
 }
 
-async fn packs_of(server: &Server, slot: Slot) -> Result<Documents, ServerError> {
+async fn packs_of(server: &Server, slot: CaptureKey) -> Result<Documents, ServerError> {
     let within = rawdoc! {"$gte": {"o": slot.operation, "s": i64::MIN}, "$lte": {"o": slot.operation, "s": i64::MAX}};
     server.walk(rawdoc! {"find": slot.capture.packs(server.names()), "filter": {"_id": within}}).await
 }

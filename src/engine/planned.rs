@@ -5,7 +5,7 @@ use bson::Document;
 use crate::assessment;
 use crate::model::script::checks::Checks;
 use crate::model::script::{Operation, Script};
-use crate::run::capture_key::Capture;
+use crate::run::capture_key::CaptureId;
 use crate::run::header::MigrationHeader;
 use crate::run::progress::Progress;
 use crate::undo::operation::UndoOperation;
@@ -82,8 +82,8 @@ impl PlannedMigration {
     }
 
     /// The runs whose captures it undoes.
-    pub fn undone_captures(&self) -> Vec<Capture> {
-        let mut captures: Vec<Capture> = self.undoes().into_iter().map(|undo| undo.slot.capture).collect();
+    pub fn undone_captures(&self) -> Vec<CaptureId> {
+        let mut captures: Vec<CaptureId> = self.undoes().into_iter().map(|undo| undo.slot.capture).collect();
         captures.dedup();
         captures
     }

@@ -4,12 +4,12 @@
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, doc};
 
-use super::{Halt, Place};
+use super::{OperationError, OperationIndex};
 use crate::capture::registry::Entry;
 use crate::model::script::Operation;
 use crate::mongo::catalog::Collection;
 use crate::observe::{Kind, Level};
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
@@ -42,15 +42,15 @@ pub fn weaker(atomic: bool) -> Option<String> {
 /// Makes the operation's entry in the registry of captures, unless it was begun before.
 ///
 /// # Errors
-/// [`Halt`].
+/// [`OperationError`].
 pub async fn announce(
     run: &mut Run,
     journal: &mut Journal,
     operation: &Operation,
-    slot: Slot,
+    slot: CaptureKey,
     standing: Option<&Collection>,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let mut what = doc! {"made": standing.is_none()};
     if let Some(bytes) = standing.and_then(|standing| standing.uuid.clone()) {
         // What it is the same by when somebody renames it.
@@ -66,10 +66,10 @@ async fn enter(
     run: &mut Run,
     journal: &mut Journal,
     operation: &Operation,
-    slot: Slot,
+    slot: CaptureKey,
     what: Document,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     if journal.progress.operations.get(place.index).is_some_and(|own| own.begun) {
         return Ok(());
     }
@@ -81,13 +81,13 @@ async fn enter(
 /// Makes the entry of an operation that is not captured, unless it was begun before.
 ///
 /// # Errors
-/// [`Halt`].
+/// [`OperationError`].
 pub async fn announce_uncaptured(
     run: &mut Run,
     journal: &mut Journal,
     operation: &Operation,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let begun = journal.progress.operations.get(place.index).is_some_and(|own| own.begun);
     if begun || operation.capture || journal.progress.capture.is_none() {
         return Ok(());
@@ -100,14 +100,14 @@ pub async fn announce_uncaptured(
 /// Notes that an operation on a time-series collection cannot be captured, and says so.
 ///
 /// # Errors
-/// [`Halt`].
+/// [`OperationError`].
 pub async fn announce_lost(
     run: &mut Run,
     journal: &mut Journal,
     operation: &Operation,
-    slot: Slot,
-    place: Place,
-) -> Result<(), Halt> {
+    slot: CaptureKey,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let message = format!(
         "{} on the time-series collection {:?} is not captured: no statement could take it back. An exact rollback will \
          leave it as it is.",

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
 use super::statements::{Delete, Update, raw};
-use super::{Failure, Halt, Place, culprit};
+use super::{Failure, OperationError, OperationIndex, culprit};
 use crate::capture::documents::{Capturing, Does, Finds};
 use crate::error::server::codes;
 use crate::model::script::Operation;
@@ -17,7 +17,7 @@ use crate::mongo::server::Server;
 use crate::run::chunks::{ChunkBody, Selected, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::{Scope, Window};
-use crate::run::journal::{Journal, Refused};
+use crate::run::journal::{Journal, JournalError};
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
 
@@ -27,8 +27,8 @@ pub async fn update(
     journal: &mut Journal,
     operation: &Operation,
     update: &UpdateDocuments,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let mut body = Update::new(&operation.collection, update)?;
     let request = Request {
         operation,
@@ -41,7 +41,9 @@ pub async fn update(
         place,
     };
     match write(run, journal, request, &mut body).await {
-        Err(Halt::Failed(failure)) => Err(Halt::Failed(named(run, journal, operation, update, failure).await)),
+        Err(OperationError::Failed(failure)) => {
+            Err(OperationError::Failed(named(run, journal, operation, update, failure).await))
+        }
         ended => ended,
     }
 }
@@ -93,8 +95,8 @@ pub async fn delete(
     journal: &mut Journal,
     operation: &Operation,
     delete: &DeleteDocuments,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let mut body = Delete::new(&operation.collection, delete)?;
     let request = Request {
         operation,
@@ -120,11 +122,16 @@ struct Request<'a> {
     whole_because: Option<&'static str>,
     /// Whether it may make the collection.
     creates: bool,
-    place: Place,
+    place: OperationIndex,
 }
 
-async fn write<B: Finds>(run: &mut Run, journal: &mut Journal, request: Request<'_>, body: &mut B) -> Result<(), Halt> {
-    let Place { index, .. } = request.place;
+async fn write<B: Finds>(
+    run: &mut Run,
+    journal: &mut Journal,
+    request: Request<'_>,
+    body: &mut B,
+) -> Result<(), OperationError> {
+    let OperationIndex { index, .. } = request.place;
     let name = &request.operation.collection;
     let standing = look_up(run, name).await?;
     let found = standing.clone();
@@ -136,7 +143,7 @@ async fn write<B: Finds>(run: &mut Run, journal: &mut Journal, request: Request<
         return Ok(journal.note(run, index, progress, None).await?);
     };
     if standing.kind == "view" {
-        return Err(Halt::Failed(is_a_view(name)));
+        return Err(OperationError::Failed(is_a_view(name)));
     }
     let atomic = takes_transactions(run, name, &standing);
     let whole_because = in_one_go_because(&standing, request.collation, request.whole_because);
@@ -184,8 +191,8 @@ async fn carry_out<B: ChunkBody>(
     how: How,
     atomic: bool,
     body: &mut B,
-) -> Result<(), Halt> {
-    let Place { index, operations } = request.place;
+) -> Result<(), OperationError> {
+    let OperationIndex { index, operations } = request.place;
     let hash = &request.operation.fingerprint;
     let scope = match how {
         How::InChunks(scope) => scope,
@@ -204,7 +211,7 @@ async fn carry_out<B: ChunkBody>(
 /// One write, in one transaction with its journal entry; `why` it cannot be cut.
 ///
 /// # Errors
-/// [`Halt`].
+/// [`OperationError`].
 pub async fn in_one_go<B: ChunkBody>(
     run: &mut Run,
     journal: &mut Journal,
@@ -212,8 +219,8 @@ pub async fn in_one_go<B: ChunkBody>(
     mut whole: Selected<'_, B>,
     why: &str,
     atomic: bool,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let mut progress = OperationProgress::new(hash);
     progress.begun = !atomic;
     journal.note(run, place.index, progress.clone(), Some(Position::Whole)).await?;
@@ -234,7 +241,7 @@ pub async fn in_one_go<B: ChunkBody>(
         };
         let error = match journal.advance(run, place.index, atomic, &mut whole, entry).await {
             Ok(()) => return Ok(()),
-            Err(Refused::Server(e)) => e,
+            Err(JournalError::Server(e)) => e,
             Err(stopped) => return Err(stopped.into()),
         };
         let lifetime = transaction_lifetime(&run.server).await;
@@ -242,7 +249,7 @@ pub async fn in_one_go<B: ChunkBody>(
             && started.elapsed() >= lifetime
             && (error.is(codes::NO_SUCH_TRANSACTION) || error.transient_transaction)
         {
-            return Err(Halt::Failed(Failure {
+            return Err(OperationError::Failed(Failure {
                 written: None,
                 cause: format!(
                     "{why} needs one transaction, and this one did not finish within the server's limit of {} s: {error}",
@@ -257,7 +264,7 @@ pub async fn in_one_go<B: ChunkBody>(
             }));
         }
         if error.is(codes::TRANSACTION_TOO_LARGE) {
-            return Err(Halt::Failed(Failure {
+            return Err(OperationError::Failed(Failure {
                 written: None,
                 cause: format!("{why} needs one transaction, with what it captures: {error}"),
                 code: error.code,
@@ -270,15 +277,15 @@ pub async fn in_one_go<B: ChunkBody>(
         if error.is(codes::WRITE_CONFLICT) {
             progress.conflicts += 1;
         }
-        retry.wait(error).await?.map_err(Halt::from)?;
+        retry.wait(error).await?.map_err(OperationError::from)?;
     }
 }
 
 /// The collection, if there is one.
 ///
 /// # Errors
-/// [`Halt`].
-pub async fn look_up(run: &Run, name: &str) -> Result<Option<Collection>, Halt> {
+/// [`OperationError`].
+pub async fn look_up(run: &Run, name: &str) -> Result<Option<Collection>, OperationError> {
     let mut retry = Retry::new(&run.reporter, &run.stop);
     Ok(retry!(retry, catalog::collection(&run.server, name))?)
 }

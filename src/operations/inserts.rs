@@ -9,7 +9,7 @@ use mongodb::ClientSession;
 use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
 use super::documents::{look_up, plain};
 use super::statements::raw;
-use super::{Failure, Halt, Place};
+use super::{Failure, OperationError, OperationIndex};
 use crate::capture::documents::{capture_inserted, keep_packs, packed_inserts, read_by_id};
 use crate::capture::earlier::{Earlier, replace};
 use crate::error::server::{ServerError, codes};
@@ -19,9 +19,9 @@ use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Builder, fields, has_zero_timestamp};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
-use crate::run::journal::{Journal, Refused};
+use crate::run::journal::{Journal, JournalError};
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
 use crate::run::transaction::{Body, send};
@@ -37,8 +37,8 @@ pub async fn insert(
     journal: &mut Journal,
     operation: &Operation,
     insert: &InsertDocuments,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let name = &operation.collection;
     let found = look_up(run, name).await?;
     let standing = found.clone().unwrap_or_else(plain);
@@ -99,12 +99,12 @@ pub async fn insert(
                 let done = i64::try_from(next).unwrap_or(i64::MAX);
                 reporter.progress(place.index + 1, place.operations, done, Some(total));
             }
-            Err(Refused::Server(e)) => {
+            Err(JournalError::Server(e)) => {
                 if e.is(codes::WRITE_CONFLICT) {
                     progress.conflicts += 1;
                 }
                 doubtful = !atomic;
-                retry.wait(e).await?.map_err(Halt::from)?;
+                retry.wait(e).await?.map_err(OperationError::from)?;
             }
             Err(stopped) => return Err(stopped.into()),
         }
@@ -162,7 +162,7 @@ struct Insert<'a> {
     /// Whether an earlier attempt may have inserted some of them, without a transaction.
     doubtful: bool,
     /// Where it captures what it inserted.
-    slot: Option<Slot>,
+    slot: Option<CaptureKey>,
     /// How many inserts of the operation came before.
     chunk: i64,
     /// What attempts without a transaction captured.

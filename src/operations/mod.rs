@@ -17,14 +17,14 @@ use crate::error::Error;
 use crate::error::server::{ServerError, codes};
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
-use crate::run::journal::{Journal, Refused};
+use crate::run::journal::{Journal, JournalError};
 use crate::run::report::Outcome;
 
 /// Why an operation did not finish.
 #[derive(Debug)]
-pub enum Halt {
+pub enum OperationError {
     /// It failed: the migration has failed.
     Failed(Failure),
     /// The run must stop; the migration can be carried on.
@@ -64,13 +64,13 @@ impl From<ServerError> for Failure {
     }
 }
 
-impl From<Failure> for Halt {
+impl From<Failure> for OperationError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
-impl From<ServerError> for Halt {
+impl From<ServerError> for OperationError {
     fn from(error: ServerError) -> Self {
         if error.is_passing() || error.authentication || error.is(codes::LEASE_LOST) {
             return Self::Stopped(Error::server("The migration had to stop")(error));
@@ -79,17 +79,17 @@ impl From<ServerError> for Halt {
     }
 }
 
-impl From<Error> for Halt {
+impl From<Error> for OperationError {
     fn from(error: Error) -> Self {
         Self::Stopped(error)
     }
 }
 
-impl From<Refused> for Halt {
-    fn from(refused: Refused) -> Self {
+impl From<JournalError> for OperationError {
+    fn from(refused: JournalError) -> Self {
         match refused {
-            Refused::Server(error) => error.into(),
-            Refused::Run(error) => Self::Stopped(error),
+            JournalError::Server(error) => error.into(),
+            JournalError::Run(error) => Self::Stopped(error),
         }
     }
 }
@@ -140,7 +140,7 @@ impl From<Failure> for SchemaError {
 
 /// Which operation of which script.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct OperationIndex {
     /// From 0.
     pub index: usize,
     /// How many the script has.
@@ -150,8 +150,13 @@ pub struct Place {
 /// Carries out one operation, from where the journal says.
 ///
 /// # Errors
-/// [`Halt`].
-pub async fn carry_out(run: &mut Run, journal: &mut Journal, operation: &Operation, place: Place) -> Result<(), Halt> {
+/// [`OperationError`].
+pub async fn carry_out(
+    run: &mut Run,
+    journal: &mut Journal,
+    operation: &Operation,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     match &operation.action {
         Action::UpdateDocuments(update) => documents::update(run, journal, operation, update, place).await,
         Action::InsertDocuments(insert) => inserts::insert(run, journal, operation, insert, place).await,
@@ -165,12 +170,12 @@ pub async fn carry_out(run: &mut Run, journal: &mut Journal, operation: &Operati
 }
 
 /// Where an operation captures what it does, if it does.
-fn slot(journal: &Journal, operation: &Operation, place: Place) -> Option<Slot> {
+fn slot(journal: &Journal, operation: &Operation, place: OperationIndex) -> Option<CaptureKey> {
     journal.progress.capture.filter(|_| operation.capture).map(|capture| capture.slot(place.index))
 }
 
 /// The entry of an operation that is not captured within a run that is: it says so.
-fn uncaptured(journal: &Journal, operation: &Operation, place: Place) -> Entry {
+fn uncaptured(journal: &Journal, operation: &Operation, place: OperationIndex) -> Entry {
     match journal.progress.capture.filter(|_| !operation.capture) {
         Some(capture) => {
             let slot = capture.slot(place.index);

@@ -6,7 +6,7 @@
 
 use bson::{Bson, Document, doc};
 
-use super::{Failure, Halt, Place, SchemaError, Settled, collections, indexes};
+use super::{Failure, OperationError, OperationIndex, SchemaError, Settled, collections, indexes};
 use crate::capture::registry::{self, Entry};
 use crate::capture::{schema as captured, stash};
 use crate::error::server::{ServerError, codes};
@@ -14,7 +14,7 @@ use crate::model::script::Operation;
 use crate::model::script::operation::{Action, IndexRef};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
@@ -47,15 +47,15 @@ pub enum Change<'a> {
 /// Carries out a change and captures in `slot` what it removes.
 ///
 /// # Errors
-/// [`Halt`].
+/// [`OperationError`].
 pub async fn change(
     run: &mut Run,
     journal: &mut Journal,
     change: &Change<'_>,
     hash: &str,
-    slot: Option<Slot>,
-    place: Place,
-) -> Result<(), Halt> {
+    slot: Option<CaptureKey>,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut retry = Retry::new(&reporter, &stop);
@@ -64,18 +64,18 @@ pub async fn change(
     let (settled, mut after) = loop {
         let error = match attempt(run, journal, change, &progress, slot, place).await {
             Ok(settled) => break settled,
-            Err(Attempt::Halt(halt)) => return Err(halt),
+            Err(Attempt::Operation(halt)) => return Err(halt),
             Err(Attempt::Failed(error)) => error,
         };
         match error {
-            SchemaError::Server(e) if e.is_passing() => retry.wait(e).await?.map_err(Halt::from)?,
+            SchemaError::Server(e) if e.is_passing() => retry.wait(e).await?.map_err(OperationError::from)?,
             error => {
                 // Nothing of it stands, so the file may be mended and the run carried on; of several indexes some may.
                 progress.begun = matches!(change, Change::Indexes(_));
                 journal.note(run, place.index, progress, Some(Position::Whole)).await?;
                 return Err(match error {
                     SchemaError::Server(e) => e.into(),
-                    SchemaError::Found(failure) => Halt::Failed(failure),
+                    SchemaError::Found(failure) => OperationError::Failed(failure),
                 });
             }
         }
@@ -86,7 +86,7 @@ pub async fn change(
 }
 
 enum Attempt {
-    Halt(Halt),
+    Operation(OperationError),
     Failed(SchemaError),
 }
 
@@ -101,8 +101,8 @@ async fn attempt(
     journal: &mut Journal,
     change: &Change<'_>,
     progress: &OperationProgress,
-    slot: Option<Slot>,
-    place: Place,
+    slot: Option<CaptureKey>,
+    place: OperationIndex,
 ) -> Result<(Settled, Entry), Attempt> {
     // The entries of several indexes are in the slots behind this one.
     debug_assert!(change.operations().len() < 2 || place.index + 1 == place.operations);
@@ -122,10 +122,10 @@ async fn attempt(
     };
     let begins = progress.clone();
     let noted = journal.note_with(run, place.index, &mut entry, begins, Some(Position::Whole)).await;
-    noted.map_err(|error| Attempt::Halt(error.into()))?;
+    noted.map_err(|error| Attempt::Operation(error.into()))?;
     let settled = settle(&run.server, change, slot).await?;
     let mut after = Entry::none();
-    for (slot, operation) in slot.into_iter().flat_map(Slot::parts).zip(change.operations()) {
+    for (slot, operation) in slot.into_iter().flat_map(CaptureKey::parts).zip(change.operations()) {
         after.and(Entry::more(slot, captured::after(&run.server, operation).await?));
     }
     Ok((settled, after))
@@ -142,7 +142,7 @@ impl<'a> Change<'a> {
     }
 }
 
-async fn settle(server: &Server, change: &Change<'_>, slot: Option<Slot>) -> Result<Settled, SchemaError> {
+async fn settle(server: &Server, change: &Change<'_>, slot: Option<CaptureKey>) -> Result<Settled, SchemaError> {
     let operation = match change {
         Change::Operation(operation) => operation,
         Change::Indexes(operations) => return indexes::create_all(server, operations).await,
@@ -180,7 +180,7 @@ async fn settle(server: &Server, change: &Change<'_>, slot: Option<Slot>) -> Res
 
 /// `drop_collection` where it is captured: a collection is set aside, and a view's definition is in the
 /// registry.
-async fn drop_captured(server: &Server, name: &str, slot: Slot) -> Result<Settled, SchemaError> {
+async fn drop_captured(server: &Server, name: &str, slot: CaptureKey) -> Result<Settled, SchemaError> {
     let entry = registry::load(server, slot).await?.unwrap_or_default();
     let Ok(before) = entry.get_document("before") else {
         return Ok(Settled::absent("there is no such collection"));

@@ -9,18 +9,18 @@ pub const HEADER: i32 = -1;
 
 /// What one run of a script captured, or captures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Capture(pub ObjectId);
+pub struct CaptureId(pub ObjectId);
 
 /// What one operation of a run captures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Slot {
+pub struct CaptureKey {
     /// The run's captures.
-    pub capture: Capture,
+    pub capture: CaptureId,
     /// The operation, from 0.
     pub operation: i32,
 }
 
-impl Capture {
+impl CaptureId {
     /// The collection of its packs; the names of its other collections begin with it.
     pub fn packs(self, names: &Names) -> String {
         format!("{}_{}", names.captures(), self.0.to_hex())
@@ -37,12 +37,12 @@ impl Capture {
     }
 
     /// What its operation `index`, from 0, captures.
-    pub fn slot(self, index: usize) -> Slot {
-        Slot { capture: self, operation: i32::try_from(index).unwrap_or(i32::MAX) }
+    pub fn slot(self, index: usize) -> CaptureKey {
+        CaptureKey { capture: self, operation: i32::try_from(index).unwrap_or(i32::MAX) }
     }
 }
 
-impl Slot {
+impl CaptureKey {
     /// Those of this operation's parts where it is the run's last: each as if it were an operation of its own.
     pub fn parts(self) -> impl Iterator<Item = Self> {
         (self.operation..).map(move |operation| Self { operation, ..self })

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::chunk_size::{Size, Why};
 use super::handle::Run;
 use super::id_ranges::{Scope, last_id, matching};
-use super::journal::{Journal, Refused};
+use super::journal::{Journal, JournalError};
 use super::progress::{OperationProgress, Position};
 use super::report::Counts;
 use super::transaction::Body;
@@ -88,7 +88,7 @@ impl<B: ChunkBody> Body for Selected<'_, B> {
 /// says, and leaves the operation's last entry to its caller.
 ///
 /// # Errors
-/// [`Refused::Server`] for what the server refuses for good, [`Refused::Run`] for a stop or a lost lease.
+/// [`JournalError::Server`] for what the server refuses for good, [`JournalError::Run`] for a stop or a lost lease.
 pub async fn work_through<B: ChunkBody>(
     run: &mut Run,
     journal: &mut Journal,
@@ -97,7 +97,7 @@ pub async fn work_through<B: ChunkBody>(
     hash: &str,
     scope: &Scope,
     body: &mut B,
-) -> Result<(), Refused> {
+) -> Result<(), JournalError> {
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut retry = Retry::new(&reporter, &stop);
@@ -106,7 +106,7 @@ pub async fn work_through<B: ChunkBody>(
         None => {
             let upper = match &scope.bounds {
                 Some((_, upper)) => upper.clone(),
-                None => match retry!(retry, last_id(&run.server, &scope.collection)).map_err(Refused::Server)? {
+                None => match retry!(retry, last_id(&run.server, &scope.collection)).map_err(JournalError::Server)? {
                     Some(upper) => upper,
                     None => return Ok(()),
                 },
@@ -128,7 +128,8 @@ pub async fn work_through<B: ChunkBody>(
             (upper, progress)
         }
     };
-    let mut matching = retry!(retry, matching(&run.server, scope, &upper, after(journal))).map_err(Refused::Server)?;
+    let mut matching =
+        retry!(retry, matching(&run.server, scope, &upper, after(journal))).map_err(JournalError::Server)?;
     let total = match scope.total {
         Some(total) => Total::Exactly(total),
         None => matching.total(progress.counts.documents()),
@@ -139,7 +140,7 @@ pub async fn work_through<B: ChunkBody>(
         run.safe_point()?;
         let at = after(journal);
         let next = retry!(retry, matching.windows.next(&run.server, scope, at.as_ref(), &upper, size.documents()))
-            .map_err(Refused::Server)?;
+            .map_err(JournalError::Server)?;
         let Some(window) = next else { return Ok(()) };
         let position = Position::Ids { upper: upper.clone(), after: window.through().cloned() };
         let selection = Selection {
@@ -185,7 +186,7 @@ pub async fn work_through<B: ChunkBody>(
                 reporter.chunk(index + 1, operations, progress.counts.documents(), total, size.remark());
                 continue;
             }
-            Err(Refused::Server(error)) => error,
+            Err(JournalError::Server(error)) => error,
             Err(stopped) => return Err(stopped),
         };
         match error.class() {
@@ -197,7 +198,7 @@ pub async fn work_through<B: ChunkBody>(
                 size.shrink(Why::Conflict);
                 // The other writer needs a moment to finish; longer each time, to leave it the field.
                 if !contention.wait().await {
-                    return Err(Refused::Server(error));
+                    return Err(JournalError::Server(error));
                 }
             }
             _ => {
@@ -205,7 +206,7 @@ pub async fn work_through<B: ChunkBody>(
                 if size.shrink(Why::Passing) {
                     retry.progressed();
                 }
-                retry.wait(error).await?.map_err(Refused::Server)?;
+                retry.wait(error).await?.map_err(JournalError::Server)?;
             }
         }
     }

@@ -32,14 +32,14 @@ pub struct Journal {
 
 /// Why an entry was not made.
 #[derive(Debug)]
-pub enum Refused {
+pub enum JournalError {
     /// The server refused the work; nothing was written, where there are transactions.
     Server(ServerError),
     /// The run cannot go on.
     Run(Error),
 }
 
-impl From<Error> for Refused {
+impl From<Error> for JournalError {
     fn from(error: Error) -> Self {
         Self::Run(error)
     }
@@ -88,8 +88,8 @@ impl Journal {
             let entry = |()| (operation.clone(), position.clone());
             match self.advance(run, index, atomic, work, entry).await {
                 Ok(()) => return Ok(()),
-                Err(Refused::Run(e)) => return Err(e),
-                Err(Refused::Server(e)) => retry.wait(e).await?.map_err(Error::server("Writing the ledger"))?,
+                Err(JournalError::Run(e)) => return Err(e),
+                Err(JournalError::Server(e)) => retry.wait(e).await?.map_err(Error::server("Writing the ledger"))?,
             }
         }
     }
@@ -99,7 +99,7 @@ impl Journal {
     /// made: where an answer was lost, the record is asked until it answers.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`JournalError`].
     pub async fn advance<W: Body>(
         &mut self,
         run: &mut Run,
@@ -107,7 +107,7 @@ impl Journal {
         atomic: bool,
         work: &mut W,
         mut entry: impl FnMut(W::Output) -> Made + Send,
-    ) -> Result<(), Refused>
+    ) -> Result<(), JournalError>
     where
         W::Output: Copy,
     {
@@ -122,8 +122,8 @@ impl Journal {
             index,
         };
         if !atomic {
-            let Some(output) = work.write(&run.server, None).await.map_err(Refused::Server)? else {
-                return Err(Refused::Run(run.lease_lost()));
+            let Some(output) = work.write(&run.server, None).await.map_err(JournalError::Server)? else {
+                return Err(JournalError::Run(run.lease_lost()));
             };
             return self.enter_alone(run, &slip, entry(output)).await;
         }
@@ -138,16 +138,16 @@ impl Journal {
             }
             // The guard did not hold: another run's token, or our own entry of an attempt whose answer was lost.
             (Ok(_), _) if self.was_made(run).await? => Ok(()),
-            (Ok(_), _) => Err(Refused::Run(run.lease_lost())),
+            (Ok(_), _) => Err(JournalError::Run(run.lease_lost())),
             // A commit whose answer is lost may have happened, and then a later attempt meets what it wrote.
             (Err(e), _) if (e.commit_unknown || e.is(codes::DUPLICATE_KEY)) && self.was_made(run).await? => Ok(()),
-            (Err(e), _) => Err(Refused::Server(e)),
+            (Err(e), _) => Err(JournalError::Server(e)),
         }
     }
 
     /// Makes an entry without a transaction. Its work is done and stays: only the entry is tried again.
-    async fn enter_alone(&mut self, run: &mut Run, slip: &Slip, made: Made) -> Result<(), Refused> {
-        let command = slip.command(&run.server, &made).map_err(Refused::Server)?;
+    async fn enter_alone(&mut self, run: &mut Run, slip: &Slip, made: Made) -> Result<(), JournalError> {
+        let command = slip.command(&run.server, &made).map_err(JournalError::Server)?;
         let never = Stop::new();
         let reporter = run.reporter.clone();
         let mut retry = Retry::new(&reporter, &never);
@@ -160,11 +160,11 @@ impl Journal {
                     return Ok(());
                 }
                 Ok(_) if self.was_made(run).await? => return Ok(()),
-                Ok(_) => return Err(Refused::Run(run.lease_lost())),
+                Ok(_) => return Err(JournalError::Run(run.lease_lost())),
                 // The work must not be repeated because its entry is missing: the run stops.
                 Err(e) => retry.wait(e).await?.map_err(|e| match e.is_passing() {
-                    true => Refused::Run(Error::server("Writing the ledger")(e)),
-                    false => Refused::Server(e),
+                    true => JournalError::Run(Error::server("Writing the ledger")(e)),
+                    false => JournalError::Server(e),
                 })?,
             }
         }
@@ -179,11 +179,11 @@ impl Journal {
 
     /// Whether the record already holds the next entry, made by this very run; takes it over if so. Asked until it
     /// answers: nothing may be tried again before that.
-    async fn was_made(&mut self, run: &Run) -> Result<bool, Refused> {
+    async fn was_made(&mut self, run: &Run) -> Result<bool, JournalError> {
         let mut retry = Retry::new(&run.reporter, &run.stop);
         let next = doc! {"progress.seq": self.progress.seq + 1};
         let recorded = retry!(retry, self.recorded(run, next.clone())).map_err(|e| {
-            Refused::Run(Error::Unavailable(format!(
+            JournalError::Run(Error::Unavailable(format!(
                 "Whether the last write of {} was made is not known, because the server cannot be used: {e}. Run the same \
                  command again when it can: it reads the record first and carries on from there.",
                 self.id

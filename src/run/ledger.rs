@@ -5,7 +5,7 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 
-use super::capture_key::{Capture, HEADER};
+use super::capture_key::{CaptureId, HEADER};
 use super::handle::{Run, Statement};
 use super::header::MigrationHeader;
 use super::progress::Progress;
@@ -157,7 +157,7 @@ pub async fn finish(
     direction: Direction,
     note: ObjectId,
     report: &MigrationReport,
-    undone: &[Capture],
+    undone: &[CaptureId],
 ) -> Result<()> {
     let (status, date) = match direction {
         Direction::Up => (Status::Applied, "applied_at"),
@@ -224,7 +224,7 @@ async fn fail_with(
 }
 
 /// Notes in the registry of captures which of them an exact rollback has undone.
-fn mark_undone(names: &Names, captures: &[Capture]) -> Option<Document> {
+fn mark_undone(names: &Names, captures: &[CaptureId]) -> Option<Document> {
     let headers: Vec<Document> = captures.iter().map(|capture| doc! {"run": capture.0, "op": HEADER}).collect();
     (!headers.is_empty()).then(|| {
         let mark = doc! {"q": {"_id": {"$in": headers}}, "u": {"$set": {"undone": true}}, "multi": true};

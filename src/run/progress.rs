@@ -3,7 +3,7 @@
 use bson::{Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
 use serde::{Deserialize, Serialize};
 
-use super::capture_key::Capture;
+use super::capture_key::CaptureId;
 use super::report::{Counts, Direction, Outcome};
 use crate::mongo::id::Id;
 
@@ -19,7 +19,7 @@ pub struct Progress {
     /// Where the unfinished operation is.
     pub position: Option<Position>,
     /// Where it captures what it does, if it does.
-    pub capture: Option<Capture>,
+    pub capture: Option<CaptureId>,
     /// Whether it undoes captures instead of running the script.
     pub exact: bool,
     /// The `_id` of the entry in the history that will say that it has run: whichever run closes it, there is one.
@@ -121,7 +121,7 @@ impl Position {
 
 impl Progress {
     /// Nothing done yet.
-    pub fn new(direction: Direction, capture: Option<Capture>, exact: bool) -> Self {
+    pub fn new(direction: Direction, capture: Option<CaptureId>, exact: bool) -> Self {
         Self { direction, seq: 0, operations: Vec::new(), position: None, capture, exact, note: ObjectId::new() }
     }
 
@@ -178,7 +178,7 @@ impl Progress {
             seq: raw.get_i64("seq").map_err(|_| "progress.seq is no 64-bit number")?,
             operations,
             position,
-            capture: raw.get_object_id("capture").ok().map(Capture),
+            capture: raw.get_object_id("capture").ok().map(CaptureId),
             exact: raw.get_bool("exact").unwrap_or(false),
             note: raw.get_object_id("note").unwrap_or_else(|_| ObjectId::new()),
         };

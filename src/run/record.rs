@@ -3,7 +3,7 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
-use super::capture_key::Capture;
+use super::capture_key::CaptureId;
 use super::progress::{Position, Progress};
 use super::report::Direction;
 use crate::error::server::show;
@@ -77,7 +77,7 @@ pub struct Record {
     /// Why the document cannot be relied on.
     pub problem: Option<String>,
     /// What its runs captured since it was last not applied, oldest first; `None` for a run without.
-    pub captures: Vec<Option<Capture>>,
+    pub captures: Vec<Option<CaptureId>>,
     /// What must hold before and after its up script, as JSON text.
     pub checks: Option<String>,
     /// Whether all its operations are done and a check afterwards failed.
@@ -146,7 +146,7 @@ impl Record {
             progress,
             captures: raw
                 .get_array("captures")
-                .map(|all| all.into_iter().map(|item| item.ok()?.as_object_id().map(Capture)).collect())
+                .map(|all| all.into_iter().map(|item| item.ok()?.as_object_id().map(CaptureId)).collect())
                 .unwrap_or_default(),
             run: raw.get_document("run").ok().and_then(|run| run.get_str("run").ok()).map(str::to_owned),
             odd_id: !matches!(raw.get("_id"), Ok(Some(value)) if value.as_str().is_some()),

@@ -21,8 +21,8 @@ use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Element, fields, first, get};
 use crate::mongo::server::Server;
 use crate::names::ORIGINALS;
-use crate::operations::{Halt, Place};
-use crate::run::capture_key::Slot;
+use crate::operations::{OperationError, OperationIndex};
+use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
@@ -39,9 +39,9 @@ pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,
-    own: Option<Slot>,
-    place: Place,
-) -> Result<(), Halt> {
+    own: Option<CaptureKey>,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let Some((scope, _)) = packs_of(run, undo).await? else { return Ok(()) };
     let rules = Rules {
         now: undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN),
@@ -54,8 +54,8 @@ pub async fn undo(
 /// The copies of a window of packs, taken back.
 struct Copies<'a> {
     collection: &'a str,
-    slot: Slot,
-    own: Option<Slot>,
+    slot: CaptureKey,
+    own: Option<CaptureKey>,
     /// What the migration mapped by.
     rules: Rules,
     portions: Portions,

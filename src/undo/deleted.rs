@@ -18,8 +18,8 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::announce::takes_transactions;
 use crate::operations::documents::look_up;
-use crate::operations::{Halt, Place};
-use crate::run::capture_key::{Capture, Slot};
+use crate::operations::{OperationError, OperationIndex};
+use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
@@ -35,10 +35,10 @@ pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,
-    own: Option<Slot>,
-    oldest: Capture,
-    place: Place,
-) -> Result<(), Halt> {
+    own: Option<CaptureKey>,
+    oldest: CaptureId,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let standing = look_up(run, &undo.collection).await?;
     let atomic = match &standing {
         Some(standing) => takes_transactions(run, &undo.collection, standing),
@@ -80,8 +80,8 @@ struct Kept<'a> {
     /// Whether what is kept are measurements.
     measurements: bool,
     edits: Edits,
-    slot: Slot,
-    own: Option<Slot>,
+    slot: CaptureKey,
+    own: Option<CaptureKey>,
     /// What attempts without a transaction brought back.
     earlier: Option<Earlier>,
     /// Documents that a unique index bars: somebody else has their values now.

@@ -22,8 +22,8 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::announce::takes_transactions;
 use crate::operations::documents::look_up;
-use crate::operations::{Halt, Place};
-use crate::run::capture_key::{Capture, Slot};
+use crate::operations::{OperationError, OperationIndex};
+use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
@@ -40,10 +40,10 @@ pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,
-    own: Option<Slot>,
-    oldest: Capture,
-    place: Place,
-) -> Result<(), Halt> {
+    own: Option<CaptureKey>,
+    oldest: CaptureId,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let Some((scope, standing)) = packs_of(run, undo).await? else { return Ok(()) };
     let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
     let mut retry = Retry::new(&run.reporter, &run.stop);
@@ -63,7 +63,10 @@ pub async fn undo(
 }
 
 /// The packs of what was captured, to be worked through, and what stands under the collection's name now.
-pub(super) async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, Option<Collection>)>, Halt> {
+pub(super) async fn packs_of(
+    run: &Run,
+    undo: &UndoOperation,
+) -> Result<Option<(Scope, Option<Collection>)>, OperationError> {
     let Some(bounds) = bounds(undo.slot) else { return Ok(None) };
     let packs = undo.slot.capture.packs(run.server.names());
     let standing = look_up(run, &undo.collection).await?;
@@ -103,8 +106,8 @@ fn value(id: &Id) -> RawDocumentBuf {
 struct Packs<'a> {
     collection: &'a str,
     stands: bool,
-    slot: Slot,
-    own: Option<Slot>,
+    slot: CaptureKey,
+    own: Option<CaptureKey>,
     edits: Edits,
     /// Documents whose old values somebody else's now bar.
     left: HashSet<Id>,
@@ -249,7 +252,7 @@ impl Packs<'_> {
 /// Which of these inserted documents, that are gone, an earlier attempt has removed.
 async fn removed_before(
     server: &Server,
-    own: Slot,
+    own: CaptureKey,
     captured: &[Entry],
     current: &HashMap<Id, RawDocumentBuf>,
 ) -> Result<HashSet<Id>, ServerError> {
@@ -329,14 +332,14 @@ pub(crate) fn decide(
 
 /// What the undo itself takes away, captured in turn.
 pub(crate) struct Record {
-    slot: Option<Slot>,
+    slot: Option<CaptureKey>,
     packer: Option<Packer>,
     whole: Vec<RawDocumentBuf>,
 }
 
 impl Record {
     /// For the chunk of this number.
-    pub(crate) fn new(slot: Option<Slot>, chunk: i64) -> Self {
+    pub(crate) fn new(slot: Option<CaptureKey>, chunk: i64) -> Self {
         Self { slot, packer: slot.map(|slot| Packer::new(slot, chunk)), whole: Vec::new() }
     }
 

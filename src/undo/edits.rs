@@ -14,7 +14,7 @@ use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{ARRAY, BINARY, Builder, TEXT, fields};
 use crate::mongo::server::Server;
-use crate::run::capture_key::Capture;
+use crate::run::capture_key::CaptureId;
 use crate::run::transaction::send;
 
 /// The paths of fields that somebody changed; the empty one means the document.
@@ -36,7 +36,7 @@ impl Edits {
     ///
     /// # Errors
     /// The server's.
-    pub async fn open(server: &Server, oldest: Capture, uuid: Option<&[u8]>) -> Result<Self, ServerError> {
+    pub async fn open(server: &Server, oldest: CaptureId, uuid: Option<&[u8]>) -> Result<Self, ServerError> {
         let kept_in = format!("{}_edits", oldest.packs(server.names()));
         let found = server.find(rawdoc! {"find": kept_in.as_str(), "filter": {}, "limit": 1}).await?.next().await?;
         Ok(Self { kept_in, collection: uuid.unwrap_or_default().to_vec(), any: found.is_some() })

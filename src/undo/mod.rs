@@ -31,8 +31,8 @@ use crate::mongo::catalog;
 use crate::mongo::id::Id;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
-use crate::operations::{Halt, Place, SchemaError};
-use crate::run::capture_key::Slot;
+use crate::operations::{OperationError, OperationIndex, SchemaError};
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
@@ -42,14 +42,14 @@ use crate::undo::operation::UndoOperation;
 /// Undoes one operation, from where the journal says.
 ///
 /// # Errors
-/// [`Halt`].
+/// [`OperationError`].
 pub async fn carry_out(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,
     undone: &[&UndoOperation],
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let undone_before = &undone[..place.index.min(undone.len())];
     let own = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(own) = own {
@@ -127,9 +127,9 @@ async fn announce(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,
-    own: Slot,
-    place: Place,
-) -> Result<(), Halt> {
+    own: CaptureKey,
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let done = undo.done.as_str();
     let writes = matches!(done, "update_documents" | "insert_documents" | "delete_documents" | UNIFY | BRING_OVER);
     if !writes || journal.progress.operations.get(place.index).is_some_and(|standing| standing.begun) {
@@ -145,10 +145,10 @@ async fn finish(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,
-    place: Place,
+    place: OperationIndex,
     counts: Undone,
     note: Option<String>,
-) -> Result<(), Halt> {
+) -> Result<(), OperationError> {
     let standing = journal.progress.operations.get(place.index).cloned();
     let mut progress = standing.unwrap_or_else(|| OperationProgress::new(&undo.hash));
     progress.outcome = Some(Outcome::Done);
@@ -187,7 +187,7 @@ pub(crate) fn same_standing(a: &Document, b: &Document) -> bool {
     one.kind == other.kind && catalog::difference(&one.options, &other).is_none() && indexes(a) == indexes(b)
 }
 
-impl From<SchemaError> for Halt {
+impl From<SchemaError> for OperationError {
     fn from(error: SchemaError) -> Self {
         match error {
             SchemaError::Server(error) => error.into(),
@@ -207,7 +207,7 @@ fn again(error: &ServerError) -> ServerError {
 }
 
 /// Where packs of one operation lie among a run's.
-fn bounds(slot: Slot) -> Option<(Id, Id)> {
+fn bounds(slot: CaptureKey) -> Option<(Id, Id)> {
     let id = |place: i64| Id::of(&rawdoc! {"_id": {"o": slot.operation, "s": place}});
     Some((id(i64::MIN)?, id(i64::MAX)?))
 }

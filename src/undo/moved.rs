@@ -8,7 +8,7 @@ use crate::capture::registry::{self, Header};
 use crate::error::server::ServerError;
 use crate::mongo::catalog;
 use crate::mongo::server::Server;
-use crate::run::capture_key::Capture;
+use crate::run::capture_key::CaptureId;
 use crate::undo::operation::UndoOperation;
 
 /// What the collection that an operation worked on is called now; `None` where it is not known, or gone.
@@ -29,7 +29,7 @@ pub async fn refused(
     undos: &[&UndoOperation],
     headers: &[Header],
 ) -> Result<Option<String>, ServerError> {
-    let own: HashSet<Capture> = undos.iter().map(|undo| undo.slot.capture).collect();
+    let own: HashSet<CaptureId> = undos.iter().map(|undo| undo.slot.capture).collect();
     let mut seen = HashSet::new();
     for undo in undos.iter().copied() {
         let Some(uuid) = uuid(&undo.entry) else { continue };
@@ -105,7 +105,7 @@ fn same(undo: &UndoOperation, other: &Bson) -> bool {
 async fn later(
     server: &Server,
     headers: &[Header],
-    own: &HashSet<Capture>,
+    own: &HashSet<CaptureId>,
     uuid: &Bson,
 ) -> Result<Option<(String, &'static str)>, ServerError> {
     for header in headers.iter().rev().filter(|header| !own.contains(&header.capture) && !header.undone) {

@@ -3,13 +3,13 @@
 use bson::Document;
 
 use crate::names::Names;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 
 /// Undoing what one operation did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UndoOperation {
     /// Where it was captured.
-    pub slot: Slot,
+    pub slot: CaptureKey,
     /// The operation's type.
     pub done: String,
     /// `undo` and the operation's type.
@@ -24,7 +24,7 @@ pub struct UndoOperation {
 
 impl UndoOperation {
     /// Undoing what the entry of `slot` tells of.
-    pub fn new(slot: Slot, entry: Document) -> Self {
+    pub fn new(slot: CaptureKey, entry: Document) -> Self {
         let text = |name: &str| entry.get_str(name).unwrap_or_default().to_owned();
         let done = text("type");
         Self {

@@ -12,8 +12,8 @@ use crate::mongo::catalog;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::schema::{Change, change};
-use crate::operations::{Halt, Place};
-use crate::run::capture_key::Slot;
+use crate::operations::{OperationError, OperationIndex};
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::report::Undone;
@@ -56,10 +56,10 @@ pub async fn undo(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,
-    own: Option<Slot>,
+    own: Option<CaptureKey>,
     conflicts: i64,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     // How a killed attempt began it is how it goes on: it may have removed what would be looked for.
     let mut retry = Retry::new(&run.reporter, &run.stop);
     let way = retry!(retry, way(&run.server, undo))?;

@@ -21,8 +21,8 @@ use crate::error::server::ServerError;
 use crate::mongo::raw::{ARRAY, DATE, Element, documents, first, get};
 use crate::mongo::server::Server;
 use crate::operations::documents::in_one_go;
-use crate::operations::{Halt, Place};
-use crate::run::capture_key::Slot;
+use crate::operations::{OperationError, OperationIndex};
+use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selected, Selection};
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
@@ -100,8 +100,8 @@ pub async fn carry_out(
     backup: &Arc<Backup>,
     side: Side,
     hash: &str,
-    place: Place,
-) -> Result<(), Halt> {
+    place: OperationIndex,
+) -> Result<(), OperationError> {
     let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(slot) = slot {
         let mut entry = registry::Entry::first(slot, OLD_TOOL, ASSESSMENTS, Document::new());
@@ -117,7 +117,7 @@ pub async fn carry_out(
 struct Undo {
     backup: Arc<Backup>,
     side: Side,
-    slot: Option<Slot>,
+    slot: Option<CaptureKey>,
 }
 
 impl ChunkBody for Undo {

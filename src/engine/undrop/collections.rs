@@ -11,7 +11,7 @@ use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::undo::{same_standing, standing};
 
@@ -70,7 +70,7 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Op
 }
 
 /// The command that notes that it is back.
-pub fn returned(server: &Server, slot: Slot, target: &str) -> Document {
+pub fn returned(server: &Server, slot: CaptureKey, target: &str) -> Document {
     registry::change(server.names(), slot, doc! {"$set": {RETURNED: target}, "$unset": {RETURNING: "", "left": ""}})
 }
 

@@ -14,7 +14,7 @@ use crate::mongo::catalog::{self, Collection};
 use crate::mongo::id::Id;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 
 /// Bytes of documents, and documents, looked at together.
@@ -75,7 +75,7 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Re
 }
 
 struct Back<'a> {
-    slot: Slot,
+    slot: CaptureKey,
     target: &'a str,
     /// Whether what is kept are measurements.
     measurements: bool,

@@ -23,7 +23,7 @@ use crate::mongo::stats::Stats;
 use crate::names::Names;
 use crate::observe::{Kind, Level};
 use crate::operations::SchemaError;
-use crate::run::capture_key::Slot;
+use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::history;
 use crate::undo::indexes::index_again;
@@ -40,7 +40,7 @@ pub async fn dropped(engine: &Engine) -> Result<Vec<Dropped>> {
 /// Something set aside, and where.
 struct Found {
     entry: Dropped,
-    slot: Slot,
+    slot: CaptureKey,
     registered: Document,
     /// Whether an exact rollback has undone it.
     undone: bool,
@@ -72,7 +72,7 @@ async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
 fn describe(
     names: &Names,
     header: &Header,
-    slot: Slot,
+    slot: CaptureKey,
     registered: &Document,
     sizes: &HashMap<String, Stats>,
 ) -> Option<Dropped> {
