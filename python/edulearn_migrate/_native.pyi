@@ -46,6 +46,7 @@ __all__ = [
     "drop_copy",
     "end_runs",
     "lint",
+    "local_command",
     "redact",
     "server_version",
     "stored_backups",
@@ -144,9 +145,12 @@ class DiskFullError(BackupError):
 
 @final
 class StopToken:
-    """Asks runs to stop at their next safe point."""
+    """Asks runs to stop at their next safe point.
 
-    def __new__(cls) -> StopToken: ...
+    A token made `of` another is set by itself, and with the other.
+    """
+
+    def __new__(cls, of: StopToken | None = None) -> StopToken: ...
     def set(self) -> None: ...
 
 @final
@@ -383,6 +387,13 @@ def end_runs() -> None:
 
 def lint(paths: Sequence[str | PathLike[str]]) -> _Report:
     """What is wrong or risky in the files, and the migrations of the directories."""
+
+def local_command(port: int, command: str) -> dict[str, Any]:
+    """Runs a command, given as JSON, in `admin` of the server on a port of 127.0.0.1.
+
+    Returns the reply; of a refusal `ok`, `code` and `errmsg`. Raises `ServerUnavailableError` where
+    nothing answers. A process that has called nothing else may fork.
+    """
 
 def redact(text: str) -> str:
     """The text with the credentials of every connection string in it replaced."""

@@ -1,36 +1,45 @@
-"""`AsyncMigrator`: the verbs for asyncio, over the same native functions."""
+"""`AsyncMigrator`: the verbs of `Migrator` for asyncio, over the same native functions."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from edulearn_migrate import _native
-from edulearn_migrate.assessment_verbs import AsyncAssessments
-from edulearn_migrate.backup_verbs import AsyncBackups
-from edulearn_migrate.errors import require_current
+from edulearn_migrate._native import MigrateError, StopToken
 from edulearn_migrate.events import Event, Progress, observer
-from edulearn_migrate.migrator import BaseMigrator, MarkState, entries, give_types, in_seconds
-from edulearn_migrate.preview_verbs import AsyncPreview
-from edulearn_migrate.reports import (
-    DroppedEntry,
-    MarkReport,
-    PurgeReport,
-    RunReport,
-    StatusReport,
-    UndropReport,
-    UnlockReport,
-)
-from edulearn_migrate.reports.rehearsal import RehearsalReport
+from edulearn_migrate.migrator import Migrator
+from edulearn_migrate.verbs.base import BaseMigrator, give_type
 from edulearn_migrate.work import Work, begin
 
-_Result = TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 
 
-class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
+def _awaited(
+    verb: Callable[Concatenate[Migrator, _Arguments], _Answer],
+) -> Callable[Concatenate[AsyncMigrator, _Arguments], Coroutine[Any, Any, _Answer]]:
+    """The verb as a coroutine function.
+
+    A verb only says what to do and leaves the doing to `_do`, which `AsyncMigrator` has as a
+    coroutine function: so what the verb returns here is its answer to be awaited.
+    """
+
+    @wraps(verb)
+    async def awaited(
+        self: AsyncMigrator, /, *args: _Arguments.args, **options: _Arguments.kwargs
+    ) -> _Answer:
+        answer = verb(cast("Migrator", self), *args, **options)
+        return await cast("Coroutine[Any, Any, _Answer]", answer)
+
+    awaited.__qualname__ = f"AsyncMigrator.{verb.__name__}"
+    awaited.__module__ = __name__
+    return awaited
+
+
+class AsyncMigrator(BaseMigrator):
     """Migrations of one database, for asyncio.
 
     Cancelling the task stops the run at its next safe point: the current chunk is committed, the
@@ -39,176 +48,53 @@ class AsyncMigrator(BaseMigrator, AsyncBackups, AsyncPreview, AsyncAssessments):
     and errors are those of `Migrator`.
     """
 
-    async def status(self, *, progress: Progress | None = None) -> StatusReport:
-        """Where every migration stands, and what is retained for undo. Reads only."""
-        return StatusReport.from_dict(await self._run(self._engine.status, progress))
+    status = _awaited(Migrator.status)
+    require_current = _awaited(Migrator.require_current)
+    records = _awaited(Migrator.records)
+    apply = _awaited(Migrator.apply)
+    rollback = _awaited(Migrator.rollback)
+    mark = _awaited(Migrator.mark)
+    unlock = _awaited(Migrator.unlock)
+    register = _awaited(Migrator.register)
+    plan = _awaited(Migrator.plan)
+    plan_rollback = _awaited(Migrator.plan_rollback)
+    check = _awaited(Migrator.check)
+    rehearse = _awaited(Migrator.rehearse)
+    purge = _awaited(Migrator.purge)
+    dropped = _awaited(Migrator.dropped)
+    undrop = _awaited(Migrator.undrop)
+    backup = _awaited(Migrator.backup)
+    restore = _awaited(Migrator.restore)
+    list_backups = _awaited(Migrator.list_backups)
+    verify_backup = _awaited(Migrator.verify_backup)
+    prune_backups = _awaited(Migrator.prune_backups)
+    assessment_migrate = _awaited(Migrator.assessment_migrate)
+    assessment_rollback = _awaited(Migrator.assessment_rollback)
 
-    async def require_current(self) -> StatusReport:
-        """For start-up and health checks: raise `PendingMigrationsError` unless all is applied."""
-        return require_current(await self.status())
-
-    async def records(self, *, progress: Progress | None = None) -> list[dict[str, Any]]:
-        """The documents of the ledger as they are, by `applied_at`."""
-        return await self._run(self._engine.records, progress)
-
-    async def apply(
+    async def _do(
         self,
-        id: str | None = None,
-        *,
-        rolled_back: bool = False,
-        strict_order: bool = False,
-        capture: bool = True,
-        lock_timeout: float = 10.0,
-        progress: Progress | None = None,
-    ) -> RunReport:
-        """Apply every pending migration in order, or the one named by id, file stem or name."""
-        report = await self._run(
-            self._engine.apply,
-            progress,
-            id,
-            rolled_back=rolled_back,
-            strict_order=strict_order,
-            capture=capture,
-            lock_timeout=lock_timeout,
-        )
-        return RunReport.from_dict(report)
-
-    async def rollback(
-        self,
-        id: str | None = None,
-        *,
-        from_file: bool = False,
-        exact: bool = False,
-        capture: bool = True,
-        lock_timeout: float = 10.0,
-        progress: Progress | None = None,
-    ) -> RunReport:
-        """Roll back every applied migration in reverse order of application, or the one named."""
-        report = await self._run(
-            self._engine.rollback,
-            progress,
-            id,
-            from_file=from_file,
-            exact=exact,
-            capture=capture,
-            lock_timeout=lock_timeout,
-        )
-        return RunReport.from_dict(report)
-
-    async def mark(
-        self,
-        id: str,
-        state: MarkState,
-        *,
-        lock_timeout: float = 10.0,
-        progress: Progress | None = None,
-    ) -> MarkReport:
-        """Set a migration's state by hand, running nothing. Recorded in the history."""
-        report = await self._run(self._engine.mark, progress, id, state, lock_timeout=lock_timeout)
-        return MarkReport.from_dict(report)
-
-    async def purge(
-        self,
-        id: str | None = None,
-        *,
-        older_than: timedelta | None = None,
-        lock_timeout: float = 10.0,
-        progress: Progress | None = None,
-    ) -> PurgeReport:
-        """Free what was captured: all of it, or of one migration, or what is `older_than` this."""
-        report = await self._run(
-            self._engine.purge,
-            progress,
-            id,
-            older_than=in_seconds(older_than),
-            lock_timeout=lock_timeout,
-        )
-        return PurgeReport.from_dict(report)
-
-    async def dropped(self, *, progress: Progress | None = None) -> list[DroppedEntry]:
-        """What `undrop` can bring back, the oldest run's first. Reads only."""
-        return entries(await self._run(self._engine.dropped, progress))
-
-    async def undrop(
-        self,
-        name: str,
-        *,
-        to: str | None = None,
-        lock_timeout: float = 10.0,
-        progress: Progress | None = None,
-    ) -> UndropReport:
-        """Bring back what `dropped` lists as `name`, under its old collection's name or as `to`."""
-        report = await self._run(
-            self._engine.undrop, progress, name, to=to, lock_timeout=lock_timeout
-        )
-        return UndropReport.from_dict(report)
-
-    async def unlock(
-        self, *, force: bool = False, progress: Progress | None = None
-    ) -> UnlockReport:
-        """Release the lock of a run that is gone; with `force` of one that may still be alive."""
-        return UnlockReport.from_dict(await self._run(self._engine.unlock, progress, force=force))
-
-    async def register(
-        self,
-        name: str,
-        up_script: str,
-        down_script: str,
-        description: str = "",
-        *,
-        progress: Progress | None = None,
-    ) -> str:
-        """Record a migration in the database only, pending; returns its id."""
-        made = await self._run(
-            self._engine.register,
-            progress,
-            name,
-            up_script,
-            down_script,
-            description,
-        )
-        return str(made["id"])
-
-    async def rehearse(
-        self,
-        id: str | None = None,
-        *,
-        backup: str | None = None,
-        live: bool = False,
-        any_version: bool = False,
-        strict_order: bool = False,
-        progress: Progress | None = None,
-    ) -> RehearsalReport:
-        """Try out what is pending, or the one named, there and back on a private server."""
-        verb = self._rehearsal(
-            id, backup=backup, live=live, any_version=any_version, strict_order=strict_order
-        )
-        return RehearsalReport.from_dict(await self._run(verb, progress))
-
-    async def _run(
-        self,
-        verb: Callable[..., Work[_Result]],
+        read: Callable[[Any], _Answer],
+        call: Callable[..., Work[Any]],
         progress: Progress | None,
-        *args: object,
-        **options: object,
-    ) -> _Result:
-        stop = _native.StopToken()
-        observe = observer(_in_the_loop(progress))
-        run = begin(verb(*args, **options, observer=observe, stop=stop))
+        stop: StopToken | None,
+    ) -> _Answer:
+        # The caller's token may stop other runs, too, which are not cancelled with this task.
+        cancelled = StopToken(stop)
+        run = begin(call(observer=observer(_in_the_loop(progress)), stop=cancelled))
         try:
             # Shielded, because the run goes on to its next safe point when the task is cancelled.
-            return await asyncio.shield(run)
+            return read(await asyncio.shield(run))
         except asyncio.CancelledError:
-            stop.set()
+            cancelled.set()
             await _finished(run)
             raise
-        except _native.MigrateError as error:
-            give_types(error)
+        except MigrateError as error:
+            give_type(error, read)
             raise
         finally:
             # Also when the coroutine is thrown away with its loop.
             if not run.done():
-                stop.set()
+                cancelled.set()
 
 
 async def _finished(run: asyncio.Future[Any]) -> None:

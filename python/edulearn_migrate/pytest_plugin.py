@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from edulearn_migrate.reports.rehearsal import RoundTrip
-    from edulearn_migrate.testing import Data, Script
+    from edulearn_migrate.testing.round_trip import Data, Script
 
 # It has a file of its own, as pytest loads it from here.
-pytest_plugins = ["edulearn_migrate.pytest_async"]
+pytest_plugins = ["edulearn_migrate.testing.async_database"]
 
 # The longest name of a database has 63 bytes; some are for what tells names apart.
 _WORDS = 38

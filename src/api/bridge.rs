@@ -81,9 +81,11 @@ pub struct StopToken(Stop);
 
 #[pymethods]
 impl StopToken {
+    /// A token that is set by itself, and with the one that it is derived from.
     #[new]
-    fn new() -> Self {
-        Self(Stop::new())
+    #[pyo3(signature = (of = None))]
+    fn new(of: Token<'_, '_>) -> Self {
+        Self(of.map_or_else(Stop::new, |token| token.get().0.child_token()))
     }
 
     /// Asks every run that was given this token to stop at its next safe point.
@@ -104,7 +106,7 @@ pub fn verb(observer: Callback, stop: Token<'_, '_>) -> Call {
     let queue = Arc::<Queue>::default();
     let hears: Arc<dyn Observer> = if observer.is_some() { queue.clone() } else { Arc::new(Silent) };
     // A child, so that a signal to this call stops no other call of the same token.
-    let stop = stop.map_or_else(Stop::new, |token| token.get().0.child_token());
+    let StopToken(stop) = StopToken::new(stop);
     Call { verb: Verb::new(hears, stop), queue, listener: observer }
 }
 

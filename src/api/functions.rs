@@ -1,4 +1,4 @@
-//! What needs no database.
+//! What needs no engine.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,9 @@ use super::convert::to_python;
 use super::ending;
 use super::errors::exception;
 use crate::analysis::lint as linting;
+use crate::error::Error;
 use crate::model::source;
+use crate::mongo::local;
 
 /// Writes a new migration file from the template.
 #[pyfunction]
@@ -45,4 +47,20 @@ pub fn describe_target(uri: &str, database: &str) -> String {
 #[pyfunction]
 pub fn redact(text: &str) -> String {
     crate::redact::redact(text)
+}
+
+/// Runs a command, given as JSON, in `admin` of the server on a port of 127.0.0.1, and returns its reply.
+#[pyfunction]
+pub fn local_command<'py>(py: Python<'py>, port: u16, command: &str) -> PyResult<Bound<'py, PyAny>> {
+    let reply = serde_json::from_str(command)
+        .map_err(|error| Error::Settings(error.to_string()))
+        .and_then(|command| ending::detached(py, || local::local_command(port, command)).unwrap_or_else(ended));
+    match reply {
+        Ok(reply) => to_python(py, &reply),
+        Err(error) => Err(exception(py, &error)),
+    }
+}
+
+fn ended<T>() -> Result<T, Error> {
+    Err(Error::Unavailable("The interpreter is ending.".to_owned()))
 }

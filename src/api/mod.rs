@@ -44,7 +44,7 @@ mod _native {
     #[pymodule_export]
     use super::events::Events;
     #[pymodule_export]
-    use super::functions::{create_migration, describe_target, lint, redact};
+    use super::functions::{create_migration, describe_target, lint, local_command, redact};
     #[pymodule_export]
     use super::preview::PyPreview;
 

@@ -7,6 +7,7 @@ pub mod expiry;
 pub mod guard;
 pub mod id;
 pub mod indexes;
+pub mod local;
 pub mod profile;
 pub mod query;
 pub mod raw;

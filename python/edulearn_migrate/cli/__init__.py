@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edulearn_migrate.cli.facade import MigrationCLI
+    from edulearn_migrate.compat.cli import MigrationCLI
 
 __all__ = ["MigrationCLI", "main"]
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def __getattr__(name: str) -> object:
     if name == "MigrationCLI":
-        from edulearn_migrate.cli.facade import MigrationCLI
+        from edulearn_migrate.compat.cli import MigrationCLI
 
         return MigrationCLI
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -187,7 +187,7 @@ class Context:
     @property
     def lock_timeout(self) -> float:
         """Seconds to wait for another run."""
-        from edulearn_migrate.cli.parser import DEFAULT_LOCK_TIMEOUT
+        from edulearn_migrate.cli.general import DEFAULT_LOCK_TIMEOUT
 
         return float(getattr(self.args, "lock_timeout", DEFAULT_LOCK_TIMEOUT))
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 import os
 
 from edulearn_migrate.cli.errors import UsageError
-from edulearn_migrate.options import for_the_driver
-from edulearn_migrate.uri import RESERVED_DATABASES, UriError, database_in
+from edulearn_migrate.connection.options import for_the_driver
+from edulearn_migrate.connection.uri import RESERVED_DATABASES, UriError, database_in
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edulearn_migrate.options import Note
+    from edulearn_migrate.connection.table import Note
 
 DEFAULT_URI = "mongodb://localhost:27017"
 DEFAULT_DATABASE = "edulearn"

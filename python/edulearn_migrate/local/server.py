@@ -7,17 +7,21 @@ import json
 import os
 import re
 import select
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import supervisor, wire
+from edulearn_migrate._native import ServerUnavailableError
+
+from . import supervisor
 from .binary import find_mongod
 from .directory import Directory
 from .errors import LocalServerError
+from .failure import explanation
+from .ports import free_port, is_free
+from .readiness import NotYet, Readiness
 
 # Seconds: for the server to become writable, and between SIGTERM and SIGKILL.
 _START = 90.0
@@ -26,10 +30,6 @@ _GRACE = 20.0
 _ATTEMPTS = 10
 # mongod's exit codes (src/mongo/util/exit_code.h).
 _EXIT_PORT_TAKEN = 48
-# Server error codes.
-_UNAUTHORIZED = 13
-_ALREADY_INITIALIZED = 23
-_NOT_YET = (94, 109, 11600, 11602, 13435)  # configuration or state is still being settled
 
 
 class LocalServer:
@@ -189,17 +189,17 @@ class LocalServer:
             start_new_session=True,
         )
         self._said = b""
-        self._pid = self._listen("pid", _START)
-        if self._pid is None:
+        pid = self._pid = self._listen("pid", _START)
+        if pid is None:
             raise LocalServerError(f"{mongod} could not be started.")
-        return self._until_ready(port)
+        return self._until_ready(directory, port, pid)
 
     def _choose_port(self, last: int | None) -> int:
         if self._wanted_port is not None:
-            if not _free(self._wanted_port):
+            if not is_free(self._wanted_port):
                 raise self._port_taken()
             return self._wanted_port
-        return last if last is not None and _free(last) else _free_port()
+        return last if last is not None and is_free(last) else free_port()
 
     def _port_taken(self) -> LocalServerError:
         return LocalServerError(f"Port {self._wanted_port} is taken: name another one.")
@@ -219,24 +219,15 @@ class LocalServer:
             arguments += ["--oplogSize", "512"]
         return arguments + self._extra_args
 
-    def _until_ready(self, port: int) -> int | None:
+    def _until_ready(self, directory: Directory, port: int, pid: int) -> int | None:
+        readiness = Readiness(port, pid, self._replica_set, directory.log)
         deadline = time.monotonic() + _START
-        ours = False
         problem = "it did not answer"
         while time.monotonic() < deadline:
             try:
-                with wire.Connection(port, timeout=5) as connection:
-                    # Who lost the race for a port must not take the winner's server for its own.
-                    ours = ours or self._is_ours(connection)
-                    if ours and self._is_ready(connection, port):
-                        return None
-            except (OSError, wire.ProtocolError) as error:
-                problem = str(error)
-            except wire.CommandError as error:
-                if error.code not in _NOT_YET:
-                    raise LocalServerError(
-                        f"The local server could not be made a replica set: {error}."
-                    ) from error
+                if readiness.look(initiate=self._initiate):
+                    return None
+            except (ServerUnavailableError, NotYet) as error:
                 problem = str(error)
             # Waits for mongod's end, and at most a moment: becoming writable is not announced.
             code = self._listen("exit", 0.02)
@@ -245,38 +236,6 @@ class LocalServer:
         raise LocalServerError(
             f"The local server was not ready after {_START:.0f} seconds: {problem}."
         )
-
-    def _is_ours(self, connection: wire.Connection) -> bool:
-        try:
-            return _process_id(connection) == self._pid
-        except wire.CommandError as error:
-            if error.code != _UNAUTHORIZED:
-                raise
-        # With --auth it tells a stranger nothing, but its own log says whether it has the port.
-        assert self._directory is not None
-        return "Waiting for connections" in self._directory.log.read_text(errors="replace")
-
-    def _is_ready(self, connection: wire.Connection, port: int) -> bool:
-        if not self._initiate:
-            return True
-        hello = connection.command({"hello": 1})
-        if hello.get("isWritablePrimary") is True:
-            return True
-        # Set while it has no configuration, or has one of an earlier run on another port.
-        if hello.get("isreplicaset") is True:
-            configuration = {
-                "_id": self._replica_set or "",
-                "version": 1,
-                "protocolVersion": 1,
-                "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}],
-            }
-            try:
-                connection.command({"replSetInitiate": configuration})
-            except wire.CommandError as error:
-                if error.code != _ALREADY_INITIALIZED:
-                    raise
-                connection.command({"replSetReconfig": configuration, "force": True})
-        return False
 
     def _listen(self, word: str, seconds: float | None) -> int | None:
         """The number of the supervisor's line that begins with `word`.
@@ -301,61 +260,11 @@ class LocalServer:
             self._said += heard
 
     def _failure(self, mongod: Path, code: int) -> LocalServerError:
+        if code == _EXIT_PORT_TAKEN:
+            return self._port_taken()
         assert self._directory is not None
         log = ""
         with contextlib.suppress(OSError):
             log = self._directory.log.read_text(errors="replace")
-        missing = re.search(r"shared libraries: (\S+): cannot open", log)
-        if missing and missing[1].startswith("libcurl"):
-            return LocalServerError(
-                f"{mongod} needs the library {missing[1]}: `apt-get install libcurl4`."
-            )
-        if missing:
-            return LocalServerError(f"{mongod} needs the library {missing[1]}: install it.")
-        if code == _EXIT_PORT_TAKEN:
-            return self._port_taken()
         where = "" if self._directory.temporary else f" Its log is {self._directory.log}."
-        reason = _last_error(log)
-        return LocalServerError(
-            f"{mongod} ended with code {code} before it was ready"
-            f"{f': {reason}' if reason else ''}.{where}"
-        )
-
-
-def _process_id(connection: wire.Connection) -> object:
-    sections = ("metrics", "wiredTiger", "repl", "locks", "tcmalloc", "transactions", "indexStats")
-    return connection.command({"serverStatus": 1, **dict.fromkeys(sections, 0)}).get("pid")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As mongod does: a port that only has old connections in TIME_WAIT is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _last_error(log: str) -> str:
-    """The last error in mongod's JSON log, else its last line of plain text."""
-    reason = ""
-    for line in log.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            reason = line.strip() or reason
-            continue
-        if isinstance(entry, dict) and entry.get("s") in ("E", "F"):
-            attributes = entry.get("attr")
-            error = attributes.get("error") if isinstance(attributes, dict) else None
-            reason = f"{entry.get('msg')}: {error}" if error else str(entry.get("msg"))
-    return reason.rstrip(".")
+        return LocalServerError(explanation(str(mongod), code, log) + where)

@@ -20,16 +20,16 @@ from pymongo.server_api import ServerApi  # noqa: E402
 from pymongo.write_concern import WriteConcern  # noqa: E402
 
 from edulearn_migrate import SettingsError  # noqa: E402
-from edulearn_migrate.connection import target  # noqa: E402
-from edulearn_migrate.options import (  # noqa: E402
-    _CARRIED,
-    _FROM_THE_DATABASE,
-    _IRRELEVANT,
-    _LIMITS,
-    _REFUSED,
-    _TLS,
+from edulearn_migrate.connection.table import (  # noqa: E402
+    CARRIED,
+    FROM_THE_DATABASE,
+    IRRELEVANT,
+    LIMITS,
+    REFUSED,
+    TLS,
     OptionError,
 )
+from edulearn_migrate.connection.target import target  # noqa: E402
 
 
 def motor_client(*args: Any, **options: Any) -> Any:
@@ -163,7 +163,7 @@ def test_mechanisms_the_engine_lacks(mechanism: str, more: dict[str, str]) -> No
 def test_tls_files(tmp_path: Any) -> None:
     certificates = tmp_path / "a b&c.pem"
     certificates.write_text("")
-    from edulearn_migrate.options import carried_over
+    from edulearn_migrate.connection.options import carried_over
 
     # Through the table itself: PyMongo reads the files when it makes a client.
     carried = dict(
@@ -291,7 +291,7 @@ def test_options_that_cannot_be_honoured(name: str, value: Any) -> None:
     ],
 )
 def test_further_options_that_cannot_be_honoured(name: str) -> None:
-    from edulearn_migrate.options import carried_over
+    from edulearn_migrate.connection.options import carried_over
 
     with pytest.raises(OptionError, match=f"(?i){name}"):
         list(carried_over({name: object()}))
@@ -339,7 +339,7 @@ def test_what_concerns_pymongo_alone_is_left_out() -> None:
 
 def test_srv_stays_srv() -> None:
     # Through the address itself: PyMongo looks the name up when it makes a client.
-    from edulearn_migrate.connection import _uri
+    from edulearn_migrate.connection.target import _uri
 
     database = sync_client("h")["edulearn"]
     arguments = {"host": "mongodb+srv://u:p@cluster.example.org/x?authSource=admin", "port": None}
@@ -351,8 +351,8 @@ def test_srv_stays_srv() -> None:
 def test_every_option_of_this_pymongo_is_in_exactly_one_table() -> None:
     from pymongo import common
 
-    tables: list[Collection[str]] = [_CARRIED, _TLS, _LIMITS, _IRRELEVANT, _FROM_THE_DATABASE]
-    tables.append(_REFUSED)
+    tables: list[Collection[str]] = [CARRIED, TLS, LIMITS, IRRELEVANT, FROM_THE_DATABASE]
+    tables.append(REFUSED)
     credentials = {"username", "password"}
     for option in map(str.lower, common.VALIDATORS):
         assert sum(option in table for table in [*tables, credentials]) == 1, option

@@ -21,9 +21,10 @@ from pymongo.server_api import ServerApi
 from pymongo.uri_parser import parse_uri
 
 from edulearn_migrate import Migrator, SettingsError, redact
-from edulearn_migrate.connection import target
-from edulearn_migrate.options import Note, for_the_driver
-from edulearn_migrate.uri import ConnectionString, UriError
+from edulearn_migrate.connection.options import for_the_driver
+from edulearn_migrate.connection.table import Note
+from edulearn_migrate.connection.target import target
+from edulearn_migrate.connection.uri import ConnectionString, UriError
 
 if TYPE_CHECKING:
     from conftest import Cli

@@ -34,13 +34,14 @@ from edulearn_migrate import (
 from edulearn_migrate.reports.base import Report
 from harness import Documents, delete, update
 
+NAMES: list[str] = edulearn_migrate.__all__  # type: ignore[attr-defined]
 CREATES = {"type": "create_collection", "collection": "made"}
 
 
 # -- types
 
 
-@pytest.mark.parametrize("name", edulearn_migrate.__all__)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_exported_name_has_types_at_run_time(name: str) -> None:
     value = getattr(edulearn_migrate, name)
     if inspect.isbuiltin(value) or not callable(value) or name == "Progress":
@@ -52,7 +53,7 @@ def test_every_exported_name_has_types_at_run_time(name: str) -> None:
 
 
 def report_types() -> Iterator[type[Report]]:
-    for name in edulearn_migrate.__all__:
+    for name in NAMES:
         value = getattr(edulearn_migrate, name)
         if isinstance(value, type) and issubclass(value, Report):
             yield value
@@ -60,7 +61,7 @@ def report_types() -> Iterator[type[Report]]:
 
 def test_every_dataclass_is_a_report() -> None:
     plain = {edulearn_migrate.Event}
-    for name in edulearn_migrate.__all__:
+    for name in NAMES:
         value = getattr(edulearn_migrate, name)
         if isinstance(value, type) and is_dataclass(value) and value not in plain:
             assert issubclass(value, Report), name

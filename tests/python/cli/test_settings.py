@@ -11,7 +11,7 @@ import pytest
 
 from edulearn_migrate.cli.errors import UsageError
 from edulearn_migrate.cli.settings import Settings, resolve
-from edulearn_migrate.uri import database_in
+from edulearn_migrate.connection.uri import database_in
 
 
 @pytest.fixture(autouse=True)

@@ -93,8 +93,8 @@ def test_a_suite_that_uses_none_of_it_pays_nothing(tmp_path: Path) -> None:
 import sys
 def test_it():
     loaded = {name for name in sys.modules if name.startswith(("edulearn_migrate", "pymongo"))}
-    plugin = {"edulearn_migrate.pytest_plugin", "edulearn_migrate.pytest_async"}
-    assert loaded <= {"edulearn_migrate", *plugin}, loaded
+    plugin = {"pytest_plugin", "testing", "testing.async_database"}
+    assert loaded <= {"edulearn_migrate", *map("edulearn_migrate.{}".format, plugin)}, loaded
 """
     (tmp_path / "test_it.py").write_text(test)
     done = run(tmp_path, "-q")
@@ -243,8 +243,8 @@ def test_no_loop_for_the_asynchronous_database_is_said_in_a_sentence(
 
 def test_the_plugin_needs_no_runner_of_loops(tmp_path: Path) -> None:
     (tmp_path / "pytest_asyncio.py").write_text("raise ImportError('none here')")
-    test = "from edulearn_migrate import pytest_async\n\ndef test_it():\n    assert "
-    (tmp_path / "test_it.py").write_text(test + "pytest_async._asyncio is None\n")
+    test = "from edulearn_migrate.testing import async_database\n\ndef test_it():\n    assert "
+    (tmp_path / "test_it.py").write_text(test + "async_database._asyncio is None\n")
     environment = {"PYTHONPATH": str(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = run(tmp_path, "-q", "-p", "edulearn_migrate.pytest_plugin", **environment)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -219,9 +219,9 @@ def test_a_named_port_that_is_taken() -> None:
 def test_a_port_lost_between_choosing_and_binding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loser takes another port, and never the winner's server for its own."""
     with LocalServer() as winner:
-        free = server._free_port
+        free = server.free_port
         choices = [winner.port, winner.port, free()]
-        monkeypatch.setattr(server, "_free_port", lambda: choices.pop(0))
+        monkeypatch.setattr(server, "free_port", lambda: choices.pop(0))
         with LocalServer() as loser:
             assert choices == []
             assert loser.port != winner.port
@@ -336,3 +336,21 @@ def test_a_server_that_dies_under_its_program() -> None:
     _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert stderr == "✗ Error: The local server ended by itself (code -9).\n"
+
+
+FORKING = """
+import os
+from edulearn_migrate import Migrator
+from edulearn_migrate.local import LocalServer
+with LocalServer() as server:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if Migrator(server.uri, "school").status().total == 0 else 1)
+    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_program_that_only_started_a_server_can_still_fork() -> None:
+    """As a test suite does whose workers are forked; the engine's threads would not survive it."""
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr

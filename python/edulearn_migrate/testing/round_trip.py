@@ -1,13 +1,4 @@
-"""Testing the migrations one writes: each goes there and back, and nothing may be lost.
-
-    from edulearn_migrate.testing import assert_round_trip
-
-    assert_round_trip("migrations/migration_20241217143022_add_role.json",
-                      uri="mongodb://localhost:27017", database="test_of_roles",
-                      data={"users": [{"_id": 1}, {"_id": 2, "role": "student"}]})
-
-With pytest there is less to write: see `edulearn_migrate.pytest_plugin`.
-"""
+"""One migration applied and rolled back on a database for tests, and compared each time."""
 
 from __future__ import annotations
 
@@ -20,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edulearn_migrate import _native
-from edulearn_migrate.connection import target
+from edulearn_migrate.connection.target import target
 from edulearn_migrate.rehearsal import Station, differences, round_trip
 from edulearn_migrate.reports.rehearsal import RoundTrip
 

@@ -11,18 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edulearn_migrate._native import SettingsError
-from edulearn_migrate.options import (
-    Note,
-    OptionError,
-    carried_over,
-    concerns,
-    for_the_driver,
-    known_options,
-)
-from edulearn_migrate.uri import ConnectionString, UriError, database_in, write
+from edulearn_migrate.connection.options import carried_over, for_the_driver, known_options
+from edulearn_migrate.connection.table import Note, OptionError, Pair
+from edulearn_migrate.connection.uri import ConnectionString, UriError, database_in, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 # Told apart by type, through the names in the inheritance chain: asking these objects for an
 # attribute proves nothing, since every attribute "exists" on them as a database or a collection,
@@ -119,7 +113,7 @@ def _uri(arguments: Mapping[str, Any], database: Any) -> str:
     notes: list[Note] = []
     try:
         srv = address.scheme == "mongodb+srv"
-        pairs = [*carried_over(options, notes, srv=srv), *concerns(database)]
+        pairs = [*carried_over(options, notes, srv=srv), *_concerns(database)]
     except OptionError as refused:
         raise SettingsError(
             f"The client's option {refused.name} cannot be honoured by the migration engine: "
@@ -128,6 +122,40 @@ def _uri(arguments: Mapping[str, Any], database: Any) -> str:
         ) from None
     _log(notes)
     return write(address.scheme, username, password, address.hosts, address.database, pairs)
+
+
+def _concerns(database: Any) -> Iterator[Pair]:
+    """The write concern, read concern and read preference in force on a PyMongo database object.
+
+    Raises `SettingsError` for unacknowledged writes, `fsync`, and hedged reads.
+    """
+    write: Mapping[str, Any] = database.write_concern.document
+    if write.get("w") == 0:
+        raise OptionError("w=0", "a migration needs acknowledged writes")
+    if write.get("fsync"):
+        raise OptionError("fsync", "use journal instead")
+    for key, name in (("w", "w"), ("wtimeout", "wTimeoutMS"), ("j", "journal")):
+        if key in write:
+            value = write[key]
+            yield name, str(value).lower() if isinstance(value, bool) else str(value)
+
+    level = database.read_concern.level
+    if level is not None:
+        yield "readConcernLevel", level
+
+    preference = database.read_preference
+    document: Mapping[str, Any] = preference.document
+    if document["mode"] == "primary":
+        return
+    yield "readPreference", document["mode"]
+    if document.get("hedge"):
+        raise OptionError("hedge", "it does not hedge reads")
+    for tags in document.get("tags") or ():
+        if any(mark in part for pair in tags.items() for part in pair for mark in ",:"):
+            raise OptionError("readPreferenceTags", "a tag with , or : cannot be carried over")
+        yield "readPreferenceTags", ",".join(f"{key}:{value}" for key, value in tags.items())
+    if document.get("maxStalenessSeconds", -1) != -1:
+        yield "maxStalenessSeconds", str(document["maxStalenessSeconds"])
 
 
 def _log(notes: list[Note]) -> None:

@@ -1,0 +1,283 @@
+"""The commands, and the arguments of each."""
+
+from __future__ import annotations
+
+from edulearn_migrate.cli.general import PROGRAM, command
+from edulearn_migrate.cli.values import age, names, positive
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
+
+if TYPE_CHECKING:
+    from edulearn_migrate.cli.general import Fill, Parser
+
+_ID = "by id (as in migration_001), file stem or name"
+_BACKUP = "the backup's name, as `backups list` shows it"
+
+
+def _apply(parser: Parser) -> None:
+    _plan(parser)
+    _dry_run(parser)
+
+
+def _dry_run(parser: Parser) -> None:
+    parser.add_argument(
+        "--dry-run", action="store_true", help="change nothing; say what would be done"
+    )
+
+
+def _plan(parser: Parser) -> None:
+    parser.add_argument(
+        "migration_id",
+        metavar="ID",
+        nargs="?",
+        help=f"one migration, {_ID}; without it, every pending one",
+    )
+    parser.add_argument(
+        "--rolled-back", action="store_true", help="apply rolled-back migrations again, too"
+    )
+    parser.add_argument(
+        "--strict-order",
+        action="store_true",
+        help="refuse a migration that sorts before one already applied",
+    )
+    _no_capture(parser, "keep nothing of what is overwritten: there is no exact rollback then")
+
+
+def _rollback(parser: Parser) -> None:
+    parser.add_argument(
+        "migration_id",
+        metavar="ID",
+        nargs="?",
+        help=f"one migration, {_ID}; without it, every applied one",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--from-file",
+        action="store_true",
+        help="run the down script the file has now, not the recorded one",
+    )
+    which.add_argument(
+        "--exact",
+        action="store_true",
+        help="run no script: undo what was captured, but for what was changed since",
+    )
+    _no_capture(parser, "keep nothing of what the rollback takes away")
+    _dry_run(parser)
+
+
+def _no_capture(parser: Parser, text: str) -> None:
+    parser.add_argument("--no-capture", action="store_true", help=text)
+
+
+def _create(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="what it does, as in add_user_preferences")
+    parser.add_argument("--description", metavar="TEXT", default="", help="what it is for")
+
+
+def _lint(parser: Parser) -> None:
+    parser.add_argument(
+        "files", metavar="FILE", nargs="*", help="files or directories (default: all migrations)"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit 1 for warnings, too")
+
+
+def _mark(parser: Parser) -> None:
+    parser.add_argument("migration_id", metavar="ID", help=f"the migration, {_ID}")
+    parser.add_argument(
+        "--as",
+        dest="state",
+        required=True,
+        choices=["applied", "pending", "rolled_back"],
+        help="what it is from now on",
+    )
+
+
+def _unlock(parser: Parser) -> None:
+    parser.add_argument(
+        "--force", action="store_true", help="break the lock even if its owner may still run"
+    )
+
+
+def _purge(parser: Parser) -> None:
+    parser.add_argument(
+        "migration_id", metavar="ID", nargs="?", help=f"of one migration, {_ID}; without it, of all"
+    )
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        type=age,
+        help="only what is older, as in 30d (units: s, m, h, d, w)",
+    )
+
+
+def _undrop(parser: Parser) -> None:
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="what to bring back, as listed; without it, the list is printed",
+    )
+    parser.add_argument("--to", metavar="NEW", help="bring it back as this collection, or into it")
+
+
+def _backup(parser: Parser) -> None:
+    _collections(parser, "back up these collections only")
+    parser.add_argument(
+        "--consistency",
+        choices=["snapshot", "none"],
+        default="snapshot",
+        help="everything as of one time (the default), or as it is when it is read",
+    )
+
+
+def _restore(parser: Parser) -> None:
+    parser.add_argument(
+        "backup_name",
+        metavar="NAME",
+        nargs="?",
+        help=f"{_BACKUP}; or `latest`, the newest full one made by `backup`",
+    )
+    parser.add_argument(
+        "--from-mongodump",
+        metavar="PATH",
+        help="restore what mongodump wrote: a directory, an archive or a .bson file",
+    )
+    parser.add_argument(
+        "--finish",
+        action="store_true",
+        help="restore nothing new; only take a restore that was killed to its end",
+    )
+    _collections(parser, "restore these collections only")
+    parser.add_argument(
+        "--into", metavar="DB", help="restore into this database of the same server"
+    )
+    parser.add_argument(
+        "--keep-extra", action="store_true", help="keep collections that the backup lacks"
+    )
+    parser.add_argument(
+        "--drop-extra",
+        action="store_true",
+        help="with --from-mongodump: drop collections that the dump lacks",
+    )
+    parser.add_argument(
+        "--no-safety-backup", action="store_true", help="do not save what is replaced first"
+    )
+    parser.add_argument(
+        "--allow-different-db", action="store_true", help="restore another database's backup"
+    )
+
+
+def _collections(parser: Parser, text: str) -> None:
+    parser.add_argument("--collections", metavar="A,B", type=names, help=text)
+
+
+def _backups(parser: Parser) -> None:
+    what = parser.add_subparsers(
+        dest="backups_command",
+        metavar="list|verify|prune",
+        required=True,
+        prog=f"{PROGRAM} backups",
+    )
+    command(what, "list", "list the backups, newest first", None)
+    command(what, "verify", "read a whole backup and compare its checksums", _backup_name)
+    command(what, "prune", "remove all but the newest backups of this database", _prune)
+
+
+def _backup_name(parser: Parser) -> None:
+    parser.add_argument("backup_name", metavar="NAME", help=f"{_BACKUP}; or `latest`")
+
+
+def _prune(parser: Parser) -> None:
+    parser.add_argument(
+        "--keep", metavar="N", type=positive, required=True, help="how many of the kind to keep"
+    )
+    parser.add_argument(
+        "--kind",
+        choices=["manual", "safety"],
+        default="manual",
+        help="those made by `backup` (the default), or by `restore`",
+    )
+
+
+def _check(parser: Parser) -> None:
+    parser.add_argument(
+        "--allow-rolled-back",
+        action="store_true",
+        help="migrations that are rolled back are no finding",
+    )
+
+
+def _rehearse(parser: Parser) -> None:
+    parser.add_argument(
+        "migration_id",
+        metavar="ID",
+        nargs="?",
+        help=f"one migration, {_ID}; without it, every pending one",
+    )
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument(
+        "--backup", metavar="NAME", help="on this backup (default: the newest full one)"
+    )
+    data.add_argument(
+        "--live", action="store_true", help="on the live database, which is only read"
+    )
+    parser.add_argument(
+        "--any-version",
+        action="store_true",
+        help="allow a private server whose major version differs from the data's",
+    )
+    parser.add_argument(
+        "--strict-order",
+        action="store_true",
+        help="fail if the fields of a document come back in another order",
+    )
+
+
+def _assessment_migrate(parser: Parser) -> None:
+    parser.add_argument(
+        "--accept-unmapped",
+        action="store_true",
+        help="documents that cannot be mapped are no failure",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="write nothing; say what would be done"
+    )
+    parser.add_argument(
+        "--ids",
+        choices=("new", "keep"),
+        help="copy teacher assessments under a new _id (default), or keep theirs, for an "
+        "application that reads only `assessments`",
+    )
+
+
+COMMANDS: dict[str, tuple[str, Fill | None]] = {
+    "status": ("show what is applied, pending, rolled back and failed", None),
+    "apply": ("apply every pending migration, or one", _apply),
+    "rollback": ("roll back every applied migration, or one", _rollback),
+    "create": ("write a new migration file from a template", _create),
+    "mark": ("set a migration's state by hand, running nothing", _mark),
+    "unlock": ("release the lock of a run that is gone", _unlock),
+    "lint": ("find what is wrong or risky in the files, without a server", _lint),
+    "plan": ("show what apply would do, changing nothing", _plan),
+    "check": ("for CI: exit 3 if anything is pending or wrong", _check),
+    "rehearse": ("apply and roll back on a private server, and compare", _rehearse),
+    "backup": ("write a backup of the database", _backup),
+    "restore": ("bring the database to the state of a backup", _restore),
+    "backups": ("list, verify or prune backups", _backups),
+    "purge": ("free what was captured for undo", _purge),
+    "undrop": ("list what was dropped or deleted, or bring it back", _undrop),
+    "assessment-migrate": ("bring all assessments into one model", _assessment_migrate),
+    "assessment-rollback": ("undo assessment-migrate without losing later work", None),
+}
+
+WRITING = {
+    "apply",
+    "assessment-migrate",
+    "assessment-rollback",
+    "mark",
+    "purge",
+    "restore",
+    "rollback",
+    "undrop",
+}
+"""The commands that take the lock, and so `--lock-timeout`."""

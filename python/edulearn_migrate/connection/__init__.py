@@ -1,0 +1,1 @@
+"""From what a caller passes to the connection string that the engine connects with."""
