@@ -6,9 +6,9 @@ use std::path::Path;
 use bson::{RawDocument, RawDocumentBuf};
 use edulearn_migrate::backup::format::{manifest, metadata};
 use edulearn_migrate::backup::old_tool;
-use edulearn_migrate::capture::delta::{Change, difference, take_back};
+use edulearn_migrate::capture::delta::{DocumentChange, difference, take_back};
 use edulearn_migrate::capture::pack;
-use edulearn_migrate::model::migration::{Migration, Source};
+use edulearn_migrate::model::migration::{Migration, ScriptSource};
 use edulearn_migrate::mongo::raw::{self, Builder, Element};
 use edulearn_migrate::run::progress::Progress;
 use edulearn_migrate::run::record::Record;
@@ -19,7 +19,7 @@ pub fn script(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(migration) = Migration::from_file_text("migration_1", Path::new("migration_1_x.json"), text) else { return };
     for source in std::iter::once(&migration.up).chain(&migration.down) {
-        let again = Source::from_text(&source.text).expect("the ledger's text reads");
+        let again = ScriptSource::from_text(&source.text).expect("the ledger's text reads");
         assert_eq!(again.text, source.text);
         assert_eq!(again.script, source.script);
     }
@@ -48,7 +48,7 @@ pub fn bson(data: &[u8]) {
 pub fn delta(data: &[u8]) {
     let mut made = Made(data);
     let (before, after, current) = (made.document(0), made.document(0), made.document(0));
-    if let Change::Fields(delta) = difference(&before, &after) {
+    if let DocumentChange::Fields(delta) = difference(&before, &after) {
         let merged = take_back(&delta, &after, &|_| false).expect("our own delta reads");
         let back = merged.document.as_ref().map_or(after.as_bytes(), |it| it.as_bytes());
         assert_eq!(back, before.as_bytes(), "what was comes back");

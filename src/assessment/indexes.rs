@@ -73,7 +73,7 @@ pub async fn carry_out(
     if operations.is_empty() {
         return finish(run, journal, hash, place, Outcome::Standing, None).await;
     }
-    schema::change(run, journal, &schema::Change::Indexes(&operations), hash, slot, place).await
+    schema::change(run, journal, &schema::SchemaChange::Indexes(&operations), hash, slot, place).await
 }
 
 /// Which of them the run with these captures has made.

@@ -8,7 +8,7 @@ use super::report::{Meant, References};
 use super::survey::next_batch;
 use super::values::{id_text, text_of};
 use crate::error::server::{ServerError, codes};
-use crate::mongo::cursor::Documents;
+use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, Element, OBJECT_ID, TEXT, first, get};
 use crate::mongo::retry::{Backoff, Policy};
@@ -84,7 +84,7 @@ async fn meant_in(server: &Server, collection: &str) -> Result<i64, ServerError>
 }
 
 /// What documents of a collection refer to, with the number of those that do: `None` where there is no such collection.
-async fn groups(server: &Server, collection: &str) -> Result<Option<Documents>, ServerError> {
+async fn groups(server: &Server, collection: &str) -> Result<Option<DocumentCursor>, ServerError> {
     let group = rawdoc! {"$group": {"_id": "$assessment_id", "n": {"$sum": 1_i64}}};
     let there = rawdoc! {"$match": {"assessment_id": {"$exists": true, "$ne": null}}};
     let pipeline: RawArrayBuf = [there, group].into_iter().collect();

@@ -16,7 +16,7 @@ use super::{ASSESSMENTS, UNIFY};
 use crate::capture::documents::keep_packs;
 use crate::capture::kept::insert_whole;
 use crate::capture::pack::Packer;
-use crate::capture::registry::Entry;
+use crate::capture::registry::RegistryEntry;
 use crate::error::server::{ServerError, codes};
 use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, TEXT, first};
@@ -63,7 +63,7 @@ pub async fn carry_out(
     let atomic = takes_transactions(run, ASSESSMENTS, &standing);
     let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(slot) = slot.filter(|_| !begun(journal, place)) {
-        let mut entry = Entry::first(slot, UNIFY, ASSESSMENTS, doc! {"made": false});
+        let mut entry = RegistryEntry::first(slot, UNIFY, ASSESSMENTS, doc! {"made": false});
         journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
     }
     let scope = Scope {

@@ -13,7 +13,7 @@ use super::report::{LISTED, Side as Counted, UnmappedDocument};
 use super::values::shown;
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, copies};
 use crate::error::server::ServerError;
-use crate::mongo::cursor::Documents;
+use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::id::Id;
 use crate::mongo::query::Query;
 use crate::mongo::raw::first;
@@ -125,7 +125,7 @@ pub async fn survey(server: &Server, look: Look<'_>) -> Result<Survey, ServerErr
 }
 
 /// All of it is read ahead; to find any work, the first reply is most often enough.
-async fn read(server: &Server, extent: Extent, command: RawDocumentBuf) -> Result<Documents, ServerError> {
+async fn read(server: &Server, extent: Extent, command: RawDocumentBuf) -> Result<DocumentCursor, ServerError> {
     let found = server.walk(command).await?;
     Ok(if extent == Extent::Whole { found.ahead() } else { found })
 }
@@ -134,7 +134,7 @@ async fn read(server: &Server, extent: Extent, command: RawDocumentBuf) -> Resul
 ///
 /// # Errors
 /// The server's.
-pub async fn next_batch(found: &mut Documents) -> Result<Option<Vec<RawDocumentBuf>>, ServerError> {
+pub async fn next_batch(found: &mut DocumentCursor) -> Result<Option<Vec<RawDocumentBuf>>, ServerError> {
     let mut batch = Vec::new();
     let mut bytes = 0;
     while let Some(document) = found.next().await? {

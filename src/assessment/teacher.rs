@@ -18,7 +18,7 @@ use super::values::text;
 use super::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS};
 use crate::capture::kept::keep_timestamps;
 use crate::capture::pack::Packer;
-use crate::capture::registry::Entry;
+use crate::capture::registry::RegistryEntry;
 use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{BINARY, Builder, TEXT, first, has_zero_timestamp};
@@ -52,7 +52,7 @@ pub async fn carry_out(
     let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(slot) = slot.filter(|_| !begun(journal, place)) {
         let entry = doc! {"made": made, "now": how.rules.now, "edition": how.rules.edition.number()};
-        let mut entry = Entry::first(slot, BRING_OVER, ASSESSMENTS, entry);
+        let mut entry = RegistryEntry::first(slot, BRING_OVER, ASSESSMENTS, entry);
         journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
     }
     let scope = Scope {

@@ -4,7 +4,7 @@ use bson::RawDocumentBuf;
 
 use super::mapping::{Unified, Unmapped, Value};
 use super::model::Side;
-use crate::capture::delta::Known;
+use crate::capture::delta::KnownDelta;
 use crate::mongo::raw::{Builder, DOCUMENT, Element, fields, has_duplicates, has_zero_timestamp};
 
 /// The largest document that the server stores.
@@ -47,7 +47,7 @@ impl Unified<'_> {
     pub fn in_place(&self) -> Result<InPlace, Unmapped> {
         let settings = self.settings();
         let mut set = Builder::new();
-        let mut back = Known::default();
+        let mut back = KnownDelta::default();
         let own = |name: &str| self.fields.iter().find(|field| field.name == name.as_bytes());
         for value in self.values.iter().filter(|value| value.path.within.is_empty()) {
             let (before, after) = (own(value.path.name), value.element());
@@ -63,7 +63,7 @@ impl Unified<'_> {
                 back.made(standing, &Element { kind: DOCUMENT, name: b"settings", value: settings.as_bytes() });
             }
             Some(standing) => {
-                let mut inside = Known::default();
+                let mut inside = KnownDelta::default();
                 for value in self.values.iter().filter(|value| value.path.within == "settings") {
                     let before = standing.iter().find(|field| field.name == value.path.name.as_bytes());
                     let after = value.element();

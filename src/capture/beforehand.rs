@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bson::{RawDocumentBuf, doc, rawdoc};
 
-use super::delta::{Change, difference};
+use super::delta::{DocumentChange, difference};
 use super::documents::{
     Capturing, Does, Finds, MEASUREMENT, count, keep_packs, lists, malformed, packed_inserts, read_by_id,
 };
@@ -232,9 +232,9 @@ impl<B: Finds> Capturing<'_, B> {
         for (before, after) in changed {
             let id = first(after.as_bytes()).ok_or_else(malformed)?;
             match difference(before, after) {
-                Change::None => {}
-                Change::Fields(delta) => packer.changed(&id, &delta, after),
-                Change::Whole => {
+                DocumentChange::None => {}
+                DocumentChange::Fields(delta) => packer.changed(&id, &delta, after),
+                DocumentChange::Whole => {
                     packer.replaced(&id, after);
                     whole.push(before);
                 }

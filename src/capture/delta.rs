@@ -26,7 +26,7 @@ const BINARY_HEAD: [u8; 5] = [16, 0, 0, 0, 0];
 
 /// What an update did to a document.
 #[derive(Debug, PartialEq)]
-pub enum Change {
+pub enum DocumentChange {
     /// Nothing.
     None,
     /// These fields changed.
@@ -36,29 +36,31 @@ pub enum Change {
 }
 
 /// Compares a document before and after.
-pub fn difference(before: &RawDocument, after: &RawDocument) -> Change {
+pub fn difference(before: &RawDocument, after: &RawDocument) -> DocumentChange {
     difference_opening(before, after, &[])
 }
 
 /// [`difference`] where embedded documents of these names that the change made, at the top, go back key by key.
-pub fn difference_opening(before: &RawDocument, after: &RawDocument, opened: &[&[u8]]) -> Change {
+pub fn difference_opening(before: &RawDocument, after: &RawDocument, opened: &[&[u8]]) -> DocumentChange {
     if before.as_bytes() == after.as_bytes() {
-        return Change::None;
+        return DocumentChange::None;
     }
     match level(before.as_bytes(), after.as_bytes(), opened) {
-        Some(delta) if delta.as_bytes().len() <= LARGEST && depth(delta.as_bytes()) <= DEEPEST => Change::Fields(delta),
-        _ => Change::Whole,
+        Some(delta) if delta.as_bytes().len() <= LARGEST && depth(delta.as_bytes()) <= DEEPEST => {
+            DocumentChange::Fields(delta)
+        }
+        _ => DocumentChange::Whole,
     }
 }
 
 /// A delta put together of the fields that are known to have changed, where they kept their places and what is new came last.
 /// Other fields are none of its business, and their names may stand twice.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownDelta {
     changes: Builder,
 }
 
-impl Known {
+impl KnownDelta {
     /// Adds a field that changed, or is new.
     pub fn changed(&mut self, before: Option<&Element<'_>>, after: &Element<'_>) {
         self.changes.document(after.name, change(before, Some(after)).as_bytes());
@@ -199,7 +201,7 @@ pub struct Merged {
 /// where the delta or the document cannot be read.
 pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u8]) -> bool) -> Option<Merged> {
     let narrow = fields(delta.as_bytes()).is_some_and(|parts| part(&parts, b"n").is_some());
-    let mut back = Back {
+    let mut back = FieldReversal {
         barred,
         narrow,
         conflicts: 0,
@@ -225,7 +227,7 @@ pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u
     Some(Merged { document: Some(merged), operators, conflicts: back.conflicts, edited: back.edited })
 }
 
-struct Back<'b> {
+struct FieldReversal<'b> {
     barred: &'b dyn Fn(&[u8]) -> bool,
     /// Whether only the names that the delta has must stand once.
     narrow: bool,
@@ -237,7 +239,7 @@ struct Back<'b> {
     unset: Builder,
 }
 
-impl Back<'_> {
+impl FieldReversal<'_> {
     fn level(&mut self, delta: &[u8], current: &[u8], path: &mut Vec<u8>) -> Option<RawDocumentBuf> {
         let parts = fields(delta)?;
         let changes = fields(part(&parts, b"c")?.value)?;

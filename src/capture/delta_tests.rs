@@ -9,7 +9,7 @@ fn raw(document: &Document) -> RawDocumentBuf {
 
 fn delta(before: &Document, after: &Document) -> RawDocumentBuf {
     match difference(&raw(before), &raw(after)) {
-        Change::Fields(delta) => delta,
+        DocumentChange::Fields(delta) => delta,
         other => panic!("{before} to {after}: {other:?}"),
     }
 }
@@ -70,10 +70,10 @@ fn names_that_no_path_can_name_keep_the_document_whole() {
     for name in ["a.b", "$a", ""] {
         let before = doc! {"_id": 1, name: 1, "x": 1};
         let after = doc! {"_id": 1, name: 1, "x": 2};
-        assert_eq!(difference(&raw(&before), &raw(&after)), Change::Whole, "{name:?}");
+        assert_eq!(difference(&raw(&before), &raw(&after)), DocumentChange::Whole, "{name:?}");
     }
     let same = raw(&doc! {"_id": 1});
-    assert_eq!(difference(&same, &same), Change::None);
+    assert_eq!(difference(&same, &same), DocumentChange::None);
 }
 
 #[test]
@@ -148,9 +148,9 @@ proptest! {
     fn without_edits_the_bytes_return(before in document(), after in document()) {
         let (before, after) = (raw(&before), raw(&after));
         match difference(&before, &after) {
-            Change::None => prop_assert_eq!(before, after),
-            Change::Whole => prop_assert!(false, "nothing odd in it"),
-            Change::Fields(delta) => {
+            DocumentChange::None => prop_assert_eq!(before, after),
+            DocumentChange::Whole => prop_assert!(false, "nothing odd in it"),
+            DocumentChange::Fields(delta) => {
                 let merged = take_back(&delta, &after, &|_| false).expect("reads");
                 prop_assert_eq!(merged.conflicts, 0);
                 prop_assert_eq!(merged.document.expect("they differ"), before);
@@ -160,7 +160,7 @@ proptest! {
 
     #[test]
     fn edits_are_kept_and_nothing_is_invented(before in document(), after in document(), current in document()) {
-        let Change::Fields(delta) = difference(&raw(&before), &raw(&after)) else { return Ok(()) };
+        let DocumentChange::Fields(delta) = difference(&raw(&before), &raw(&after)) else { return Ok(()) };
         let merged = take_back(&delta, &raw(&current), &|_| false).expect("reads").document;
         let merged = merged.map_or_else(|| current.clone(), |raw| Document::try_from(&raw).expect("decodes"));
         let all = |document: &Document| { let mut all = Vec::new(); leaves(document, "", &mut all); all };

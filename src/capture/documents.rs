@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use bson::{Document, RawDocumentBuf, oid::ObjectId, rawdoc};
 use mongodb::ClientSession;
 
-use super::delta::{Change, difference};
-use super::earlier::Earlier;
+use super::delta::{DocumentChange, difference};
+use super::earlier::EarlierAttempts;
 use super::kept::{Barred, insert, insert_whole, nest, uncaptured};
 use super::pack::Packer;
 use crate::error::server::{ServerError, codes};
@@ -76,7 +76,7 @@ pub struct Capturing<'a, B> {
     /// The collection's collation.
     pub(super) collation: Option<Document>,
     /// What attempts without a transaction captured.
-    pub(super) earlier: Earlier,
+    pub(super) earlier: EarlierAttempts,
     /// Whether no copies of an attempt are left behind.
     pub(super) swept: bool,
 }
@@ -89,7 +89,7 @@ impl<'a, B: Finds> Capturing<'a, B> {
             slot,
             wrapped: standing.kind == "timeseries",
             collation: standing.options.get_document("collation").ok().cloned(),
-            earlier: Earlier::new(slot),
+            earlier: EarlierAttempts::new(slot),
             swept: false,
         }
     }
@@ -126,9 +126,9 @@ impl<B: Finds> ChunkBody for Capturing<'_, B> {
         for (before, after) in pairs(&before, &after) {
             let id = first(after.as_bytes()).ok_or_else(malformed)?;
             match difference(before, after) {
-                Change::None => continue,
-                Change::Fields(delta) => packer.changed(&id, &delta, after),
-                Change::Whole => {
+                DocumentChange::None => continue,
+                DocumentChange::Fields(delta) => packer.changed(&id, &delta, after),
+                DocumentChange::Whole => {
                     packer.replaced(&id, after);
                     whole.push(before);
                 }

@@ -11,7 +11,7 @@ use bson::{RawDocumentBuf, rawdoc};
 use super::delta::take_back;
 use super::documents::read_by_id;
 use super::kept::{Barred, insert, unwrapped};
-use super::pack::{self, Entry, PARTS, What};
+use super::pack::{self, PARTS, PackEntry, What};
 use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{ARRAY, Builder, DOCUMENT, fields, fingerprint};
@@ -25,7 +25,7 @@ const ATTEMPTS: i64 = 1 << 10;
 const TIMES: i64 = 1_000_000_000_000;
 
 /// The attempts of one operation that the journal does not know.
-pub struct Earlier {
+pub struct EarlierAttempts {
     slot: CaptureKey,
     /// The number of the chunk that was begun last.
     chunk: Option<i64>,
@@ -39,7 +39,7 @@ pub struct Earlier {
     captured: HashSet<Id>,
 }
 
-impl Earlier {
+impl EarlierAttempts {
     /// Those of what is captured in `slot`.
     pub fn new(slot: CaptureKey) -> Self {
         Self { slot, chunk: None, next: 0, written: HashMap::new(), recognised: 0, captured: HashSet::new() }
@@ -134,7 +134,7 @@ enum CameTo {
     Unknown,
 }
 
-fn came_to(entry: &Entry, now: Option<&RawDocumentBuf>, whole: &HashMap<Id, RawDocumentBuf>) -> CameTo {
+fn came_to(entry: &PackEntry, now: Option<&RawDocumentBuf>, whole: &HashMap<Id, RawDocumentBuf>) -> CameTo {
     let foreseen: [u8; 8] = match &entry.what {
         What::Changed { after, .. } => *after,
         What::Replaced { after } | What::Inserted { after } => {

@@ -27,7 +27,7 @@ const BACK: i32 = 2;
 
 /// How many are back.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Back {
+pub struct ReturnedMeasurements {
     /// Since now.
     pub now: i64,
     /// Since before.
@@ -44,8 +44,8 @@ pub async fn bring_back(
     target: &str,
     standing: &Collection,
     wrappers: Vec<RawDocumentBuf>,
-) -> Result<Back, ServerError> {
-    let mut back = Back::default();
+) -> Result<ReturnedMeasurements, ServerError> {
+    let mut back = ReturnedMeasurements::default();
     let mut begun = Vec::new();
     let mut missing = Vec::new();
     for wrapper in &wrappers {

@@ -104,7 +104,7 @@ impl Packer {
 
 /// One captured document.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct PackEntry {
     /// Its `_id`.
     pub id: Id,
     /// What happened to it.
@@ -134,7 +134,7 @@ pub enum What {
 }
 
 /// The entries of a pack in the order in which the documents were changed; `None` for what is no pack.
-pub fn entries(pack: &RawDocument) -> Option<Vec<Entry>> {
+pub fn entries(pack: &RawDocument) -> Option<Vec<PackEntry>> {
     raw_entries(pack)?.iter().map(entry).collect()
 }
 
@@ -145,7 +145,7 @@ pub fn raw_entries(pack: &RawDocument) -> Option<Vec<Element<'_>>> {
     fields(listed.value)
 }
 
-fn entry(element: &Element<'_>) -> Option<Entry> {
+fn entry(element: &Element<'_>) -> Option<PackEntry> {
     let parts = fields(element.value)?;
     let id = Id::from_element(parts.first()?)?;
     let part = |name: &[u8]| parts.iter().skip(1).find(|part| part.name == name);
@@ -160,7 +160,7 @@ fn entry(element: &Element<'_>) -> Option<Entry> {
         parts.iter().skip(1).filter(|part| part.name != b"f").for_each(|part| delta.push(part));
         What::Changed { delta: delta.finish(), after }
     };
-    Some(Entry { id, what })
+    Some(PackEntry { id, what })
 }
 
 /// How many documents a pack is about.
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(packs.iter().map(|pack| count(pack)).collect::<Vec<_>>(), [100, 100, 52]);
         let place = |pack: &RawDocumentBuf| pack.get_document("_id").expect("an _id").get_i64("s").expect("a place");
         assert!(packs.windows(2).all(|pair| place(&pair[0]) > place(&pair[1])));
-        let all: Vec<Entry> = packs.iter().flat_map(|pack| entries(pack).expect("a pack")).collect();
+        let all: Vec<PackEntry> = packs.iter().flat_map(|pack| entries(pack).expect("a pack")).collect();
         assert_eq!(all.len(), 252);
         assert_eq!(all[3].id, Id::of(&rawdoc! {"_id": 3}).expect("an id"));
         assert_eq!(all[3].what, What::Inserted { after: fingerprint(documents[3].as_bytes()) });
@@ -206,7 +206,8 @@ mod tests {
         for n in 0..100 {
             let before = rawdoc! {"_id": ObjectId::new(), "schema_version": 1, "n": n};
             let after = rawdoc! {"_id": before.get_object_id("_id").expect("an id"), "schema_version": 2, "n": n};
-            let super::super::delta::Change::Fields(delta) = super::super::delta::difference(&before, &after) else {
+            let super::super::delta::DocumentChange::Fields(delta) = super::super::delta::difference(&before, &after)
+            else {
                 panic!("a change")
             };
             packer.changed(&fields(after.as_bytes()).expect("walks")[0], &delta, &after);

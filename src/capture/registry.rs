@@ -17,7 +17,7 @@ use crate::run::transaction::{Body, with_majority};
 
 /// What a run's header says.
 #[derive(Debug, Clone)]
-pub struct Header {
+pub struct CaptureHeader {
     /// The run's captures.
     pub capture: CaptureId,
     /// The migration.
@@ -68,11 +68,11 @@ fn id(slot: CaptureKey) -> Document {
 
 /// Entries of operations, or additions to them, as the body of the journal's transaction.
 #[derive(Default)]
-pub struct Entry {
+pub struct RegistryEntry {
     statements: Vec<Document>,
 }
 
-impl Entry {
+impl RegistryEntry {
     /// Makes the entry, in place of one of an attempt that did nothing.
     pub fn first(slot: CaptureKey, kind: &str, collection: &str, what: Document) -> Self {
         let mut fields = doc! {"type": kind, "collection": collection};
@@ -105,7 +105,7 @@ fn update(names: &Names, statements: Vec<Document>) -> Document {
     doc! {"update": names.captures(), "updates": statements}
 }
 
-impl Body for Entry {
+impl Body for RegistryEntry {
     type Output = ();
 
     async fn write(&mut self, server: &Server, session: Option<&mut ClientSession>) -> Result<Option<()>, ServerError> {
@@ -210,13 +210,13 @@ pub async fn dropped(server: &Server) -> Result<Vec<(CaptureKey, Document)>, Ser
 ///
 /// # Errors
 /// The server's.
-pub async fn headers(server: &Server) -> Result<Vec<Header>, ServerError> {
+pub async fn headers(server: &Server) -> Result<Vec<CaptureHeader>, ServerError> {
     let command = doc! {"find": server.names().captures(), "filter": {"_id.op": HEADER}, "sort": {"at": 1, "_id": 1}};
     Ok(server.find_all(command).await?.iter().filter_map(read_header).collect())
 }
 
-fn read_header(raw: &RawDocumentBuf) -> Option<Header> {
-    Some(Header {
+fn read_header(raw: &RawDocumentBuf) -> Option<CaptureHeader> {
+    Some(CaptureHeader {
         capture: CaptureId(raw.get_document("_id").ok()?.get_object_id("run").ok()?),
         migration: raw.get_str("migration").ok()?.to_owned(),
         direction: if raw.get_str("direction").ok()? == "up" { Direction::Up } else { Direction::Down },

@@ -3,7 +3,7 @@
 
 use super::inventory::Inventory;
 use super::selection::{Plan, unchanged_where_begun};
-use crate::capture::registry::{self, Header};
+use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
@@ -55,7 +55,7 @@ fn partly(step: &PlannedMigration, why: &str) -> Error {
 pub async fn fill_one(
     server: &Server,
     record: Option<&Record>,
-    headers: &[Header],
+    headers: &[CaptureHeader],
     step: &mut PlannedMigration,
 ) -> Result<()> {
     match fill_in(server, record, headers, step).await? {
@@ -68,7 +68,7 @@ pub async fn fill_one(
 async fn fill_in(
     server: &Server,
     record: Option<&Record>,
-    headers: &[Header],
+    headers: &[CaptureHeader],
     step: &mut PlannedMigration,
 ) -> Result<Option<String>> {
     if step.assessment.is_none() && record.is_some_and(nothing_done) {
@@ -174,7 +174,7 @@ fn begun(record: Option<&Record>, slot: CaptureKey) -> bool {
 }
 
 /// Why not all that was done is captured.
-fn missing(captures: &[Option<CaptureId>], headers: &[Header]) -> Option<String> {
+fn missing(captures: &[Option<CaptureId>], headers: &[CaptureHeader]) -> Option<String> {
     if captures.is_empty() {
         return Some("nothing was captured when it was applied (by the old tool, or marked by hand)".to_owned());
     }

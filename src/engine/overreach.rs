@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::mongo::catalog;
-use crate::mongo::cursor::Documents;
+use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::id::Id;
 use crate::mongo::query::Query;
 use crate::mongo::server::Server;
@@ -253,7 +253,7 @@ async fn identifiers(server: &Server, slots: &[CaptureKey]) -> Result<u64, Serve
     Ok(all)
 }
 
-async fn packs_of(server: &Server, slot: CaptureKey) -> Result<Documents, ServerError> {
+async fn packs_of(server: &Server, slot: CaptureKey) -> Result<DocumentCursor, ServerError> {
     let within = rawdoc! {"$gte": {"o": slot.operation, "s": i64::MIN}, "$lte": {"o": slot.operation, "s": i64::MAX}};
     server.walk(rawdoc! {"find": slot.capture.packs(server.names()), "filter": {"_id": within}}).await
 }

@@ -10,7 +10,7 @@ use super::inventory::Inventory;
 use super::retention::{describe, sizes};
 use super::{Engine, Verb, start};
 use crate::capture::left;
-use crate::capture::registry::{self, Header};
+use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::PurgeReport;
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Failed, Result};
@@ -72,10 +72,10 @@ fn reading() -> impl FnOnce(ServerError) -> Error {
 async fn choose(
     run: &mut Run,
     inventory: &Inventory,
-    headers: Vec<Header>,
+    headers: Vec<CaptureHeader>,
     id: Option<&str>,
     older_than: Option<Duration>,
-) -> Result<Vec<Header>> {
+) -> Result<Vec<CaptureHeader>> {
     let wanted = match id {
         None => None,
         Some(id) => match inventory.find(id) {
@@ -94,7 +94,7 @@ async fn choose(
             Some(now.timestamp_millis().saturating_sub(age))
         }
     };
-    let old_enough = |header: &Header| match (before, header.at) {
+    let old_enough = |header: &CaptureHeader| match (before, header.at) {
         (Some(before), Some(at)) => at.timestamp_millis() < before,
         (Some(_), None) => false,
         (None, _) => true,
@@ -105,7 +105,7 @@ async fn choose(
         .collect())
 }
 
-async fn free(run: &mut Run, header: &Header, report: &mut PurgeReport) -> Result<()> {
+async fn free(run: &mut Run, header: &CaptureHeader, report: &mut PurgeReport) -> Result<()> {
     run.safe_point()?;
     let freeing = || Error::server(format!("Freeing what {} captured", header.migration));
     let reporter = run.reporter.clone();
@@ -154,7 +154,7 @@ async fn free(run: &mut Run, header: &Header, report: &mut PurgeReport) -> Resul
 /// where there are transactions.
 struct Marking<'a> {
     proof: Document,
-    header: &'a Header,
+    header: &'a CaptureHeader,
     bytes: i64,
     lost: bool,
 }

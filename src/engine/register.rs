@@ -5,7 +5,7 @@ use bson::DateTime;
 use super::{Engine, Verb};
 use crate::engine::reports::RegisterReport;
 use crate::error::{Error, Result};
-use crate::model::migration::Source;
+use crate::model::migration::ScriptSource;
 use crate::observe::{Kind, Level};
 use crate::run::{foreign, ledger};
 
@@ -27,7 +27,7 @@ pub async fn register(
     }
     let read = |which: &str, text: &str| {
         // The record keeps the text as it was given.
-        Source::from_text(text).map(|read| Source { text: text.to_owned(), ..read }).map_err(|what| {
+        ScriptSource::from_text(text).map(|read| ScriptSource { text: text.to_owned(), ..read }).map_err(|what| {
             Error::invalid(
                 None,
                 format!("The {which} script of {name:?} is no migration script: {what}. Scripts are JSON; they are never run as code."),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bson::doc;
 
-use crate::capture::registry::{self, Header};
+use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::{Retained, RetainedRun};
 use crate::error::server::{ServerError, codes};
 use crate::mongo::server::Server;
@@ -33,7 +33,7 @@ pub async fn survey(server: &Server) -> Result<Retained, ServerError> {
 }
 
 /// A run's captures with their size.
-pub fn describe(names: &Names, header: &Header, sizes: &HashMap<String, Stats>) -> RetainedRun {
+pub fn describe(names: &Names, header: &CaptureHeader, sizes: &HashMap<String, Stats>) -> RetainedRun {
     let own = sizes.iter().filter(|(name, _)| header.capture.owns(names, name));
     RetainedRun {
         migration: header.migration.clone(),

@@ -6,7 +6,7 @@ use bson::DateTime;
 use super::inventory::{Entry, Inventory};
 use crate::engine::planned::{PlannedMigration, WorkItem, work_items};
 use crate::error::{Error, Result};
-use crate::model::migration::{Migration, Source};
+use crate::model::migration::{Migration, ScriptSource};
 use crate::model::script::checks::Checks;
 use crate::run::progress::Progress;
 use crate::run::record::{Record, Status};
@@ -258,7 +258,7 @@ impl Entry {
         }
         let record = self.record()?;
         let text = record.up_script.as_deref().unwrap_or_default();
-        let up = Source::from_text(text).map_err(|what| unreadable(record, "up", &what))?;
+        let up = ScriptSource::from_text(text).map_err(|what| unreadable(record, "up", &what))?;
         let step = PlannedMigration {
             id: self.id.clone(),
             name: record.name.clone(),
@@ -306,7 +306,7 @@ impl Entry {
         } else {
             let text = record.down_script.as_deref().filter(|text| !text.trim().is_empty());
             let text = text.ok_or_else(|| no_script("in the ledger"))?;
-            let down = Source::from_text(text).map_err(|what| unreadable(record, "down", &what))?;
+            let down = ScriptSource::from_text(text).map_err(|what| unreadable(record, "down", &what))?;
             (down.script, format!("{} (as the ledger keeps it)", self.file_text()))
         };
         let step = PlannedMigration {

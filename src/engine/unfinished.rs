@@ -2,7 +2,7 @@
 
 use super::inventory::{Entry, Inventory};
 use crate::error::{Error, Result};
-use crate::model::migration::Source;
+use crate::model::migration::ScriptSource;
 use crate::run::record::Status;
 use crate::run::report::Direction;
 
@@ -40,7 +40,7 @@ impl Entry {
     /// Whether all operations of its up script are done.
     pub fn all_done(&self) -> bool {
         let Some(record) = &self.record else { return false };
-        let script = record.up_script.as_deref().and_then(|text| Source::from_text(text).ok());
+        let script = record.up_script.as_deref().and_then(|text| ScriptSource::from_text(text).ok());
         match (script, &record.progress) {
             (Some(script), Some(progress)) => progress.finished() >= script.script.operations.len(),
             _ => false,

@@ -21,7 +21,7 @@ pub const MAX_OPERATIONS: usize = 10_000;
 
 /// A script as text, for the ledger, and as operations, to run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Source {
+pub struct ScriptSource {
     /// JSON text as the ledger keeps it; tuples are arrays there.
     pub text: String,
     /// What it says.
@@ -40,16 +40,16 @@ pub struct Migration {
     /// The file it comes from.
     pub file: Option<PathBuf>,
     /// The script that applies it.
-    pub up: Source,
+    pub up: ScriptSource,
     /// The script that undoes it, where there is one.
-    pub down: Option<Source>,
+    pub down: Option<ScriptSource>,
     /// What must hold before and after the up script.
     pub checks: Checks,
     /// Whether it says that it is meant to do nothing.
     pub empty: bool,
 }
 
-impl Source {
+impl ScriptSource {
     /// Reads a script as the ledger keeps it: JSON text.
     ///
     /// # Errors
@@ -88,10 +88,10 @@ impl Migration {
             Some(_) => return Err(invalid("\"description\" must be a text".to_owned())),
         };
         let up = take("up").ok_or_else(|| invalid("the field \"up\" is missing".to_owned()))?;
-        let up = Source::from_value(up).map_err(|what| invalid(format!("up: {what}")))?;
+        let up = ScriptSource::from_value(up).map_err(|what| invalid(format!("up: {what}")))?;
         let down = match take("down") {
             None | Some(Value::Null) => None,
-            Some(value) => Some(Source::from_value(value).map_err(|what| invalid(format!("down: {what}")))?),
+            Some(value) => Some(ScriptSource::from_value(value).map_err(|what| invalid(format!("down: {what}")))?),
         };
         if let Some(allow) = take("allow") {
             allowances(&allow).map_err(invalid)?;
@@ -137,7 +137,7 @@ impl Migration {
 
     /// Whether it is still as `create` writes it: it has neither operations nor checks and does not say that this is meant.
     pub fn is_template(&self) -> bool {
-        let has = |script: &Source| !script.script.operations.is_empty();
+        let has = |script: &ScriptSource| !script.script.operations.is_empty();
         !self.empty && !has(&self.up) && !self.down.as_ref().is_some_and(has) && self.checks.is_empty()
     }
 

@@ -24,14 +24,14 @@ use crate::mongo::retry::{Backoff, Policy};
 use crate::mongo::server::Server;
 
 /// Documents of a cursor.
-pub struct Documents {
-    source: Source,
+pub struct DocumentCursor {
+    source: ReplySource,
     reply: Reply,
 }
 
 /// Where the next reply comes from.
-enum Source {
-    AsAsked(Box<Reading>),
+enum ReplySource {
+    AsAsked(Box<CursorReading>),
     Ahead(mpsc::Receiver<Answer>),
     Ended,
 }
@@ -44,8 +44,8 @@ impl Server {
     ///
     /// # Errors
     /// The server's.
-    pub async fn find(&self, command: RawDocumentBuf) -> Result<Documents, ServerError> {
-        Documents::open(Reading::new(self, command, None)).await
+    pub async fn find(&self, command: RawDocumentBuf) -> Result<DocumentCursor, ServerError> {
+        DocumentCursor::open(CursorReading::new(self, command, None)).await
     }
 
     /// Runs a `find` in the order of `_id`, ascending unless its `sort` says otherwise. Errors of the cursor are
@@ -53,7 +53,7 @@ impl Server {
     ///
     /// # Errors
     /// The server's.
-    pub async fn walk(&self, mut command: RawDocumentBuf) -> Result<Documents, ServerError> {
+    pub async fn walk(&self, mut command: RawDocumentBuf) -> Result<DocumentCursor, ServerError> {
         let descending = match command.get_document("sort") {
             Ok(sort) => sort.get_i32("_id").is_ok_and(|direction| direction < 0),
             Err(_) => {
@@ -64,19 +64,19 @@ impl Server {
         if !matches!(command.get("allowDiskUse"), Ok(Some(_))) {
             command.append(cstr!("allowDiskUse"), true);
         }
-        Documents::open(Reading::new(self, command, Some(if descending { "$lt" } else { "$gt" }))).await
+        DocumentCursor::open(CursorReading::new(self, command, Some(if descending { "$lt" } else { "$gt" }))).await
     }
 }
 
-impl Documents {
-    async fn open(mut reading: Reading) -> Result<Self, ServerError> {
+impl DocumentCursor {
+    async fn open(mut reading: CursorReading) -> Result<Self, ServerError> {
         let reply = reading.next().await?.unwrap_or_default();
-        Ok(Self { source: Source::AsAsked(Box::new(reading)), reply })
+        Ok(Self { source: ReplySource::AsAsked(Box::new(reading)), reply })
     }
 
     /// The same documents, with the next reply asked for while one is looked at.
     pub fn ahead(self) -> Self {
-        let Source::AsAsked(mut reading) = self.source else { return self };
+        let ReplySource::AsAsked(mut reading) = self.source else { return self };
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             // A place is taken before a reply is asked for, so that none waits beside the one in the channel. It is
@@ -90,7 +90,7 @@ impl Documents {
                 }
             }
         });
-        Self { source: Source::Ahead(receiver), reply: self.reply }
+        Self { source: ReplySource::Ahead(receiver), reply: self.reply }
     }
 
     /// The next document, or `None` at the end.
@@ -121,7 +121,7 @@ impl Documents {
     }
 }
 
-impl Source {
+impl ReplySource {
     async fn next(&mut self) -> Result<Option<Reply>, ServerError> {
         match self {
             Self::AsAsked(reading) => reading.next().await,
@@ -186,7 +186,7 @@ impl Reply {
 }
 
 /// A command that answers with a cursor, and how far its documents were read.
-struct Reading {
+struct CursorReading {
     server: Server,
     command: RawDocumentBuf,
     /// How what comes after a document compares with it, where they come in the order of `_id`.
@@ -200,7 +200,7 @@ struct Reading {
     backoff: Backoff,
 }
 
-impl Reading {
+impl CursorReading {
     fn new(server: &Server, command: RawDocumentBuf, beyond: Option<&'static str>) -> Self {
         let backoff = Backoff::new(Policy::READ);
         Self { server: server.clone(), command, beyond, cursor: None, last: None, begun: false, ended: false, backoff }

@@ -15,7 +15,7 @@ use crate::error::server::{ServerError, checked, codes};
 
 /// Who may write through a connection.
 #[derive(Clone, Debug)]
-pub enum Writes {
+pub enum WriteAccess {
     /// Nobody: the connection is for reading.
     Refused,
     /// The lease itself and what needs no lease: `unlock`, and registering a migration.
@@ -60,7 +60,7 @@ impl Guard {
     }
 }
 
-impl Writes {
+impl WriteAccess {
     /// Lets `command`, which no transaction carries, be sent: at once if it only reads, else after the proof of
     /// the lease.
     ///
@@ -152,8 +152,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_without_a_guard_does_not_write() {
-        assert!(Writes::Refused.allow(&rawdoc! {"find": "c"}).await.is_ok());
-        assert!(Writes::Refused.allow(&rawdoc! {"drop": "c"}).await.is_err());
-        assert!(Writes::WithoutLease.allow(&rawdoc! {"drop": "c"}).await.is_ok());
+        assert!(WriteAccess::Refused.allow(&rawdoc! {"find": "c"}).await.is_ok());
+        assert!(WriteAccess::Refused.allow(&rawdoc! {"drop": "c"}).await.is_err());
+        assert!(WriteAccess::WithoutLease.allow(&rawdoc! {"drop": "c"}).await.is_ok());
     }
 }

@@ -10,7 +10,7 @@ use crate::mongo::catalog::{self, same, same_collation, same_keys};
 
 /// What stands in the place of an index that is asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Place {
+pub enum IndexPlace {
     /// Nothing.
     Free,
     /// The index, as asked.
@@ -36,15 +36,16 @@ pub fn place(
     keys: &Document,
     options: &Document,
     collation: Option<&Document>,
-) -> Place {
+) -> IndexPlace {
     let named = |spec: &Document| spec.get_str("name").is_ok_and(|own| own == name);
     if listed.iter().any(|entry| entry.get_document("spec").is_ok_and(named)) {
-        return Place::Building;
+        return IndexPlace::Building;
     }
-    let in_the_way = |standing: &Document, why: String, code| Place::InTheWay { standing: standing.clone(), why, code };
+    let in_the_way =
+        |standing: &Document, why: String, code| IndexPlace::InTheWay { standing: standing.clone(), why, code };
     if let Some(standing) = listed.iter().find(|entry| named(entry)) {
         return match difference(keys, options, standing, collation) {
-            None => Place::Taken,
+            None => IndexPlace::Taken,
             Some(why) if same_signature(keys, options, standing, collation) => {
                 in_the_way(standing, why, codes::INDEX_OPTIONS_CONFLICT)
             }
@@ -55,7 +56,7 @@ pub fn place(
         same_signature(keys, options, entry, collation) || (is_text(keys) && entry.contains_key("textIndexVersion"))
     });
     match other {
-        None => Place::Free,
+        None => IndexPlace::Free,
         Some(standing) => {
             let own = standing.get_str("name").unwrap_or_default();
             in_the_way(standing, format!("it is named {own:?}"), codes::INDEX_OPTIONS_CONFLICT)
@@ -288,24 +289,24 @@ mod tests {
         let building = doc! {"spec": {"v": 2, "key": {"b": 1}, "name": "b_1"}, "buildUUID": 1};
         let listed = [by_a.clone(), text, building];
         let place = |name: &str, keys: Document, options: Document| place(&listed, name, &keys, &options, None);
-        assert_eq!(place("a_1", doc! {"a": 1.0}, doc! {}), Place::Taken);
+        assert_eq!(place("a_1", doc! {"a": 1.0}, doc! {}), IndexPlace::Taken);
         assert_eq!(
             place("a_1", doc! {"a": 1}, doc! {"unique": false, "collation": {"locale": "simple"}}),
-            Place::Taken
+            IndexPlace::Taken
         );
         assert_eq!(
             place("t", doc! {"a": "text"}, doc! {"default_language": "none"}),
-            Place::InTheWay {
+            IndexPlace::InTheWay {
                 standing: listed[1].clone(),
                 why: "default_language: asked for \"none\", stands as nothing".to_owned(),
                 code: 85,
             }
         );
-        assert_eq!(place("b_1", doc! {"b": 1}, doc! {}), Place::Building);
-        assert_eq!(place("c_1", doc! {"c": 1}, doc! {}), Place::Free);
-        assert_eq!(place("other", doc! {"a": 1}, doc! {"sparse": true}), Place::Free);
+        assert_eq!(place("b_1", doc! {"b": 1}, doc! {}), IndexPlace::Building);
+        assert_eq!(place("c_1", doc! {"c": 1}, doc! {}), IndexPlace::Free);
+        assert_eq!(place("other", doc! {"a": 1}, doc! {"sparse": true}), IndexPlace::Free);
         let code = |place| match place {
-            Place::InTheWay { code, .. } => code,
+            IndexPlace::InTheWay { code, .. } => code,
             other => panic!("{other:?}"),
         };
         assert_eq!(code(place("a_1", doc! {"a": -1}, doc! {})), 86);

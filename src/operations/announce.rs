@@ -5,7 +5,7 @@ use bson::spec::BinarySubtype;
 use bson::{Binary, Document, doc};
 
 use super::{OperationError, OperationIndex};
-use crate::capture::registry::Entry;
+use crate::capture::registry::RegistryEntry;
 use crate::model::script::Operation;
 use crate::mongo::catalog::Collection;
 use crate::observe::{Kind, Level};
@@ -73,7 +73,7 @@ async fn enter(
     if journal.progress.operations.get(place.index).is_some_and(|own| own.begun) {
         return Ok(());
     }
-    let mut entry = Entry::first(slot, operation.kind(), &operation.collection, what);
+    let mut entry = RegistryEntry::first(slot, operation.kind(), &operation.collection, what);
     let progress = OperationProgress::new(&operation.fingerprint);
     Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
 }

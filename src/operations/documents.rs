@@ -16,7 +16,7 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::run::chunks::{ChunkBody, Selected, Selection, work_through};
 use crate::run::handle::Run;
-use crate::run::id_ranges::{Scope, Window};
+use crate::run::id_ranges::{IdRange, Scope};
 use crate::run::journal::{Journal, JournalError};
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
@@ -30,7 +30,7 @@ pub async fn update(
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     let mut body = Update::new(&operation.collection, update)?;
-    let request = Request {
+    let request = DocumentsRequest {
         operation,
         filter: &update.filter,
         collation: update.collation.as_ref(),
@@ -71,7 +71,7 @@ async fn named(
     }
     let Ok(mut filter) = raw(&update.filter) else { return failure };
     if let Some(Position::Ids { upper, after }) = &journal.progress.position {
-        filter = Window::Range { after: after.clone(), through: upper.clone() }.select(&filter);
+        filter = IdRange::Range { after: after.clone(), through: upper.clone() }.select(&filter);
     }
     let query = Query {
         collection: &operation.collection,
@@ -98,7 +98,7 @@ pub async fn delete(
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     let mut body = Delete::new(&operation.collection, delete)?;
-    let request = Request {
+    let request = DocumentsRequest {
         operation,
         filter: &delete.filter,
         collation: delete.collation.as_ref(),
@@ -112,7 +112,7 @@ pub async fn delete(
 }
 
 /// What an update or delete asks for, as far as running it goes.
-struct Request<'a> {
+struct DocumentsRequest<'a> {
     operation: &'a Operation,
     filter: &'a Document,
     collation: Option<&'a Document>,
@@ -128,7 +128,7 @@ struct Request<'a> {
 async fn write<B: Finds>(
     run: &mut Run,
     journal: &mut Journal,
-    request: Request<'_>,
+    request: DocumentsRequest<'_>,
     body: &mut B,
 ) -> Result<(), OperationError> {
     let OperationIndex { index, .. } = request.place;
@@ -148,8 +148,8 @@ async fn write<B: Finds>(
     let atomic = takes_transactions(run, name, &standing);
     let whole_because = in_one_go_because(&standing, request.collation, request.whole_because);
     let how = match whole_because {
-        Some(why) => How::InOneGo(why),
-        None => How::InChunks(Box::new(Scope {
+        Some(why) => Chunking::InOneGo(why),
+        None => Chunking::InChunks(Box::new(Scope {
             collection: name.clone(),
             filter: raw(request.filter)?,
             hint: request.hint.clone(),
@@ -178,7 +178,7 @@ async fn write<B: Finds>(
 }
 
 /// Whether an operation may be cut into chunks.
-enum How {
+enum Chunking {
     InChunks(Box<Scope>),
     /// Not, for this reason.
     InOneGo(&'static str),
@@ -187,16 +187,16 @@ enum How {
 async fn carry_out<B: ChunkBody>(
     run: &mut Run,
     journal: &mut Journal,
-    request: &Request<'_>,
-    how: How,
+    request: &DocumentsRequest<'_>,
+    how: Chunking,
     atomic: bool,
     body: &mut B,
 ) -> Result<(), OperationError> {
     let OperationIndex { index, operations } = request.place;
     let hash = &request.operation.fingerprint;
     let scope = match how {
-        How::InChunks(scope) => scope,
-        How::InOneGo(why) => {
+        Chunking::InChunks(scope) => scope,
+        Chunking::InOneGo(why) => {
             let selection = Selection::whole(raw(request.filter)?);
             return in_one_go(run, journal, hash, Selected { body, selection }, why, atomic, request.place).await;
         }

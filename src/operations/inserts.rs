@@ -11,7 +11,7 @@ use super::documents::{look_up, plain};
 use super::statements::raw;
 use super::{Failure, OperationError, OperationIndex};
 use crate::capture::documents::{capture_inserted, keep_packs, packed_inserts, read_by_id};
-use crate::capture::earlier::{Earlier, replace};
+use crate::capture::earlier::{EarlierAttempts, replace};
 use crate::error::server::{ServerError, codes};
 use crate::model::script::Operation;
 use crate::model::script::operation::InsertDocuments;
@@ -67,10 +67,10 @@ pub async fn insert(
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut retry = Retry::new(&reporter, &stop);
-    let mut earlier = slot.filter(|_| !atomic).map(Earlier::new);
+    let mut earlier = slot.filter(|_| !atomic).map(EarlierAttempts::new);
     while next < insert.documents.len() {
         run.safe_point()?;
-        let mut body = Insert {
+        let mut body = InsertCommand {
             name,
             insert,
             documents: batch(insert, next, seed)?,
@@ -153,7 +153,7 @@ fn counted_from(seed: ObjectId, at: usize) -> ObjectId {
 }
 
 /// One `insert` command.
-struct Insert<'a> {
+struct InsertCommand<'a> {
     name: &'a str,
     insert: &'a InsertDocuments,
     documents: Vec<RawDocumentBuf>,
@@ -166,10 +166,10 @@ struct Insert<'a> {
     /// How many inserts of the operation came before.
     chunk: i64,
     /// What attempts without a transaction captured.
-    earlier: Option<&'a mut Earlier>,
+    earlier: Option<&'a mut EarlierAttempts>,
 }
 
-impl Body for Insert<'_> {
+impl Body for InsertCommand<'_> {
     type Output = Counts;
 
     async fn write(
@@ -194,7 +194,7 @@ impl Body for Insert<'_> {
 /// How often what the server stored is asked for.
 const ATTEMPTS: usize = 3;
 
-impl Insert<'_> {
+impl InsertCommand<'_> {
     /// Inserts documents, each with its place in the batch.
     async fn send(
         &self,

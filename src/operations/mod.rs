@@ -12,7 +12,7 @@ pub mod statements;
 
 use bson::doc;
 
-use crate::capture::registry::Entry;
+use crate::capture::registry::RegistryEntry;
 use crate::error::Error;
 use crate::error::server::{ServerError, codes};
 use crate::model::script::Operation;
@@ -163,7 +163,7 @@ pub async fn carry_out(
         Action::DeleteDocuments(delete) => documents::delete(run, journal, operation, delete, place).await,
         _ => {
             let slot = slot(journal, operation, place);
-            let change = schema::Change::Operation(operation);
+            let change = schema::SchemaChange::Operation(operation);
             schema::change(run, journal, &change, &operation.fingerprint, slot, place).await
         }
     }
@@ -175,13 +175,13 @@ fn slot(journal: &Journal, operation: &Operation, place: OperationIndex) -> Opti
 }
 
 /// The entry of an operation that is not captured within a run that is: it says so.
-fn uncaptured(journal: &Journal, operation: &Operation, place: OperationIndex) -> Entry {
+fn uncaptured(journal: &Journal, operation: &Operation, place: OperationIndex) -> RegistryEntry {
     match journal.progress.capture.filter(|_| !operation.capture) {
         Some(capture) => {
             let slot = capture.slot(place.index);
-            Entry::first(slot, operation.kind(), &operation.collection, doc! {"uncaptured": true})
+            RegistryEntry::first(slot, operation.kind(), &operation.collection, doc! {"uncaptured": true})
         }
-        None => Entry::none(),
+        None => RegistryEntry::none(),
     }
 }
 

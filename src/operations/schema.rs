@@ -7,7 +7,7 @@
 use bson::{Bson, Document, doc};
 
 use super::{Failure, OperationError, OperationIndex, SchemaError, Settled, collections, indexes};
-use crate::capture::registry::{self, Entry};
+use crate::capture::registry::{self, RegistryEntry};
 use crate::capture::{schema as captured, stash};
 use crate::error::server::{ServerError, codes};
 use crate::model::script::Operation;
@@ -20,7 +20,7 @@ use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
 
 /// A change of the schema.
-pub enum Change<'a> {
+pub enum SchemaChange<'a> {
     /// As an operation says.
     Operation(&'a Operation),
     /// Several indexes of one collection, built in one pass over its documents. The last operation of its run: each index
@@ -51,7 +51,7 @@ pub enum Change<'a> {
 pub async fn change(
     run: &mut Run,
     journal: &mut Journal,
-    change: &Change<'_>,
+    change: &SchemaChange<'_>,
     hash: &str,
     slot: Option<CaptureKey>,
     place: OperationIndex,
@@ -64,14 +64,14 @@ pub async fn change(
     let (settled, mut after) = loop {
         let error = match attempt(run, journal, change, &progress, slot, place).await {
             Ok(settled) => break settled,
-            Err(Attempt::Operation(halt)) => return Err(halt),
-            Err(Attempt::Failed(error)) => error,
+            Err(SchemaAttempt::Operation(halt)) => return Err(halt),
+            Err(SchemaAttempt::Failed(error)) => error,
         };
         match error {
             SchemaError::Server(e) if e.is_passing() => retry.wait(e).await?.map_err(OperationError::from)?,
             error => {
                 // Nothing of it stands, so the file may be mended and the run carried on; of several indexes some may.
-                progress.begun = matches!(change, Change::Indexes(_));
+                progress.begun = matches!(change, SchemaChange::Indexes(_));
                 journal.note(run, place.index, progress, Some(Position::Whole)).await?;
                 return Err(match error {
                     SchemaError::Server(e) => e.into(),
@@ -85,12 +85,12 @@ pub async fn change(
     Ok(journal.note_with(run, place.index, &mut after, progress, None).await?)
 }
 
-enum Attempt {
+enum SchemaAttempt {
     Operation(OperationError),
     Failed(SchemaError),
 }
 
-impl<E: Into<SchemaError>> From<E> for Attempt {
+impl<E: Into<SchemaError>> From<E> for SchemaAttempt {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
@@ -99,39 +99,39 @@ impl<E: Into<SchemaError>> From<E> for Attempt {
 async fn attempt(
     run: &mut Run,
     journal: &mut Journal,
-    change: &Change<'_>,
+    change: &SchemaChange<'_>,
     progress: &OperationProgress,
     slot: Option<CaptureKey>,
     place: OperationIndex,
-) -> Result<(Settled, Entry), Attempt> {
+) -> Result<(Settled, RegistryEntry), SchemaAttempt> {
     // The entries of several indexes are in the slots behind this one.
     debug_assert!(change.operations().len() < 2 || place.index + 1 == place.operations);
     let begun = journal.progress.operations.get(place.index).is_some_and(|operation| operation.begun);
     let mut entry = match (slot, change) {
         // What stood before the first attempt is what counts.
         (Some(slot), _) if !begun => {
-            let mut entry = Entry::none();
+            let mut entry = RegistryEntry::none();
             for (slot, operation) in slot.parts().zip(change.operations()) {
                 let before = captured::before(&run.server, operation, slot).await?;
-                entry.and(Entry::first(slot, operation.kind(), &operation.collection, before));
+                entry.and(RegistryEntry::first(slot, operation.kind(), &operation.collection, before));
             }
             entry
         }
-        (None, Change::Operation(operation)) if !begun => super::uncaptured(journal, operation, place),
-        _ => Entry::none(),
+        (None, SchemaChange::Operation(operation)) if !begun => super::uncaptured(journal, operation, place),
+        _ => RegistryEntry::none(),
     };
     let begins = progress.clone();
     let noted = journal.note_with(run, place.index, &mut entry, begins, Some(Position::Whole)).await;
-    noted.map_err(|error| Attempt::Operation(error.into()))?;
+    noted.map_err(|error| SchemaAttempt::Operation(error.into()))?;
     let settled = settle(&run.server, change, slot).await?;
-    let mut after = Entry::none();
+    let mut after = RegistryEntry::none();
     for (slot, operation) in slot.into_iter().flat_map(CaptureKey::parts).zip(change.operations()) {
-        after.and(Entry::more(slot, captured::after(&run.server, operation).await?));
+        after.and(RegistryEntry::more(slot, captured::after(&run.server, operation).await?));
     }
     Ok((settled, after))
 }
 
-impl<'a> Change<'a> {
+impl<'a> SchemaChange<'a> {
     /// The operations that it carries out.
     fn operations(&self) -> &'a [Operation] {
         match self {
@@ -142,11 +142,11 @@ impl<'a> Change<'a> {
     }
 }
 
-async fn settle(server: &Server, change: &Change<'_>, slot: Option<CaptureKey>) -> Result<Settled, SchemaError> {
+async fn settle(server: &Server, change: &SchemaChange<'_>, slot: Option<CaptureKey>) -> Result<Settled, SchemaError> {
     let operation = match change {
-        Change::Operation(operation) => operation,
-        Change::Indexes(operations) => return indexes::create_all(server, operations).await,
-        Change::Rebuild { collection, index } => {
+        SchemaChange::Operation(operation) => operation,
+        SchemaChange::Indexes(operations) => return indexes::create_all(server, operations).await,
+        SchemaChange::Rebuild { collection, index } => {
             let name = index.get_str("name").unwrap_or_default().to_owned();
             let standing = crate::mongo::catalog::indexes(server, collection).await?;
             if !standing.contains(index) {
@@ -155,7 +155,7 @@ async fn settle(server: &Server, change: &Change<'_>, slot: Option<CaptureKey>) 
             }
             return Ok(Settled::done());
         }
-        Change::Return { name, aside, before } => {
+        SchemaChange::Return { name, aside, before } => {
             match aside {
                 Some(aside) => stash::bring_back(server, aside, name, before).await?,
                 None => drop(stash::resume_expiry(server, name, before).await?),

@@ -19,7 +19,7 @@ use crate::run::transaction::{send, written};
 type FieldList = Vec<(&'static CStr, RawBson)>;
 
 /// What an `update` and a `delete` command have in common.
-struct Writing {
+struct WriteCommand {
     collection: String,
     /// `collation` and `hint`, of the statement and of a `find` alike.
     selecting: FieldList,
@@ -31,7 +31,7 @@ struct Writing {
     collated: bool,
 }
 
-impl Writing {
+impl WriteCommand {
     fn new(
         collection: &str,
         collation: Option<&Document>,
@@ -94,7 +94,7 @@ impl Writing {
 
 /// The `update` command of an operation, all but its filter.
 pub struct Update {
-    writing: Writing,
+    writing: WriteCommand,
     update: RawBson,
     multi: bool,
     /// `upsert` and `arrayFilters` of the statement.
@@ -129,7 +129,7 @@ impl Update {
             command.push((cstr!("bypassDocumentValidation"), RawBson::Boolean(true)));
         }
         Ok(Self {
-            writing: Writing::new(
+            writing: WriteCommand::new(
                 collection,
                 update.collation.as_ref(),
                 update.hint.as_ref(),
@@ -279,7 +279,7 @@ fn id(value: &Bson) -> Option<Id> {
 
 /// The `delete` command of an operation, all but its filter.
 pub struct Delete {
-    writing: Writing,
+    writing: WriteCommand,
 }
 
 impl Delete {
@@ -289,7 +289,7 @@ impl Delete {
     /// Where a value cannot be encoded.
     pub fn new(collection: &str, delete: &DeleteDocuments) -> Result<Self, Failure> {
         let (collation, hint, comment) = (delete.collation.as_ref(), delete.hint.as_ref(), delete.comment.as_ref());
-        Ok(Self { writing: Writing::new(collection, collation, hint, None, comment)? })
+        Ok(Self { writing: WriteCommand::new(collection, collation, hint, None, comment)? })
     }
 }
 

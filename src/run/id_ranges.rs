@@ -9,7 +9,7 @@ use bson::raw::cstr;
 use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 
 use crate::error::server::{ServerError, codes};
-use crate::mongo::cursor::Documents;
+use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::id::Id;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::Server;
@@ -43,7 +43,7 @@ pub struct Scope {
 
 /// A part of the scope.
 #[derive(Debug, Clone)]
-pub enum Window {
+pub enum IdRange {
     /// `_id` above `after`, up to and with `through`.
     Range {
         /// Everything up to here is done.
@@ -55,7 +55,7 @@ pub enum Window {
     Ids(Vec<Id>),
 }
 
-impl Window {
+impl IdRange {
     /// The filter that selects `filter`'s documents within the window.
     pub fn select(&self, filter: &RawDocumentBuf) -> RawDocumentBuf {
         let bounds = match self {
@@ -114,7 +114,7 @@ pub struct Matching {
     /// The collection's average document size.
     pub average_bytes: i64,
     /// How to cut it.
-    pub windows: Windows,
+    pub windows: IdRanges,
 }
 
 impl Matching {
@@ -130,10 +130,10 @@ impl Matching {
 /// # Errors
 /// The server's.
 pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<Id>) -> Result<Matching, ServerError> {
-    let rest = Window::Range { after, through: upper.clone() };
+    let rest = IdRange::Range { after, through: upper.clone() };
     // From the start, the filter alone says it, so that its own index serves.
     let filter = match &rest {
-        Window::Range { after: None, .. } => scope.filter.clone(),
+        IdRange::Range { after: None, .. } => scope.filter.clone(),
         _ => rest.select(&scope.filter),
     };
     let counted = filter.iter().next().is_some();
@@ -149,15 +149,15 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
     let documents = size.map_or(remaining, |size| size.documents);
     // Both ways find every document, however wrong these numbers are.
     let windows = if counted && remaining.saturating_mul(SPARSE) < documents {
-        Windows::Listed { cursor: None, ready: VecDeque::new() }
+        IdRanges::Listed { cursor: None, ready: VecDeque::new() }
     } else {
-        Windows::Ranges { upcoming: None }
+        IdRanges::Ranges { upcoming: None }
     };
     Ok(Matching { remaining, counted, average_bytes: size.and_then(Stats::average).unwrap_or(1), windows })
 }
 
 /// How the scope is cut.
-pub enum Windows {
+pub enum IdRanges {
     /// By walking the `_id` index.
     Ranges {
         /// What was looked up already.
@@ -166,7 +166,7 @@ pub enum Windows {
     /// By asking for the `_id`s that match, in order. What is lost on the way goes on after the last one read.
     Listed {
         /// Where they come from.
-        cursor: Option<Box<Documents>>,
+        cursor: Option<Box<DocumentCursor>>,
         /// Read and not yet done.
         ready: VecDeque<Id>,
     },
@@ -179,7 +179,7 @@ pub struct Upcoming {
     through: Id,
 }
 
-impl Window {
+impl IdRange {
     /// Looks up where the range after this one ends, of so many documents; `None` where there is none, or nothing to be
     /// looked up.
     pub async fn look_ahead(&self, server: &Server, scope: &Scope, upper: &Id, documents: usize) -> Option<Upcoming> {
@@ -192,7 +192,7 @@ impl Window {
     }
 }
 
-impl Windows {
+impl IdRanges {
     /// The next `documents` or so above `after`; `None` at the end. Asked again, it gives the same or, with
     /// a smaller number, the first part of it.
     pub async fn next(
@@ -202,7 +202,7 @@ impl Windows {
         after: Option<&Id>,
         upper: &Id,
         documents: usize,
-    ) -> Result<Option<Window>, ServerError> {
+    ) -> Result<Option<IdRange>, ServerError> {
         match self {
             Self::Ranges { upcoming } => {
                 if after == Some(upper) {
@@ -218,7 +218,7 @@ impl Windows {
                         .await?
                         .unwrap_or_else(|| upper.clone()),
                 };
-                Ok(Some(Window::Range { after: after.cloned(), through }))
+                Ok(Some(IdRange::Range { after: after.cloned(), through }))
             }
             Self::Listed { cursor, ready } => {
                 let cursor = match cursor {
@@ -232,15 +232,15 @@ impl Windows {
                     }
                 }
                 let ids: Vec<Id> = ready.iter().take(documents).cloned().collect();
-                Ok((!ids.is_empty()).then_some(Window::Ids(ids)))
+                Ok((!ids.is_empty()).then_some(IdRange::Ids(ids)))
             }
         }
     }
 
     /// Takes note that the window is done, and of what comes next.
-    pub fn done(&mut self, window: &Window, next: Option<Upcoming>) {
+    pub fn done(&mut self, window: &IdRange, next: Option<Upcoming>) {
         match (self, window) {
-            (Self::Listed { ready, .. }, Window::Ids(ids)) => drop(ready.drain(..ids.len().min(ready.len()))),
+            (Self::Listed { ready, .. }, IdRange::Ids(ids)) => drop(ready.drain(..ids.len().min(ready.len()))),
             (Self::Ranges { upcoming }, _) => *upcoming = next,
             _ => {}
         }
@@ -288,8 +288,8 @@ async fn boundary(
 }
 
 /// A cursor over the `_id`s that match, in ascending order.
-async fn list(server: &Server, scope: &Scope, after: Option<&Id>, upper: &Id) -> Result<Documents, ServerError> {
-    let rest = Window::Range { after: after.cloned(), through: upper.clone() };
+async fn list(server: &Server, scope: &Scope, after: Option<&Id>, upper: &Id) -> Result<DocumentCursor, ServerError> {
+    let rest = IdRange::Range { after: after.cloned(), through: upper.clone() };
     let mut command = rawdoc! {
         "find": scope.collection.as_str(),
         "filter": rest.select(&scope.filter),

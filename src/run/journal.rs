@@ -127,7 +127,7 @@ impl Journal {
             };
             return self.enter_alone(run, &slip, entry(output)).await;
         }
-        let mut body = Entry { work, make: entry, slip: &slip, made: None, costs: Costs::default() };
+        let mut body = JournalEntry { work, make: entry, slip: &slip, made: None, costs: Costs::default() };
         let result = attempt(&run.server, Some(&mut run.session), &mut body).await;
         let costs = body.costs;
         match (result, body.made.take()) {
@@ -276,7 +276,7 @@ impl Slip {
 }
 
 /// Work and its entry, as one transaction's body.
-struct Entry<'a, W: Body, F> {
+struct JournalEntry<'a, W: Body, F> {
     work: &'a mut W,
     make: F,
     slip: &'a Slip,
@@ -284,7 +284,7 @@ struct Entry<'a, W: Body, F> {
     costs: Costs,
 }
 
-impl<W, F> Body for Entry<'_, W, F>
+impl<W, F> Body for JournalEntry<'_, W, F>
 where
     W: Body,
     W::Output: Copy,

@@ -16,7 +16,7 @@ use super::{foreign, history};
 use crate::error::failure::{CheckFailure, OperationFailure};
 use crate::error::server::codes;
 use crate::error::{Error, Result};
-use crate::model::migration::{Source, checksum};
+use crate::model::migration::{ScriptSource, checksum};
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::names::Names;
@@ -320,7 +320,7 @@ pub async fn mark(run: &mut Run, migration: &MigrationHeader<'_>, before: &str, 
 }
 
 /// The record of a migration that has no file, to be [registered](register).
-pub fn pending(name: &str, description: &str, up: &Source, down: &Source) -> Document {
+pub fn pending(name: &str, description: &str, up: &ScriptSource, down: &ScriptSource) -> Document {
     doc! {
         "name": name,
         "description": description,

@@ -8,7 +8,7 @@ use super::progress::{Position, Progress};
 use super::report::Direction;
 use crate::error::server::show;
 use crate::error::{Error, Result};
-use crate::model::migration::{Source, checksum};
+use crate::model::migration::{ScriptSource, checksum};
 use crate::model::script::checks::Checks;
 use crate::model::script::operation::Action;
 use crate::model::script::reader;
@@ -183,9 +183,9 @@ impl Record {
 
     /// The fingerprint of its scripts; `None` for those that cannot be read.
     pub fn checksum(&self) -> Option<String> {
-        let up = Source::from_text(self.up_script.as_deref()?).ok()?;
+        let up = ScriptSource::from_text(self.up_script.as_deref()?).ok()?;
         let down = match self.down_script.as_deref().filter(|text| !text.is_empty()) {
-            Some(text) => Some(Source::from_text(text).ok()?),
+            Some(text) => Some(ScriptSource::from_text(text).ok()?),
             None => None,
         };
         Some(checksum(&up.script, down.as_ref().map(|down| &down.script)))
@@ -212,7 +212,7 @@ fn misplaced(raw: &RawDocumentBuf, progress: &Progress) -> Option<String> {
     let text = raw.get_str(if progress.direction == Direction::Up { "up_script" } else { "down_script" }).ok()?;
     let index = progress.operations.len().checked_sub(1)?;
     let under_way = progress.operations.get(index).filter(|last| last.outcome.is_none() && last.begun)?;
-    let script = Source::from_text(text).ok()?.script;
+    let script = ScriptSource::from_text(text).ok()?.script;
     // Another script than the one that ran (`--from-file`) says nothing about it.
     let operation = script.operations.get(index).filter(|operation| operation.fingerprint == under_way.hash)?;
     let fits = match (&operation.action, progress.position.as_ref()?) {

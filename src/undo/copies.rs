@@ -5,14 +5,14 @@ use bson::{DateTime, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::documents::packs_of;
-use super::portions::{Portions, size};
-use super::writes::{Write, Writes};
+use super::portions::{ReadBudget, size};
+use super::writes::{UndoWrites, Write};
 use crate::assessment::TEACHER_ASSESSMENTS;
 use crate::assessment::base::{self, Print, short};
 use crate::assessment::carry_back::carry_back;
 use crate::assessment::model::{Edition, MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side};
 use crate::assessment::values::{id_text, text_of};
-use crate::capture::delta::{Change, difference};
+use crate::capture::delta::{DocumentChange, difference};
 use crate::capture::documents::{keep_packs, read_by_id};
 use crate::capture::kept::insert_whole;
 use crate::capture::pack::{Packer, raw_entries};
@@ -47,22 +47,23 @@ pub async fn undo(
         now: undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN),
         edition: Edition::numbered(undo.entry.get_i32("edition").ok()),
     };
-    let mut body = Copies { collection: &undo.collection, slot: undo.slot, own, rules, portions: Portions::new(BYTES) };
+    let mut body =
+        CopiesUndo { collection: &undo.collection, slot: undo.slot, own, rules, portions: ReadBudget::new(BYTES) };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
 
 /// The copies of a window of packs, taken back.
-struct Copies<'a> {
+struct CopiesUndo<'a> {
     collection: &'a str,
     slot: CaptureKey,
     own: Option<CaptureKey>,
     /// What the migration mapped by.
     rules: Rules,
-    portions: Portions,
+    portions: ReadBudget,
 }
 
 /// What was captured of one copy.
-struct Entry<'a> {
+struct CapturedCopy<'a> {
     id: Id,
     original: Id,
     /// The original's `_id` as text.
@@ -72,7 +73,7 @@ struct Entry<'a> {
     base: Option<&'a [u8]>,
 }
 
-fn read<'a>(element: &Element<'a>) -> Option<Entry<'a>> {
+fn read<'a>(element: &Element<'a>) -> Option<CapturedCopy<'a>> {
     let parts = fields(element.value)?;
     let own = parts.first()?;
     let part = |name: &[u8]| parts.iter().skip(1).find(|part| part.name == name);
@@ -80,7 +81,7 @@ fn read<'a>(element: &Element<'a>) -> Option<Entry<'a>> {
         Some(other) => Element { name: b"_id", ..*other },
         None => *own,
     };
-    Some(Entry {
+    Some(CapturedCopy {
         id: Id::from_element(own)?,
         original: Id::from_element(&original)?,
         text: id_text(&original),
@@ -90,7 +91,7 @@ fn read<'a>(element: &Element<'a>) -> Option<Entry<'a>> {
     })
 }
 
-impl ChunkBody for Copies<'_> {
+impl ChunkBody for CopiesUndo<'_> {
     async fn write(
         &mut self,
         server: &Server,
@@ -104,7 +105,7 @@ impl ChunkBody for Copies<'_> {
         let window = server.read(find, session.as_deref_mut(), BYTES).await?;
         let mut entries = Vec::new();
         for pack in &window {
-            let read: Option<Vec<Entry<'_>>> =
+            let read: Option<Vec<CapturedCopy<'_>>> =
                 raw_entries(pack).and_then(|entries| entries.iter().rev().map(read).collect());
             let unreadable = || ServerError::found(codes::INVALID_BSON, format!("a document of {packs} is no pack"));
             entries.extend(read.ok_or_else(unreadable)?);
@@ -133,12 +134,12 @@ impl ChunkBody for Copies<'_> {
     }
 }
 
-impl Copies<'_> {
+impl CopiesUndo<'_> {
     async fn take_back(
         &self,
         server: &Server,
         mut session: Option<&mut ClientSession>,
-        entries: &[Entry<'_>],
+        entries: &[CapturedCopy<'_>],
         used: &mut usize,
         packer: &mut Option<Packer>,
     ) -> Result<Counts, ServerError> {
@@ -152,8 +153,8 @@ impl Copies<'_> {
         let mut mapped = Mapped::default();
         let mut removed = Vec::new();
         let mut replaced = Vec::new();
-        let mut removals = Writes::new(self.collection, false);
-        let mut replacements = Writes::new(TEACHER_ASSESSMENTS, false);
+        let mut removals = UndoWrites::new(self.collection, false);
+        let mut replacements = UndoWrites::new(TEACHER_ASSESSMENTS, false);
         for entry in entries {
             let Some(copy) = copies.get(&entry.id) else {
                 counts.gone += 1;
@@ -180,9 +181,9 @@ impl Copies<'_> {
                 let id = first(original.as_bytes());
                 if let (Some(packer), Some(id)) = (packer.as_mut(), id) {
                     match difference(original, &document) {
-                        Change::None => {}
-                        Change::Fields(delta) => packer.changed(&id, &delta, &document),
-                        Change::Whole => replaced.push(original),
+                        DocumentChange::None => {}
+                        DocumentChange::Fields(delta) => packer.changed(&id, &delta, &document),
+                        DocumentChange::Whole => replaced.push(original),
                     }
                 }
                 replacements.add(entry.original.clone(), Write::Replace(document));
@@ -224,7 +225,7 @@ enum Fate {
 }
 
 fn decide(
-    entry: &Entry<'_>,
+    entry: &CapturedCopy<'_>,
     copy: &RawDocumentBuf,
     original: Option<&RawDocumentBuf>,
     rules: Rules,

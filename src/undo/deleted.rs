@@ -8,7 +8,7 @@ use mongodb::ClientSession;
 use super::edits::Edits;
 use super::{again, taken};
 use crate::capture::documents::{keep_packs, packed_inserts, read_by_id};
-use crate::capture::earlier::Earlier;
+use crate::capture::earlier::EarlierAttempts;
 use crate::capture::kept::{Barred, insert, is_changed, unwrapped};
 use crate::capture::{left, measurements};
 use crate::error::server::ServerError;
@@ -66,7 +66,7 @@ pub async fn undo(
         standing: standing.filter(|standing| standing.kind != "view"),
         slot: undo.slot,
         own,
-        earlier: own.map(Earlier::new),
+        earlier: own.map(EarlierAttempts::new),
         left: HashSet::new(),
     };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
@@ -83,7 +83,7 @@ struct Kept<'a> {
     slot: CaptureKey,
     own: Option<CaptureKey>,
     /// What attempts without a transaction brought back.
-    earlier: Option<Earlier>,
+    earlier: Option<EarlierAttempts>,
     /// Documents that a unique index bars: somebody else has their values now.
     left: HashSet<Id>,
 }

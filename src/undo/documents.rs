@@ -6,14 +6,14 @@ use bson::{RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::edits::{Edits, Paths, bars};
-use super::portions::{Portions, size};
-use super::writes::{Write, Writes};
+use super::portions::{ReadBudget, size};
+use super::writes::{UndoWrites, Write};
 use super::{again, bounds, taken};
-use crate::capture::delta::{Change, difference, take_back};
+use crate::capture::delta::{DocumentChange, difference, take_back};
 use crate::capture::documents::{keep_packs, read_by_id};
-use crate::capture::earlier::Earlier;
+use crate::capture::earlier::EarlierAttempts;
 use crate::capture::kept::{insert_whole, unwrapped};
-use crate::capture::pack::{self, Entry, Packer, What, entries};
+use crate::capture::pack::{self, PackEntry, Packer, What, entries};
 use crate::error::server::{ServerError, codes};
 use crate::mongo::catalog::Collection;
 use crate::mongo::id::{Id, by_id};
@@ -56,8 +56,8 @@ pub async fn undo(
         edits,
         left: HashSet::new(),
         one_by_one: false,
-        portions: Portions::new(BYTES),
-        earlier: own.map(Earlier::new),
+        portions: ReadBudget::new(BYTES),
+        earlier: own.map(EarlierAttempts::new),
     };
     Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
 }
@@ -113,9 +113,9 @@ struct Packs<'a> {
     left: HashSet<Id>,
     /// Whether each document is written by a statement of its own, in exact reverse order.
     one_by_one: bool,
-    portions: Portions,
+    portions: ReadBudget,
     /// What attempts without a transaction took back.
-    earlier: Option<Earlier>,
+    earlier: Option<EarlierAttempts>,
 }
 
 impl ChunkBody for Packs<'_> {
@@ -144,11 +144,11 @@ impl ChunkBody for Packs<'_> {
         if let (Some(earlier), None) = (&mut self.earlier, &session) {
             number = earlier.begin(server, self.collection, selection.chunk).await?;
         }
-        let mut record = Record::new(self.own, number);
+        let mut record = Recapture::new(self.own, number);
         let mut used = 0;
         for (at, portion) in self.portions.cut(&captured, session.is_some()).enumerate() {
             if let (Some(earlier), None, 1..) = (&mut self.earlier, &session, at) {
-                record = Record::new(self.own, earlier.number());
+                record = Recapture::new(self.own, earlier.number());
             }
             match self.take_back(server, session.as_deref_mut(), portion, &mut used, &mut record).await {
                 Ok(portion) => counts += portion,
@@ -166,9 +166,9 @@ impl Packs<'_> {
         &mut self,
         server: &Server,
         mut session: Option<&mut ClientSession>,
-        captured: &[Entry],
+        captured: &[PackEntry],
         used: &mut usize,
-        record: &mut Record,
+        record: &mut Recapture,
     ) -> Result<Undone, ServerError> {
         let ids = || captured.iter().map(|entry| &entry.id);
         let limit = self.portions.limit(captured.len(), *used);
@@ -198,7 +198,7 @@ impl Packs<'_> {
         let earlier = self.earlier.as_ref().filter(|_| !atomic);
         let mut counts = Undone::default();
         let mut found = Vec::new();
-        let mut writes = Writes::new(self.collection, self.one_by_one);
+        let mut writes = UndoWrites::new(self.collection, self.one_by_one);
         for entry in captured {
             let Some(document) = current.get(&entry.id) else {
                 if removed.contains(&entry.id) {
@@ -253,7 +253,7 @@ impl Packs<'_> {
 async fn removed_before(
     server: &Server,
     own: CaptureKey,
-    captured: &[Entry],
+    captured: &[PackEntry],
     current: &HashMap<Id, RawDocumentBuf>,
 ) -> Result<HashSet<Id>, ServerError> {
     let gone =
@@ -268,7 +268,7 @@ async fn removed_before(
 
 /// What is to be written of one document, by the three-way rule, and which of its fields somebody edited.
 pub(crate) fn decide(
-    entry: &Entry,
+    entry: &PackEntry,
     current: &RawDocumentBuf,
     whole: &HashMap<Id, RawDocumentBuf>,
     edited: Option<&Paths>,
@@ -331,13 +331,13 @@ pub(crate) fn decide(
 }
 
 /// What the undo itself takes away, captured in turn.
-pub(crate) struct Record {
+pub(crate) struct Recapture {
     slot: Option<CaptureKey>,
     packer: Option<Packer>,
     whole: Vec<RawDocumentBuf>,
 }
 
-impl Record {
+impl Recapture {
     /// For the chunk of this number.
     pub(crate) fn new(slot: Option<CaptureKey>, chunk: i64) -> Self {
         Self { slot, packer: slot.map(|slot| Packer::new(slot, chunk)), whole: Vec::new() }
@@ -352,9 +352,9 @@ impl Record {
             return;
         };
         match difference(current, result) {
-            Change::None => {}
-            Change::Fields(delta) => packer.changed(&id, &delta, result),
-            Change::Whole => {
+            DocumentChange::None => {}
+            DocumentChange::Fields(delta) => packer.changed(&id, &delta, result),
+            DocumentChange::Whole => {
                 packer.replaced(&id, result);
                 self.whole.push(current.clone());
             }

@@ -10,10 +10,10 @@ use super::documents::decide;
 use super::edits::Edits;
 use crate::capture::documents::read_by_id;
 use crate::capture::kept::unwrapped;
-use crate::capture::pack::{self, Entry, What};
+use crate::capture::pack::{self, PackEntry, What};
 use crate::error::server::ServerError;
 use crate::mongo::catalog;
-use crate::mongo::cursor::Documents;
+use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::server::Server;
 use crate::run::report::Undone;
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 1_000;
 
 /// What is foreseen.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Foreseen {
+pub struct UndoForecast {
     /// What would become of the documents.
     pub undone: Undone,
     /// How many others undoing a later operation meets first.
@@ -41,10 +41,10 @@ pub async fn foresee(
     undo: &UndoOperation,
     now: &str,
     met: &mut HashSet<u64>,
-) -> Result<Foreseen, ServerError> {
+) -> Result<UndoForecast, ServerError> {
     let stands = catalog::collection(server, now).await?.filter(|standing| standing.kind != "view");
     let edits = Edits::open(server, undo.slot.capture, stands.as_ref().and_then(|found| found.uuid.as_deref())).await?;
-    let mut look = Looking { server, undo, now, stands: stands.is_some(), edits, met, found: Foreseen::default() };
+    let mut look = Looking { server, undo, now, stands: stands.is_some(), edits, met, found: UndoForecast::default() };
     if undo.done == "delete_documents" {
         look.deleted().await?;
     } else {
@@ -60,7 +60,7 @@ struct Looking<'a> {
     stands: bool,
     edits: Edits,
     met: &'a mut HashSet<u64>,
-    found: Foreseen,
+    found: UndoForecast,
 }
 
 impl Looking<'_> {
@@ -105,18 +105,18 @@ impl Looking<'_> {
         let within = rawdoc! {"$gte": inner(&low), "$lte": inner(&high)};
         let packs = self.undo.slot.capture.packs(self.server.names());
         let command = rawdoc! {"find": packs, "filter": {"_id": within}, "sort": {"_id": -1}};
-        let mut packs: Documents = self.server.walk(command).await?;
+        let mut packs: DocumentCursor = self.server.walk(command).await?;
         while let Some(pack) = packs.next().await? {
-            let entries: Vec<Entry> = pack::entries(&pack).unwrap_or_default().into_iter().rev().collect();
+            let entries: Vec<PackEntry> = pack::entries(&pack).unwrap_or_default().into_iter().rev().collect();
             for part in entries.chunks(AT_ONCE) {
-                let part: Vec<&Entry> = part.iter().filter(|entry| self.first_met(&entry.id)).collect();
+                let part: Vec<&PackEntry> = part.iter().filter(|entry| self.first_met(&entry.id)).collect();
                 self.decide(&part).await?;
             }
         }
         Ok(())
     }
 
-    async fn decide(&mut self, entries: &[&Entry]) -> Result<(), ServerError> {
+    async fn decide(&mut self, entries: &[&PackEntry]) -> Result<(), ServerError> {
         if entries.is_empty() {
             return Ok(());
         }

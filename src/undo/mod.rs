@@ -25,7 +25,7 @@ use bson::{Document, doc, rawdoc};
 pub use self::foresee::foresee;
 use self::made::remove_made;
 use crate::assessment::{BRING_OVER, UNIFY};
-use crate::capture::registry::Entry;
+use crate::capture::registry::RegistryEntry;
 use crate::error::server::{ServerError, codes};
 use crate::mongo::catalog;
 use crate::mongo::id::Id;
@@ -135,7 +135,7 @@ async fn announce(
     if !writes || journal.progress.operations.get(place.index).is_some_and(|standing| standing.begun) {
         return Ok(());
     }
-    let mut entry = Entry::first(own, &undo.kind, &undo.collection, Document::new());
+    let mut entry = RegistryEntry::first(own, &undo.kind, &undo.collection, Document::new());
     let progress = OperationProgress::new(&undo.hash);
     Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bson::{Bson, Document};
 
-use crate::capture::registry::{self, Header};
+use crate::capture::registry::{self, CaptureHeader};
 use crate::error::server::ServerError;
 use crate::mongo::catalog;
 use crate::mongo::server::Server;
@@ -27,7 +27,7 @@ pub async fn name_now(server: &Server, undo: &UndoOperation) -> Result<Option<St
 pub async fn refused(
     server: &Server,
     undos: &[&UndoOperation],
-    headers: &[Header],
+    headers: &[CaptureHeader],
 ) -> Result<Option<String>, ServerError> {
     let own: HashSet<CaptureId> = undos.iter().map(|undo| undo.slot.capture).collect();
     let mut seen = HashSet::new();
@@ -104,7 +104,7 @@ fn same(undo: &UndoOperation, other: &Bson) -> bool {
 /// The run, not among `own` and not undone, that moved the collection last: who it was, and what it did.
 async fn later(
     server: &Server,
-    headers: &[Header],
+    headers: &[CaptureHeader],
     own: &HashSet<CaptureId>,
     uuid: &Bson,
 ) -> Result<Option<(String, &'static str)>, ServerError> {

@@ -17,7 +17,7 @@ const PORTION: usize = 8 * 1024 * 1024;
 const FEW: usize = 4;
 
 /// How the entries of a window of packs are taken back.
-pub struct Portions {
+pub struct ReadBudget {
     documents: usize,
     /// Bytes of documents read for one transaction.
     bytes: usize,
@@ -25,7 +25,7 @@ pub struct Portions {
     average: Option<usize>,
 }
 
-impl Portions {
+impl ReadBudget {
     /// For transactions that read so many bytes of documents.
     pub fn new(bytes: usize) -> Self {
         Self { documents: AT_ONCE, bytes, average: None }

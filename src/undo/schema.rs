@@ -11,7 +11,7 @@ use crate::model::script::operation::Action;
 use crate::mongo::catalog;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
-use crate::operations::schema::{Change, change};
+use crate::operations::schema::{SchemaChange, change};
 use crate::operations::{OperationError, OperationIndex};
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
@@ -65,16 +65,16 @@ pub async fn undo(
     let way = retry!(retry, way(&run.server, undo))?;
     match way {
         Way::Operation(operation, remark) => {
-            change(run, journal, &Change::Operation(&operation), &undo.hash, own, place).await?;
+            change(run, journal, &SchemaChange::Operation(&operation), &undo.hash, own, place).await?;
             let Some((counts, why)) = remark else { return Ok(()) };
             finish(run, journal, undo, place, counts, Some(why)).await
         }
         Way::Rebuild { index } => {
-            let rebuild = Change::Rebuild { collection: &undo.collection, index: &index };
+            let rebuild = SchemaChange::Rebuild { collection: &undo.collection, index: &index };
             change(run, journal, &rebuild, &undo.hash, own, place).await
         }
         Way::Return { aside, before } => {
-            let back = Change::Return { name: &undo.collection, aside: aside.as_deref(), before: &before };
+            let back = SchemaChange::Return { name: &undo.collection, aside: aside.as_deref(), before: &before };
             change(run, journal, &back, &undo.hash, own, place).await
         }
         Way::Remove { made } => {

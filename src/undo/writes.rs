@@ -56,22 +56,22 @@ fn needs_pipeline(document: &RawDocumentBuf) -> bool {
 }
 
 /// Writes, as they were asked for.
-pub struct Writes<'a> {
+pub struct UndoWrites<'a> {
     collection: &'a str,
     one_by_one: bool,
-    statements: Vec<Statement>,
+    statements: Vec<UndoStatement>,
     /// Where the statement of documents that get the same operators is.
     groups: HashMap<Vec<u8>, usize>,
     /// The documents of these statements.
     grouped: HashSet<Id>,
 }
 
-struct Statement {
+struct UndoStatement {
     ids: Vec<Id>,
     write: Write,
 }
 
-impl<'a> Writes<'a> {
+impl<'a> UndoWrites<'a> {
     /// Documents that get the same values share a statement, unless each is to be written `one_by_one`.
     pub fn new(collection: &'a str, one_by_one: bool) -> Self {
         Self { collection, one_by_one, statements: Vec::new(), groups: HashMap::new(), grouped: HashSet::new() }
@@ -98,7 +98,7 @@ impl<'a> Writes<'a> {
         if let Some(key) = key {
             self.groups.insert(key, self.statements.len());
         }
-        self.statements.push(Statement { ids: vec![id], write });
+        self.statements.push(UndoStatement { ids: vec![id], write });
     }
 
     /// Sends them.
@@ -110,7 +110,7 @@ impl<'a> Writes<'a> {
         server: &Server,
         mut session: Option<&mut ClientSession>,
     ) -> Result<(), (ServerError, Option<Id>)> {
-        let mut batch: Vec<(&Statement, RawDocumentBuf)> = Vec::new();
+        let mut batch: Vec<(&UndoStatement, RawDocumentBuf)> = Vec::new();
         let mut bytes = 0;
         for statement in &self.statements {
             let built = statement.build();
@@ -130,10 +130,10 @@ impl<'a> Writes<'a> {
         &self,
         server: &Server,
         session: Option<&mut ClientSession>,
-        batch: Vec<(&Statement, RawDocumentBuf)>,
+        batch: Vec<(&UndoStatement, RawDocumentBuf)>,
     ) -> Result<(), (ServerError, Option<Id>)> {
         let Some((head, _)) = batch.first() else { return Ok(()) };
-        let owners: Vec<&Statement> = batch.iter().map(|(statement, _)| *statement).collect();
+        let owners: Vec<&UndoStatement> = batch.iter().map(|(statement, _)| *statement).collect();
         let deletes = head.deletes();
         let statements: RawArrayBuf = batch.into_iter().map(|(_, built)| built).collect();
         let command = if deletes {
@@ -157,7 +157,7 @@ impl<'a> Writes<'a> {
     }
 }
 
-impl Statement {
+impl UndoStatement {
     fn deletes(&self) -> bool {
         matches!(self.write, Write::Delete)
     }
@@ -188,7 +188,7 @@ mod tests {
     fn a_document_that_is_written_twice_is_written_in_order() {
         let id = |n: i32| Id::of(&rawdoc! {"_id": n}).expect("an id");
         let setting = |v: i32| Write::Operators { operators: rawdoc! {"$set": {"v": v}}, document: rawdoc! {"v": v} };
-        let mut writes = Writes::new("c", false);
+        let mut writes = UndoWrites::new("c", false);
         for (n, v) in [(1, 2), (2, 1), (1, 1), (3, 1), (2, 2)] {
             writes.add(id(n), setting(v));
         }

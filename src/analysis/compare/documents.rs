@@ -13,7 +13,7 @@ use super::fields::Tally;
 use super::report::DocumentDifferences;
 use crate::backup::catalog::Entry;
 use crate::error::server::ServerError;
-use crate::mongo::cursor::Documents;
+use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::raw::{self, Builder};
 use crate::mongo::retry::{Backoff, Policy};
 use crate::mongo::server::Server;
@@ -122,7 +122,7 @@ impl Join {
 struct Side {
     server: Server,
     collection: String,
-    cursor: Documents,
+    cursor: DocumentCursor,
     documents: VecDeque<RawDocumentBuf>,
     ended: bool,
 }

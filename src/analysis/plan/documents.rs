@@ -17,7 +17,7 @@ use crate::operations::announce::weaker;
 use crate::operations::culprit::{self, Culprit};
 use crate::operations::documents::{delete_in_one_go, in_one_go_because, is_a_view, update_in_one_go};
 use crate::plural::counted;
-use crate::run::id_ranges::Window;
+use crate::run::id_ranges::IdRange;
 use crate::run::progress::Position;
 use crate::run::report::Outcome;
 
@@ -262,7 +262,7 @@ fn rest(filter: &Document, position: Option<&Position>, plan: &mut OperationPlan
     let filter = raw(filter)?;
     let Some(Position::Ids { upper, after }) = position else { return Ok(filter) };
     plan.notes.push("carries on where an earlier run stopped: these are what is left".to_owned());
-    Ok(Window::Range { after: after.clone(), through: upper.clone() }.select(&filter))
+    Ok(IdRange::Range { after: after.clone(), through: upper.clone() }.select(&filter))
 }
 
 async fn at_most(look: &Look<'_>, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<Numbers, Unseen> {

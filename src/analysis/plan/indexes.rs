@@ -10,7 +10,7 @@ use crate::model::script::Operation;
 use crate::model::script::operation::{CreateIndex, IndexRef};
 use crate::model::script::refusals::refusals;
 use crate::mongo::catalog;
-use crate::mongo::indexes::{self, Place};
+use crate::mongo::indexes::{self, IndexPlace};
 use crate::mongo::query::{Query, raw};
 use crate::run::report::Outcome;
 
@@ -39,15 +39,15 @@ pub async fn create(
     let listed = catalog::indexes(look.server, name).await?;
     let collation = standing.options.get_document("collation").ok();
     match indexes::place(&listed, &index.name, &index.keys, &index.options, collation) {
-        Place::Taken => {
+        IndexPlace::Taken => {
             plan.ends(Outcome::Standing, Some("stands already, as asked"));
             return Ok(());
         }
-        Place::Building => {
+        IndexPlace::Building => {
             plan.unknown("somebody is building an index of this name: it is waited for");
             return Ok(());
         }
-        Place::InTheWay { standing, why, code } => {
+        IndexPlace::InTheWay { standing, why, code } => {
             let mut asked = bson::doc! {"key": index.keys.clone(), "name": &index.name};
             asked.extend(index.options.clone());
             let mut standing = standing;
@@ -60,7 +60,7 @@ pub async fn create(
             plan.fails(message, Some(code));
             return Ok(());
         }
-        Place::Free => plan.ends(Outcome::Done, None),
+        IndexPlace::Free => plan.ends(Outcome::Done, None),
     }
     understood(look, operation, index, collation, plan).await?;
     if !plan.problems.is_empty() {

@@ -104,7 +104,7 @@ pub async fn carry_out(
 ) -> Result<(), OperationError> {
     let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(slot) = slot {
-        let mut entry = registry::Entry::first(slot, OLD_TOOL, ASSESSMENTS, Document::new());
+        let mut entry = registry::RegistryEntry::first(slot, OLD_TOOL, ASSESSMENTS, Document::new());
         journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
     }
     let atomic = run.server.transactions();

@@ -11,16 +11,16 @@ use crate::assessment::base::short;
 use crate::assessment::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
 use crate::assessment::unified::put;
 use crate::assessment::values::{id_text, text_of};
-use crate::capture::delta::{Change, difference_opening};
+use crate::capture::delta::{DocumentChange, difference_opening};
 use crate::capture::documents::read_by_id;
-use crate::capture::pack::{Entry, What};
+use crate::capture::pack::{PackEntry, What};
 use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Builder, DOCUMENT, Element, fields, first, get};
 use crate::mongo::server::Server;
 use crate::run::report::{Counts, Undone};
-use crate::undo::documents::{Record, decide};
-use crate::undo::writes::Writes;
+use crate::undo::documents::{Recapture, decide};
+use crate::undo::writes::UndoWrites;
 
 impl Undo {
     pub(super) async fn regular(
@@ -31,8 +31,8 @@ impl Undo {
         let ids: Vec<Id> = self.backup.regular.iter().filter_map(|document| Id::of_stored(document)).collect();
         let found = by_id(read_by_id(server, session.as_deref_mut(), ASSESSMENTS, &ids, usize::MAX).await?);
         let mut counts = Undone::default();
-        let mut record = Record::new(self.slot, 0);
-        let mut writes = Writes::new(ASSESSMENTS, false);
+        let mut record = Recapture::new(self.slot, 0);
+        let mut writes = UndoWrites::new(ASSESSMENTS, false);
         let nothing_whole = HashMap::new();
         for (id, before) in ids.iter().zip(&self.backup.regular) {
             let Some(now) = found.get(id) else {
@@ -40,12 +40,12 @@ impl Undo {
                 continue;
             };
             let Some(as_migrated) = self.as_migrated(before, now) else { continue };
-            let Change::Fields(delta) = difference_opening(before, &as_migrated, &[b"settings"]) else {
+            let DocumentChange::Fields(delta) = difference_opening(before, &as_migrated, &[b"settings"]) else {
                 counts.conflicts += 1;
                 continue;
             };
             let after = short(as_migrated.as_bytes());
-            let entry = Entry { id: id.clone(), what: What::Changed { delta, after } };
+            let entry = PackEntry { id: id.clone(), what: What::Changed { delta, after } };
             let (write, _) = decide(&entry, now, &nothing_whole, None, &mut counts);
             if let Some(write) = write {
                 record.add(now, &write);

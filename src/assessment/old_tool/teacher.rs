@@ -18,8 +18,8 @@ use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{ARRAY, Builder, NULL, TEXT, first};
 use crate::mongo::server::Server;
 use crate::run::report::{Counts, Mapped, Undone};
-use crate::undo::documents::Record;
-use crate::undo::writes::{Write, Writes};
+use crate::undo::documents::Recapture;
+use crate::undo::writes::{UndoWrites, Write};
 
 impl Undo {
     pub(super) async fn teacher(
@@ -32,9 +32,9 @@ impl Undo {
         let mut copies = self.copies(server, session.as_deref_mut()).await?;
         let mut counts = Undone::default();
         let mut mapped = Mapped::default();
-        let mut record = Record::new(self.slot, 0);
-        let mut removals = Writes::new(ASSESSMENTS, false);
-        let mut replacements = Writes::new(TEACHER_ASSESSMENTS, false);
+        let mut record = Recapture::new(self.slot, 0);
+        let mut removals = UndoWrites::new(ASSESSMENTS, false);
+        let mut replacements = UndoWrites::new(TEACHER_ASSESSMENTS, false);
         for (id, before) in ids.iter().zip(&self.backup.teacher) {
             let Some(as_text) = first(before.as_bytes()).map(|id| id_text(&id)) else { continue };
             let Some(copy) = copies.remove(&as_text) else {

@@ -12,7 +12,7 @@ use super::retention::sizes;
 use super::{Engine, Verb, start};
 use crate::assessment::OLD_TOOL;
 use crate::capture::left;
-use crate::capture::registry::{self, Header};
+use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::{Dropped, UndropReport};
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
 
 fn describe(
     names: &Names,
-    header: &Header,
+    header: &CaptureHeader,
     slot: CaptureKey,
     registered: &Document,
     sizes: &HashMap<String, Stats>,

@@ -79,7 +79,7 @@ fn in_our_words(error: &serde_json::Error) -> String {
 }
 
 /// What an open bracket waits for.
-struct Open {
+struct OpenBracket {
     bracket: u8,
     at: usize,
     /// Where the last comma directly inside stands, if nothing follows it yet.
@@ -95,7 +95,7 @@ fn tuples_as_arrays(text: &str) -> Result<String, SyntaxError> {
     if !bytes.contains(&b'(') {
         return Ok(text.to_owned());
     }
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<OpenBracket> = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let byte = bytes[at];
@@ -110,7 +110,7 @@ fn tuples_as_arrays(text: &str) -> Result<String, SyntaxError> {
                 return Err(error_at(text, at, "no tuple can stand here: scripts are JSON and are never run as code"));
             }
             b'(' | b'[' | b'{' => {
-                open.push(Open { bracket: byte, at, trailing_comma: None, commas: 0, empty: true });
+                open.push(OpenBracket { bracket: byte, at, trailing_comma: None, commas: 0, empty: true });
                 if byte == b'(' {
                     bytes[at] = b'[';
                 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Server;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
-use crate::mongo::guard::Writes;
+use crate::mongo::guard::WriteAccess;
 use crate::mongo::profile::{Profile, Topology, Version};
 use crate::names::Names;
 use crate::redact::describe_target;
@@ -100,7 +100,7 @@ impl Server {
             compatible: Arc::default(),
             names,
             round_trips: Arc::default(),
-            writes: Writes::Refused,
+            writes: WriteAccess::Refused,
         };
         let hello = tokio::select! {
             hello = server.run(doc! {"hello": 1}, None) => hello,

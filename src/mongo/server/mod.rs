@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::server::{ServerError, checked};
-use crate::mongo::guard::{Guard, Writes};
+use crate::mongo::guard::{Guard, WriteAccess};
 use crate::mongo::profile::{Profile, Version};
 use crate::mongo::retry::{Backoff, Policy};
 use crate::mongo::waiting::Waits;
@@ -40,7 +40,7 @@ pub struct Server {
     names: Names,
     /// Commands answered so far, on this connection.
     round_trips: Arc<AtomicU64>,
-    writes: Writes,
+    writes: WriteAccess,
 }
 
 impl Server {
@@ -86,7 +86,7 @@ impl Server {
     /// The same connection for a run: each write outside a transaction is sent right after the proof of its lease.
     pub fn guarded(&self, proof: RawDocumentBuf, lost: CancellationToken) -> Self {
         let guard = Guard::new(self.db.clone(), proof, lost);
-        Self { writes: Writes::Guarded(Arc::new(guard), Duration::ZERO), ..self.clone() }
+        Self { writes: WriteAccess::Guarded(Arc::new(guard), Duration::ZERO), ..self.clone() }
     }
 
     /// A connection of its own, whose work is done by the runtime that this is called in.
@@ -105,7 +105,7 @@ impl Server {
     /// for the writes of the next moment, too.
     pub fn guarded_now_and_then(&self) -> Self {
         let writes = match &self.writes {
-            Writes::Guarded(guard, _) => Writes::Guarded(Arc::clone(guard), PROOF_REUSE),
+            WriteAccess::Guarded(guard, _) => WriteAccess::Guarded(Arc::clone(guard), PROOF_REUSE),
             other => other.clone(),
         };
         Self { writes, ..self.clone() }
@@ -113,7 +113,7 @@ impl Server {
 
     /// The same connection, for the lease itself and for what needs none.
     pub fn without_lease(&self) -> Self {
-        Self { writes: Writes::WithoutLease, ..self.clone() }
+        Self { writes: WriteAccess::WithoutLease, ..self.clone() }
     }
 
     /// Whether the deployment has multi-document transactions; a standalone server has not.

@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document};
 
-use super::{CONDITIONS, Found};
+use super::{CONDITIONS, RefusalList};
 use crate::model::script::fields::unknown;
 use crate::model::script::operation::CreateIndex;
 use crate::mongo::catalog::same_collation;
@@ -11,7 +11,7 @@ use crate::mongo::catalog::same_collation;
 const PARTIAL: &[&str] =
     &["$eq", "$gt", "$gte", "$lt", "$lte", "$exists", "$type", "$in", "$geoWithin", "$geoIntersects", "$within"];
 
-impl Found {
+impl RefusalList {
     pub(super) fn index(&mut self, index: &CreateIndex) {
         let options = &index.options;
         let kinds: Vec<Option<&str>> = index.keys.values().map(Bson::as_str).collect();

@@ -22,19 +22,19 @@ pub struct Refusal {
 
 /// All that the server would refuse of an operation.
 pub fn refusals(operation: &Operation) -> Vec<Refusal> {
-    let mut found = Found(Vec::new());
+    let mut found = RefusalList(Vec::new());
     match &operation.action {
         Action::CreateIndex(index) => found.index(index),
         Action::CreateCollection { options } | Action::ModifyCollection { options } => {
             if let Ok(validator) = options.get_document("validator") {
-                found.filter("/options/validator", validator, Place::Validator);
+                found.filter("/options/validator", validator, FilterPlace::Validator);
             }
         }
         Action::UpdateDocuments(update) => {
-            found.filter("/filter", &update.filter, Place::Query);
+            found.filter("/filter", &update.filter, FilterPlace::Query);
             found.update(update);
         }
-        Action::DeleteDocuments(delete) => found.filter("/filter", &delete.filter, Place::Query),
+        Action::DeleteDocuments(delete) => found.filter("/filter", &delete.filter, FilterPlace::Query),
         _ => {}
     }
     found.0
@@ -147,14 +147,14 @@ const TYPES: &[&str] = &["object", "array", "number", "boolean", "string", "null
 
 /// Where a filter is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
+enum FilterPlace {
     Query,
     Validator,
 }
 
-struct Found(Vec<Refusal>);
+struct RefusalList(Vec<Refusal>);
 
-impl Found {
+impl RefusalList {
     fn add(&mut self, field: &str, message: impl Into<String>) {
         let refusal = Refusal { field: field.to_owned(), message: message.into() };
         if !self.0.contains(&refusal) {
@@ -162,13 +162,13 @@ impl Found {
         }
     }
 
-    fn filter(&mut self, field: &str, filter: &Document, place: Place) {
+    fn filter(&mut self, field: &str, filter: &Document, place: FilterPlace) {
         for (key, value) in filter {
             match (key.as_str(), value) {
                 ("$and" | "$or" | "$nor", Bson::Array(parts)) => {
                     parts.iter().filter_map(Bson::as_document).for_each(|part| self.filter(field, part, place));
                 }
-                ("$text" | "$where", _) if place == Place::Validator => {
+                ("$text" | "$where", _) if place == FilterPlace::Validator => {
                     self.add(field, format!("a validator cannot use {key}"));
                 }
                 ("$jsonSchema", Bson::Document(schema)) => self.schema(field, schema),
@@ -182,7 +182,7 @@ impl Found {
         }
     }
 
-    fn condition(&mut self, field: &str, condition: &Document, place: Place) {
+    fn condition(&mut self, field: &str, condition: &Document, place: FilterPlace) {
         // Without an operator in front it is a value.
         if !condition.keys().next().is_some_and(|key| key.starts_with('$')) {
             return;
@@ -191,7 +191,7 @@ impl Found {
             match (operator.as_str(), operand) {
                 // A reference to another collection.
                 ("$ref" | "$id" | "$db", _) => {}
-                ("$near" | "$nearSphere" | "$geoNear", _) if place == Place::Validator => {
+                ("$near" | "$nearSphere" | "$geoNear", _) if place == FilterPlace::Validator => {
                     self.add(field, format!("a validator cannot use {operator}"));
                 }
                 ("$not", Bson::Document(inner)) => self.condition(field, inner, place),
