@@ -178,11 +178,6 @@ impl ServerError {
         self.code == Some(code)
     }
 
-    /// No server answers, as the engine found.
-    pub fn unreachable(message: impl Into<String>) -> Self {
-        Self { code: None, connection: true, ..Self::found(0, message) }
-    }
-
     /// What the engine found, to be treated like the server's `code`.
     pub fn found(code: i32, message: impl Into<String>) -> Self {
         Self {

@@ -2,16 +2,20 @@
 //! what its catalog says.
 
 pub mod catalog;
+pub mod connecting;
+mod credentials;
 pub mod cursor;
 pub mod expiry;
 pub mod guard;
 pub mod id;
 pub mod indexes;
 pub mod local;
+pub mod obstacle;
 pub mod profile;
 pub mod query;
 pub mod raw;
 pub mod retry;
 pub mod server;
 pub mod stats;
+mod tls_files;
 pub mod waiting;

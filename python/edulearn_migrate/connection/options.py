@@ -8,6 +8,7 @@ from edulearn_migrate.connection.table import (
     IRRELEVANT,
     KNOWN,
     LIMITS,
+    READS_PRIMARY,
     REFUSED,
     TLS,
     Note,
@@ -126,8 +127,7 @@ def known_options(parts: ConnectionString, notes: list[Note] | None = None) -> d
             text = f"Option number {number} of the connection string is unknown and is passed over."
             notes.append(("warning", text))
     if notes is not None and str(options.get("readpreference", "primary")).lower() != "primary":
-        text = "readPreference is passed over: the engine reads from the primary."
-        notes.append(("warning", text))
+        notes.append(("warning", READS_PRIMARY))
     return options
 
 

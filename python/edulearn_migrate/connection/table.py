@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 Note = tuple[str, str]
 """A level of logging, and a sentence about what is passed over."""
+READS_PRIMARY = "readPreference is passed over: the engine reads from the primary."
 
 
 class OptionError(ValueError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edulearn_migrate._native import SettingsError
 from edulearn_migrate.connection.options import carried_over, for_the_driver, known_options
-from edulearn_migrate.connection.table import Note, OptionError, Pair
+from edulearn_migrate.connection.table import READS_PRIMARY, Note, OptionError, Pair
 from edulearn_migrate.connection.uri import ConnectionString, UriError, database_in, write
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _uri(arguments: Mapping[str, Any], database: Any) -> str:
     notes: list[Note] = []
     try:
         srv = address.scheme == "mongodb+srv"
-        pairs = [*carried_over(options, notes, srv=srv), *_concerns(database)]
+        pairs = [*carried_over(options, notes, srv=srv), *_concerns(database, notes)]
     except OptionError as refused:
         raise SettingsError(
             f"The client's option {refused.name} cannot be honoured by the migration engine: "
@@ -124,7 +124,7 @@ def _uri(arguments: Mapping[str, Any], database: Any) -> str:
     return write(address.scheme, username, password, address.hosts, address.database, pairs)
 
 
-def _concerns(database: Any) -> Iterator[Pair]:
+def _concerns(database: Any, notes: list[Note]) -> Iterator[Pair]:
     """The write concern, read concern and read preference in force on a PyMongo database object.
 
     Raises `SettingsError` for unacknowledged writes, `fsync`, and hedged reads.
@@ -147,6 +147,7 @@ def _concerns(database: Any) -> Iterator[Pair]:
     document: Mapping[str, Any] = preference.document
     if document["mode"] == "primary":
         return
+    notes.append(("warning", READS_PRIMARY))
     yield "readPreference", document["mode"]
     if document.get("hedge"):
         raise OptionError("hedge", "it does not hedge reads")

@@ -6,22 +6,18 @@ use std::time::Duration;
 use bson::{doc, rawdoc};
 use mongodb::Client;
 use mongodb::error::ErrorKind;
-use mongodb::options::{ClientOptions, ServerAddress, ServerApi, ServerApiVersion};
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use mongodb::options::{ClientOptions, ServerApi, ServerApiVersion, Tls};
 
 use super::Server;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
+use crate::mongo::connecting::Watch;
 use crate::mongo::guard::WriteAccess;
 use crate::mongo::profile::{Profile, Topology, Version};
+use crate::mongo::{credentials, tls_files};
 use crate::names::Names;
 use crate::redact::describe_target;
 
-/// How long every host must refuse connections before that is the answer.
-const REFUSED: Duration = Duration::from_millis(1_500);
-/// How long a first connection may take before anybody looks whether it is refused.
-const UNCONCERNED: Duration = Duration::from_millis(500);
 /// See [`split_server_api`].
 const SERVER_API_OPTION: &str = "x-server-api=";
 /// Options that the driver's complaints may name; the longer ones first where one begins another.
@@ -74,8 +70,12 @@ impl Server {
         let target = describe_target(&uri, database);
         let mut options = ClientOptions::parse(&uri).await.map_err(|e| unreadable(e, &target))?;
         options.server_api = server_api;
+        if let Some(Tls::Enabled(tls)) = &mut options.tls {
+            tls_files::check(tls)?;
+        }
+        let named = options.credential.as_mut().map(credentials::prepare).transpose()?.flatten();
         // Who says how long to wait for a server knows of one that is about to start.
-        let refused = refused_everywhere(options.server_selection_timeout.is_none().then(|| options.hosts.clone()));
+        let patient = options.server_selection_timeout.is_some();
         options.server_selection_timeout.get_or_insert(Self::SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(Self::SELECTION_TIMEOUT);
         options.app_name.get_or_insert_with(|| format!("edulearn_migrate {}", env!("CARGO_PKG_VERSION")));
@@ -84,6 +84,7 @@ impl Server {
         options.selection_criteria = None;
         options.read_concern = None;
         options.write_concern = None;
+        let watch = Watch::of(&mut options);
         let client = Client::with_options(options.clone()).map_err(|e| unreadable(e, &target))?;
         let db = client.database(database);
         let mut server = Self {
@@ -104,9 +105,13 @@ impl Server {
         };
         let hello = tokio::select! {
             hello = server.run(doc! {"hello": 1}, None) => hello,
-            error = refused => Err(error),
+            failure = watch.failure(&server.options, patient) => return Err(failure.error(&server.target)),
         };
-        let hello = hello.map_err(|e| Error::unavailable(&server.target, &e))?;
+        let hello =
+            hello.map_err(|e| match watch.last(&server.options).filter(|_| e.connection && !e.authentication) {
+                Some(failure) => failure.error(&server.target),
+                None => Error::unavailable(&server.target, &e),
+            })?;
         let build = server.ask(rawdoc! {"buildInfo": 1}).await.map_err(|e| Error::unavailable(&server.target, &e))?;
         let profile = Profile::of(&hello, &build)
             .ok_or_else(|| Error::Unavailable(format!("The server at {} does not tell its version.", server.target)))?;
@@ -120,30 +125,11 @@ impl Server {
             )));
         }
         server.profile = Arc::new(profile);
+        if let Some(named) = named {
+            credentials::compare(&server, &named).await?;
+        }
         Ok(server)
     }
-}
-
-/// Ends once every host has refused connections for a while: then nobody listens there, and waiting is of no use. Without
-/// hosts it never ends.
-async fn refused_everywhere(hosts: Option<Vec<ServerAddress>>) -> ServerError {
-    tokio::time::sleep(UNCONCERNED).await;
-    let mut refused_since = Instant::now();
-    while let Some(hosts) = &hosts {
-        for host in hosts {
-            let ServerAddress::Tcp { host, port } = host else { return std::future::pending().await };
-            match TcpStream::connect((host.as_str(), port.unwrap_or(27017))).await {
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
-                _ => refused_since = Instant::now(),
-            }
-        }
-        if refused_since.elapsed() >= REFUSED {
-            let all = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return ServerError::unreachable(format!("connection refused by {all}"));
-        }
-        tokio::time::sleep(REFUSED / 8).await;
-    }
-    std::future::pending().await
 }
 
 /// Takes out of a connection string the option by which `options.py` hands over a declared server API, for which
@@ -161,6 +147,12 @@ fn split_server_api(uri: &str) -> (String, Option<ServerApi>) {
 fn unreadable(error: mongodb::error::Error, target: &str) -> Error {
     let words = match error.kind.as_ref() {
         ErrorKind::InvalidArgument { message, .. } => message.to_lowercase(),
+        ErrorKind::InvalidTlsConfig { message, .. } if message.contains("decrypt") => {
+            return Error::Settings(
+                "The password that tlsCertificateKeyFilePassword gives does not open the key in the file of tlsCertificateKeyFile."
+                    .to_owned(),
+            );
+        }
         ErrorKind::InvalidTlsConfig { message, .. } => {
             return Error::Settings(format!("TLS cannot be used as the connection string asks for it: {message}."));
         }

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 
@@ -34,6 +34,10 @@ class Proxy:
         """Whether the server is away from the moment an answer is lost."""
         self.forwarded = 0
         """Bytes that came from the server."""
+        self.renamed = (b"", b"")
+        """What is replaced in answers, and by what of the same length."""
+        self.watch: Callable[[bytes], object] | None = None
+        """Is given what clients send."""
         self.rate: float | None = None
         """Bytes a second from the server, over all connections; None for as fast as can be."""
         threading.Thread(target=self._accept, daemon=True).start()
@@ -90,8 +94,12 @@ class Proxy:
                     break
                 if not answers:
                     self._doom(data, doomed)
+                    if self.watch is not None:
+                        self.watch(data)
                 elif self.rate is not None and len(data) > 1_000:
                     time.sleep(len(data) / self.rate)  # it is a slow line, not a wait
+                if answers and self.renamed[0]:
+                    data = data.replace(*self.renamed)
                 self.forwarded += len(data) if answers else 0
                 send(data)
         if isinstance(send, _Late):
