@@ -44,7 +44,7 @@ pub fn redact(text: &str) -> String {
 /// cannot be told from a password.
 pub fn describe_target(uri: &str, database: &str) -> String {
     let after_scheme = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let hosts = Parts::of(after_scheme).map_or(HIDDEN, |parts| parts.hosts);
+    let hosts = UriParts::of(after_scheme).map_or(HIDDEN, |parts| parts.hosts);
     format!("{hosts}/{database}")
 }
 
@@ -63,14 +63,14 @@ fn end_of(rest: &str) -> usize {
 }
 
 /// A connection string behind its scheme, as far as it can be read without doubt.
-struct Parts<'a> {
+struct UriParts<'a> {
     credentials: bool,
     hosts: &'a str,
     path: &'a str,
     options: Option<&'a str>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> UriParts<'a> {
     fn of(text: &'a str) -> Option<Self> {
         let (before, options) = match text.split_once('?') {
             Some((before, options)) => (before, Some(options)),
@@ -114,7 +114,7 @@ fn is_host(text: &str) -> bool {
 fn shown(rest: &str) -> Option<String> {
     // A sentence may end right after it.
     let text = rest.trim_end_matches(['.', ',', ';', ':', ')', ']']);
-    let parts = Parts::of(text).or_else(|| Parts::of(rest))?;
+    let parts = UriParts::of(text).or_else(|| UriParts::of(rest))?;
     let mut out = String::new();
     if parts.credentials {
         out.push_str("***@");

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::bridge::{Callback, Token, Work, verb};
 use super::engine::{PyEngine, seconds};
 use crate::engine::backup::BackupOptions;
-use crate::engine::restore::{From, RestoreOptions};
+use crate::engine::restore::{RestoreOptions, RestoreSource};
 use crate::engine::{Engine, backup, backups, restore};
 
 /// The backups of one database, in one directory.
@@ -19,11 +19,11 @@ pub struct PyBackups {
 }
 
 /// What to restore, of the two ways to say it; neither means an unfinished restore.
-fn from(name: Option<String>, mongodump: Option<PathBuf>) -> From {
+fn from(name: Option<String>, mongodump: Option<PathBuf>) -> RestoreSource {
     match (name, mongodump) {
-        (_, Some(path)) => From::Mongodump(path),
-        (Some(name), None) => From::Name(name),
-        (None, None) => From::Unfinished,
+        (_, Some(path)) => RestoreSource::Mongodump(path),
+        (Some(name), None) => RestoreSource::Name(name),
+        (None, None) => RestoreSource::Unfinished,
     }
 }
 

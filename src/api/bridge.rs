@@ -23,7 +23,7 @@ use super::convert::to_python;
 use super::ending;
 use super::errors::failed;
 use super::events::{Events, Queue};
-use crate::engine::Verb;
+use crate::engine::CallContext;
 use crate::error::{Error, Failed};
 use crate::mongo::waiting::reporting;
 use crate::observe::{Observer, Silent, Stop};
@@ -96,7 +96,7 @@ impl StopToken {
 
 /// A call of a verb: what it reports to and is stopped by, and the Python callable that hears of it.
 pub struct Call {
-    verb: Verb,
+    verb: CallContext,
     queue: Arc<Queue>,
     listener: Option<Py<PyAny>>,
 }
@@ -107,7 +107,7 @@ pub fn verb(observer: Callback, stop: Token<'_, '_>) -> Call {
     let hears: Arc<dyn Observer> = if observer.is_some() { queue.clone() } else { Arc::new(Silent) };
     // A child, so that a signal to this call stops no other call of the same token.
     let StopToken(stop) = StopToken::new(stop);
-    Call { verb: Verb::new(hears, stop), queue, listener: observer }
+    Call { verb: CallContext::new(hears, stop), queue, listener: observer }
 }
 
 /// What a verb ends with.
@@ -167,7 +167,7 @@ impl Slot {
 
 impl Work {
     /// A verb whose report becomes dictionaries.
-    pub fn new<R, W>(call: Call, work: impl FnOnce(Verb) -> W) -> Self
+    pub fn new<R, W>(call: Call, work: impl FnOnce(CallContext) -> W) -> Self
     where
         R: Serialize + std::fmt::Debug + Send + 'static,
         W: Future<Output = Outcome<R>> + Send + 'static,
@@ -178,7 +178,7 @@ impl Work {
     /// A verb whose answer becomes what `convert` makes of it.
     pub fn converted<R, W>(
         call: Call,
-        work: impl FnOnce(Verb) -> W,
+        work: impl FnOnce(CallContext) -> W,
         convert: fn(Python<'_>, R) -> PyResult<Py<PyAny>>,
     ) -> Self
     where

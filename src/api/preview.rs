@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::bridge::{Callback, Token, Work, verb};
 use super::engine::PyEngine;
-use crate::engine::apply::Wanted;
+use crate::engine::apply::RunOptions;
 use crate::engine::selection::{ApplyOptions, RollbackOptions};
 use crate::engine::{Engine, check, plan};
 
@@ -15,7 +15,7 @@ use crate::engine::{Engine, check, plan};
 pub struct PyPreview(Arc<Engine>);
 
 impl PyPreview {
-    fn plan(&self, wanted: Wanted, observer: Callback, stop: Token<'_, '_>) -> Work {
+    fn plan(&self, wanted: RunOptions, observer: Callback, stop: Token<'_, '_>) -> Work {
         let (engine, verb) = (self.0.clone(), verb(observer, stop));
         Work::new(verb, |verb| async move { Ok(plan::plan(&engine, &verb, wanted).await?) })
     }
@@ -40,7 +40,7 @@ impl PyPreview {
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> Work {
-        let wanted = Wanted::Apply(ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture });
+        let wanted = RunOptions::Apply(ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture });
         self.plan(wanted, observer, stop)
     }
 
@@ -55,7 +55,7 @@ impl PyPreview {
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> Work {
-        let wanted = Wanted::Rollback(RollbackOptions { id, from_file, exact, uncaptured: !capture });
+        let wanted = RunOptions::Rollback(RollbackOptions { id, from_file, exact, uncaptured: !capture });
         self.plan(wanted, observer, stop)
     }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bson::RawDocumentBuf;
 
 use super::mapping::{Unified, default_value};
-use super::model::{BATCHES, MIGRATION_SOURCE, ORIGINAL_ID, Path, Rules, Side, TOTAL_QUESTIONS, UPDATED_AT};
+use super::model::{AssessmentKind, BATCHES, MIGRATION_SOURCE, ORIGINAL_ID, Path, Rules, TOTAL_QUESTIONS, UPDATED_AT};
 use super::values::{EMPTY, text};
 use crate::mongo::raw::{
     ARRAY, Builder, DATE, DOCUMENT, Element, INT32, INT64, NULL, TEXT, fields, fingerprint, repeats,
@@ -118,7 +118,7 @@ pub fn read(base: &[u8], rules: Rules, original_id: &[u8]) -> Option<Base> {
     let mut origins = HashMap::new();
     for field in rules.edition.fields() {
         let target = key(field.path);
-        let origin = origin(&original, field.path.name, field.sources(Side::Teacher));
+        let origin = origin(&original, field.path.name, field.sources(AssessmentKind::Teacher));
         let print = match origin {
             Some(path) => {
                 origins.insert(target.clone(), key(path));
@@ -129,7 +129,7 @@ pub fn read(base: &[u8], rules: Rules, original_id: &[u8]) -> Option<Base> {
                 }
             }
             None => {
-                let value = default_value(field.path, field.default(Side::Teacher), rules.now);
+                let value = default_value(field.path, field.default(AssessmentKind::Teacher), rules.now);
                 print(value.kind, &value.bytes)
             }
         };
@@ -140,7 +140,7 @@ pub fn read(base: &[u8], rules: Rules, original_id: &[u8]) -> Option<Base> {
     };
     made(TOTAL_QUESTIONS, INT32, questions);
     made(UPDATED_AT, DATE, &rules.now.timestamp_millis().to_le_bytes());
-    made(MIGRATION_SOURCE, TEXT, &text(Side::Teacher.source().as_bytes()));
+    made(MIGRATION_SOURCE, TEXT, &text(AssessmentKind::Teacher.source().as_bytes()));
     made(ORIGINAL_ID, TEXT, &text(original_id));
     Some(Base { original, copy, origin: origins })
 }
@@ -196,7 +196,7 @@ mod tests {
         let rules = [Edition::First, Edition::Second].map(|edition| Rules { now, edition });
         for (document, rules) in all.iter().flat_map(|document| rules.map(|rules| (document, rules))) {
             let original = RawDocumentBuf::try_from(document).expect("encodes");
-            let unified = map(original.as_bytes(), Side::Teacher, rules).expect("maps");
+            let unified = map(original.as_bytes(), AssessmentKind::Teacher, rules).expect("maps");
             let copy = unified.copy(None).expect("fits");
             let kept = of_original(original.as_bytes(), &unified).expect("no name twice");
             let id = id_text(&first(original.as_bytes()).expect("an id"));

@@ -177,7 +177,7 @@ mod tests {
 
     use super::super::base::{of_original, read};
     use super::super::mapping::map;
-    use super::super::model::{Rules, Side};
+    use super::super::model::{AssessmentKind, Rules};
     use super::*;
 
     fn raw(document: &Document) -> RawDocumentBuf {
@@ -192,7 +192,7 @@ mod tests {
     ) -> (Document, i64) {
         let rules = Rules::at(DateTime::from_millis(1_700_000_000_000));
         let bytes = raw(original);
-        let unified = map(bytes.as_bytes(), Side::Teacher, rules).expect("maps");
+        let unified = map(bytes.as_bytes(), AssessmentKind::Teacher, rules).expect("maps");
         let kept = of_original(bytes.as_bytes(), &unified).expect("addressable");
         let base = read(kept.as_bytes(), rules, b"1").expect("reads");
         let mut copy = Document::try_from(unified.copy(None).expect("fits").as_ref()).expect("decodes");

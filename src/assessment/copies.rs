@@ -7,7 +7,7 @@ use mongodb::ClientSession;
 
 use super::ASSESSMENTS;
 use super::ids::{Ids, derived, has_no_text, is_derived};
-use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use super::model::{AssessmentKind, MIGRATION_SOURCE, ORIGINAL_ID};
 use super::values::{id_text, text, text_of};
 use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
@@ -27,7 +27,7 @@ pub fn original_of(document: &[u8]) -> Option<&[u8]> {
     let is_teacher = get(document, MIGRATION_SOURCE)
         .as_ref()
         .and_then(text_of)
-        .is_some_and(|source| source == Side::Teacher.source().as_bytes());
+        .is_some_and(|source| source == AssessmentKind::Teacher.source().as_bytes());
     if is_teacher { get(document, ORIGINAL_ID).as_ref().and_then(text_of) } else { None }
 }
 
@@ -54,20 +54,20 @@ pub async fn counterparts(
 /// Copies under an `_id` that does not follow from the original's: those of the old tool, and those that earlier versions
 /// made where the original's was taken. Many of them are not held: then the server is asked for those of each batch.
 #[derive(Debug)]
-pub struct Known {
+pub struct KnownCopies {
     held: HashMap<[u8; 16], Id>,
     limit: usize,
     /// Whether there are more than may be held.
     many: bool,
 }
 
-impl Default for Known {
+impl Default for KnownCopies {
     fn default() -> Self {
         Self::holding(HELD)
     }
 }
 
-impl Known {
+impl KnownCopies {
     /// One that holds at most so many.
     pub fn holding(limit: usize) -> Self {
         Self { held: HashMap::new(), limit, many: false }
@@ -99,7 +99,7 @@ impl Known {
     /// # Errors
     /// The server's.
     pub async fn read(server: &Server) -> Result<Self, ServerError> {
-        Self::default().reading(server, rawdoc! {"migration_source": Side::Teacher.source()}).await
+        Self::default().reading(server, rawdoc! {"migration_source": AssessmentKind::Teacher.source()}).await
     }
 
     async fn reading(mut self, server: &Server, filter: RawDocumentBuf) -> Result<Self, ServerError> {
@@ -121,14 +121,14 @@ impl Known {
         }
         let mut within = Builder::new();
         within.value(ARRAY, b"$in", texts.finish().as_bytes());
-        let filter = rawdoc! {"migration_source": Side::Teacher.source(), "original_id": within.finish()};
+        let filter = rawdoc! {"migration_source": AssessmentKind::Teacher.source(), "original_id": within.finish()};
         Self::holding(usize::MAX).reading(server, filter).await
     }
 }
 
 /// Where the copy of a teacher assessment is, or goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum CopyPlace {
     /// There is one, under the original's `_id`.
     Kept,
     /// There is one, under this `_id`.
@@ -139,7 +139,7 @@ pub enum Place {
     New(Id),
 }
 
-impl Place {
+impl CopyPlace {
     /// Whether there is a copy.
     pub fn is_copied(&self) -> bool {
         matches!(self, Self::Kept | Self::Elsewhere(_))
@@ -149,14 +149,14 @@ impl Place {
 /// Where the copies are of the teacher assessments with these `_id`s, and where those go that are to be made.
 #[derive(Debug, Default)]
 pub struct Places {
-    places: HashMap<Id, Place>,
+    places: HashMap<Id, CopyPlace>,
     /// Teacher assessments whose `_id` another document has.
     taken: HashSet<Id>,
 }
 
 impl Places {
     /// The place of one of them.
-    pub fn of(&self, original: &Id) -> Option<&Place> {
+    pub fn of(&self, original: &Id) -> Option<&CopyPlace> {
         self.places.get(original)
     }
 
@@ -174,7 +174,7 @@ pub async fn places(
     server: &Server,
     mut session: Option<&mut ClientSession>,
     originals: &[Id],
-    known: &Known,
+    known: &KnownCopies,
     ids: Ids,
 ) -> Result<Places, ServerError> {
     let mut found = Places::default();
@@ -187,7 +187,7 @@ pub async fn places(
     let mut there = counterparts(server, session.as_deref_mut(), &asked).await?;
     let asked;
     let known = if known.many {
-        asked = Known::ask(server, &not_found(&open, &there)).await?;
+        asked = KnownCopies::ask(server, &not_found(&open, &there)).await?;
         &asked
     } else {
         known
@@ -206,19 +206,19 @@ pub async fn places(
             }
             let at_derived = there.get(&copy);
             let place = if is_kept {
-                Place::Kept
+                CopyPlace::Kept
             } else if at_derived.is_some_and(|other| is_copy_of(other.as_bytes(), &text)) {
-                Place::Elsewhere(copy)
+                CopyPlace::Elsewhere(copy)
             } else if let Some(id) = known.get(&text).filter(|_| !has_no_text(&own)) {
-                Place::Elsewhere(id.clone())
+                CopyPlace::Elsewhere(id.clone())
             } else if at_derived.is_some() || given.contains(&copy) {
                 again.push(original);
                 continue;
             } else if ids == Ids::Keep && standing.is_none() {
-                Place::Own
+                CopyPlace::Own
             } else {
                 given.insert(copy.clone());
-                Place::New(copy)
+                CopyPlace::New(copy)
             };
             found.places.insert(original.clone(), place);
         }
@@ -257,9 +257,8 @@ mod tests {
 
     #[test]
     fn no_more_copies_are_held_than_may_be() {
-        let copy =
-            |n: i32| rawdoc! {"_id": n, "migration_source": Side::Teacher.source(), "original_id": format!("t{n}")};
-        let mut known = Known::holding(100);
+        let copy = |n: i32| rawdoc! {"_id": n, "migration_source": AssessmentKind::Teacher.source(), "original_id": format!("t{n}")};
+        let mut known = KnownCopies::holding(100);
         for n in 0..100 {
             known.note(copy(n).as_bytes());
         }

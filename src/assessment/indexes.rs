@@ -32,7 +32,7 @@ pub fn wanted() -> [(&'static str, Document); 5] {
 }
 
 /// What makes those that are not passed over.
-fn operations(passed_over: &Standing) -> Vec<Operation> {
+fn operations(passed_over: &ExistingIndexes) -> Vec<Operation> {
     let operation = |(name, keys): (&'static str, Document)| Operation {
         collection: ASSESSMENTS.to_owned(),
         action: Action::CreateIndex(CreateIndex {
@@ -88,7 +88,7 @@ pub async fn made(server: &Server, capture: CaptureId) -> Result<Vec<String>, Se
 
 /// How they stand.
 #[derive(Debug, Default)]
-pub struct Standing {
+pub struct ExistingIndexes {
     /// Those to be made.
     pub missing: Vec<String>,
     /// Those that stand, as wanted or under another name.
@@ -103,8 +103,8 @@ pub struct Standing {
 ///
 /// # Errors
 /// The server's.
-pub async fn look(server: &Server, collection: Option<&Collection>) -> Result<Standing, ServerError> {
-    let mut standing = Standing::default();
+pub async fn look(server: &Server, collection: Option<&Collection>) -> Result<ExistingIndexes, ServerError> {
+    let mut standing = ExistingIndexes::default();
     let listed: Vec<Document> = match collection {
         None => Vec::new(),
         Some(_) => catalog::indexes(server, ASSESSMENTS).await?.iter().map(catalog::specification).cloned().collect(),
@@ -129,7 +129,7 @@ pub async fn look(server: &Server, collection: Option<&Collection>) -> Result<St
     Ok(standing)
 }
 
-impl Standing {
+impl ExistingIndexes {
     /// What is to be said of those under another name.
     pub fn notes(&self) -> Vec<String> {
         let note = |(name, other): (&&str, &String)| format!("{name:?} is not made: {other:?} has the same keys");

@@ -7,8 +7,8 @@ use bson::DateTime;
 
 use super::dates;
 use super::model::{
-    BATCHES, EMBEDDED, FIELDS, Fallback, Field, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Rules, Side,
-    TOTAL_QUESTIONS, Type, UPDATED_AT,
+    AssessmentKind, BATCHES, EMBEDDED, FIELDS, Fallback, Field, FieldType, MIGRATION_SOURCE, ORIGINAL_ID, Path,
+    QUESTIONS, Rules, TOTAL_QUESTIONS, UPDATED_AT,
 };
 use super::values::{EMPTY, count, id_text, text, text_of, type_name, wanted};
 use crate::mongo::raw::{
@@ -27,7 +27,7 @@ pub struct Unmapped {
 
 /// A field's value in the unified model.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Value<'a> {
+pub struct UnifiedValue<'a> {
     /// Where it goes.
     pub path: Path,
     /// Its type byte.
@@ -40,7 +40,7 @@ pub struct Value<'a> {
     pub converted: bool,
 }
 
-impl Value<'_> {
+impl UnifiedValue<'_> {
     /// As an element of a document.
     pub fn element(&self) -> Element<'_> {
         Element { kind: self.kind, name: self.path.name.as_bytes(), value: &self.bytes }
@@ -53,7 +53,7 @@ pub struct Unified<'a> {
     /// The document's own fields.
     pub fields: Vec<Element<'a>>,
     /// Every field of the model.
-    pub values: Vec<Value<'a>>,
+    pub values: Vec<UnifiedValue<'a>>,
     /// Dates that were text.
     pub dates_converted: i64,
 }
@@ -62,17 +62,17 @@ pub struct Unified<'a> {
 ///
 /// # Errors
 /// [`Unmapped`].
-pub fn map(document: &[u8], side: Side, rules: Rules) -> Result<Unified<'_>, Unmapped> {
+pub fn map(document: &[u8], side: AssessmentKind, rules: Rules) -> Result<Unified<'_>, Unmapped> {
     let unmapped = |field: &str, reason: &str| Unmapped { field: field.to_owned(), reason: reason.to_owned() };
     let fields = fields(document).ok_or_else(|| unmapped("_id", "the document cannot be read"))?;
-    let parts = Parts::of(&fields)?;
+    let parts = SourceParts::of(&fields)?;
     let mut values = Vec::with_capacity(FIELDS.len() + 4);
     let mut dates_converted = 0;
     for field in rules.edition.fields() {
         let value = match parts.find(field, side) {
             Some((origin, found)) => {
                 let value = typed(field, origin, &found)?;
-                dates_converted += i64::from(value.converted && field.kind == Type::Date);
+                dates_converted += i64::from(value.converted && field.kind == FieldType::Date);
                 value
             }
             None => default_value(field.path, field.default(side), rules.now),
@@ -81,7 +81,7 @@ pub fn map(document: &[u8], side: Side, rules: Rules) -> Result<Unified<'_>, Unm
     }
     let questions =
         values.iter().find(|value| value.path.name == QUESTIONS).map_or(0, |questions| count(&questions.bytes));
-    let made = |name: &'static str, kind: u8, bytes: Vec<u8>| Value {
+    let made = |name: &'static str, kind: u8, bytes: Vec<u8>| UnifiedValue {
         path: Path { within: "", name },
         kind,
         bytes: Cow::Owned(bytes),
@@ -97,12 +97,12 @@ pub fn map(document: &[u8], side: Side, rules: Rules) -> Result<Unified<'_>, Unm
 }
 
 /// The parts of a document that sources lie in.
-struct Parts<'a, 'f> {
+struct SourceParts<'a, 'f> {
     top: &'f [Element<'a>],
     embedded: [Vec<Element<'a>>; 2],
 }
 
-impl<'a, 'f> Parts<'a, 'f> {
+impl<'a, 'f> SourceParts<'a, 'f> {
     fn of(top: &'f [Element<'a>]) -> Result<Self, Unmapped> {
         twice("", top)?;
         let mut embedded = [Vec::new(), Vec::new()];
@@ -125,7 +125,7 @@ impl<'a, 'f> Parts<'a, 'f> {
     }
 
     /// The first source that is present and not null, with its value.
-    fn find(&self, field: &Field, side: Side) -> Option<(Path, Element<'a>)> {
+    fn find(&self, field: &Field, side: AssessmentKind) -> Option<(Path, Element<'a>)> {
         let mut found = field.sources(side).iter().filter_map(|path| Some((*path, self.get(*path)?)));
         let winner = found.next()?;
         let empty = winner.1.kind == ARRAY && winner.1.value == EMPTY;
@@ -165,22 +165,22 @@ fn joined(within: &str, name: &str) -> String {
 }
 
 /// The value of a source, if it is of the field's type.
-fn typed<'a>(field: &Field, origin: Path, found: &Element<'a>) -> Result<Value<'a>, Unmapped> {
+fn typed<'a>(field: &Field, origin: Path, found: &Element<'a>) -> Result<UnifiedValue<'a>, Unmapped> {
     let as_it_is = (found.kind, Cow::Borrowed(found.value), false);
     let (kind, bytes, converted) = match (field.kind, found.kind) {
-        (Type::Text | Type::TextOrObjectId, TEXT)
-        | (Type::Number, DOUBLE | INT32 | INT64 | DECIMAL)
-        | (Type::Boolean, BOOLEAN)
-        | (Type::Array, ARRAY)
-        | (Type::Date, DATE) => as_it_is,
-        (Type::TextOrObjectId, OBJECT_ID) => (TEXT, Cow::Owned(text(&id_text(found))), true),
-        (Type::Date, TEXT) => match text_of(found).and_then(dates::milliseconds) {
+        (FieldType::Text | FieldType::TextOrObjectId, TEXT)
+        | (FieldType::Number, DOUBLE | INT32 | INT64 | DECIMAL)
+        | (FieldType::Boolean, BOOLEAN)
+        | (FieldType::Array, ARRAY)
+        | (FieldType::Date, DATE) => as_it_is,
+        (FieldType::TextOrObjectId, OBJECT_ID) => (TEXT, Cow::Owned(text(&id_text(found))), true),
+        (FieldType::Date, TEXT) => match text_of(found).and_then(dates::milliseconds) {
             Some(moment) => (DATE, Cow::Owned(moment.to_le_bytes().to_vec()), true),
             None => return Err(wrong(origin, "is a string that is no RFC 3339 date".to_owned())),
         },
         _ => return Err(wrong(origin, format!("is {}, not {}", type_name(found.kind), wanted(field.kind)))),
     };
-    Ok(Value { path: field.path, kind, bytes, origin: Some(origin), converted })
+    Ok(UnifiedValue { path: field.path, kind, bytes, origin: Some(origin), converted })
 }
 
 fn wrong(origin: Path, reason: String) -> Unmapped {
@@ -188,7 +188,7 @@ fn wrong(origin: Path, reason: String) -> Unmapped {
 }
 
 /// The value of a field that no source has.
-pub fn default_value<'a>(path: Path, default: Fallback, now: DateTime) -> Value<'a> {
+pub fn default_value<'a>(path: Path, default: Fallback, now: DateTime) -> UnifiedValue<'a> {
     let (kind, bytes) = match default {
         Fallback::Text(value) => (TEXT, text(value.as_bytes())),
         Fallback::Number(value) => (INT32, value.to_le_bytes().to_vec()),
@@ -197,5 +197,5 @@ pub fn default_value<'a>(path: Path, default: Fallback, now: DateTime) -> Value<
         Fallback::Null => (NULL, Vec::new()),
         Fallback::Now => (DATE, now.timestamp_millis().to_le_bytes().to_vec()),
     };
-    Value { path, kind, bytes: Cow::Owned(bytes), origin: None, converted: false }
+    UnifiedValue { path, kind, bytes: Cow::Owned(bytes), origin: None, converted: false }
 }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use crate::operations::{OperationError, OperationIndex};
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
-use model::{Rules, Side};
+use model::{AssessmentKind, Rules};
 use refusals::Refusals;
 
 /// The collection of regular assessments, and of all of them afterwards.
@@ -59,16 +59,16 @@ pub const OLD_TOOL: &str = "undo_old_tool";
 
 /// One task of a run.
 #[derive(Debug, Clone)]
-pub struct Task {
+pub struct AssessmentTask {
     /// Which.
-    pub part: Part,
+    pub part: AssessmentWork,
     /// What a resumed run compares.
     pub hash: String,
 }
 
 /// Which task.
 #[derive(Debug, Clone)]
-pub enum Part {
+pub enum AssessmentWork {
     /// Regular assessments, in place.
     Regular {
         /// The mapping.
@@ -77,7 +77,7 @@ pub enum Part {
         refusals: Arc<Refusals>,
     },
     /// Teacher assessments, into the others' collection.
-    Teacher(teacher::How),
+    Teacher(teacher::CopyOptions),
     /// Making the indexes.
     Indexes,
     /// Undoing what the old tool did to one kind of assessment.
@@ -85,52 +85,55 @@ pub enum Part {
         /// What it left.
         backup: Arc<old_tool::Backup>,
         /// Which kind.
-        side: Side,
+        side: AssessmentKind,
     },
 }
 
-impl PartialEq for Task {
+impl PartialEq for AssessmentTask {
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash
     }
 }
 
-impl Task {
+impl AssessmentTask {
     /// The task on regular assessments.
     pub fn regular(rules: Rules, refusals: Arc<Refusals>) -> Self {
-        Self { part: Part::Regular { rules, refusals }, hash: UNIFY.to_owned() }
+        Self { part: AssessmentWork::Regular { rules, refusals }, hash: UNIFY.to_owned() }
     }
 
     /// The task on teacher assessments.
-    pub fn teacher(how: teacher::How) -> Self {
-        Self { part: Part::Teacher(how), hash: BRING_OVER.to_owned() }
+    pub fn teacher(how: teacher::CopyOptions) -> Self {
+        Self { part: AssessmentWork::Teacher(how), hash: BRING_OVER.to_owned() }
     }
 
     /// The task that makes the indexes, the last of its run.
     pub fn indexes() -> Self {
-        Self { part: Part::Indexes, hash: INDEX.to_owned() }
+        Self { part: AssessmentWork::Indexes, hash: INDEX.to_owned() }
     }
 
     /// The task that undoes what the old tool did to one kind of assessment.
-    pub fn old_tool(backup: Arc<old_tool::Backup>, side: Side) -> Self {
-        Self { hash: format!("{OLD_TOOL} {} {}", backup.id, side.source()), part: Part::OldTool { backup, side } }
+    pub fn old_tool(backup: Arc<old_tool::Backup>, side: AssessmentKind) -> Self {
+        Self {
+            hash: format!("{OLD_TOOL} {} {}", backup.id, side.source()),
+            part: AssessmentWork::OldTool { backup, side },
+        }
     }
 
     /// Its type.
     pub fn kind(&self) -> &'static str {
         match self.part {
-            Part::Regular { .. } => UNIFY,
-            Part::Teacher(_) => BRING_OVER,
-            Part::Indexes => INDEX,
-            Part::OldTool { .. } => OLD_TOOL,
+            AssessmentWork::Regular { .. } => UNIFY,
+            AssessmentWork::Teacher(_) => BRING_OVER,
+            AssessmentWork::Indexes => INDEX,
+            AssessmentWork::OldTool { .. } => OLD_TOOL,
         }
     }
 
     /// The collection that it works through.
     pub fn collection(&self) -> &'static str {
         match self.part {
-            Part::Regular { .. } | Part::Indexes | Part::OldTool { .. } => ASSESSMENTS,
-            Part::Teacher(_) => TEACHER_ASSESSMENTS,
+            AssessmentWork::Regular { .. } | AssessmentWork::Indexes | AssessmentWork::OldTool { .. } => ASSESSMENTS,
+            AssessmentWork::Teacher(_) => TEACHER_ASSESSMENTS,
         }
     }
 }
@@ -142,16 +145,18 @@ impl Task {
 pub async fn carry_out(
     run: &mut Run,
     journal: &mut Journal,
-    task: &Task,
+    task: &AssessmentTask,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     match &task.part {
-        Part::Regular { rules, refusals } => {
+        AssessmentWork::Regular { rules, refusals } => {
             regular::carry_out(run, journal, *rules, refusals, &task.hash, place).await
         }
-        Part::Teacher(how) => teacher::carry_out(run, journal, how, &task.hash, place).await,
-        Part::Indexes => indexes::carry_out(run, journal, &task.hash, place).await,
-        Part::OldTool { backup, side } => old_tool::carry_out(run, journal, backup, *side, &task.hash, place).await,
+        AssessmentWork::Teacher(how) => teacher::carry_out(run, journal, how, &task.hash, place).await,
+        AssessmentWork::Indexes => indexes::carry_out(run, journal, &task.hash, place).await,
+        AssessmentWork::OldTool { backup, side } => {
+            old_tool::carry_out(run, journal, backup, *side, &task.hash, place).await
+        }
     }
 }
 

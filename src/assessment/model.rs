@@ -14,7 +14,7 @@ pub struct Path {
 /// What values a field may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Type {
+pub enum FieldType {
     Text,
     /// Text, or an ObjectId, which becomes its hexadecimal text.
     TextOrObjectId,
@@ -44,7 +44,7 @@ pub struct Field {
     /// Where it lies.
     pub path: Path,
     /// Its type.
-    pub kind: Type,
+    pub kind: FieldType,
     /// Where a regular assessment has it, first found wins.
     pub regular: &'static [Path],
     /// Where a teacher assessment has it.
@@ -58,12 +58,12 @@ pub struct Field {
 /// Which of the two kinds of assessment a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-pub enum Side {
+pub enum AssessmentKind {
     Regular,
     Teacher,
 }
 
-impl Side {
+impl AssessmentKind {
     /// What `migration_source` says.
     pub fn source(self) -> &'static str {
         match self {
@@ -75,17 +75,17 @@ impl Side {
 
 impl Field {
     /// Where a document of that kind has it.
-    pub fn sources(&self, side: Side) -> &'static [Path] {
+    pub fn sources(&self, side: AssessmentKind) -> &'static [Path] {
         match side {
-            Side::Regular => self.regular,
-            Side::Teacher => self.teacher,
+            AssessmentKind::Regular => self.regular,
+            AssessmentKind::Teacher => self.teacher,
         }
     }
 
     /// What it is where no source has it.
-    pub fn default(&self, side: Side) -> Fallback {
+    pub fn default(&self, side: AssessmentKind) -> Fallback {
         match (side, self.teacher_default) {
-            (Side::Teacher, Some(own)) => own,
+            (AssessmentKind::Teacher, Some(own)) => own,
             _ => self.default,
         }
     }
@@ -103,7 +103,7 @@ const fn settings(name: &'static str) -> Path {
     Path { within: "settings", name }
 }
 
-const fn same(path: Path, kind: Type, sources: &'static [Path], default: Fallback) -> Field {
+const fn same(path: Path, kind: FieldType, sources: &'static [Path], default: Fallback) -> Field {
     Field { path, kind, regular: sources, teacher: sources, default, teacher_default: None }
 }
 
@@ -134,56 +134,56 @@ const COUNT: usize = 23;
 /// Every field that a document has a source or a default for, in the model's order. Beside them stand
 /// [`TOTAL_QUESTIONS`], [`UPDATED_AT`], [`MIGRATION_SOURCE`] and [`ORIGINAL_ID`], which no source has.
 pub static FIELDS: [Field; COUNT] = [
-    plain!("title", Type::Text, Fallback::Text("")),
-    plain!("description", Type::Text, Fallback::Text("")),
+    plain!("title", FieldType::Text, Fallback::Text("")),
+    plain!("description", FieldType::Text, Fallback::Text("")),
     Field {
         path: top("subject"),
-        kind: Type::Text,
+        kind: FieldType::Text,
         regular: &[top("subject")],
         teacher: &[top("subject"), top("topic")],
         default: Fallback::Text(""),
         teacher_default: None,
     },
     // What the platform takes an absent one for: its model has no "beginner".
-    plain!("difficulty", Type::Text, Fallback::Text("medium")),
-    same(top("time_limit"), Type::Number, &[top("time_limit"), config("time_limit")], Fallback::Number(30)),
-    plain!("questions", Type::Array, Fallback::EmptyArray),
+    plain!("difficulty", FieldType::Text, Fallback::Text("medium")),
+    same(top("time_limit"), FieldType::Number, &[top("time_limit"), config("time_limit")], Fallback::Number(30)),
+    plain!("questions", FieldType::Array, Fallback::EmptyArray),
     Field {
         path: top("created_by"),
-        kind: Type::TextOrObjectId,
+        kind: FieldType::TextOrObjectId,
         regular: &[top("created_by")],
         teacher: &[top("teacher_id"), top("created_by")],
         default: Fallback::Text(""),
         teacher_default: None,
     },
-    plain!("created_at", Type::Date, Fallback::Now),
-    plain!("is_active", Type::Boolean, Fallback::Boolean(true)),
+    plain!("created_at", FieldType::Date, Fallback::Now),
+    plain!("is_active", FieldType::Boolean, Fallback::Boolean(true)),
     Field {
         path: top("type"),
-        kind: Type::Text,
+        kind: FieldType::Text,
         regular: &[top("type")],
         teacher: &[top("type")],
         default: Fallback::Text("mcq"),
         teacher_default: Some(Fallback::Text("ai_generated")),
     },
-    same(top("max_attempts"), Type::Number, &[top("max_attempts"), config("max_attempts")], Fallback::Number(1)),
-    same(top(BATCHES), Type::Array, &[top(BATCHES), top("assigned_batches")], Fallback::EmptyArray),
-    plain!("assigned_students", Type::Array, Fallback::EmptyArray),
-    plain!("status", Type::Text, Fallback::Text("draft")),
-    plain!("published_at", Type::Date, Fallback::Null),
-    plain!("due_date", Type::Date, Fallback::Null),
-    plain!("total_attempts", Type::Number, Fallback::Number(0)),
-    plain!("average_score", Type::Number, Fallback::Number(0)),
-    plain!("completion_rate", Type::Number, Fallback::Number(0)),
+    same(top("max_attempts"), FieldType::Number, &[top("max_attempts"), config("max_attempts")], Fallback::Number(1)),
+    same(top(BATCHES), FieldType::Array, &[top(BATCHES), top("assigned_batches")], Fallback::EmptyArray),
+    plain!("assigned_students", FieldType::Array, Fallback::EmptyArray),
+    plain!("status", FieldType::Text, Fallback::Text("draft")),
+    plain!("published_at", FieldType::Date, Fallback::Null),
+    plain!("due_date", FieldType::Date, Fallback::Null),
+    plain!("total_attempts", FieldType::Number, Fallback::Number(0)),
+    plain!("average_score", FieldType::Number, Fallback::Number(0)),
+    plain!("completion_rate", FieldType::Number, Fallback::Number(0)),
     same(
         settings("randomize_questions"),
-        Type::Boolean,
+        FieldType::Boolean,
         &[settings("randomize_questions"), top("randomize_questions"), config("shuffle_questions")],
         Fallback::Boolean(false),
     ),
     same(
         settings("show_correct_answers"),
-        Type::Boolean,
+        FieldType::Boolean,
         &[
             settings("show_correct_answers"),
             top("show_correct_answers"),
@@ -194,13 +194,13 @@ pub static FIELDS: [Field; COUNT] = [
     ),
     same(
         settings("allow_review"),
-        Type::Boolean,
+        FieldType::Boolean,
         &[settings("allow_review"), top("allow_review"), config("allow_review")],
         Fallback::Boolean(true),
     ),
     same(
         settings("time_limit_enforced"),
-        Type::Boolean,
+        FieldType::Boolean,
         &[settings("time_limit_enforced"), top("time_limit_enforced")],
         Fallback::Boolean(true),
     ),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::mapping::Unmapped;
-use super::model::Side;
+use super::model::AssessmentKind;
 use super::values::shown;
 use crate::error::server::{ServerError, codes};
 use crate::mongo::id::Id;
@@ -16,19 +16,19 @@ use crate::mongo::raw::first;
 const TRIED: usize = 100;
 
 /// A document, and why the server would refuse it.
-pub type Foreseen = ((Side, Id), Unmapped);
+pub type ForeseenRefusal = ((AssessmentKind, Id), Unmapped);
 
 /// Those of a run, with the reasons.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    met: Mutex<HashMap<(Side, Id), Unmapped>>,
+    met: Mutex<HashMap<(AssessmentKind, Id), Unmapped>>,
     /// Those that are tried all the same.
-    foreseen: HashMap<(Side, Id), Unmapped>,
+    foreseen: HashMap<(AssessmentKind, Id), Unmapped>,
 }
 
 impl Refusals {
     /// None yet, but for what the server would refuse: where that is much, it is not tried.
-    pub fn foreseeing(foreseen: Vec<Foreseen>) -> Self {
+    pub fn foreseeing(foreseen: Vec<ForeseenRefusal>) -> Self {
         let all: HashMap<_, _> = foreseen.into_iter().collect();
         if all.len() > TRIED {
             Self { met: Mutex::new(all), ..Self::default() }
@@ -37,19 +37,19 @@ impl Refusals {
         }
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<(Side, Id), Unmapped>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<(AssessmentKind, Id), Unmapped>> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the server refuses a document, if it does.
-    pub fn reason(&self, side: Side, id: &Id) -> Option<Unmapped> {
+    pub fn reason(&self, side: AssessmentKind, id: &Id) -> Option<Unmapped> {
         let all = self.all();
         if all.is_empty() { None } else { all.get(&(side, id.clone())).cloned() }
     }
 
     /// What an error of a write becomes. `ids` are the documents of its statements. Where it refuses one of them, the same
     /// chunk is tried again without that one.
-    pub fn learn(&self, error: ServerError, side: Side, ids: &[Id]) -> ServerError {
+    pub fn learn(&self, error: ServerError, side: AssessmentKind, ids: &[Id]) -> ServerError {
         let Some(id) = error.index.and_then(|index| ids.get(index)) else { return error };
         if !error.refuses_document() {
             let shown = first(id.as_bytes()).map_or_else(String::new, |id| shown(&id).to_string());

@@ -9,7 +9,7 @@ use mongodb::ClientSession;
 
 use super::ahead::Ahead;
 use super::mapping::map;
-use super::model::{MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side};
+use super::model::{AssessmentKind, MIGRATION_SOURCE, ORIGINAL_ID, Rules};
 use super::refusals::Refusals;
 use super::values::text;
 use super::{ASSESSMENTS, UNIFY};
@@ -38,7 +38,7 @@ pub const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Selects what is not unified yet.
 pub fn pending() -> RawDocumentBuf {
-    let sources = [Side::Regular.source(), Side::Teacher.source()];
+    let sources = [AssessmentKind::Regular.source(), AssessmentKind::Teacher.source()];
     let mut unified = RawDocumentBuf::new();
     // Names that are known to have no NUL.
     let source = rawdoc! {"$in": [sources[0], sources[1]]};
@@ -76,7 +76,7 @@ pub async fn carry_out(
         weight: 1,
         total: None,
     };
-    let mut body = InPlace { rules, refusals: Arc::clone(refusals), slot };
+    let mut body = RegularChunk { rules, refusals: Arc::clone(refusals), slot };
     work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
     finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
@@ -117,7 +117,7 @@ pub async fn keep(
 }
 
 /// The documents of a window, unified.
-struct InPlace {
+struct RegularChunk {
     rules: Rules,
     refusals: Arc<Refusals>,
     slot: Option<CaptureKey>,
@@ -125,7 +125,7 @@ struct InPlace {
 
 /// Some of a window's documents, mapped.
 #[derive(Default)]
-struct Part {
+struct RegularPart {
     /// The update command.
     command: RawDocumentBuf,
     /// The documents of its statements.
@@ -137,20 +137,25 @@ struct Part {
 }
 
 /// Maps documents and captures in `packer` what will become of them.
-fn map_all(documents: &[RawDocumentBuf], rules: Rules, refusals: &Refusals, packer: &mut Option<Packer>) -> Part {
-    let mut part = Part::default();
+fn map_all(
+    documents: &[RawDocumentBuf],
+    rules: Rules,
+    refusals: &Refusals,
+    packer: &mut Option<Packer>,
+) -> RegularPart {
+    let mut part = RegularPart::default();
     let mut command = Builder::new();
     command.value(TEXT, b"update", &text(ASSESSMENTS.as_bytes()));
     let mut statements = command.begin_array("updates");
     for document in documents {
-        let unified = map(document.as_bytes(), Side::Regular, rules);
+        let unified = map(document.as_bytes(), AssessmentKind::Regular, rules);
         let made = unified.and_then(|unified| Ok((unified.in_place()?, unified.dates_converted)));
         let (Ok((made, dates)), Some(id), Some(own)) = (made, first(document.as_bytes()), Id::of_stored(document))
         else {
             part.mapped.unmapped += 1;
             continue;
         };
-        if refusals.reason(Side::Regular, &own).is_some() {
+        if refusals.reason(AssessmentKind::Regular, &own).is_some() {
             part.mapped.unmapped += 1;
             continue;
         }
@@ -173,13 +178,13 @@ fn map_all(documents: &[RawDocumentBuf], rules: Rules, refusals: &Refusals, pack
     part
 }
 
-impl InPlace {
+impl RegularChunk {
     /// Writes what is in `part`.
     async fn send(
         &self,
         server: &Server,
         mut session: Option<&mut ClientSession>,
-        part: Part,
+        part: RegularPart,
     ) -> Result<(), ServerError> {
         if part.count == 0 {
             return Ok(());
@@ -188,7 +193,7 @@ impl InPlace {
             insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), &part.whole).await?;
         }
         let sent = send(server, session, part.command).await;
-        if written(&sent.map_err(|e| self.refusals.learn(e, Side::Regular, &part.ids))?) == part.count {
+        if written(&sent.map_err(|e| self.refusals.learn(e, AssessmentKind::Regular, &part.ids))?) == part.count {
             return Ok(());
         }
         let message = "documents were removed between reading and writing them";
@@ -196,7 +201,7 @@ impl InPlace {
     }
 }
 
-impl ChunkBody for InPlace {
+impl ChunkBody for RegularChunk {
     async fn write(
         &mut self,
         server: &Server,

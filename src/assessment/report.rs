@@ -19,13 +19,13 @@ pub struct MigrateReport {
     /// The backup, where something was to migrate.
     pub backup: Option<BackupTaken>,
     /// Regular assessments.
-    pub regular: Side,
+    pub regular: KindReport,
     /// Teacher assessments.
-    pub teacher: Side,
+    pub teacher: KindReport,
     /// Under which `_id` copies are made: `new` or `keep`.
     pub ids: &'static str,
     /// Copies that stand, by where.
-    pub copies: Copies,
+    pub copies: CopiesReport,
     /// With kept `_id`s: results and submissions that will mean, or mean, the copies.
     pub meant: Option<Meant>,
     /// What cannot be mapped, and what the server refuses.
@@ -46,7 +46,7 @@ pub struct MigrateReport {
 
 /// Copies of teacher assessments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Copies {
+pub struct CopiesReport {
     /// Under the teacher assessment's own `_id`.
     pub kept_ids: i64,
     /// Under another.
@@ -75,7 +75,7 @@ pub struct BackupTaken {
 
 /// What became of one kind of assessment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Side {
+pub struct KindReport {
     /// Documents that this migration unified, or would unify.
     pub migrated: i64,
     /// Documents that were unified before.

@@ -3,13 +3,13 @@
 use bson::{RawDocumentBuf, rawdoc};
 
 use super::constraints::{Candidate, Constraints, Seen};
-use super::copies::{Known, places};
+use super::copies::{KnownCopies, places};
 use super::ids::Ids;
 use super::mapping::{Unmapped, map};
-use super::model::{Rules, Side};
-use super::refusals::Foreseen;
+use super::model::{AssessmentKind, Rules};
+use super::refusals::ForeseenRefusal;
 use super::regular::pending;
-use super::report::{LISTED, Side as Counted, UnmappedDocument};
+use super::report::{KindReport as Counted, LISTED, UnmappedDocument};
 use super::values::shown;
 use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, copies};
 use crate::error::server::ServerError;
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Survey {
     /// Which copies stand under another `_id`.
-    pub known: Known,
+    pub known: KnownCopies,
     /// Regular assessments: `migrated` is how many would be.
     pub regular: Counted,
     /// Teacher assessments.
@@ -34,7 +34,7 @@ pub struct Survey {
     /// What cannot be mapped, and what the server would refuse, as far as it is listed.
     pub unmapped: Vec<UnmappedDocument>,
     /// Those of them that the server would refuse.
-    pub refused: Vec<Foreseen>,
+    pub refused: Vec<ForeseenRefusal>,
     /// Teacher assessments whose `_id` is taken by another document, as far as they are listed.
     pub clashes: Vec<Id>,
     /// Copies under their teacher assessment's `_id`, and under another.
@@ -59,7 +59,7 @@ impl Survey {
     }
 
     /// One that has found nothing but the copies under another `_id`.
-    pub fn knowing(known: Known) -> Self {
+    pub fn knowing(known: KnownCopies) -> Self {
         Self { known, ..Self::new() }
     }
 
@@ -80,7 +80,7 @@ pub enum Extent {
 
 /// How a survey looks at documents.
 #[derive(Debug, Clone, Copy)]
-pub struct Look<'a> {
+pub struct SurveyContext<'a> {
     /// How much is wanted.
     pub extent: Extent,
     /// The mapping.
@@ -92,7 +92,7 @@ pub struct Look<'a> {
 }
 
 /// A document that may be migrated.
-struct Open {
+struct PendingDocument {
     document: RawDocumentBuf,
     /// The `_id` of its copy, where that is another.
     new: Option<Id>,
@@ -103,17 +103,17 @@ struct Open {
 ///
 /// # Errors
 /// The server's.
-pub async fn survey(server: &Server, look: Look<'_>) -> Result<Survey, ServerError> {
+pub async fn survey(server: &Server, look: SurveyContext<'_>) -> Result<Survey, ServerError> {
     let mut survey = Survey::new();
     let mut found = read(server, look.extent, rawdoc! {"find": ASSESSMENTS, "filter": pending()}).await?;
     while let Some(batch) = next_batch(&mut found).await? {
-        let open = batch.into_iter().map(|document| Open { document, new: None, clash: false }).collect();
-        survey.judge(server, look, Side::Regular, open).await?;
+        let open = batch.into_iter().map(|document| PendingDocument { document, new: None, clash: false }).collect();
+        survey.judge(server, look, AssessmentKind::Regular, open).await?;
         if look.extent == Extent::AnyWork && survey.has_work() {
             return Ok(survey);
         }
     }
-    survey.known = Known::read(server).await?;
+    survey.known = KnownCopies::read(server).await?;
     let mut found = read(server, look.extent, rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
     while let Some(batch) = next_batch(&mut found).await? {
         survey.look_at_teachers(server, look, batch).await?;
@@ -153,7 +153,7 @@ pub async fn next_batch(found: &mut DocumentCursor) -> Result<Option<Vec<RawDocu
 /// The server's.
 pub async fn unified(server: &Server) -> Result<i64, ServerError> {
     let query = Query { collection: ASSESSMENTS, hint: None, collation: None, variables: None };
-    let filter = rawdoc! {"migration_source": Side::Regular.source(), "original_id": {"$type": "string"}};
+    let filter = rawdoc! {"migration_source": AssessmentKind::Regular.source(), "original_id": {"$type": "string"}};
     query.count(server, filter).await
 }
 
@@ -161,7 +161,7 @@ impl Survey {
     async fn look_at_teachers(
         &mut self,
         server: &Server,
-        look: Look<'_>,
+        look: SurveyContext<'_>,
         batch: Vec<RawDocumentBuf>,
     ) -> Result<(), ServerError> {
         let ids: Vec<Id> = batch.iter().filter_map(|document| Id::of_stored(document)).collect();
@@ -170,26 +170,32 @@ impl Survey {
         for document in batch {
             let Some(id) = Id::of_stored(&document) else { continue };
             let new = match places.of(&id) {
-                Some(copies::Place::Kept) => {
+                Some(copies::CopyPlace::Kept) => {
                     self.teacher.already += 1;
                     self.copied.kept += 1;
                     continue;
                 }
-                Some(copies::Place::Elsewhere(_)) => {
+                Some(copies::CopyPlace::Elsewhere(_)) => {
                     self.teacher.already += 1;
                     self.copied.elsewhere += 1;
                     continue;
                 }
-                Some(copies::Place::New(new)) => Some(new.clone()),
-                Some(copies::Place::Own) | None => None,
+                Some(copies::CopyPlace::New(new)) => Some(new.clone()),
+                Some(copies::CopyPlace::Own) | None => None,
             };
-            open.push(Open { clash: look.ids == Ids::Keep && places.is_taken(&id), document, new });
+            open.push(PendingDocument { clash: look.ids == Ids::Keep && places.is_taken(&id), document, new });
         }
-        self.judge(server, look, Side::Teacher, open).await
+        self.judge(server, look, AssessmentKind::Teacher, open).await
     }
 
     /// Maps documents, and asks what the server would refuse of what they become.
-    async fn judge(&mut self, server: &Server, look: Look<'_>, side: Side, open: Vec<Open>) -> Result<(), ServerError> {
+    async fn judge(
+        &mut self,
+        server: &Server,
+        look: SurveyContext<'_>,
+        side: AssessmentKind,
+        open: Vec<PendingDocument>,
+    ) -> Result<(), ServerError> {
         let mut passing = Vec::new();
         let mut candidates = Vec::new();
         for each in open {
@@ -226,14 +232,14 @@ impl Survey {
         Ok(())
     }
 
-    fn counted(&mut self, side: Side) -> &mut Counted {
+    fn counted(&mut self, side: AssessmentKind) -> &mut Counted {
         match side {
-            Side::Regular => &mut self.regular,
-            Side::Teacher => &mut self.teacher,
+            AssessmentKind::Regular => &mut self.regular,
+            AssessmentKind::Teacher => &mut self.teacher,
         }
     }
 
-    fn unmapped(&mut self, side: Side, document: &RawDocumentBuf, why: Unmapped) {
+    fn unmapped(&mut self, side: AssessmentKind, document: &RawDocumentBuf, why: Unmapped) {
         self.counted(side).unmapped += 1;
         if self.unmapped.len() < LISTED {
             self.unmapped.push(described(side, document, why));
@@ -248,7 +254,7 @@ impl Survey {
 pub fn candidate(
     document: &RawDocumentBuf,
     new: Option<&Id>,
-    side: Side,
+    side: AssessmentKind,
     rules: Rules,
     wanted: bool,
 ) -> Result<(i64, Option<Candidate>), Unmapped> {
@@ -258,8 +264,8 @@ pub fn candidate(
         return Ok((unified.dates_converted, None));
     }
     let candidate = match side {
-        Side::Regular => Candidate { after: unified.in_place()?.after, before: Some(document.clone()) },
-        Side::Teacher => {
+        AssessmentKind::Regular => Candidate { after: unified.in_place()?.after, before: Some(document.clone()) },
+        AssessmentKind::Teacher => {
             let new = new.and_then(|new| first(new.as_bytes()));
             Candidate { after: unified.copy(new.as_ref())?, before: None }
         }
@@ -268,7 +274,7 @@ pub fn candidate(
 }
 
 /// A document that is left as it is, for the report.
-pub fn described(side: Side, document: &RawDocumentBuf, why: Unmapped) -> UnmappedDocument {
+pub fn described(side: AssessmentKind, document: &RawDocumentBuf, why: Unmapped) -> UnmappedDocument {
     UnmappedDocument {
         collection: collection(side).to_owned(),
         id: first(document.as_bytes()).map_or(serde_json::Value::Null, |id| shown(&id)),
@@ -278,9 +284,9 @@ pub fn described(side: Side, document: &RawDocumentBuf, why: Unmapped) -> Unmapp
 }
 
 /// The collection that a kind of assessment is read from.
-pub fn collection(side: Side) -> &'static str {
+pub fn collection(side: AssessmentKind) -> &'static str {
     match side {
-        Side::Regular => ASSESSMENTS,
-        Side::Teacher => TEACHER_ASSESSMENTS,
+        AssessmentKind::Regular => ASSESSMENTS,
+        AssessmentKind::Teacher => TEACHER_ASSESSMENTS,
     }
 }

@@ -8,10 +8,10 @@ use mongodb::ClientSession;
 
 use super::ahead::Ahead;
 use super::base;
-use super::copies::{self, Known, Places};
+use super::copies::{self, KnownCopies, Places};
 use super::ids::Ids;
 use super::mapping::map;
-use super::model::{Rules, Side};
+use super::model::{AssessmentKind, Rules};
 use super::refusals::Refusals;
 use super::regular::{CHUNK_BYTES, begun, finish, keep};
 use super::values::text;
@@ -39,7 +39,7 @@ use crate::run::transaction::send;
 pub async fn carry_out(
     run: &mut Run,
     journal: &mut Journal,
-    how: &How,
+    how: &CopyOptions,
     hash: &str,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
@@ -65,33 +65,33 @@ pub async fn carry_out(
         weight: 1,
         total: None,
     };
-    let mut body = Copies { how: how.clone(), slot };
+    let mut body = CopyChunk { how: how.clone(), slot };
     work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
     finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
 
 /// How the copies are made.
 #[derive(Debug, Clone)]
-pub struct How {
+pub struct CopyOptions {
     /// The mapping.
     pub rules: Rules,
     /// Under which `_id`s.
     pub ids: Ids,
     /// Copies that stand under others.
-    pub known: Arc<Known>,
+    pub known: Arc<KnownCopies>,
     /// Those that the server refuses.
     pub refusals: Arc<Refusals>,
 }
 
 /// The documents of a window, copied.
-struct Copies {
-    how: How,
+struct CopyChunk {
+    how: CopyOptions,
     slot: Option<CaptureKey>,
 }
 
 /// Some of a window's documents, mapped.
 #[derive(Default)]
-struct Part {
+struct TeacherPart {
     /// The insert command.
     command: RawDocumentBuf,
     /// The originals of its documents.
@@ -103,8 +103,13 @@ struct Part {
 }
 
 /// Maps documents and captures in `packer` what they and their copies are.
-fn map_all(documents: &[RawDocumentBuf], how: &How, places: &Places, packer: &mut Option<Packer>) -> Part {
-    let mut part = Part::default();
+fn map_all(
+    documents: &[RawDocumentBuf],
+    how: &CopyOptions,
+    places: &Places,
+    packer: &mut Option<Packer>,
+) -> TeacherPart {
+    let mut part = TeacherPart::default();
     let mut command = Builder::new();
     command.value(TEXT, b"insert", &text(ASSESSMENTS.as_bytes()));
     let mut copies = command.begin_array("documents");
@@ -116,12 +121,13 @@ fn map_all(documents: &[RawDocumentBuf], how: &How, places: &Places, packer: &mu
             continue;
         }
         let new = match place {
-            copies::Place::New(new) => first(new.as_bytes()),
+            copies::CopyPlace::New(new) => first(new.as_bytes()),
             _ => None,
         };
-        let unified = map(document.as_bytes(), Side::Teacher, how.rules);
+        let unified = map(document.as_bytes(), AssessmentKind::Teacher, how.rules);
         let made = unified.and_then(|unified| Ok((unified.copy(new.as_ref())?, unified)));
-        let Some((copy, unified)) = made.ok().filter(|_| how.refusals.reason(Side::Teacher, &id).is_none()) else {
+        let Some((copy, unified)) = made.ok().filter(|_| how.refusals.reason(AssessmentKind::Teacher, &id).is_none())
+        else {
             part.mapped.unmapped += 1;
             continue;
         };
@@ -152,7 +158,7 @@ fn map_all(documents: &[RawDocumentBuf], how: &How, places: &Places, packer: &mu
     part
 }
 
-impl ChunkBody for Copies {
+impl ChunkBody for CopyChunk {
     async fn write(
         &mut self,
         server: &Server,
@@ -191,18 +197,18 @@ impl ChunkBody for Copies {
     }
 }
 
-impl Copies {
+impl CopyChunk {
     async fn send(
         &self,
         server: &Server,
         mut session: Option<&mut ClientSession>,
-        part: Part,
+        part: TeacherPart,
     ) -> Result<(), ServerError> {
         if part.count == 0 {
             return Ok(());
         }
         let sent = send(server, session.as_deref_mut(), part.command).await;
-        sent.map_err(|e| self.how.refusals.learn(e, Side::Teacher, &part.ids))?;
+        sent.map_err(|e| self.how.refusals.learn(e, AssessmentKind::Teacher, &part.ids))?;
         keep_timestamps(server, session, ASSESSMENTS, part.odd.iter()).await
     }
 }

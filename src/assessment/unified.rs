@@ -2,8 +2,8 @@
 
 use bson::RawDocumentBuf;
 
-use super::mapping::{Unified, Unmapped, Value};
-use super::model::Side;
+use super::mapping::{Unified, UnifiedValue, Unmapped};
+use super::model::AssessmentKind;
 use crate::capture::delta::KnownDelta;
 use crate::mongo::raw::{Builder, DOCUMENT, Element, fields, has_duplicates, has_zero_timestamp};
 
@@ -14,7 +14,7 @@ const AROUND: usize = 64;
 
 /// What becomes of a regular assessment.
 #[derive(Debug)]
-pub struct InPlace {
+pub struct UnifiedRegular {
     /// The update.
     pub operators: RawDocumentBuf,
     /// The document after it.
@@ -28,14 +28,14 @@ impl Unified<'_> {
     ///
     /// # Errors
     /// [`Unmapped`], as the making of it would say.
-    pub fn check(&self, document: &[u8], side: Side) -> Result<(), Unmapped> {
+    pub fn check(&self, document: &[u8], side: AssessmentKind) -> Result<(), Unmapped> {
         let own = self.values.iter().map(|value| value.path.name.len() + value.bytes.len() + 2).sum::<usize>();
         if document.len() + own + AROUND <= LARGEST && !has_zero_timestamp(document) {
             return Ok(());
         }
         match side {
-            Side::Regular => self.in_place().map(drop),
-            Side::Teacher => self.copy(None).map(drop),
+            AssessmentKind::Regular => self.in_place().map(drop),
+            AssessmentKind::Teacher => self.copy(None).map(drop),
         }
     }
 
@@ -44,7 +44,7 @@ impl Unified<'_> {
     ///
     /// # Errors
     /// [`Unmapped`] where it would be too large.
-    pub fn in_place(&self) -> Result<InPlace, Unmapped> {
+    pub fn in_place(&self) -> Result<UnifiedRegular, Unmapped> {
         let settings = self.settings();
         let mut set = Builder::new();
         let mut back = KnownDelta::default();
@@ -82,7 +82,7 @@ impl Unified<'_> {
         let after = fitting(self.document(None, true))?;
         let mut operators = Builder::new();
         operators.document("$set", set.finish().as_bytes());
-        Ok(InPlace { operators: operators.finish(), after, back: back.finish() })
+        Ok(UnifiedRegular { operators: operators.finish(), after, back: back.finish() })
     }
 
     /// The unified copy of a teacher assessment, under its own `_id` or another.
@@ -106,7 +106,7 @@ impl Unified<'_> {
         let settings = if sorted { self.settings_sorted() } else { self.settings() };
         let settings = Element { kind: DOCUMENT, name: b"settings", value: settings.as_bytes() };
         let mut wanted: Vec<Element<'_>> =
-            self.values.iter().filter(|value| value.path.within.is_empty()).map(Value::element).collect();
+            self.values.iter().filter(|value| value.path.within.is_empty()).map(UnifiedValue::element).collect();
         wanted.push(settings);
         match (id, self.fields.split_first()) {
             (Some(id), Some((_, rest))) => {
@@ -129,7 +129,8 @@ impl Unified<'_> {
     fn settings_in(&self, sorted: bool) -> RawDocumentBuf {
         let own = self.fields.iter().find(|field| field.name == b"settings" && field.kind == DOCUMENT);
         let standing = own.and_then(|field| fields(field.value));
-        let wanted = self.values.iter().filter(|value| value.path.within == "settings").map(Value::element).collect();
+        let wanted =
+            self.values.iter().filter(|value| value.path.within == "settings").map(UnifiedValue::element).collect();
         let sorted = sorted && standing.is_some();
         put(&standing.unwrap_or_default(), wanted, sorted)
     }

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use bson::{RawDocumentBuf, rawdoc};
 
 use super::constraints::{Constraints, Seen};
-use super::copies::{Known, Place, places};
+use super::copies::{CopyPlace, KnownCopies, places};
 use super::ids::Ids;
 use super::mapping::Unmapped;
-use super::model::{BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side, TOTAL_QUESTIONS, UPDATED_AT};
+use super::model::{
+    AssessmentKind, BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Rules, TOTAL_QUESTIONS, UPDATED_AT,
+};
 use super::refusals::Refusals;
 use super::regular::CHUNK_BYTES;
 use super::report::{Clash, LISTED, Reported, UnmappedDocument, Validation};
@@ -27,7 +29,7 @@ const SHOWN: usize = 20;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct ValidationResult {
     /// The sum of it.
     pub validation: Validation,
     /// What cannot be mapped, as far as it is listed.
@@ -50,7 +52,7 @@ pub struct Found {
 
 /// How a validation looks at documents that are not migrated.
 #[derive(Debug, Clone, Copy)]
-pub struct Look<'a> {
+pub struct ValidationContext<'a> {
     /// The mapping.
     pub rules: Rules,
     /// Under which `_id`s copies are made.
@@ -65,11 +67,11 @@ pub struct Look<'a> {
 ///
 /// # Errors
 /// The server's.
-pub async fn validate(server: &Server, look: Look<'_>) -> Result<Found, ServerError> {
-    let mut found = Found::default();
+pub async fn validate(server: &Server, look: ValidationContext<'_>) -> Result<ValidationResult, ServerError> {
+    let mut found = ValidationResult::default();
     let mut seen = Seen::default();
-    let mut known = Known::default();
-    let mut open = Open::default();
+    let mut known = KnownCopies::default();
+    let mut open = Unmigrated::default();
     let mut documents = server.walk(rawdoc! {"find": ASSESSMENTS}).await?.ahead();
     while let Some(document) = documents.next().await? {
         known.note(document.as_bytes());
@@ -79,10 +81,10 @@ pub async fn validate(server: &Server, look: Look<'_>) -> Result<Found, ServerEr
         open.bytes += document.as_bytes().len();
         open.documents.push((document, None));
         if open.documents.len() >= AT_ONCE || open.bytes >= CHUNK_BYTES {
-            found.judge(server, look, Side::Regular, std::mem::take(&mut open), &mut seen).await?;
+            found.judge(server, look, AssessmentKind::Regular, std::mem::take(&mut open), &mut seen).await?;
         }
     }
-    found.judge(server, look, Side::Regular, open, &mut seen).await?;
+    found.judge(server, look, AssessmentKind::Regular, open, &mut seen).await?;
     let mut clashes = Vec::new();
     let mut teachers = server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "projection": {"_id": 1}}).await?;
     let mut batch: Vec<Id> = Vec::new();
@@ -97,11 +99,11 @@ pub async fn validate(server: &Server, look: Look<'_>) -> Result<Found, ServerEr
         let mut missing = Vec::new();
         for id in batch.drain(..) {
             match places.of(&id) {
-                Some(Place::Kept) => {
+                Some(CopyPlace::Kept) => {
                     found.copied += 1;
                     found.copies.kept += 1;
                 }
-                Some(Place::Elsewhere(copy)) => {
+                Some(CopyPlace::Elsewhere(copy)) => {
                     found.copied += 1;
                     found.copies.elsewhere += 1;
                     if look.ids == Ids::Keep && places.is_taken(&id) {
@@ -111,8 +113,8 @@ pub async fn validate(server: &Server, look: Look<'_>) -> Result<Found, ServerEr
                         }
                     }
                 }
-                Some(Place::Own) | None => missing.push((id, None)),
-                Some(Place::New(copy)) => missing.push((id, Some(copy.clone()))),
+                Some(CopyPlace::Own) | None => missing.push((id, None)),
+                Some(CopyPlace::New(copy)) => missing.push((id, Some(copy.clone()))),
             }
         }
         found.look_at_missing(server, look, missing, &mut seen).await?;
@@ -132,7 +134,7 @@ pub async fn validate(server: &Server, look: Look<'_>) -> Result<Found, ServerEr
 
 /// Documents that are not migrated, with the `_id`s of their copies where those are others.
 #[derive(Default)]
-struct Open {
+struct Unmigrated {
     documents: Vec<(RawDocumentBuf, Option<Id>)>,
     bytes: usize,
 }
@@ -141,7 +143,7 @@ fn value(id: &Id) -> serde_json::Value {
     first(id.as_bytes()).map_or(serde_json::Value::Null, |id| shown(&id))
 }
 
-impl Found {
+impl ValidationResult {
     /// Looks at a document of the assessments' collection, unless it is not unified.
     fn look_at(&mut self, document: &RawDocumentBuf) -> bool {
         self.validation.total += 1;
@@ -149,13 +151,13 @@ impl Found {
         let get = |name: &str| present.iter().find(|field| field.name == name.as_bytes());
         let source = get(MIGRATION_SOURCE).and_then(text_of);
         let named = get(ORIGINAL_ID).and_then(text_of).is_some();
-        let side = [Side::Regular, Side::Teacher]
+        let side = [AssessmentKind::Regular, AssessmentKind::Teacher]
             .into_iter()
             .find(|side| named && source.is_some_and(|source| source == side.source().as_bytes()));
         match side {
             None => return false,
-            Some(Side::Regular) => self.validation.regular += 1,
-            Some(Side::Teacher) => self.validation.teacher += 1,
+            Some(AssessmentKind::Regular) => self.validation.regular += 1,
+            Some(AssessmentKind::Teacher) => self.validation.teacher += 1,
         }
         self.validation.unified += 1;
         if let Some(problem) = incomplete(&present) {
@@ -181,9 +183,9 @@ impl Found {
     async fn judge(
         &mut self,
         server: &Server,
-        look: Look<'_>,
-        side: Side,
-        open: Open,
+        look: ValidationContext<'_>,
+        side: AssessmentKind,
+        open: Unmigrated,
         seen: &mut Seen,
     ) -> Result<(), ServerError> {
         let mut passing = Vec::new();
@@ -214,10 +216,10 @@ impl Found {
         Ok(())
     }
 
-    fn unmapped(&mut self, side: Side, document: &RawDocumentBuf, why: Unmapped) {
+    fn unmapped(&mut self, side: AssessmentKind, document: &RawDocumentBuf, why: Unmapped) {
         match side {
-            Side::Regular => self.regular_unmapped += 1,
-            Side::Teacher => self.teacher_unmapped += 1,
+            AssessmentKind::Regular => self.regular_unmapped += 1,
+            AssessmentKind::Teacher => self.teacher_unmapped += 1,
         }
         if self.unmapped.len() < LISTED {
             self.unmapped.push(described(side, document, why));
@@ -228,7 +230,7 @@ impl Found {
     async fn look_at_missing(
         &mut self,
         server: &Server,
-        look: Look<'_>,
+        look: ValidationContext<'_>,
         missing: Vec<(Id, Option<Id>)>,
         seen: &mut Seen,
     ) -> Result<(), ServerError> {
@@ -239,16 +241,16 @@ impl Found {
         let copies: HashMap<Id, Option<Id>> = missing.into_iter().collect();
         let mut documents =
             server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "filter": {"_id": Id::any_of(&ids)}}).await?;
-        let mut open = Open::default();
+        let mut open = Unmigrated::default();
         while let Some(document) = documents.next().await? {
             let new = Id::of_stored(&document).and_then(|id| copies.get(&id).cloned().flatten());
             open.bytes += document.as_bytes().len();
             open.documents.push((document, new));
             if open.bytes >= CHUNK_BYTES {
-                self.judge(server, look, Side::Teacher, std::mem::take(&mut open), seen).await?;
+                self.judge(server, look, AssessmentKind::Teacher, std::mem::take(&mut open), seen).await?;
             }
         }
-        self.judge(server, look, Side::Teacher, open, seen).await
+        self.judge(server, look, AssessmentKind::Teacher, open, seen).await
     }
 }
 

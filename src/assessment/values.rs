@@ -2,7 +2,7 @@
 
 use bson::Bson;
 
-use super::model::{Fallback, Field, Type};
+use super::model::{Fallback, Field, FieldType};
 use crate::mongo::raw::{
     ARRAY, BOOLEAN, Builder, DATE, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, OBJECT_ID, TEXT,
 };
@@ -49,13 +49,13 @@ pub fn count(array: &[u8]) -> i32 {
 /// Whether a value is of the type that a unified document has there; dates that may be missing are null.
 pub fn fits(field: &Field, kind: u8) -> bool {
     match field.kind {
-        Type::Text => kind == TEXT,
+        FieldType::Text => kind == TEXT,
         // The old tool kept ObjectIds.
-        Type::TextOrObjectId => matches!(kind, TEXT | OBJECT_ID),
-        Type::Number => matches!(kind, DOUBLE | INT32 | INT64 | DECIMAL),
-        Type::Boolean => kind == BOOLEAN,
-        Type::Array => kind == ARRAY,
-        Type::Date => kind == DATE || (kind == NULL && field.default == Fallback::Null),
+        FieldType::TextOrObjectId => matches!(kind, TEXT | OBJECT_ID),
+        FieldType::Number => matches!(kind, DOUBLE | INT32 | INT64 | DECIMAL),
+        FieldType::Boolean => kind == BOOLEAN,
+        FieldType::Array => kind == ARRAY,
+        FieldType::Date => kind == DATE || (kind == NULL && field.default == Fallback::Null),
     }
 }
 
@@ -70,14 +70,14 @@ pub fn is_date(kind: u8) -> bool {
 }
 
 /// A type of the model, with its article.
-pub fn wanted(kind: Type) -> &'static str {
+pub fn wanted(kind: FieldType) -> &'static str {
     match kind {
-        Type::Text => "a string",
-        Type::TextOrObjectId => "a string or an ObjectId",
-        Type::Number => "a number",
-        Type::Boolean => "a boolean",
-        Type::Array => "an array",
-        Type::Date => "a date",
+        FieldType::Text => "a string",
+        FieldType::TextOrObjectId => "a string or an ObjectId",
+        FieldType::Number => "a number",
+        FieldType::Boolean => "a boolean",
+        FieldType::Array => "an array",
+        FieldType::Date => "a date",
     }
 }
 

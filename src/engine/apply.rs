@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
 use super::selection::{ApplyOptions, Plan, RollbackOptions};
-use super::{Engine, Verb, exact, overreach, own, start, unreported, verify};
+use super::{CallContext, Engine, exact, overreach, own, start, unreported, verify};
 use crate::assessment;
 use crate::backup::restore::journal;
 use crate::capture::registry;
@@ -30,14 +30,14 @@ use crate::undo;
 
 /// Which scripts to run.
 #[derive(Debug, Clone)]
-pub enum Wanted {
+pub enum RunOptions {
     /// Up scripts.
     Apply(ApplyOptions),
     /// Down scripts, or captures to undo.
     Rollback(RollbackOptions),
 }
 
-impl Wanted {
+impl RunOptions {
     /// Which scripts they are.
     pub fn direction(&self) -> Direction {
         match self {
@@ -60,11 +60,11 @@ impl Wanted {
 /// Any [`Error`], with what was applied before it.
 pub async fn apply(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     options: ApplyOptions,
     lock_timeout: Duration,
 ) -> Result<RunReport, Failed<RunReport>> {
-    run_scripts(engine, verb, Wanted::Apply(options), lock_timeout).await
+    run_scripts(engine, verb, RunOptions::Apply(options), lock_timeout).await
 }
 
 /// Rolls every applied migration back in reverse order of application, or the one asked for.
@@ -73,17 +73,17 @@ pub async fn apply(
 /// Any [`Error`], with what was rolled back before it.
 pub async fn rollback(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     options: RollbackOptions,
     lock_timeout: Duration,
 ) -> Result<RunReport, Failed<RunReport>> {
-    run_scripts(engine, verb, Wanted::Rollback(options), lock_timeout).await
+    run_scripts(engine, verb, RunOptions::Rollback(options), lock_timeout).await
 }
 
 async fn run_scripts(
     engine: &Engine,
-    verb: &Verb,
-    wanted: Wanted,
+    verb: &CallContext,
+    wanted: RunOptions,
     lock_timeout: Duration,
 ) -> Result<RunReport, Failed<RunReport>> {
     let direction = wanted.direction();
@@ -134,12 +134,12 @@ async fn run_scripts(
 }
 
 /// What is to be run, with the tasks of exact rollbacks.
-pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &Wanted) -> Result<Plan> {
+pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &RunOptions) -> Result<Plan> {
     let server = engine.server().await?;
     foreign::refuse(server).await?;
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
     let mut plan = wanted.plan(&inventory)?;
-    let asked = matches!(wanted, Wanted::Rollback(options) if options.exact);
+    let asked = matches!(wanted, RunOptions::Rollback(options) if options.exact);
     exact::fill(server, &inventory, &mut plan, asked).await?;
     for step in &mut plan.steps {
         own::refuse(server.names(), step)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bson::doc;
 
-use super::{Engine, Verb};
+use super::{CallContext, Engine};
 use crate::backup::dump::{Request, dump};
 use crate::backup::format::manifest::{Consistency, Kind, Scope};
 use crate::backup::report::BackupReport;
@@ -26,7 +26,12 @@ pub struct BackupOptions {
 ///
 /// # Errors
 /// [`Error::Settings`], [`Error::WrongState`] while a restore is unfinished, and those of [`dump`].
-pub async fn backup(engine: &Engine, verb: &Verb, directory: &Path, options: BackupOptions) -> Result<BackupReport> {
+pub async fn backup(
+    engine: &Engine,
+    verb: &CallContext,
+    directory: &Path,
+    options: BackupOptions,
+) -> Result<BackupReport> {
     let consistency = match options.consistency.as_deref() {
         None | Some("snapshot") => Consistency::Snapshot,
         Some("none") => Consistency::None,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bson::{Bson, doc};
 
-use super::{Engine, Verb};
+use super::{CallContext, Engine};
 use crate::backup::format::directory::{absolute, remove_backup};
 use crate::backup::format::files::blocking;
 use crate::backup::format::frames::size;
@@ -53,7 +53,7 @@ pub async fn stored(directory: &Path) -> Result<ListReport> {
 ///
 /// # Errors
 /// [`Error::BackupMissing`], [`Error::BackupCorrupt`].
-pub async fn verify(engine: &Engine, verb: &Verb, directory: &Path, name: &str) -> Result<VerifyReport> {
+pub async fn verify(engine: &Engine, verb: &CallContext, directory: &Path, name: &str) -> Result<VerifyReport> {
     let began = Instant::now();
     let mut source = match store::find(directory, name, None, engine.database()).await {
         Err(missing @ Error::BackupMissing(_)) => match engine.server().await {
@@ -83,7 +83,13 @@ pub async fn verify(engine: &Engine, verb: &Verb, directory: &Path, name: &str) 
 ///
 /// # Errors
 /// [`Error::Settings`] for a kind that there is none of, the server's, or the file system's.
-pub async fn prune(engine: &Engine, verb: &Verb, directory: &Path, keep: usize, kind: &str) -> Result<PruneReport> {
+pub async fn prune(
+    engine: &Engine,
+    verb: &CallContext,
+    directory: &Path,
+    keep: usize,
+    kind: &str,
+) -> Result<PruneReport> {
     let kind = match kind {
         "manual" => Kind::Manual,
         "safety" => Kind::Safety,

@@ -3,8 +3,8 @@
 use super::Engine;
 use super::apply::read_files;
 use super::assessment;
-use super::inventory::{Entry, Inventory};
-use super::reports::{CheckReport, Finding, FindingKind};
+use super::inventory::{Inventory, InventoryEntry};
+use super::reports::{CheckFinding, CheckReport, FindingKind};
 use crate::backup::restore::journal;
 use crate::error::Result;
 use crate::run::foreign;
@@ -27,9 +27,9 @@ pub async fn check(engine: &Engine, allow_rolled_back: bool) -> Result<CheckRepo
     );
     let no_files = files.migrations.is_empty();
     let inventory = Inventory::new(files.migrations, records?);
-    let mut findings: Vec<Finding> = inventory.entries.iter().filter_map(of_entry).collect();
+    let mut findings: Vec<CheckFinding> = inventory.entries.iter().filter_map(of_entry).collect();
     if !allow_rolled_back {
-        findings.extend(inventory.passed_over().map(|entry| Finding {
+        findings.extend(inventory.passed_over().map(|entry| CheckFinding {
             kind: FindingKind::RolledBack,
             migration: Some(entry.id.clone()),
             name: Some(entry.name().to_owned()),
@@ -39,33 +39,33 @@ pub async fn check(engine: &Engine, allow_rolled_back: bool) -> Result<CheckRepo
             ),
         }));
     }
-    findings.extend(foreign?.map(|message| Finding::of_database(FindingKind::ForeignLedger, message)));
+    findings.extend(foreign?.map(|message| CheckFinding::of_database(FindingKind::ForeignLedger, message)));
     if let Some(directory) = engine.migrations_dir().filter(|_| no_files) {
         let message = format!("there is no migration file in {}", directory.display());
-        findings.push(Finding::of_database(FindingKind::NoFiles, message));
+        findings.push(CheckFinding::of_database(FindingKind::NoFiles, message));
     }
     if let Some(restore) = restore? {
         let message = format!("a restore of {} was begun; `restore --finish` takes it to its end", restore.backup);
-        findings.push(Finding::of_database(FindingKind::Unfinished, message));
+        findings.push(CheckFinding::of_database(FindingKind::Unfinished, message));
     }
     let assessment = assessment::unfinished(server).await?;
-    findings.extend(assessment.map(|message| Finding::of_database(FindingKind::Unfinished, message)));
+    findings.extend(assessment.map(|message| CheckFinding::of_database(FindingKind::Unfinished, message)));
     // One that has run out holds nobody up: the next run takes over.
     if let Some(holder) = lock?.filter(|holder| !holder.expired) {
         let message = format!("the lock is held: {}", holder.describe());
-        findings.push(Finding::of_database(FindingKind::Held, message));
+        findings.push(CheckFinding::of_database(FindingKind::Held, message));
     }
     Ok(CheckReport { database: server.database().to_owned(), findings, ignored: files.ignored })
 }
 
-impl Finding {
+impl CheckFinding {
     /// One that is about no single migration.
     fn of_database(kind: FindingKind, message: String) -> Self {
         Self { kind, migration: None, name: None, message }
     }
 }
 
-fn of_entry(entry: &Entry) -> Option<Finding> {
+fn of_entry(entry: &InventoryEntry) -> Option<CheckFinding> {
     let record = entry.record.as_ref();
     let (kind, message) = if let Some(problem) = record.and_then(|record| record.problem.as_deref()) {
         (FindingKind::Unreadable, format!("its record cannot be relied on: {problem}; see `mark`"))
@@ -89,5 +89,5 @@ fn of_entry(entry: &Entry) -> Option<Finding> {
             Status::Other(status) => (FindingKind::Unreadable, format!("its status is {status:?}")),
         }
     };
-    Some(Finding { kind, migration: Some(entry.id.clone()), name: Some(entry.name().to_owned()), message })
+    Some(CheckFinding { kind, migration: Some(entry.id.clone()), name: Some(entry.name().to_owned()), message })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bson::doc;
 
-use super::{Engine, Verb, check_database};
+use super::{CallContext, Engine, check_database};
 use crate::analysis::compare::Hashes;
 use crate::analysis::compare::report::Comparison;
 use crate::backup::dump::{Request, dump};
@@ -24,7 +24,7 @@ use crate::run::{self, handle::Run};
 ///
 /// # Errors
 /// [`Error::Settings`] for a database that is refused, [`Error::Interrupted`], or the server's.
-pub async fn compare(engine: &Engine, verb: &Verb, before: &str, known: Option<Hashes>) -> Result<Comparison> {
+pub async fn compare(engine: &Engine, verb: &CallContext, before: &str, known: Option<Hashes>) -> Result<Comparison> {
     check_database(before)?;
     let server = engine.server().await?;
     crate::analysis::compare::compare(&server.with_database(before), server, known, &verb.stop).await
@@ -37,7 +37,7 @@ pub async fn compare(engine: &Engine, verb: &Verb, before: &str, known: Option<H
 /// Those of a backup and of a restore.
 pub async fn copy(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     into: &str,
     directory: &Path,
     collections: Option<Vec<String>>,

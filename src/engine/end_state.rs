@@ -18,7 +18,7 @@ use crate::operations::collections::{index_stands_in, option_stands};
 
 /// What is asked for of one name.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Wanted {
+struct Expected {
     /// Whether a collection or view of this name must stand (`Some(true)`) or must not (`Some(false)`).
     stands: Option<bool>,
     /// The options it was to be created with.
@@ -35,7 +35,7 @@ struct Wanted {
 
 /// What a script asks for, by the names of collections.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct EndState(BTreeMap<String, Wanted>);
+pub struct EndState(BTreeMap<String, Expected>);
 
 impl EndState {
     /// Of a script.
@@ -56,7 +56,9 @@ impl EndState {
                 wanted.created = Some(options.clone());
                 wanted.modified = Document::new();
             }
-            Action::DropCollection => drop(self.0.insert(name, Wanted { stands: Some(false), ..Wanted::default() })),
+            Action::DropCollection => {
+                drop(self.0.insert(name, Expected { stands: Some(false), ..Expected::default() }))
+            }
             Action::ModifyCollection { options } => {
                 let wanted = self.0.entry(name).or_default();
                 wanted.stands = Some(true);
@@ -70,8 +72,8 @@ impl EndState {
             }
             Action::RenameCollection { to } => {
                 let moved = self.0.remove(&name).unwrap_or_default();
-                self.0.insert(name, Wanted { stands: Some(false), ..Wanted::default() });
-                self.0.insert(to.clone(), Wanted { stands: Some(true), ..moved });
+                self.0.insert(name, Expected { stands: Some(false), ..Expected::default() });
+                self.0.insert(to.clone(), Expected { stands: Some(true), ..moved });
             }
             Action::CreateIndex(index) => {
                 let wanted = self.0.entry(name).or_default();
@@ -124,7 +126,7 @@ impl EndState {
     }
 }
 
-impl Wanted {
+impl Expected {
     fn compare_options(&self, name: &str, standing: &Collection, found: &mut Vec<String>) {
         if let Some(created) = &self.created {
             let unmodified = |options: &Document| -> Document {

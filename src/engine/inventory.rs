@@ -13,12 +13,12 @@ use crate::run::report::Direction;
 #[derive(Debug)]
 pub struct Inventory {
     /// The migrations.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<InventoryEntry>,
 }
 
 /// One migration as its file and its record have it; at least one of them is there.
 #[derive(Debug)]
-pub struct Entry {
+pub struct InventoryEntry {
     /// Its id.
     pub id: String,
     /// Its file.
@@ -38,9 +38,9 @@ impl Inventory {
             order.push(record.id.clone());
             by_id.insert(record.id.clone(), record);
         }
-        let mut entries: Vec<Entry> = files
+        let mut entries: Vec<InventoryEntry> = files
             .into_iter()
-            .map(|file| Entry {
+            .map(|file| InventoryEntry {
                 id: file.id.clone(),
                 record: by_id.remove(&file.id),
                 file: Some(file),
@@ -48,7 +48,7 @@ impl Inventory {
             })
             .collect();
         entries.extend(order.into_iter().filter_map(|id| {
-            by_id.remove(&id).map(|record| Entry { id, file: None, record: Some(record), out_of_order: false })
+            by_id.remove(&id).map(|record| InventoryEntry { id, file: None, record: Some(record), out_of_order: false })
         }));
         let mut inventory = Self { entries };
         inventory.mark_out_of_order();
@@ -56,7 +56,8 @@ impl Inventory {
     }
 
     fn mark_out_of_order(&mut self) {
-        let number = |entry: &Entry| entry.file.as_ref().and_then(|file| number_of(&file.id)).map(str::to_owned);
+        let number =
+            |entry: &InventoryEntry| entry.file.as_ref().and_then(|file| number_of(&file.id)).map(str::to_owned);
         let last_applied = self
             .entries
             .iter()
@@ -74,7 +75,7 @@ impl Inventory {
     ///
     /// # Errors
     /// [`Error::Unknown`].
-    pub fn find(&self, wanted: &str) -> Result<&Entry> {
+    pub fn find(&self, wanted: &str) -> Result<&InventoryEntry> {
         let exact = self.entries.iter().find(|entry| {
             entry.id == wanted
                 || entry
@@ -87,7 +88,7 @@ impl Inventory {
         if let Some(entry) = exact {
             return Ok(entry);
         }
-        let named: Vec<&Entry> = self.entries.iter().filter(|entry| entry.name() == wanted).collect();
+        let named: Vec<&InventoryEntry> = self.entries.iter().filter(|entry| entry.name() == wanted).collect();
         match named.as_slice() {
             [entry] => Ok(entry),
             [] => Err(Error::Unknown(format!(
@@ -102,7 +103,7 @@ impl Inventory {
     }
 }
 
-impl Entry {
+impl InventoryEntry {
     /// Its name: the file's, else the record's.
     pub fn name(&self) -> &str {
         match (&self.file, &self.record) {

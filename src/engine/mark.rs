@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::apply::read_files;
 use super::inventory::Inventory;
-use super::{Engine, Verb, start};
+use super::{CallContext, Engine, start};
 use crate::engine::reports::MarkReport;
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level};
@@ -15,7 +15,13 @@ use crate::run::record::Status;
 ///
 /// # Errors
 /// [`Error::Settings`] for another state, [`Error::Unknown`], [`Error::LockHeld`], or the server's.
-pub async fn mark(engine: &Engine, verb: &Verb, id: &str, state: &str, lock_timeout: Duration) -> Result<MarkReport> {
+pub async fn mark(
+    engine: &Engine,
+    verb: &CallContext,
+    id: &str,
+    state: &str,
+    lock_timeout: Duration,
+) -> Result<MarkReport> {
     let status = match state {
         "applied" => Status::Applied,
         "pending" => Status::Pending,

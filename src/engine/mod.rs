@@ -59,14 +59,14 @@ pub struct Engine {
 
 /// Whom one call of a verb reports to and what stops it.
 #[derive(Debug, Clone)]
-pub struct Verb {
+pub struct CallContext {
     /// Whom it reports to.
     pub reporter: Reporter,
     /// What asks it to stop at a safe point.
     pub stop: Stop,
 }
 
-impl Verb {
+impl CallContext {
     /// A verb that reports to `observer` and stops on `stop`.
     pub fn new(observer: Arc<dyn Observer>, stop: Stop) -> Self {
         Self { reporter: Reporter::new(observer), stop }
@@ -112,7 +112,7 @@ impl Engine {
 ///
 /// # Errors
 /// As [`run::open`].
-async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &Verb) -> Result<Run> {
+async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &CallContext) -> Result<Run> {
     let run = run::open(server, command, lock_timeout, &verb.reporter, &verb.stop).await?;
     let message = match resume_expiry(&run, verb).await {
         Ok(resumed) if resumed.is_empty() => return Ok(run),
@@ -130,7 +130,7 @@ async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &Ve
     Ok(run)
 }
 
-async fn resume_expiry(run: &Run, verb: &Verb) -> Result<Vec<String>> {
+async fn resume_expiry(run: &Run, verb: &CallContext) -> Result<Vec<String>> {
     let mut retry = Retry::new(&verb.reporter, &verb.stop);
     retry!(retry, stash::resume_left(&run.server)).map_err(Error::server("Resuming the expiry of a collection"))
 }

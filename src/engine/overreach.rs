@@ -47,7 +47,7 @@ pub async fn survey(server: &Server, step: &PlannedMigration) -> Result<Vec<Beyo
     let reading = || Error::server("Comparing the down script with what the up script changed");
     let record = ledger::read_one(server, &step.id).await?;
     let captures = record.map(|record| record.captures).unwrap_or_default();
-    let touched = Touched::read(server, &captures).await.map_err(reading())?;
+    let touched = TouchedByCaptures::read(server, &captures).await.map_err(reading())?;
     let mut found = Vec::new();
     for (index, task) in (1..).zip(&step.items) {
         let WorkItem::Operation(operation) = task else { continue };
@@ -154,9 +154,9 @@ impl<'a> Selects<'a> {
 }
 
 /// Where what the captured operations touched is kept, by the name that its collection has now.
-struct Touched(Vec<(String, CaptureKey)>);
+struct TouchedByCaptures(Vec<(String, CaptureKey)>);
 
-impl Touched {
+impl TouchedByCaptures {
     /// `None` where not all of it was captured.
     async fn read(server: &Server, captures: &[Option<CaptureId>]) -> Result<Option<Self>, ServerError> {
         let headers = registry::headers(server).await?;

@@ -8,7 +8,7 @@ use mongodb::ClientSession;
 use super::apply::read_files;
 use super::inventory::Inventory;
 use super::retention::{describe, sizes};
-use super::{Engine, Verb, start};
+use super::{CallContext, Engine, start};
 use crate::capture::left;
 use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::PurgeReport;
@@ -31,7 +31,7 @@ use crate::run::transaction::{Body, with_majority, written};
 /// was freed before.
 pub async fn purge(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     id: Option<&str>,
     older_than: Option<Duration>,
     lock_timeout: Duration,

@@ -2,7 +2,7 @@
 
 use bson::DateTime;
 
-use super::{Engine, Verb};
+use super::{CallContext, Engine};
 use crate::engine::reports::RegisterReport;
 use crate::error::{Error, Result};
 use crate::model::migration::ScriptSource;
@@ -16,7 +16,7 @@ use crate::run::{foreign, ledger};
 /// [`Error::Invalid`] for scripts that are no migration scripts, [`Error::ForeignLedger`], or the server's.
 pub async fn register(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     name: &str,
     up_script: &str,
     down_script: &str,

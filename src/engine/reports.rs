@@ -101,14 +101,14 @@ pub struct CheckReport {
     /// The database.
     pub database: String,
     /// Everything that a pipeline should stop at.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<CheckFinding>,
     /// Files in the migrations directory that are none.
     pub ignored: Vec<Ignored>,
 }
 
 /// Something that a pipeline should stop at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct CheckFinding {
     /// What it is.
     pub kind: FindingKind,
     /// The migration it is about.

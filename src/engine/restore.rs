@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Engine, Verb, check_database};
+use super::{CallContext, Engine, check_database};
 use crate::backup::format::files::blocking;
 use crate::backup::format::manifest::Scope;
 use crate::backup::mongodump::Opening;
@@ -18,7 +18,7 @@ use crate::run;
 
 /// What to restore.
 #[derive(Debug, Clone)]
-pub enum From {
+pub enum RestoreSource {
     /// The backup of this name, in the backup directory or in the old tool's collection.
     Name(String),
     /// What mongodump wrote: a directory, an archive, or one collection's file.
@@ -52,21 +52,21 @@ pub struct RestoreOptions {
 /// [`restore::restore`] after.
 pub async fn restore(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     directory: &Path,
-    from: From,
+    from: RestoreSource,
     options: RestoreOptions,
     lock_timeout: Duration,
 ) -> Result<RestoreReport> {
     let target = options.into.as_deref().unwrap_or(engine.database());
     check_database(target)?;
     let source = match &from {
-        From::Name(name) => {
+        RestoreSource::Name(name) => {
             crate::backup::names::check(name)?;
             Some(store::find(directory, name, Some(engine.server().await?), engine.database()).await?)
         }
-        From::Mongodump(path) => Some(dump(engine, verb, path, directory, options.drop_extra).await?),
-        From::Unfinished => None,
+        RestoreSource::Mongodump(path) => Some(dump(engine, verb, path, directory, options.drop_extra).await?),
+        RestoreSource::Unfinished => None,
     };
     let server = engine.server().await?.with_database(target);
     let source = match source {
@@ -91,7 +91,7 @@ pub async fn restore(
     result
 }
 
-async fn dump(engine: &Engine, verb: &Verb, path: &Path, room: &Path, drop_extra: bool) -> Result<Source> {
+async fn dump(engine: &Engine, verb: &CallContext, path: &Path, room: &Path, drop_extra: bool) -> Result<Source> {
     let (path, room, database) = (path.to_owned(), room.to_owned(), engine.database().to_owned());
     let (reporter, stop) = (verb.reporter.clone(), verb.stop.clone());
     let mut source = blocking(move || {

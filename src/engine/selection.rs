@@ -3,7 +3,7 @@
 
 use bson::DateTime;
 
-use super::inventory::{Entry, Inventory};
+use super::inventory::{Inventory, InventoryEntry};
 use crate::engine::planned::{PlannedMigration, WorkItem, work_items};
 use crate::error::{Error, Result};
 use crate::model::migration::{Migration, ScriptSource};
@@ -60,7 +60,7 @@ impl Inventory {
     /// [`Error::ScriptChanged`], [`Error::OutOfOrder`] or [`Error::Unknown`] where nothing may run at all.
     pub fn plan_apply(&self, options: &ApplyOptions) -> Result<Plan> {
         self.refuse_changed()?;
-        let chosen: Vec<&Entry> = match &options.id {
+        let chosen: Vec<&InventoryEntry> = match &options.id {
             Some(id) => vec![self.find(id)?],
             None => self
                 .entries
@@ -158,14 +158,14 @@ impl Inventory {
 
     /// What is unfinished, because that ran last: rollbacks first, as they were begun after an `apply` had ended. Then what
     /// is applied, in reverse order of application.
-    fn latest_first(&self) -> Vec<&Entry> {
-        let down = |entry: &Entry| entry.direction() == Some(Direction::Down);
-        let half = |entry: &Entry| {
+    fn latest_first(&self) -> Vec<&InventoryEntry> {
+        let down = |entry: &InventoryEntry| entry.direction() == Some(Direction::Down);
+        let half = |entry: &InventoryEntry| {
             matches!(entry.status(), Status::Applying | Status::RollingBack | Status::Failed | Status::Other(_))
         };
-        let mut chosen: Vec<&Entry> = self.entries.iter().rev().filter(|entry| half(entry)).collect();
+        let mut chosen: Vec<&InventoryEntry> = self.entries.iter().rev().filter(|entry| half(entry)).collect();
         chosen.sort_by_key(|entry| !down(entry));
-        let mut applied: Vec<&Entry> =
+        let mut applied: Vec<&InventoryEntry> =
             self.entries.iter().rev().filter(|entry| entry.status() == Status::Applied).collect();
         // Stable: what was applied in the same millisecond goes back in reverse order of the catalog.
         applied.sort_by_key(|entry| {
@@ -194,7 +194,7 @@ impl Inventory {
     }
 }
 
-impl Entry {
+impl InventoryEntry {
     /// Refuses a record that no command of ours can address.
     ///
     /// # Errors

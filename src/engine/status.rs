@@ -5,7 +5,7 @@ use bson::{RawDocumentBuf, doc};
 use super::Engine;
 use super::apply::read_files;
 use super::assessment;
-use super::inventory::{Entry, Inventory};
+use super::inventory::{Inventory, InventoryEntry};
 use super::reports::{ByStatus, MigrationStatus, StatusReport};
 use super::retention;
 use crate::backup::restore::journal;
@@ -81,7 +81,7 @@ pub async fn has_ledger(engine: &Engine, database: &str) -> Result<bool> {
     Ok(server.find_all(find).await.is_ok_and(|found| !found.is_empty()))
 }
 
-fn describe(entry: &Entry) -> MigrationStatus {
+fn describe(entry: &InventoryEntry) -> MigrationStatus {
     let record = entry.record.as_ref();
     let date = |pick: fn(&Record) -> Option<bson::DateTime>| record.and_then(pick);
     MigrationStatus {
@@ -105,7 +105,7 @@ fn describe(entry: &Entry) -> MigrationStatus {
     }
 }
 
-fn note(entry: &Entry) -> Option<String> {
+fn note(entry: &InventoryEntry) -> Option<String> {
     let record = entry.record.as_ref();
     if let Some(problem) = record.and_then(|record| record.problem.as_ref()) {
         return Some(format!("its record cannot be relied on: {problem}; see `mark`"));

@@ -1,6 +1,6 @@
 //! What is neither applied nor rolled back, and the ways on from there.
 
-use super::inventory::{Entry, Inventory};
+use super::inventory::{Inventory, InventoryEntry};
 use crate::error::{Error, Result};
 use crate::model::migration::ScriptSource;
 use crate::run::record::Status;
@@ -9,12 +9,12 @@ use crate::run::report::Direction;
 impl Inventory {
     /// Rolled back migrations that have a file and that `apply` leaves as they are. Of one whose file is gone nobody
     /// expects that it is applied.
-    pub fn passed_over(&self) -> impl Iterator<Item = &Entry> {
+    pub fn passed_over(&self) -> impl Iterator<Item = &InventoryEntry> {
         self.entries.iter().filter(|entry| entry.status() == Status::RolledBack && entry.file.is_some())
     }
 }
 
-impl Entry {
+impl InventoryEntry {
     /// Refuses a file that is still as `create` wrote it.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use bson::{Bson, DateTime, Document, doc};
 
-use super::{Engine, Verb};
+use super::{CallContext, Engine};
 use crate::engine::reports::UnlockReport;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::run::{foreign, history};
 ///
 /// # Errors
 /// [`Error::LockHeld`] without `force`, [`Error::ForeignLedger`], or the server's.
-pub async fn unlock(engine: &Engine, verb: &Verb, force: bool) -> Result<UnlockReport> {
+pub async fn unlock(engine: &Engine, verb: &CallContext, force: bool) -> Result<UnlockReport> {
     let server = &engine.server().await?.without_lease();
     foreign::refuse(server).await?;
     let identity = Identity::current();

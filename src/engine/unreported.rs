@@ -1,6 +1,6 @@
 //! A rollback that was done by a run that was killed before it could say so.
 
-use super::apply::Wanted;
+use super::apply::RunOptions;
 use super::inventory::Inventory;
 use crate::error::Result;
 use crate::holder::Holder;
@@ -16,8 +16,8 @@ use crate::run::{lease, ledger};
 ///
 /// # Errors
 /// The server's.
-pub async fn rolled_back(server: &Server, files: &Directory, wanted: &Wanted) -> Result<Option<MigrationReport>> {
-    let Wanted::Rollback(options) = wanted else { return Ok(None) };
+pub async fn rolled_back(server: &Server, files: &Directory, wanted: &RunOptions) -> Result<Option<MigrationReport>> {
+    let RunOptions::Rollback(options) = wanted else { return Ok(None) };
     let Some(id) = &options.id else { return Ok(None) };
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
     let entry = inventory.find(id)?;

@@ -10,7 +10,7 @@ use super::writes::{UndoWrites, Write};
 use crate::assessment::TEACHER_ASSESSMENTS;
 use crate::assessment::base::{self, Print, short};
 use crate::assessment::carry_back::carry_back;
-use crate::assessment::model::{Edition, MIGRATION_SOURCE, ORIGINAL_ID, Rules, Side};
+use crate::assessment::model::{AssessmentKind, Edition, MIGRATION_SOURCE, ORIGINAL_ID, Rules};
 use crate::assessment::values::{id_text, text_of};
 use crate::capture::delta::{DocumentChange, difference};
 use crate::capture::documents::{keep_packs, read_by_id};
@@ -269,5 +269,5 @@ fn is_the_copy(copy: &RawDocumentBuf, original: &[u8]) -> bool {
     let says = |name: &str, value: &[u8]| {
         get(copy.as_bytes(), name).as_ref().and_then(text_of).is_some_and(|own| own == value)
     };
-    says(ORIGINAL_ID, original) || says(MIGRATION_SOURCE, Side::Teacher.source().as_bytes())
+    says(ORIGINAL_ID, original) || says(MIGRATION_SOURCE, AssessmentKind::Teacher.source().as_bytes())
 }

@@ -1,7 +1,7 @@
 //! Copies of teacher assessments under an `_id` that follows from no rule.
 
 use bson::{doc, rawdoc};
-use edulearn_migrate::assessment::copies::{Known, Place, places};
+use edulearn_migrate::assessment::copies::{CopyPlace, KnownCopies, places};
 use edulearn_migrate::assessment::ids::Ids;
 use edulearn_migrate::mongo::id::Id;
 
@@ -14,8 +14,8 @@ fn copies_that_are_too_many_to_hold_are_asked_for() {
         fixture.insert("assessments", (0..5).map(copy).collect()).await;
         fixture.insert("assessments", vec![doc! {"_id": 7, "original_id": "t7"}]).await;
         let originals: Vec<Id> = (0..8).filter_map(|n| Id::of(&rawdoc! {"_id": format!("t{n}")})).collect();
-        let held = Known::read(&fixture.server).await.expect("reads");
-        let mut many = Known::holding(2);
+        let held = KnownCopies::read(&fixture.server).await.expect("reads");
+        let mut many = KnownCopies::holding(2);
         for stored in fixture.find("assessments", doc! {}).await {
             many.note(stored.as_bytes());
         }
@@ -26,7 +26,7 @@ fn copies_that_are_too_many_to_hold_are_asked_for() {
             assert_eq!(Some(place), as_held.of(original));
             assert_eq!(place.is_copied(), n < 5, "{n}");
             if n < 5 {
-                assert_eq!(*place, Place::Elsewhere(Id::of(&rawdoc! {"_id": n}).expect("an id")));
+                assert_eq!(*place, CopyPlace::Elsewhere(Id::of(&rawdoc! {"_id": n}).expect("an id")));
             }
         }
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::doc;
-use edulearn_migrate::engine::{Verb, unlock};
+use edulearn_migrate::engine::{CallContext, unlock};
 use edulearn_migrate::error::Error;
 use edulearn_migrate::observe::{Event, Kind, Observer, Reporter, Silent, Stop};
 use edulearn_migrate::run::{self, handle::Run};
@@ -66,7 +66,7 @@ fn a_run_whose_lock_was_broken_writes_nothing_more() {
             async move { fixture.apply_with(observer, Stop::new()).await }
         });
         observer.reached.notified().await;
-        let verb = Verb::new(Arc::new(Silent), Stop::new());
+        let verb = CallContext::new(Arc::new(Silent), Stop::new());
         assert!(matches!(unlock::unlock(&fixture.engine(), &verb, false).await, Err(Error::LockHeld { .. })));
         assert!(unlock::unlock(&fixture.engine(), &verb, true).await.expect("breaks").broken);
         let done = fixture.count("c", doc! {"n": 1}).await;

@@ -2,7 +2,7 @@
 
 use bson::{Document, RawDocument, RawDocumentBuf};
 
-use super::report::{CollectionDifference, IndexDifference, OptionDifference, Standing};
+use super::report::{CollectionDifference, IndexDifference, OptionDifference, Presence};
 use crate::backup::catalog::{Entry, index_name};
 use crate::error::server::show;
 use crate::mongo::catalog::{differences, same_fields};
@@ -18,15 +18,15 @@ pub fn compare(before: &Entry, after: &Entry, found: &mut CollectionDifference) 
     }
     for index in &before.indexes {
         match named(&after.indexes, index_name(index)) {
-            None => found.indexes.push(difference(Standing::Missing, Some(index), None)),
+            None => found.indexes.push(difference(Presence::Missing, Some(index), None)),
             Some(now) if !same(index, now) => {
-                found.indexes.push(difference(Standing::Stands, Some(index), Some(now)));
+                found.indexes.push(difference(Presence::Stands, Some(index), Some(now)));
             }
             Some(_) => {}
         }
     }
     for index in after.indexes.iter().filter(|it| named(&before.indexes, index_name(it)).is_none()) {
-        found.indexes.push(difference(Standing::Added, None, Some(index)));
+        found.indexes.push(difference(Presence::Added, None, Some(index)));
     }
 }
 
@@ -42,7 +42,7 @@ fn decoded(raw: &RawDocument) -> Document {
     Document::try_from(raw).unwrap_or_default()
 }
 
-fn difference(standing: Standing, before: Option<&RawDocumentBuf>, after: Option<&RawDocumentBuf>) -> IndexDifference {
+fn difference(standing: Presence, before: Option<&RawDocumentBuf>, after: Option<&RawDocumentBuf>) -> IndexDifference {
     let text = |index: Option<&RawDocumentBuf>| index.map(|it| show(&bson::Bson::Document(decoded(it))));
     let name = before.or(after).map(|it| index_name(it).to_owned()).unwrap_or_default();
     IndexDifference { index: name, standing, before: text(before), after: text(after) }

@@ -26,8 +26,8 @@ const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// What differs in the documents.
 pub async fn compare(before: &Server, after: &Server, entry: &Entry) -> Result<DocumentDifferences, ServerError> {
     let mut join = Join {
-        before: Side::open(before, entry).await?,
-        after: Side::open(after, entry).await?,
+        before: ComparedSide::open(before, entry).await?,
+        after: ComparedSide::open(after, entry).await?,
         tally: Tally::default(),
     };
     while join.step().await? {}
@@ -59,8 +59,8 @@ async fn same_order_once(before: &Server, after: &Server, entry: &Entry) -> Resu
 }
 
 struct Join {
-    before: Side,
-    after: Side,
+    before: ComparedSide,
+    after: ComparedSide,
     tally: Tally,
 }
 
@@ -119,7 +119,7 @@ impl Join {
 }
 
 /// One of the two databases.
-struct Side {
+struct ComparedSide {
     server: Server,
     collection: String,
     cursor: DocumentCursor,
@@ -127,7 +127,7 @@ struct Side {
     ended: bool,
 }
 
-impl Side {
+impl ComparedSide {
     async fn open(server: &Server, entry: &Entry) -> Result<Self, ServerError> {
         let mut command = rawdoc! {"find": &*entry.name};
         // Both in the order that the collection had, also where it has another collation by now.

@@ -7,7 +7,7 @@ use crate::mongo::raw::{self, ARRAY, Builder, DOCUMENT, Element};
 
 /// One field that differs: its path, what it was and what it is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change<'a> {
+pub struct ChangedField<'a> {
     /// The path.
     pub path: String,
     /// The element before.
@@ -17,28 +17,28 @@ pub struct Change<'a> {
 }
 
 /// The fields in which two documents differ; none where they have the same fields in another order.
-pub fn changes<'a>(before: &'a [u8], after: &'a [u8]) -> Vec<Change<'a>> {
+pub fn changes<'a>(before: &'a [u8], after: &'a [u8]) -> Vec<ChangedField<'a>> {
     let mut found = Vec::new();
     walk("", before, after, &mut found);
     found
 }
 
-fn walk<'a>(prefix: &str, before: &'a [u8], after: &'a [u8], found: &mut Vec<Change<'a>>) {
+fn walk<'a>(prefix: &str, before: &'a [u8], after: &'a [u8], found: &mut Vec<ChangedField<'a>>) {
     let (was, is): (Vec<_>, Vec<_>) = (raw::elements(before).collect(), raw::elements(after).collect());
     for old in &was {
         let path = joined(prefix, old.name);
         match is.iter().find(|it| it.name == old.name) {
-            None => found.push(Change { path, before: Some(*old), after: None }),
+            None => found.push(ChangedField { path, before: Some(*old), after: None }),
             Some(new) => one(path, old, new, found),
         }
     }
     for new in is.iter().filter(|new| !was.iter().any(|it| it.name == new.name)) {
-        found.push(Change { path: joined(prefix, new.name), before: None, after: Some(*new) });
+        found.push(ChangedField { path: joined(prefix, new.name), before: None, after: Some(*new) });
     }
 }
 
 /// The same field on both sides.
-fn one<'a>(path: String, old: &Element<'a>, new: &Element<'a>, found: &mut Vec<Change<'a>>) {
+fn one<'a>(path: String, old: &Element<'a>, new: &Element<'a>, found: &mut Vec<ChangedField<'a>>) {
     if old.same_value(new) {
         return;
     }
@@ -57,7 +57,7 @@ fn one<'a>(path: String, old: &Element<'a>, new: &Element<'a>, found: &mut Vec<C
             return;
         }
     }
-    found.push(Change { path, before: Some(*old), after: Some(*new) });
+    found.push(ChangedField { path, before: Some(*old), after: Some(*new) });
 }
 
 fn joined(prefix: &str, name: &[u8]) -> String {

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use bson::{Bson, Document, doc};
 
-use self::report::{CollectionDifference, Comparison, Standing};
+use self::report::{CollectionDifference, Comparison, Presence};
 use crate::backup::catalog::{Entry, Type, list};
 use crate::backup::ranges;
 use crate::backup::snapshot::Reading;
@@ -64,10 +64,10 @@ async fn all(before: &Server, after: &Server, known: Option<Hashes>) -> Result<C
     let mut collections = Vec::new();
     for entry in &was {
         let Some(now) = is.iter().find(|it| it.name == entry.name && it.kind == entry.kind) else {
-            collections.push(alone(before, entry, Standing::Missing).await?);
+            collections.push(alone(before, entry, Presence::Missing).await?);
             continue;
         };
-        let mut found = CollectionDifference::of(entry, Standing::Stands);
+        let mut found = CollectionDifference::of(entry, Presence::Stands);
         catalog::compare(entry, now, &mut found);
         let stored = entry.stored_in();
         let same_bytes = hashed_before.get(&stored).is_some_and(|hash| hashed_after.get(&stored) == Some(hash));
@@ -80,7 +80,7 @@ async fn all(before: &Server, after: &Server, known: Option<Hashes>) -> Result<C
     }
     for entry in &is {
         if !was.iter().any(|it| it.name == entry.name && it.kind == entry.kind) {
-            collections.push(alone(after, entry, Standing::Added).await?);
+            collections.push(alone(after, entry, Presence::Added).await?);
         }
     }
     collections.sort_by(|a, b| a.collection.cmp(&b.collection));
@@ -124,12 +124,12 @@ async fn entries(server: &Server) -> Result<Vec<Entry>> {
 }
 
 /// A collection that stands on one side only, and how many documents it has there.
-async fn alone(server: &Server, entry: &Entry, standing: Standing) -> Result<CollectionDifference> {
+async fn alone(server: &Server, entry: &Entry, standing: Presence) -> Result<CollectionDifference> {
     let mut found = CollectionDifference::of(entry, standing);
     if entry.kind != Type::View {
         let context = format!("Counting {:?}", entry.name);
         let count = ranges::count(server, &entry.name, Reading::Local).await.map_err(Error::server(context))?;
-        let side = if standing == Standing::Missing {
+        let side = if standing == Presence::Missing {
             found.documents.missing = count;
             &mut found.documents.before
         } else {

@@ -29,7 +29,7 @@ pub struct Comparison {
 /// Where a collection or an index stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub enum Presence {
     /// On both sides.
     Stands,
     /// It was there and is not.
@@ -46,7 +46,7 @@ pub struct CollectionDifference {
     /// `collection`, `view` or `timeseries`.
     pub kind: String,
     /// Whether it stands on both sides.
-    pub standing: Standing,
+    pub standing: Presence,
     /// Options that differ.
     pub options: Vec<OptionDifference>,
     /// Indexes that differ.
@@ -59,7 +59,7 @@ pub struct CollectionDifference {
 
 impl CollectionDifference {
     /// Nothing found yet.
-    pub fn of(entry: &Entry, standing: Standing) -> Self {
+    pub fn of(entry: &Entry, standing: Presence) -> Self {
         Self {
             collection: entry.name.clone(),
             kind: entry.kind.as_str().to_owned(),
@@ -73,7 +73,7 @@ impl CollectionDifference {
 
     /// Whether nothing differs but the order of fields.
     pub fn same(&self) -> bool {
-        self.standing == Standing::Stands
+        self.standing == Presence::Stands
             && self.options.is_empty()
             && self.indexes.is_empty()
             && self.documents.same()
@@ -103,7 +103,7 @@ pub struct IndexDifference {
     /// Its name.
     pub index: String,
     /// Whether it stands on both sides, with another specification.
-    pub standing: Standing,
+    pub standing: Presence,
     /// What it was.
     pub before: Option<String>,
     /// What it is.

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum Severity {
     /// `apply` refuses the file.
     Error,
     /// It may lose data, or do something else than its author meant.
@@ -22,7 +22,7 @@ pub struct Code {
     /// A short name, as in `no-filter`.
     pub name: &'static str,
     /// How bad it is.
-    pub level: Level,
+    pub level: Severity,
     /// What to do about it.
     pub remedy: &'static str,
 }
@@ -30,7 +30,7 @@ pub struct Code {
 macro_rules! codes {
     ($($ident:ident = $code:literal, $name:literal, $level:ident, $remedy:literal;)*) => {
         $(#[doc = $name] pub const $ident: Code =
-            Code { code: $code, name: $name, level: Level::$level, remedy: $remedy };)*
+            Code { code: $code, name: $name, level: Severity::$level, remedy: $remedy };)*
         /// All of them.
         pub const ALL: &[Code] = &[$($ident),*];
     };
@@ -86,6 +86,6 @@ codes! {
 impl Code {
     /// Whether an `allow` may silence it: an error stays one, because `apply` refuses the file anyway.
     pub fn can_be_allowed(&self) -> bool {
-        self.level != Level::Error && *self != UNUSED_ALLOWANCE && *self != UNKNOWN_ALLOWANCE
+        self.level != Severity::Error && *self != UNUSED_ALLOWANCE && *self != UNKNOWN_ALLOWANCE
     }
 }

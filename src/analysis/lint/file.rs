@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::codes::{Code, INVALID_VALUE, MISNAMED_FILE, MISSING_FIELD, UNKNOWN_NAME, UNREADABLE};
-use super::finding::{Findings, Place};
-use super::positions::{Position, Positions};
+use super::finding::{FindingPlace, Findings};
+use super::positions::{Positions, TextPosition};
 use crate::error::{Error, Result};
 use crate::model::migration::{FIELDS, MAX_OPERATIONS, Migration, number_of};
 use crate::model::script::Operation;
@@ -32,9 +32,9 @@ pub struct File {
     /// The migration's name.
     pub name: Option<String>,
     /// The up script.
-    pub up: Vec<Part>,
+    pub up: Vec<FileOperation>,
     /// The down script, where there is one.
-    pub down: Option<Vec<Part>>,
+    pub down: Option<Vec<FileOperation>>,
     /// The collections that `checks`.`before` looks at.
     pub checked_before: Vec<String>,
     /// What the whole file allows.
@@ -49,7 +49,7 @@ pub struct File {
 
 /// One operation of a script, as far as it can be read.
 #[derive(Debug)]
-pub struct Part {
+pub struct FileOperation {
     /// The operation, if the reader takes it.
     pub operation: Option<Operation>,
     /// What it allows.
@@ -72,7 +72,12 @@ impl File {
                 // A stem like migration_7 has a number all the same; what it lacks is a name.
                 file.number = number_of(file_name.strip_suffix(".json").unwrap_or_default()).map(str::to_owned);
                 let reason = reason.unwrap_or_else(|| "it is hidden".to_owned());
-                findings.add(&file, MISNAMED_FILE, Place::Field(""), format!("apply ignores this file: {reason}."));
+                findings.add(
+                    &file,
+                    MISNAMED_FILE,
+                    FindingPlace::Field(""),
+                    format!("apply ignores this file: {reason}."),
+                );
                 // Reading a named pipe would wait for whoever writes to it.
                 if !named || (path.exists() && !path.is_file()) {
                     return (file, findings);
@@ -82,14 +87,14 @@ impl File {
         match read_text(path) {
             Ok(text) => file.understand(path, &text, &mut findings),
             Err(error) => {
-                findings.add(&file, UNREADABLE, Place::Field(""), without_file(path, &error));
+                findings.add(&file, UNREADABLE, FindingPlace::Field(""), without_file(path, &error));
             }
         }
         (file, findings)
     }
 
     /// The operations of one direction; none where there is no such script.
-    pub fn script(&self, direction: Direction) -> &[Part] {
+    pub fn script(&self, direction: Direction) -> &[FileOperation] {
         match direction {
             Direction::Up => &self.up,
             Direction::Down => self.down.as_deref().unwrap_or_default(),
@@ -105,14 +110,14 @@ impl File {
         let value = match reader::read(text) {
             Ok(value) => value,
             Err(error) => {
-                let position = Position { line: error.line, column: error.column };
-                findings.add(self, UNREADABLE, Place::At(position), format!("{}.", error.message));
+                let position = TextPosition { line: error.line, column: error.column };
+                findings.add(self, UNREADABLE, FindingPlace::At(position), format!("{}.", error.message));
                 return;
             }
         };
         self.positions = Positions::of(text);
         let Value::Object(fields) = value else {
-            findings.add(self, UNREADABLE, Place::Field(""), "the file must hold one object.");
+            findings.add(self, UNREADABLE, FindingPlace::Field(""), "the file must hold one object.");
             return;
         };
         if let Some(Value::String(name)) = fields.get("name") {
@@ -147,7 +152,7 @@ impl File {
             let message = without_file(path, &error);
             let field = FIELDS.iter().find(|field| message.starts_with(&format!("{field:?}")));
             let path = field.map(|field| format!("/{field}")).unwrap_or_default();
-            findings.add(self, INVALID_VALUE, Place::Field(&path), message);
+            findings.add(self, INVALID_VALUE, FindingPlace::Field(&path), message);
         }
     }
 }
@@ -188,7 +193,7 @@ pub fn gather(paths: &[PathBuf]) -> Result<(Vec<Gathered>, Vec<Ignored>)> {
 type Wrong = (Code, String, String);
 
 /// The operations of a script; what the reader would refuse goes to `wrong`.
-fn parts(direction: &str, script: &Value, wrong: &mut Vec<Wrong>) -> Vec<Part> {
+fn parts(direction: &str, script: &Value, wrong: &mut Vec<Wrong>) -> Vec<FileOperation> {
     let here = format!("/{direction}");
     let mut refuse = |code, path, message: String| wrong.push((code, path, format!("{direction}: {message}")));
     let Value::Object(fields) = script else {
@@ -217,7 +222,7 @@ fn parts(direction: &str, script: &Value, wrong: &mut Vec<Wrong>) -> Vec<Part> {
     operations.iter().enumerate().map(|(at, value)| part(&format!("{here}/operations/{at}"), value, wrong)).collect()
 }
 
-fn part(path: &str, value: &Value, wrong: &mut Vec<Wrong>) -> Part {
+fn part(path: &str, value: &Value, wrong: &mut Vec<Wrong>) -> FileOperation {
     let before = wrong.len();
     let allow = value.get("allow").and_then(|value| allowances(value).ok()).unwrap_or_default();
     if let Value::Object(fields) = value {
@@ -232,7 +237,7 @@ fn part(path: &str, value: &Value, wrong: &mut Vec<Wrong>) -> Part {
             None
         }
     };
-    Part { operation, allow }
+    FileOperation { operation, allow }
 }
 
 /// The fields and options of an operation that the reader refuses, each looked at by itself in an operation that is
@@ -330,16 +335,16 @@ fn names(path: &str, fields: &Map<String, Value>, wrong: &mut Vec<Wrong>) {
 }
 
 /// The place of a path such as `/up/operations/0/filter`.
-fn in_script(path: &str) -> Place<'_> {
+fn in_script(path: &str) -> FindingPlace<'_> {
     for direction in [Direction::Up, Direction::Down] {
         let rest = path.strip_prefix('/').and_then(|rest| rest.strip_prefix(direction.as_str()));
         let Some(rest) = rest.and_then(|rest| rest.strip_prefix("/operations/")) else { continue };
         let end = rest.find('/').unwrap_or(rest.len());
         if let Ok(at) = rest[..end].parse() {
-            return Place::Operation(direction, at, &rest[end..]);
+            return FindingPlace::Operation(direction, at, &rest[end..]);
         }
     }
-    Place::Field(path)
+    FindingPlace::Field(path)
 }
 
 /// The collections that the checks before the up script look at.

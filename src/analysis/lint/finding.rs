@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::codes::{Code, Level, UNKNOWN_ALLOWANCE, UNUSED_ALLOWANCE};
-use super::file::{File, Part};
-use super::positions::Position;
+use super::codes::{Code, Severity, UNKNOWN_ALLOWANCE, UNUSED_ALLOWANCE};
+use super::file::{File, FileOperation};
+use super::positions::TextPosition;
 use crate::model::script::allow::Allowance;
 use crate::run::report::Direction;
 
@@ -26,7 +26,7 @@ pub struct Finding {
     /// The code's short name.
     pub name: String,
     /// How bad it is.
-    pub level: Level,
+    pub level: Severity,
     /// What was found.
     pub message: String,
     /// What to do about it.
@@ -35,13 +35,13 @@ pub struct Finding {
 
 /// Where in a file something was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum FindingPlace<'a> {
     /// A field of the file, as in `/name`; the file itself without one.
     Field(&'a str),
     /// An operation, or a field of it, as in `/filter`.
     Operation(Direction, usize, &'a str),
     /// Known from elsewhere.
-    At(Position),
+    At(TextPosition),
 }
 
 /// The findings of one file that nothing allows.
@@ -54,14 +54,15 @@ pub struct Findings {
 
 impl Findings {
     /// Adds one, unless its operation or the file allows it.
-    pub fn add(&mut self, file: &File, code: Code, place: Place, message: impl Into<String>) {
+    pub fn add(&mut self, file: &File, code: Code, place: FindingPlace, message: impl Into<String>) {
         let operation = match place {
-            Place::Operation(direction, at, _) => Some((direction, at)),
+            FindingPlace::Operation(direction, at, _) => Some((direction, at)),
             _ => None,
         };
         if code.can_be_allowed() {
             let holds = |allowed: &[Allowance]| allowed.iter().any(|each| each.code == code.code);
-            let allows = |(direction, at)| file.script(direction).get(at).is_some_and(|it: &Part| holds(&it.allow));
+            let allows =
+                |(direction, at)| file.script(direction).get(at).is_some_and(|it: &FileOperation| holds(&it.allow));
             if operation.is_some_and(allows) {
                 self.used.push((operation, code.code));
                 return;
@@ -74,16 +75,16 @@ impl Findings {
         self.push(file, code, place, message.into());
     }
 
-    fn push(&mut self, file: &File, code: Code, place: Place, message: String) {
+    fn push(&mut self, file: &File, code: Code, place: FindingPlace, message: String) {
         let (operation, position) = match place {
-            Place::Field(field) => (None, file.positions.at(field)),
-            Place::Operation(direction, at, field) => {
+            FindingPlace::Field(field) => (None, file.positions.at(field)),
+            FindingPlace::Operation(direction, at, field) => {
                 let path = format!("/{}/operations/{at}{field}", direction.as_str());
                 (Some(format!("{} {}", direction.as_str(), at + 1)), file.positions.at(&path))
             }
-            Place::At(position) => (None, Some(position)),
+            FindingPlace::At(position) => (None, Some(position)),
         };
-        let position = position.unwrap_or(Position { line: 1, column: 1 });
+        let position = position.unwrap_or(TextPosition { line: 1, column: 1 });
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.found.push(Finding {
             file: file.shown.clone(),
@@ -110,8 +111,8 @@ impl Findings {
             for each in allowances {
                 let path = format!("/allow/{}", each.code);
                 let place = match operation {
-                    Some((direction, at)) => Place::Operation(direction, at, &path),
-                    None => Place::Field(&path),
+                    Some((direction, at)) => FindingPlace::Operation(direction, at, &path),
+                    None => FindingPlace::Field(&path),
                 };
                 let code = super::codes::ALL.iter().find(|code| code.code == each.code);
                 match code {

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::model::migration::compare_numbers;
 use crate::model::source::Ignored;
-use codes::Level;
+use codes::Severity;
 use file::{File, gather};
 use finding::{Finding, Findings};
 use rules::{danger, down, hygiene, order, wider};
@@ -68,9 +68,9 @@ pub fn lint(paths: &[PathBuf]) -> Result<LintReport> {
     let count = |level| i64::try_from(found.iter().filter(|it| it.level == level).count()).unwrap_or(i64::MAX);
     Ok(LintReport {
         files: i64::try_from(files.len()).unwrap_or(i64::MAX),
-        errors: count(Level::Error),
-        warnings: count(Level::Warning),
-        advice: count(Level::Advice),
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        advice: count(Severity::Advice),
         findings: found,
         ignored,
     })

@@ -14,7 +14,7 @@ const FIELDS_TO: usize = 5;
 
 /// A line and a column, from 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
+pub struct TextPosition {
     /// The line.
     pub line: usize,
     /// The column.
@@ -24,11 +24,11 @@ pub struct Position {
 /// The positions of a file's fields by their paths, as in `/up/operations/0/filter`.
 #[derive(Debug, Default)]
 pub struct Positions {
-    found: HashMap<String, Position>,
+    found: HashMap<String, TextPosition>,
 }
 
 /// A bracket that is open.
-struct Open {
+struct PositionBracket {
     object: bool,
     /// Length of the path outside of it.
     outer: usize,
@@ -42,7 +42,7 @@ impl Positions {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let bytes = text.as_bytes();
         let mut found = HashMap::new();
-        let mut open: Vec<Open> = Vec::new();
+        let mut open: Vec<PositionBracket> = Vec::new();
         let mut path = String::new();
         // Whether what comes next in an object is a key.
         let mut key_next = false;
@@ -52,7 +52,7 @@ impl Positions {
             let start = at;
             // Counted along the way: a file may be one line of megabytes.
             column += characters(&bytes[at..=at]);
-            let here = Position { line, column };
+            let here = TextPosition { line, column };
             match byte {
                 b'\n' => {
                     line += 1;
@@ -67,7 +67,7 @@ impl Positions {
                     key_next = false;
                 }
                 _ => {
-                    let note = |path: &str, found: &mut HashMap<String, Position>| {
+                    let note = |path: &str, found: &mut HashMap<String, TextPosition>| {
                         found.entry(path.to_owned()).or_insert(here);
                     };
                     if byte == b'"' {
@@ -101,7 +101,7 @@ impl Positions {
                             note("", &mut found);
                         }
                         if matches!(byte, b'{' | b'[' | b'(') {
-                            open.push(Open { object: byte == b'{', outer: path.len(), element: 0 });
+                            open.push(PositionBracket { object: byte == b'{', outer: path.len(), element: 0 });
                             key_next = byte == b'{';
                         }
                     }
@@ -113,7 +113,7 @@ impl Positions {
     }
 
     /// Where the path stands, or else the nearest field around it.
-    pub fn at(&self, path: &str) -> Option<Position> {
+    pub fn at(&self, path: &str) -> Option<TextPosition> {
         let mut path = path;
         loop {
             match (self.found.get(path), path.rfind('/')) {

@@ -6,7 +6,7 @@ use std::fs;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::codes::{ALL, Level};
+use super::codes::{ALL, Severity};
 use super::*;
 use crate::model::source::read_directory;
 
@@ -377,6 +377,6 @@ proptest! {
         let report = lint(&[directory.path().to_path_buf()]).expect("reads");
         let applied = read_directory(directory.path());
         prop_assert_eq!(report.errors == 0, applied.is_ok(), "{}\n{:?}\n{:?}", text, report.findings, applied.err());
-        prop_assert_eq!(report.errors > 0, report.findings.iter().any(|it| it.level == Level::Error));
+        prop_assert_eq!(report.errors > 0, report.findings.iter().any(|it| it.level == Severity::Error));
     }
 }

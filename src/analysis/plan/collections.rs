@@ -2,7 +2,7 @@
 
 use bson::{Document, RawDocumentBuf};
 
-use super::look::{EXAMPLES, Look, Unseen, find, id_text};
+use super::look::{EXAMPLES, PlanContext, PlanError, find, id_text};
 use super::report::{OperationPlan, Rejected, SetsAside};
 use super::{duplicates, expiry};
 use crate::error::server::codes;
@@ -16,11 +16,11 @@ use crate::run::report::Outcome;
 
 /// `create_collection`.
 pub async fn create(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     options: &Document,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let Some(standing) = catalog::collection(look.server, &operation.collection).await? else {
         plan.ends(Outcome::Done, None);
         refused(operation, plan);
@@ -47,7 +47,11 @@ pub async fn create(
 }
 
 /// `drop_collection`.
-pub async fn drop_collection(look: &Look<'_>, operation: &Operation, plan: &mut OperationPlan) -> Result<(), Unseen> {
+pub async fn drop_collection(
+    look: &PlanContext<'_>,
+    operation: &Operation,
+    plan: &mut OperationPlan,
+) -> Result<(), PlanError> {
     let name = &operation.collection;
     let Some(standing) = catalog::collection(look.server, name).await? else {
         plan.ends(Outcome::Absent, Some("there is no such collection"));
@@ -75,11 +79,11 @@ pub async fn drop_collection(look: &Look<'_>, operation: &Operation, plan: &mut 
 
 /// `modify_collection`.
 pub async fn modify(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     options: &Document,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let name = &operation.collection;
     let Some(standing) = catalog::collection(look.server, name).await? else {
         plan.fails("there is no such collection", Some(codes::NAMESPACE_NOT_FOUND));
@@ -131,13 +135,13 @@ fn validator(options: &Document) -> Option<&Document> {
 
 /// A change of one index: one that becomes unique, or that expires documents from now on.
 async fn modified_index(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     asked: &Document,
     index: &Document,
     standing: &Collection,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let on = |of: &Document, name: &str| of.get_bool(name).unwrap_or(false);
     let becomes = CreateIndex {
         keys: index.get_document("key").cloned().unwrap_or_default(),
@@ -167,7 +171,12 @@ async fn modified_index(
 }
 
 /// `rename_collection`.
-pub async fn rename(look: &Look<'_>, operation: &Operation, to: &str, plan: &mut OperationPlan) -> Result<(), Unseen> {
+pub async fn rename(
+    look: &PlanContext<'_>,
+    operation: &Operation,
+    to: &str,
+    plan: &mut OperationPlan,
+) -> Result<(), PlanError> {
     let from = &operation.collection;
     let source: Option<Collection> = catalog::collection(look.server, from).await?;
     let target = catalog::collection(look.server, to).await?;
@@ -189,12 +198,12 @@ pub async fn rename(look: &Look<'_>, operation: &Operation, to: &str, plan: &mut
 /// Documents that stand already and that the validator asked for does not admit. It does not touch them, but the server
 /// refuses later updates of them.
 async fn not_admitted(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     options: &Document,
     standing: &Collection,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let Some(validator) = validator(options) else { return Ok(()) };
     let query = Query { collection: &operation.collection, hint: None, collation: None, variables: None };
     let filter = raw(&bson::doc! {"$nor": [validator.clone()]})?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Bson, Document, RawDocumentBuf};
 
 use super::changes::{Assignments, Effect, repeatable};
-use super::look::{EXAMPLES, Look, Unseen, find, id_text};
+use super::look::{EXAMPLES, PlanContext, PlanError, find, id_text};
 use super::report::OperationPlan;
 use super::{misfits, pipelines};
 use crate::error::server::{ServerError, codes};
@@ -46,12 +46,12 @@ pub struct Numbers {
 
 /// `update_documents`.
 pub async fn update(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     update: &UpdateDocuments,
     position: Option<&Position>,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let query = Query {
         collection: &operation.collection,
         hint: update.hint.as_ref(),
@@ -88,7 +88,7 @@ pub async fn update(
             match pipelines::run(look, &query, &filter, stages, &standing, &mut examples).await {
                 Ok(numbers) => numbers,
                 // A document that the pipeline fails on; or else the filter is one that only an update takes.
-                Err(Unseen::Refused(_)) => {
+                Err(PlanError::Refused(_)) => {
                     culprit = culprit::find(look.server, &query, &filter, stages).await?;
                     at_most(look, &query, &filter).await?
                 }
@@ -152,12 +152,12 @@ pub async fn update(
 
 /// `delete_documents`.
 pub async fn delete(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     delete: &DeleteDocuments,
     position: Option<&Position>,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let query = Query {
         collection: &operation.collection,
         hint: delete.hint.as_ref(),
@@ -191,10 +191,10 @@ pub async fn delete(
 
 /// What the server finds wrong with the update itself. It is asked how it would carry it out, and does not.
 async fn misunderstood(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     query: &Query<'_>,
     update: &UpdateDocuments,
-) -> Result<Option<ServerError>, Unseen> {
+) -> Result<Option<ServerError>, PlanError> {
     let mut statement = bson::doc! {
         "q": update.filter.clone(), "u": update.update.clone(), "multi": update.multi, "upsert": update.upsert,
     };
@@ -223,10 +223,10 @@ async fn misunderstood(
 
 /// The collection, unless it is absent or a view, through which nothing can be written.
 async fn standing(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     plan: &mut OperationPlan,
-) -> Result<Option<Collection>, Unseen> {
+) -> Result<Option<Collection>, PlanError> {
     let found = catalog::collection(look.server, &operation.collection).await?;
     match found {
         Some(found) if found.kind == "view" => {
@@ -246,7 +246,7 @@ fn absent(plan: &mut OperationPlan) {
 }
 
 /// How it would be written: in chunks or not, exactly once or not.
-pub fn ways(look: &Look<'_>, standing: &Collection, whole: Option<&str>, plan: &mut OperationPlan) {
+pub fn ways(look: &PlanContext<'_>, standing: &Collection, whole: Option<&str>, plan: &mut OperationPlan) {
     let atomic = look.server.transactions() && standing.takes_transactions();
     plan.chunks = Some(whole.is_none());
     plan.transactions = Some(atomic);
@@ -258,26 +258,26 @@ pub fn ways(look: &Look<'_>, standing: &Collection, whole: Option<&str>, plan: &
 }
 
 /// The filter for what an earlier run has left.
-fn rest(filter: &Document, position: Option<&Position>, plan: &mut OperationPlan) -> Result<RawDocumentBuf, Unseen> {
+fn rest(filter: &Document, position: Option<&Position>, plan: &mut OperationPlan) -> Result<RawDocumentBuf, PlanError> {
     let filter = raw(filter)?;
     let Some(Position::Ids { upper, after }) = position else { return Ok(filter) };
     plan.notes.push("carries on where an earlier run stopped: these are what is left".to_owned());
     Ok(IdRange::Range { after: after.clone(), through: upper.clone() }.select(&filter))
 }
 
-async fn at_most(look: &Look<'_>, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<Numbers, Unseen> {
+async fn at_most(look: &PlanContext<'_>, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<Numbers, PlanError> {
     let (matched, took) = look.count(query, filter).await?;
     Ok(Numbers { matched, changes: matched, exact: matched == 0, took, ..Numbers::default() })
 }
 
 /// Reads the fields that are set or removed.
 async fn assigned(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     query: &Query<'_>,
     filter: &RawDocumentBuf,
     assignments: &Assignments,
     examples: &mut Vec<String>,
-) -> Result<Numbers, Unseen> {
+) -> Result<Numbers, PlanError> {
     let mut numbers = Numbers { exact: true, ..Numbers::default() };
     let command = find(query, filter, &assignments.fields())?;
     numbers.took = look

@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use bson::{Bson, Document, RawDocumentBuf};
 
 use super::keys::Keys;
-use super::look::{EXAMPLES, Look, Unseen, find as find_command, id_text};
+use super::look::{EXAMPLES, PlanContext, PlanError, find as find_command, id_text};
 use super::report::{Duplicates, OperationPlan};
 use super::sieve::Sieve;
 use crate::error::server::{codes, show};
@@ -30,12 +30,12 @@ const NAMED: usize = 1_000;
 
 /// Looks for them and notes what the build would fail at.
 pub async fn find(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     index: &CreateIndex,
     collation: Option<&Document>,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let name = &operation.collection;
     let sparse = index.options.get_bool("sparse").unwrap_or(false);
     let partial = index.options.get_document("partialFilterExpression").cloned().unwrap_or_default();
@@ -79,11 +79,11 @@ fn report(found: Duplicates, plan: &mut OperationPlan) {
 
 /// Reads the keys out; the `_id` of a document that cannot be in the index, if there is one.
 async fn read_out(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     query: &Query<'_>,
     filter: &RawDocumentBuf,
     keys: &Keys,
-) -> Result<Result<Duplicates, String>, Unseen> {
+) -> Result<Result<Duplicates, String>, PlanError> {
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
     let (documents, _) = look.size(query.collection).await.unwrap_or((0, 0));
     let command = find_command(query, filter, &keys.fields())?;
@@ -134,13 +134,13 @@ async fn read_out(
 /// Reads the keys once more, to name some of those that occur twice; where they are not too many, their number no
 /// longer depends on hashes.
 async fn look_closely(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     command: RawDocumentBuf,
     keys: &Keys,
     hasher: &BuildHasherDefault<DefaultHasher>,
     closely: &[u64],
     found: &mut Duplicates,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let mut sorted = closely.to_vec();
     sorted.sort_unstable();
     // By their fingerprints: a key may be as long as a document.
@@ -187,13 +187,13 @@ async fn look_closely(
 
 /// Lets the server group under a collation, slow as that is.
 async fn grouped(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     index: &CreateIndex,
     filter: &RawDocumentBuf,
     collation: Option<&Document>,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let mut key = Document::new();
     let mut projection = Document::new();
     let mut exists = Vec::new();

@@ -2,20 +2,20 @@
 
 use bson::{Bson, Document};
 
-use super::look::{Look, Unseen};
+use super::look::{PlanContext, PlanError};
 use super::report::OperationPlan;
 use crate::mongo::expiry::expired;
 use crate::mongo::query::Query;
 
 /// Counts the documents of which `field` is a date more than `after` ago.
 pub async fn count(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     collection: &str,
     field: &str,
     after: &Bson,
     partial: Option<&Document>,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let Some(filter) = expired(look.server, field, after, partial).await? else { return Ok(()) };
     let query = Query { collection, hint: None, collation: None, variables: None };
     let expires = look.count(&query, &filter).await?.0;

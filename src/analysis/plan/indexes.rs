@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document};
 
-use super::look::{Look, Unseen};
+use super::look::{PlanContext, PlanError};
 use super::report::OperationPlan;
 use super::{duplicates, expiry};
 use crate::error::server::{codes, show};
@@ -19,11 +19,11 @@ const INDEXED_PER_SECOND: f64 = 500_000.0;
 
 /// `create_index`.
 pub async fn create(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     index: &CreateIndex,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let name = &operation.collection;
     let Some(standing) = catalog::collection(look.server, name).await? else {
         plan.ends(Outcome::Done, Some("makes the collection, which does not stand yet"));
@@ -83,12 +83,12 @@ pub async fn create(
 
 /// What the server would refuse of the index itself: known from its text, or asked by a query that has the same parts.
 async fn understood(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     index: &CreateIndex,
     collation: Option<&Document>,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     for refusal in refusals(operation) {
         plan.fails(refusal.message, Some(codes::CANNOT_CREATE_INDEX));
     }
@@ -109,11 +109,11 @@ async fn understood(
 
 /// `drop_index`.
 pub async fn drop_index(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     index: &IndexRef,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let name = &operation.collection;
     let standing = catalog::collection(look.server, name).await?;
     if standing.is_some_and(|standing| standing.kind == "view") {

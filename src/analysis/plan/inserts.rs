@@ -6,7 +6,7 @@ use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 
 use super::documents::ways;
 use super::keys::canonical_element;
-use super::look::{EXAMPLES, Look, Unseen, id_text};
+use super::look::{EXAMPLES, PlanContext, PlanError, id_text};
 use super::report::{OperationPlan, Rejected};
 use crate::error::server::{ServerError, codes, show};
 use crate::model::script::Operation;
@@ -22,12 +22,12 @@ const AT_ONCE: usize = 1_000;
 
 /// `insert_documents`.
 pub async fn insert(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     insert: &InsertDocuments,
     position: Option<&Position>,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let name = &operation.collection;
     let standing = catalog::collection(look.server, name).await?;
     if standing.as_ref().is_some_and(|found| found.kind == "view") {
@@ -60,11 +60,11 @@ pub async fn insert(
 
 /// `_id`s that stand already, or occur twice.
 async fn taken_ids(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     name: &str,
     documents: &[&Document],
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let ids: Vec<&Bson> = documents.iter().filter_map(|document| document.get("_id")).collect();
     let mut own = HashSet::new();
     let mut twice = Vec::new();
@@ -102,11 +102,11 @@ async fn taken_ids(
 
 /// Documents that the collection's validator does not admit.
 async fn refused(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     standing: &Collection,
     documents: &[&Document],
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let Ok(validator) = standing.options.get_document("validator") else { return Ok(()) };
     let level = standing.options.get_str("validationLevel").unwrap_or("strict");
     let warns = standing.options.get_str("validationAction").is_ok_and(|action| action == "warn");
@@ -138,7 +138,7 @@ async fn refused(
         match looked {
             Ok(_) => {}
             // Before 5.1 there is no $documents, and a batch of them may be too large for a command.
-            Err(Unseen::Refused(_)) => {
+            Err(PlanError::Refused(_)) => {
                 plan.unknown("whether the validator admits the documents is not known");
                 return Ok(());
             }

@@ -12,7 +12,7 @@ use crate::mongo::raw::{self, ARRAY, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, 
 const WHOLE: u8 = 0x80;
 
 /// A value on its way into a key: its type byte and its bytes.
-type Value<'a> = (u8, &'a [u8]);
+type KeyValue<'a> = (u8, &'a [u8]);
 
 /// The fields of an index.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Keys {
         &'a self,
         document: &'a [u8],
         rest: &[&'a [String]],
-        fixed: &[Option<Value<'a>>],
+        fixed: &[Option<KeyValue<'a>>],
         see: &mut dyn FnMut(&[u8]),
     ) -> Result<(), ParallelArrays> {
         let mut values = fixed.to_vec();
@@ -91,7 +91,7 @@ impl Keys {
             }
             return Ok(());
         };
-        let none: Option<Value<'a>> = raw::elements(elements).next().is_none().then_some((UNDEFINED, &[]));
+        let none: Option<KeyValue<'a>> = raw::elements(elements).next().is_none().then_some((UNDEFINED, &[]));
         let each = raw::elements(elements).map(|element| (element.kind, element.value));
         for element in each.chain(none) {
             let mut fixed = values.clone();
@@ -121,7 +121,7 @@ impl Keys {
 }
 
 enum Reached<'a> {
-    Value(Option<Value<'a>>),
+    Value(Option<KeyValue<'a>>),
     /// An array, and the path behind it.
     Array(&'a [u8], &'a [String]),
 }
@@ -141,7 +141,7 @@ fn follow<'a>(document: &'a [u8], path: &'a [String]) -> Reached<'a> {
     Reached::Value(None)
 }
 
-fn encode(values: &[Option<Value<'_>>]) -> Vec<u8> {
+fn encode(values: &[Option<KeyValue<'_>>]) -> Vec<u8> {
     let mut key = Vec::with_capacity(32);
     for value in values {
         let (kind, bytes) = value.unwrap_or((NULL, &[]));

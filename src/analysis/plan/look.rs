@@ -16,7 +16,7 @@ use crate::observe::Stop;
 pub const EXAMPLES: usize = 3;
 
 /// What it takes to look.
-pub struct Look<'a> {
+pub struct PlanContext<'a> {
     /// The database.
     pub server: &'a Server,
     /// What asks to stop.
@@ -27,7 +27,7 @@ pub struct Look<'a> {
 
 /// Why something could not be looked at.
 #[derive(Debug)]
-pub enum Unseen {
+pub enum PlanError {
     /// The server refuses the question, and so would refuse the operation.
     Refused(ServerError),
     /// The server, or a cursor, was lost on the way: the look has to begin anew.
@@ -36,7 +36,7 @@ pub enum Unseen {
     Stopped(Error),
 }
 
-impl From<ServerError> for Unseen {
+impl From<ServerError> for PlanError {
     fn from(error: ServerError) -> Self {
         if error.is_passing() {
             return Self::Lost(error);
@@ -48,25 +48,25 @@ impl From<ServerError> for Unseen {
     }
 }
 
-impl From<Error> for Unseen {
+impl From<Error> for PlanError {
     fn from(error: Error) -> Self {
         Self::Stopped(error)
     }
 }
 
-impl From<mongodb::error::Error> for Unseen {
+impl From<mongodb::error::Error> for PlanError {
     fn from(error: mongodb::error::Error) -> Self {
         ServerError::from(error).into()
     }
 }
 
-impl Look<'_> {
+impl PlanContext<'_> {
     /// Reads every document of a cursor command, and says how long that took.
     pub async fn each(
         &self,
         command: RawDocumentBuf,
         mut see: impl FnMut(&RawDocument) + Send,
-    ) -> Result<Duration, Unseen> {
+    ) -> Result<Duration, PlanError> {
         let began = Instant::now();
         let mut documents = self.server.find(command).await?;
         while let Some(mut reply) = documents.next_reply().await? {
@@ -82,7 +82,7 @@ impl Look<'_> {
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    pub fn safe_point(&self) -> Result<(), Unseen> {
+    pub fn safe_point(&self) -> Result<(), PlanError> {
         match self.stop.is_cancelled() {
             true => Err(Error::Interrupted("Stopped on request. A plan changes nothing.".to_owned()).into()),
             false => Ok(()),
@@ -90,7 +90,7 @@ impl Look<'_> {
     }
 
     /// How many documents a filter selects, also one that the server will not count.
-    pub async fn count(&self, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<(i64, Duration), Unseen> {
+    pub async fn count(&self, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<(i64, Duration), PlanError> {
         let began = Instant::now();
         match query.count(self.server, filter.clone()).await {
             Ok(number) => Ok((number, began.elapsed())),
@@ -105,7 +105,7 @@ impl Look<'_> {
     }
 
     /// Lets the server read a filter and a collation. It says how it would look, and does not.
-    pub async fn understands(&self, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<(), Unseen> {
+    pub async fn understands(&self, query: &Query<'_>, filter: &RawDocumentBuf) -> Result<(), PlanError> {
         let command = rawdoc! {"explain": find(query, filter, &[])?, "verbosity": "queryPlanner"};
         self.server.run_raw(command, None).await?;
         Ok(())

@@ -3,7 +3,7 @@
 use bson::raw::cstr;
 use bson::{Bson, Document, RawDocumentBuf, rawdoc};
 
-use super::look::{EXAMPLES, Look, Unseen, find as find_command, id_text};
+use super::look::{EXAMPLES, PlanContext, PlanError, find as find_command, id_text};
 use super::report::OperationPlan;
 use crate::error::server::codes;
 use crate::model::script::operation::UpdateDocuments;
@@ -12,12 +12,12 @@ use crate::plural;
 
 /// Looks for them and notes what the update would fail at.
 pub async fn find(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     query: &Query<'_>,
     filter: &RawDocumentBuf,
     update: &UpdateDocuments,
     plan: &mut OperationPlan,
-) -> Result<(), Unseen> {
+) -> Result<(), PlanError> {
     let Bson::Document(operators) = &update.update else { return Ok(()) };
     let mut refused: Vec<(RawDocumentBuf, String, i32)> = Vec::new();
     for (operator, fields) in operators {
@@ -47,7 +47,7 @@ pub async fn find(
         let both = rawdoc! {"$and": [filter.clone(), condition]};
         let counted = match look.count(query, &both).await {
             // A filter that cannot be one of several conditions.
-            Err(Unseen::Refused(_)) => continue,
+            Err(PlanError::Refused(_)) => continue,
             counted => counted?.0,
         };
         if counted == 0 {

@@ -22,7 +22,7 @@ mod undone;
 
 use std::borrow::Cow;
 
-use self::look::Unseen;
+use self::look::PlanError;
 use self::report::OperationPlan;
 use self::touched::Touched;
 use crate::error::{Error, Result};
@@ -32,8 +32,8 @@ use crate::mongo::catalog;
 use crate::mongo::retry::{Backoff, Policy};
 use crate::run::progress::Position;
 
-pub use self::look::Look;
-pub use self::undone::{Before, foresee};
+pub use self::look::PlanContext;
+pub use self::undone::{UndoneBefore, foresee};
 
 /// What `operation`, the `index`-th (from 1) of its script, would do; from `position` on where a run has begun it.
 /// Collections are read as they lie, where nothing can be carried on with: a look that is lost begins anew.
@@ -41,7 +41,7 @@ pub use self::undone::{Before, foresee};
 /// # Errors
 /// Where the server is gone, or the look was stopped.
 pub async fn operation(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     index: i64,
     operation: &Operation,
     position: Option<&Position>,
@@ -51,20 +51,20 @@ pub async fn operation(
     loop {
         match operation_once(look, index, operation, position, touched).await {
             Ok(plan) => return Ok(plan),
-            Err(Unseen::Lost(_)) if backoff.wait().await => {}
-            Err(Unseen::Lost(e) | Unseen::Refused(e)) => return Err(Error::server("Looking at the data")(e)),
-            Err(Unseen::Stopped(error)) => return Err(error),
+            Err(PlanError::Lost(_)) if backoff.wait().await => {}
+            Err(PlanError::Lost(e) | PlanError::Refused(e)) => return Err(Error::server("Looking at the data")(e)),
+            Err(PlanError::Stopped(error)) => return Err(error),
         }
     }
 }
 
 async fn operation_once(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     index: i64,
     operation: &Operation,
     position: Option<&Position>,
     touched: &Touched,
-) -> Result<OperationPlan, Unseen> {
+) -> Result<OperationPlan, PlanError> {
     let mut plan = OperationPlan::new(index, operation.kind(), &operation.collection);
     plan.depends_on = touched.before(operation);
     let looked = match under_todays_name(look, operation, touched, &plan).await {
@@ -80,7 +80,7 @@ async fn operation_once(
     };
     match looked {
         Ok(()) => {}
-        Err(Unseen::Refused(e)) => plan.fails(format!("the server refuses it: {e}"), e.code),
+        Err(PlanError::Refused(e)) => plan.fails(format!("the server refuses it: {e}"), e.code),
         Err(lost) => return Err(lost),
     }
     if !plan.depends_on.is_empty() {
@@ -92,11 +92,11 @@ async fn operation_once(
 /// The operation with the name that its collection has today, before earlier ones rename it. `None` where an earlier one
 /// makes the collection, so that today's data says nothing.
 async fn under_todays_name<'a>(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &'a Operation,
     touched: &Touched,
     plan: &OperationPlan,
-) -> std::result::Result<Option<Cow<'a, Operation>>, Unseen> {
+) -> std::result::Result<Option<Cow<'a, Operation>>, PlanError> {
     if plan.depends_on.is_empty() {
         return Ok(Some(Cow::Borrowed(operation)));
     }
@@ -111,11 +111,11 @@ async fn under_todays_name<'a>(
 }
 
 async fn look_at(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     operation: &Operation,
     position: Option<&Position>,
     plan: &mut OperationPlan,
-) -> std::result::Result<(), Unseen> {
+) -> std::result::Result<(), PlanError> {
     match &operation.action {
         Action::UpdateDocuments(update) => documents::update(look, operation, update, position, plan).await,
         Action::DeleteDocuments(delete) => documents::delete(look, operation, delete, position, plan).await,

@@ -5,7 +5,7 @@ use bson::{Bson, RawArrayBuf, RawDocumentBuf, rawdoc};
 
 use super::changes::touched;
 use super::documents::Numbers;
-use super::look::{EXAMPLES, Look, Unseen, id_text, selecting};
+use super::look::{EXAMPLES, PlanContext, PlanError, id_text, selecting};
 use crate::mongo::catalog::Collection;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::raw::first;
@@ -18,13 +18,13 @@ const SAFE_POINT: i64 = 1_000;
 /// Runs the pipeline as an aggregation and compares what it makes of each document with the document. The two are
 /// read side by side in one order, at one time of the cluster where there is such a thing.
 pub async fn run(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     query: &Query<'_>,
     filter: &RawDocumentBuf,
     stages: &[Bson],
     standing: &Collection,
     examples: &mut Vec<String>,
-) -> Result<Numbers, Unseen> {
+) -> Result<Numbers, PlanError> {
     let concern = match look.server.transactions() && standing.takes_transactions() {
         true => snapshot_of(look, query.collection).await?,
         false => None,
@@ -100,7 +100,7 @@ pub async fn run(
 }
 
 /// The read concern of this moment.
-async fn snapshot_of(look: &Look<'_>, collection: &str) -> Result<Option<RawDocumentBuf>, Unseen> {
+async fn snapshot_of(look: &PlanContext<'_>, collection: &str) -> Result<Option<RawDocumentBuf>, PlanError> {
     let command = bson::doc! {
         "find": collection, "projection": {"_id": 1}, "limit": 1, "singleBatch": true, "readConcern": {"level": "snapshot"},
     };

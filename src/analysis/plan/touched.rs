@@ -13,14 +13,14 @@ use crate::run::report::Outcome;
 
 /// Fields of the documents of a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fields {
+enum TouchedFields {
     /// All of them, and which documents there are.
     All,
     /// These.
     These(Vec<String>),
 }
 
-impl Fields {
+impl TouchedFields {
     fn of(fields: Option<Vec<String>>) -> Self {
         fields.map_or(Self::All, |fields| Self::These(fields.iter().map(|field| plain(field)).collect()))
     }
@@ -43,20 +43,20 @@ fn plain(path: &str) -> String {
 
 /// What of a collection an operation touches, or what it depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Part {
+struct TouchedPart {
     /// Fields of its documents; `None` where it is none of its documents.
-    documents: Option<Fields>,
+    documents: Option<TouchedFields>,
     /// Whether it stands, its options and its indexes.
     schema: bool,
 }
 
-const DOCUMENTS: Part = Part { documents: Some(Fields::All), schema: false };
-const SCHEMA: Part = Part { documents: None, schema: true };
-const BOTH: Part = Part { documents: Some(Fields::All), schema: true };
+const DOCUMENTS: TouchedPart = TouchedPart { documents: Some(TouchedFields::All), schema: false };
+const SCHEMA: TouchedPart = TouchedPart { documents: None, schema: true };
+const BOTH: TouchedPart = TouchedPart { documents: Some(TouchedFields::All), schema: true };
 
-impl Part {
+impl TouchedPart {
     fn fields(fields: Option<Vec<String>>, schema: bool) -> Self {
-        Self { documents: Some(Fields::of(fields)), schema }
+        Self { documents: Some(TouchedFields::of(fields)), schema }
     }
 
     fn meets(&self, other: &Self) -> bool {
@@ -71,7 +71,7 @@ impl Part {
 /// What the operations before have touched, by the names of collections.
 #[derive(Debug, Default)]
 pub struct Touched {
-    parts: HashMap<String, Vec<(Dependency, Part)>>,
+    parts: HashMap<String, Vec<(Dependency, TouchedPart)>>,
     /// Collections that have another name by then, with the names that they have now; `None` for one that is gone, or made
     /// anew.
     now: HashMap<String, Option<String>>,
@@ -132,10 +132,12 @@ impl Touched {
     }
 }
 
-fn touches(operation: &Operation) -> Vec<(&str, Part)> {
+fn touches(operation: &Operation) -> Vec<(&str, TouchedPart)> {
     let name = operation.collection.as_str();
     match &operation.action {
-        Action::UpdateDocuments(update) if !update.upsert => vec![(name, Part::fields(touched(&update.update), false))],
+        Action::UpdateDocuments(update) if !update.upsert => {
+            vec![(name, TouchedPart::fields(touched(&update.update), false))]
+        }
         Action::DeleteDocuments(_) => vec![(name, DOCUMENTS)],
         Action::CreateIndex(_) | Action::DropIndex(_) | Action::ModifyCollection { .. } => vec![(name, SCHEMA)],
         Action::RenameCollection { to } => vec![(name, BOTH), (to, BOTH)],
@@ -144,18 +146,18 @@ fn touches(operation: &Operation) -> Vec<(&str, Part)> {
     }
 }
 
-fn depends(operation: &Operation) -> Vec<(&str, Part)> {
+fn depends(operation: &Operation) -> Vec<(&str, TouchedPart)> {
     let name = operation.collection.as_str();
     let hinted = |hint: Option<&Bson>, filter| hint.is_some() || uses_index(filter);
     match &operation.action {
         Action::UpdateDocuments(update) => {
-            vec![(name, Part::fields(reads(update), hinted(update.hint.as_ref(), &update.filter)))]
+            vec![(name, TouchedPart::fields(reads(update), hinted(update.hint.as_ref(), &update.filter)))]
         }
         Action::DeleteDocuments(delete) => {
-            vec![(name, Part::fields(filtered(&delete.filter), hinted(delete.hint.as_ref(), &delete.filter)))]
+            vec![(name, TouchedPart::fields(filtered(&delete.filter), hinted(delete.hint.as_ref(), &delete.filter)))]
         }
         // Which `_id`s stand.
-        Action::InsertDocuments(_) => vec![(name, Part::fields(Some(vec!["_id".to_owned()]), false))],
+        Action::InsertDocuments(_) => vec![(name, TouchedPart::fields(Some(vec!["_id".to_owned()]), false))],
         Action::CreateIndex(index) => {
             let looks =
                 index.options.get_bool("unique").unwrap_or(false) || index.options.contains_key("expireAfterSeconds");
@@ -163,11 +165,11 @@ fn depends(operation: &Operation) -> Vec<(&str, Part)> {
             if let Ok(partial) = index.options.get_document("partialFilterExpression") {
                 fields = fields.zip(filtered(partial)).map(|(keys, partial)| [keys, partial].concat());
             }
-            vec![(name, if looks { Part::fields(fields, true) } else { SCHEMA })]
+            vec![(name, if looks { TouchedPart::fields(fields, true) } else { SCHEMA })]
         }
         Action::DropIndex(_) => vec![(name, SCHEMA)],
         // How many documents there are.
-        Action::DropCollection => vec![(name, Part::fields(Some(Vec::new()), true))],
+        Action::DropCollection => vec![(name, TouchedPart::fields(Some(Vec::new()), true))],
         Action::RenameCollection { to } => vec![(name, SCHEMA), (to, SCHEMA)],
         Action::CreateCollection { options } | Action::ModifyCollection { options } => {
             let looks = ["validator", "index", "expireAfterSeconds"].iter().any(|option| options.contains_key(*option));
@@ -176,7 +178,7 @@ fn depends(operation: &Operation) -> Vec<(&str, Part)> {
                 Ok(validator) if !other => validated(validator),
                 _ => None,
             };
-            vec![(name, if looks { Part::fields(fields, true) } else { SCHEMA })]
+            vec![(name, if looks { TouchedPart::fields(fields, true) } else { SCHEMA })]
         }
     }
 }

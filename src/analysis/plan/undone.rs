@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::look::{Look, Unseen};
+use super::look::{PlanContext, PlanError};
 use super::report::OperationPlan;
 use crate::error::{Error, Result};
 use crate::mongo::catalog;
@@ -12,21 +12,25 @@ use crate::undo::{self, moved};
 
 /// What the operations undone so far, of the same rollback, bring back.
 #[derive(Debug, Default)]
-pub struct Before {
+pub struct UndoneBefore {
     /// Their documents, as hashes: what becomes of these when an older operation is undone cannot be told.
     met: HashSet<u64>,
     /// Collections that get their names back, with the names that they have now; `None` where it cannot be told.
     returning: HashMap<String, Option<String>>,
 }
 
-impl Before {
+impl UndoneBefore {
     /// Whether the collection gets its name back when something later is undone first.
     fn returns(&self, task: &UndoOperation) -> bool {
         self.returning.contains_key(&task.collection)
     }
 
     /// The name that the collection of an operation has now; `None` where it cannot be told.
-    async fn name_now(&self, look: &Look<'_>, task: &UndoOperation) -> std::result::Result<Option<String>, Unseen> {
+    async fn name_now(
+        &self,
+        look: &PlanContext<'_>,
+        task: &UndoOperation,
+    ) -> std::result::Result<Option<String>, PlanError> {
         let Some(now) = self.now(&task.collection) else { return Ok(None) };
         if moved::moves(task) || self.returns(task) {
             return Ok(Some(now.to_owned()));
@@ -40,7 +44,7 @@ impl Before {
         self.returning.get(name).map_or(Some(name), |now| now.as_deref())
     }
 
-    async fn then(&mut self, look: &Look<'_>, task: &UndoOperation) -> std::result::Result<(), Unseen> {
+    async fn then(&mut self, look: &PlanContext<'_>, task: &UndoOperation) -> std::result::Result<(), PlanError> {
         let name = task.collection.as_str();
         let source = match task.done.as_str() {
             "drop_collection" => task.entry.get_str("aside").ok().map(str::to_owned),
@@ -60,25 +64,30 @@ impl Before {
 ///
 /// # Errors
 /// Where the server is gone, or the look was stopped.
-pub async fn foresee(look: &Look<'_>, index: i64, task: &UndoOperation, before: &mut Before) -> Result<OperationPlan> {
+pub async fn foresee(
+    look: &PlanContext<'_>,
+    index: i64,
+    task: &UndoOperation,
+    before: &mut UndoneBefore,
+) -> Result<OperationPlan> {
     let mut plan = OperationPlan::new(index, &task.kind, &task.collection);
     match look_at(look, task, before, &mut plan).await {
         Ok(()) => Ok(plan),
-        Err(Unseen::Refused(e)) => {
+        Err(PlanError::Refused(e)) => {
             plan.unknown(format!("what it would do cannot be looked at: {e}"));
             Ok(plan)
         }
-        Err(Unseen::Lost(e)) => Err(Error::server("Looking at the data")(e)),
-        Err(Unseen::Stopped(error)) => Err(error),
+        Err(PlanError::Lost(e)) => Err(Error::server("Looking at the data")(e)),
+        Err(PlanError::Stopped(error)) => Err(error),
     }
 }
 
 async fn look_at(
-    look: &Look<'_>,
+    look: &PlanContext<'_>,
     task: &UndoOperation,
-    before: &mut Before,
+    before: &mut UndoneBefore,
     plan: &mut OperationPlan,
-) -> std::result::Result<(), Unseen> {
+) -> std::result::Result<(), PlanError> {
     plan.ends(Outcome::Done, None);
     if task.entry.get_bool("lost").unwrap_or(false) {
         plan.notes.push("it was not captured, and stays as it is".to_owned());

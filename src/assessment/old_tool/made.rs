@@ -3,9 +3,9 @@
 use bson::RawDocumentBuf;
 
 use super::Backup;
-use crate::assessment::mapping::{Value, default_value};
+use crate::assessment::mapping::{UnifiedValue, default_value};
 use crate::assessment::model::{
-    Edition, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, Side, TOTAL_QUESTIONS, UPDATED_AT,
+    AssessmentKind, Edition, MIGRATION_SOURCE, ORIGINAL_ID, Path, QUESTIONS, TOTAL_QUESTIONS, UPDATED_AT,
 };
 use crate::assessment::values::{count, id_text, text};
 use crate::mongo::raw::{ARRAY, DATE, INT32, TEXT, fields, get};
@@ -17,15 +17,15 @@ impl Backup {
         &self,
         before: &'a RawDocumentBuf,
         now: &RawDocumentBuf,
-        side: Side,
-    ) -> Option<Vec<(Value<'a>, Option<Path>)>> {
+        side: AssessmentKind,
+    ) -> Option<Vec<(UnifiedValue<'a>, Option<Path>)>> {
         let own = fields(before.as_bytes())?;
         let standing = |name: &str| {
             let value = get(now.as_bytes(), name).filter(|value| self.may_have_written(value));
             value.map_or_else(|| self.at.timestamp_millis().to_le_bytes().to_vec(), |value| value.value.to_vec())
         };
         let top = |name: &'static str| Path { within: "", name };
-        let value = |path: Path, kind: u8, bytes: Vec<u8>| Value {
+        let value = |path: Path, kind: u8, bytes: Vec<u8>| UnifiedValue {
             path,
             kind,
             bytes: bytes.into(),
@@ -35,8 +35,11 @@ impl Backup {
         let table = Edition::First.fields();
         let mut made = Vec::with_capacity(table.len() + 4);
         for field in table {
-            let name =
-                if side == Side::Teacher && field.path.name == "created_by" { "teacher_id" } else { field.path.name };
+            let name = if side == AssessmentKind::Teacher && field.path.name == "created_by" {
+                "teacher_id"
+            } else {
+                field.path.name
+            };
             let found = own.iter().find(|own| own.name == name.as_bytes());
             made.push(match found {
                 Some(found) => (value(field.path, found.kind, found.value.to_vec()), Some(top(name))),

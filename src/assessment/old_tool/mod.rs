@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bson::{DateTime, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
-use super::model::Side;
+use super::model::AssessmentKind;
 use super::values::id_text;
 use super::{ASSESSMENTS, OLD_TOOL};
 use crate::capture::registry;
@@ -88,7 +88,7 @@ pub async fn find(server: &Server, used: Option<&str>) -> Result<Option<Backup>,
     let Some(backup) = found.first().and_then(Backup::of).filter(|backup| used != Some(backup.id.as_str())) else {
         return Ok(None);
     };
-    let sources = [Side::Regular.source(), Side::Teacher.source()];
+    let sources = [AssessmentKind::Regular.source(), AssessmentKind::Teacher.source()];
     let unified = doc! {"find": ASSESSMENTS, "filter": {"migration_source": {"$in": sources.to_vec()}}, "limit": 1};
     Ok((!server.find_all(unified).await?.is_empty()).then_some(backup))
 }
@@ -98,7 +98,7 @@ pub async fn carry_out(
     run: &mut Run,
     journal: &mut Journal,
     backup: &Arc<Backup>,
-    side: Side,
+    side: AssessmentKind,
     hash: &str,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
@@ -108,19 +108,19 @@ pub async fn carry_out(
         journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
     }
     let atomic = run.server.transactions();
-    let mut body = Undo { backup: Arc::clone(backup), side, slot };
+    let mut body = OldToolUndo { backup: Arc::clone(backup), side, slot };
     let whole = Selected { body: &mut body, selection: Selection::whole(RawDocumentBuf::new()) };
     in_one_go(run, journal, hash, whole, "what the old tool did", atomic, place).await
 }
 
 /// What the tool did to one kind of assessment, taken back.
-struct Undo {
+struct OldToolUndo {
     backup: Arc<Backup>,
-    side: Side,
+    side: AssessmentKind,
     slot: Option<CaptureKey>,
 }
 
-impl ChunkBody for Undo {
+impl ChunkBody for OldToolUndo {
     async fn write(
         &mut self,
         server: &Server,
@@ -128,8 +128,8 @@ impl ChunkBody for Undo {
         _: &Selection,
     ) -> Result<Counts, ServerError> {
         match self.side {
-            Side::Regular => self.regular(server, session).await,
-            Side::Teacher => self.teacher(server, session).await,
+            AssessmentKind::Regular => self.regular(server, session).await,
+            AssessmentKind::Teacher => self.teacher(server, session).await,
         }
     }
 }

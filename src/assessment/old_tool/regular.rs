@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use bson::RawDocumentBuf;
 use mongodb::ClientSession;
 
-use super::Undo;
+use super::OldToolUndo;
 use crate::assessment::ASSESSMENTS;
 use crate::assessment::base::short;
-use crate::assessment::model::{MIGRATION_SOURCE, ORIGINAL_ID, Side};
+use crate::assessment::model::{AssessmentKind, MIGRATION_SOURCE, ORIGINAL_ID};
 use crate::assessment::unified::put;
 use crate::assessment::values::{id_text, text_of};
 use crate::capture::delta::{DocumentChange, difference_opening};
@@ -22,7 +22,7 @@ use crate::run::report::{Counts, Undone};
 use crate::undo::documents::{Recapture, decide};
 use crate::undo::writes::UndoWrites;
 
-impl Undo {
+impl OldToolUndo {
     pub(super) async fn regular(
         &self,
         server: &Server,
@@ -61,11 +61,11 @@ impl Undo {
     fn as_migrated(&self, before: &RawDocumentBuf, now: &RawDocumentBuf) -> Option<RawDocumentBuf> {
         let id = id_text(&first(before.as_bytes())?);
         let said = |name: &str| get(now.as_bytes(), name).as_ref().and_then(text_of).map(<[u8]>::to_vec);
-        let source = said(MIGRATION_SOURCE)? == Side::Regular.source().as_bytes();
+        let source = said(MIGRATION_SOURCE)? == AssessmentKind::Regular.source().as_bytes();
         if !source || said(ORIGINAL_ID)? != id {
             return None;
         }
-        let made = self.backup.made_of(before, now, Side::Regular)?;
+        let made = self.backup.made_of(before, now, AssessmentKind::Regular)?;
         let mut wanted: Vec<Element<'_>> = Vec::new();
         let mut settings = Builder::new();
         for (value, _) in &made {

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use super::Undo;
+use super::OldToolUndo;
 use crate::assessment::base::{Base, Key, Print, flat, key, print};
 use crate::assessment::carry_back::carry_back;
 use crate::assessment::copies::original_of;
-use crate::assessment::model::Side;
+use crate::assessment::model::AssessmentKind;
 use crate::assessment::values::{id_text, text};
 use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::capture::documents::read_by_id;
@@ -21,7 +21,7 @@ use crate::run::report::{Counts, Mapped, Undone};
 use crate::undo::documents::Recapture;
 use crate::undo::writes::{UndoWrites, Write};
 
-impl Undo {
+impl OldToolUndo {
     pub(super) async fn teacher(
         &self,
         server: &Server,
@@ -110,7 +110,7 @@ impl Undo {
         let mut within = Builder::new();
         within.value(ARRAY, b"$in", texts.finish().as_bytes());
         let mut both = RawArrayBuf::new();
-        both.push(rawdoc! {"migration_source": Side::Teacher.source()});
+        both.push(rawdoc! {"migration_source": AssessmentKind::Teacher.source()});
         both.push(rawdoc! {"original_id": within.finish()});
         let find = rawdoc! {"find": ASSESSMENTS, "filter": {"$and": both}};
         let found = server.read(find, session, usize::MAX).await?;
@@ -127,7 +127,7 @@ impl Undo {
         let original: HashMap<Key, Print> =
             flat(before.as_bytes())?.into_iter().map(|(key, field)| (key, print(field.kind, field.value))).collect();
         let mut base = Base { original, ..Base::default() };
-        for (value, origin) in self.backup.made_of(before, copy, Side::Teacher)? {
+        for (value, origin) in self.backup.made_of(before, copy, AssessmentKind::Teacher)? {
             let target = key(value.path);
             if let Some(origin) = origin.filter(|_| value.kind != NULL) {
                 base.origin.insert(target.clone(), key(origin));

@@ -11,22 +11,22 @@ use super::record::read;
 use super::steps::Steps;
 use super::unmapped::{conclude, note, settle, unlisted};
 use super::{disk_space, done, outcome, reading, server_time, step};
-use crate::assessment::copies::Known;
+use crate::assessment::copies::KnownCopies;
 use crate::assessment::ids::Ids;
 use crate::assessment::model::{Edition, Rules};
 use crate::assessment::refusals::Refusals;
-use crate::assessment::report::{BackupTaken, Clash, Copies, Meant, MigrateReport};
+use crate::assessment::report::{BackupTaken, Clash, CopiesReport, Meant, MigrateReport};
 use crate::assessment::survey::{Copied, Extent, Survey, unified};
-use crate::assessment::teacher::How;
-use crate::assessment::validate::{Found, Look, validate};
-use crate::assessment::{ASSESSMENTS, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, Task as Part, UNIFY};
+use crate::assessment::teacher::CopyOptions;
+use crate::assessment::validate::{ValidationContext, ValidationResult, validate};
+use crate::assessment::{ASSESSMENTS, AssessmentTask, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, UNIFY};
 use crate::assessment::{indexes, references};
 use crate::backup::dump::{Request, dump};
 use crate::backup::format::manifest::{Consistency, Kind as BackupKind, Scope};
 use crate::backup::restore::journal;
 use crate::engine::apply::take_one;
 use crate::engine::planned::{PlannedMigration, WorkItem};
-use crate::engine::{Engine, Verb};
+use crate::engine::{CallContext, Engine};
 use crate::error::{Failed, Result};
 use crate::mongo::server::Server;
 use crate::observe::Stop;
@@ -52,7 +52,7 @@ pub struct MigrateOptions {
 /// [`Error::WrongState`] before anything is written where it cannot be done, or any [`Error`] with what was done before.
 pub async fn migrate(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     directory: &Path,
     options: MigrateOptions,
     lock_timeout: Duration,
@@ -114,7 +114,7 @@ async fn under_the_lease(
     report.ids = ids.as_str();
     // A run that is carried on was looked at when it began.
     let mut survey = match resume {
-        Some(_) => Survey::knowing(Known::read(&server).await.map_err(reading())?),
+        Some(_) => Survey::knowing(KnownCopies::read(&server).await.map_err(reading())?),
         None => ground.survey(&server, Extent::Whole, ids, &run.stop).await?,
     };
     let refusals = Arc::new(Refusals::foreseeing(std::mem::take(&mut survey.refused)));
@@ -142,8 +142,12 @@ async fn under_the_lease(
             (false, None) => None,
             (true, None) => Some(back_up(run, steps, directory, &ground).await?),
         };
-        let how = How { rules, ids, known: Arc::new(survey.known), refusals: Arc::clone(&refusals) };
-        let tasks = [Part::regular(rules, Arc::clone(&refusals)), Part::teacher(how), Part::indexes()];
+        let how = CopyOptions { rules, ids, known: Arc::new(survey.known), refusals: Arc::clone(&refusals) };
+        let tasks = [
+            AssessmentTask::regular(rules, Arc::clone(&refusals)),
+            AssessmentTask::teacher(how),
+            AssessmentTask::indexes(),
+        ];
         let tasks = tasks.into_iter().map(WorkItem::Assessment).collect();
         let mut step = step(tasks, false, resume, fields(rules, ids, report.backup.as_ref()));
         step.seen = before.record.map(|record| record.seen);
@@ -173,9 +177,9 @@ async fn under_the_lease(
     Ok(())
 }
 
-async fn look_after(server: &Server, ground: &Ground, ids: Ids, refusals: &Refusals) -> Result<Found> {
+async fn look_after(server: &Server, ground: &Ground, ids: Ids, refusals: &Refusals) -> Result<ValidationResult> {
     let rules = Rules::at(DateTime::now());
-    let look = Look { rules, ids, refusals, constraints: &ground.constraints };
+    let look = ValidationContext { rules, ids, refusals, constraints: &ground.constraints };
     let mut found = validate(server, look).await.map_err(reading())?;
     found.validation.problems.extend(ground.standing.conflicts.iter().cloned());
     Ok(found)
@@ -266,7 +270,7 @@ async fn back_up(run: &Run, steps: &Steps, directory: &Path, ground: &Ground) ->
     Ok(BackupTaken { name: written.name, path: written.path, documents: written.documents })
 }
 
-impl From<Copied> for Copies {
+impl From<Copied> for CopiesReport {
     fn from(copied: Copied) -> Self {
         Self { kept_ids: copied.kept, new_ids: copied.elsewhere }
     }

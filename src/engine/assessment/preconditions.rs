@@ -7,7 +7,7 @@ use crate::assessment::constraints::Constraints;
 use crate::assessment::ids::Ids;
 use crate::assessment::model::Rules;
 use crate::assessment::report::Indexes;
-use crate::assessment::survey::{Extent, Look, Survey, survey};
+use crate::assessment::survey::{Extent, Survey, SurveyContext, survey};
 use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS, indexes};
 use crate::error::{Error, Result};
 use crate::mongo::catalog::{self, Collection};
@@ -18,7 +18,7 @@ use crate::observe::Stop;
 pub(super) struct Ground {
     pub(super) assessments: Option<Collection>,
     pub(super) teacher: Option<Collection>,
-    pub(super) standing: indexes::Standing,
+    pub(super) standing: indexes::ExistingIndexes,
     pub(super) constraints: Constraints,
 }
 
@@ -68,7 +68,7 @@ impl Ground {
         if self.assessments.is_none() && self.teacher.is_none() {
             return Ok(Survey::new());
         }
-        let look = Look { extent, rules: Rules::at(DateTime::now()), ids, constraints: &self.constraints };
+        let look = SurveyContext { extent, rules: Rules::at(DateTime::now()), ids, constraints: &self.constraints };
         tokio::select! {
             found = survey(server, look) => found.map_err(reading()),
             () = stop.cancelled() => {

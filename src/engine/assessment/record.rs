@@ -16,7 +16,7 @@ use crate::run::report::Direction;
 
 /// What is known of it from the ledger.
 #[derive(Default)]
-pub(super) struct Before {
+pub(super) struct AssessmentRecord {
     pub(super) record: Option<Record>,
     pub(super) backup: Option<BackupTaken>,
     pub(super) now: Option<DateTime>,
@@ -32,14 +32,14 @@ pub(super) struct Before {
     pub(super) edition: Edition,
 }
 
-pub(super) async fn read(server: &Server) -> Result<Before> {
+pub(super) async fn read(server: &Server) -> Result<AssessmentRecord> {
     let command = doc! {"find": server.names().ledger(), "filter": {"_id": RECORD}, "limit": 1};
     let found = server.find_certain(command).await.map_err(Error::server("Reading the ledger"))?;
     let Some(raw) = found.first() else {
-        return Ok(Before::default());
+        return Ok(AssessmentRecord::default());
     };
     if raw.get_str("kind").is_ok_and(|kind| kind == ASSESSMENT) {
-        return Ok(Before::of(raw));
+        return Ok(AssessmentRecord::of(raw));
     }
     Err(Error::WrongState(format!(
         "The ledger has a record {RECORD:?} that is not that of the assessment migration. Nothing was changed. Rename it first."
@@ -62,7 +62,7 @@ pub async fn unfinished(server: &Server) -> Result<Option<String>> {
     }))
 }
 
-impl Before {
+impl AssessmentRecord {
     pub(super) fn of(raw: &RawDocumentBuf) -> Self {
         let text = |name: &str| raw.get_str(name).ok().map(str::to_owned);
         Self {
@@ -129,7 +129,7 @@ impl Before {
     }
 }
 
-impl Before {
+impl AssessmentRecord {
     pub(super) fn nothing_of_ours(&self) -> bool {
         self.record.as_ref().is_none_or(|record| {
             matches!(record.status, Status::RolledBack | Status::Pending) && record.progress.is_none()

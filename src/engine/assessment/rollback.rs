@@ -7,15 +7,15 @@ use bson::{RawDocumentBuf, doc};
 
 use super::record::read;
 use super::{done, outcome, reading, step};
-use crate::assessment::model::Side;
+use crate::assessment::model::AssessmentKind;
 use crate::assessment::report::{Restored, RollbackReport};
-use crate::assessment::{ASSESSMENTS, BRING_OVER, Part as What, Task as Part, UNIFY, old_tool};
+use crate::assessment::{ASSESSMENTS, AssessmentTask, AssessmentWork, BRING_OVER, UNIFY, old_tool};
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::engine::apply::take_one;
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::engine::selection::unchanged_where_begun;
-use crate::engine::{Engine, Verb, exact};
+use crate::engine::{CallContext, Engine, exact};
 use crate::error::{Error, Failed, Result};
 use crate::mongo::catalog;
 use crate::mongo::query::Query;
@@ -31,7 +31,7 @@ use crate::run::{self, handle::Run};
 /// [`Error::WrongState`] before anything is written where what it needs has been purged, or any [`Error`].
 pub async fn rollback(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     lock_timeout: Duration,
 ) -> Result<RollbackReport, Failed<RollbackReport>> {
     let clock = Instant::now();
@@ -90,8 +90,8 @@ async fn undo(run: &mut Run, report: &mut RollbackReport) -> Result<()> {
         report.migrated_at = Some(old.at);
         let old = Arc::new(old);
         // In reverse order of the tool's.
-        step.items.push(WorkItem::Assessment(Part::old_tool(Arc::clone(&old), Side::Teacher)));
-        step.items.push(WorkItem::Assessment(Part::old_tool(old, Side::Regular)));
+        step.items.push(WorkItem::Assessment(AssessmentTask::old_tool(Arc::clone(&old), AssessmentKind::Teacher)));
+        step.items.push(WorkItem::Assessment(AssessmentTask::old_tool(old, AssessmentKind::Regular)));
     }
     step.resume = resume;
     step.seen = before.record.as_ref().map(|record| record.seen.clone());
@@ -137,12 +137,14 @@ fn undone(report: &mut RollbackReport, step: &PlannedMigration, migration: &Migr
         let side = match step.items.get(done.index) {
             Some(WorkItem::Undo(undo)) if undo.done == UNIFY => &mut report.regular,
             Some(WorkItem::Undo(undo)) if undo.done == BRING_OVER => &mut report.teacher,
-            Some(WorkItem::Assessment(Part { part: What::OldTool { side: Side::Regular, .. }, .. })) => {
-                &mut report.regular
-            }
-            Some(WorkItem::Assessment(Part { part: What::OldTool { side: Side::Teacher, .. }, .. })) => {
-                &mut report.teacher
-            }
+            Some(WorkItem::Assessment(AssessmentTask {
+                part: AssessmentWork::OldTool { side: AssessmentKind::Regular, .. },
+                ..
+            })) => &mut report.regular,
+            Some(WorkItem::Assessment(AssessmentTask {
+                part: AssessmentWork::OldTool { side: AssessmentKind::Teacher, .. },
+                ..
+            })) => &mut report.teacher,
             _ => continue,
         };
         add(side, done.counts.undone);

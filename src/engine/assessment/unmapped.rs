@@ -6,7 +6,7 @@ use super::MigrateOptions;
 use super::preconditions::Ground;
 use crate::assessment::RECORD;
 use crate::assessment::report::{MigrateReport, Validation};
-use crate::assessment::validate::Found;
+use crate::assessment::validate::ValidationResult;
 use crate::error::Result;
 use crate::run::handle::Run;
 use crate::run::history;
@@ -15,7 +15,7 @@ use crate::run::history;
 const NOTED_AT_ONCE: usize = 1_000;
 
 /// Completes the report by what was found in the end.
-pub(super) fn conclude(report: &mut MigrateReport, ground: &Ground, found: Found, options: MigrateOptions) {
+pub(super) fn conclude(report: &mut MigrateReport, ground: &Ground, found: ValidationResult, options: MigrateOptions) {
     report.regular.unmapped = found.regular_unmapped;
     report.teacher.unmapped = found.teacher_unmapped;
     report.regular.already = (found.validation.regular - report.regular.migrated).max(0);

@@ -1,13 +1,13 @@
 //! `plan`, `apply --dry-run`, `rollback --dry-run`: what a run would do, by the data as it is. Reads only, takes no
 //! lease, and makes nothing.
 
-use super::apply::{Wanted, plan as plan_run, read_files};
+use super::apply::{RunOptions, plan as plan_run, read_files};
 use super::inventory::Inventory;
-use super::{Engine, Verb, exact, overreach};
+use super::{CallContext, Engine, exact, overreach};
 use crate::analysis::checks;
 use crate::analysis::plan::report::{Blocked, MigrationPlan, PlanReport};
 use crate::analysis::plan::touched::Touched;
-use crate::analysis::plan::{self, Before, Look};
+use crate::analysis::plan::{self, PlanContext, UndoneBefore};
 use crate::backup::restore::journal;
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::run::report::Direction;
 ///
 /// # Errors
 /// What the run would be refused with as a whole, or the server's.
-pub async fn plan(engine: &Engine, verb: &Verb, wanted: Wanted) -> Result<PlanReport> {
+pub async fn plan(engine: &Engine, verb: &CallContext, wanted: RunOptions) -> Result<PlanReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
     let direction = wanted.direction();
@@ -40,10 +40,10 @@ pub async fn plan(engine: &Engine, verb: &Verb, wanted: Wanted) -> Result<PlanRe
     }
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
     let uncaptured = match &wanted {
-        Wanted::Apply(options) => options.uncaptured,
-        Wanted::Rollback(options) => options.uncaptured,
+        RunOptions::Apply(options) => options.uncaptured,
+        RunOptions::Rollback(options) => options.uncaptured,
     };
-    let look = Look { server, stop: &verb.stop, uncaptured };
+    let look = PlanContext { server, stop: &verb.stop, uncaptured };
     let mut walk = Walk { look, direction, touched: Touched::default() };
     let mut migrations = Vec::new();
     for step in &plan.steps {
@@ -77,7 +77,7 @@ fn problems(migration: &MigrationPlan) -> i64 {
 
 /// The migrations one after the other.
 struct Walk<'a> {
-    look: Look<'a>,
+    look: PlanContext<'a>,
     direction: Direction,
     touched: Touched,
 }
@@ -98,7 +98,7 @@ impl Walk<'_> {
         };
         let checks_depend = !self.touched.is_empty();
         let mut operations = Vec::new();
-        let mut before = Before::default();
+        let mut before = UndoneBefore::default();
         for (at, task) in step.items.iter().enumerate().skip(done) {
             let index = i64::try_from(at + 1).unwrap_or(i64::MAX);
             operations.push(match task {

@@ -5,7 +5,7 @@
 
 use bson::{Document, doc, oid::ObjectId};
 
-use super::Found;
+use super::Stashed;
 use crate::capture::{registry, schema, stash};
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ pub fn noted(registered: &Document) -> bool {
 /// # Errors
 /// [`Error::WrongState`] where something else has the name, [`Error::Unknown`] where it is back under another name, or
 /// the server's.
-pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Option<ObjectId>> {
+pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<Option<ObjectId>> {
     let failed = || Error::server(format!("Bringing back {}", found.entry.name));
     let before = found.registered.get_document("before").cloned().unwrap_or_default();
     let (reporter, stop) = (run.reporter.clone(), run.stop.clone());
@@ -42,9 +42,9 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Op
     let begun = returning.is_some() || found.registered.get_str(RETURNED).is_ok_and(|to| to == target);
     let place = retry!(retry, look(&run.server, found, &before, target)).map_err(failed())?;
     match place {
-        Place::Free if !found.back => {}
-        Place::Ours if begun => {}
-        Place::Free | Place::Ours if found.back => return Err(super::unknown(&found.entry.name)),
+        Occupant::Free if !found.back => {}
+        Occupant::Ours if begun => {}
+        Occupant::Free | Occupant::Ours if found.back => return Err(super::unknown(&found.entry.name)),
         _ => {
             return Err(Error::WrongState(format!(
                 "{target:?} stands, and nothing is overwritten. `undrop {} --to NEW_NAME` brings the {} back under another name.",
@@ -52,7 +52,7 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Op
             )));
         }
     }
-    if returning.is_none() && matches!(place, Place::Ours) {
+    if returning.is_none() && matches!(place, Occupant::Ours) {
         return Ok(None);
     }
     if found.back {
@@ -75,20 +75,20 @@ pub fn returned(server: &Server, slot: CaptureKey, target: &str) -> Document {
 }
 
 /// What has the name that it is to return to.
-enum Place {
+enum Occupant {
     Free,
     /// It itself, or as much of it as a killed run had made.
     Ours,
     Taken,
 }
 
-async fn look(server: &Server, found: &Found, before: &Document, target: &str) -> Result<Place, ServerError> {
-    let Some(there) = standing(server, target).await? else { return Ok(Place::Free) };
+async fn look(server: &Server, found: &Stashed, before: &Document, target: &str) -> Result<Occupant, ServerError> {
+    let Some(there) = standing(server, target).await? else { return Ok(Occupant::Free) };
     let renamed = before.get_str("type").map_or(true, |kind| kind == "collection");
     let ours = if renamed {
         found.registered.get("uuid") == Some(&schema::uuid(server, target).await?)
     } else {
         same_standing(&there, before)
     };
-    Ok(if ours { Place::Ours } else { Place::Taken })
+    Ok(if ours { Occupant::Ours } else { Occupant::Taken })
 }

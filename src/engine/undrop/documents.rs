@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bson::{RawDocumentBuf, rawdoc};
 
-use super::Found;
+use super::Stashed;
 use crate::capture::documents::{MEASUREMENT, read_by_id};
 use crate::capture::kept::{Barred, insert, nested, unwrapped};
 use crate::capture::{left, measurements};
@@ -33,12 +33,12 @@ pub struct Returned {
 }
 
 /// Inserts the documents that nothing stands in the place of.
-pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Returned> {
+pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<Returned> {
     let failed = || Error::server(format!("Bringing documents back into {target:?}"));
     let server = run.server.clone();
     let standing = catalog::collection(&server, target).await.map_err(failed())?;
     let series = standing.filter(|standing| standing.kind == "timeseries");
-    let back = Back {
+    let back = ReturnedDocuments {
         slot: found.slot,
         target,
         measurements: found.registered.get_bool("measurements").unwrap_or(series.is_some()),
@@ -74,7 +74,7 @@ pub async fn bring_back(run: &mut Run, found: &Found, target: &str) -> Result<Re
     }
 }
 
-struct Back<'a> {
+struct ReturnedDocuments<'a> {
     slot: CaptureKey,
     target: &'a str,
     /// Whether what is kept are measurements.
@@ -84,7 +84,7 @@ struct Back<'a> {
     only_left: bool,
 }
 
-impl Back<'_> {
+impl ReturnedDocuments<'_> {
     /// Some of what is kept, or of the `_id`s of what is left of it.
     async fn take(&self, server: &Server, batch: &[RawDocumentBuf]) -> Result<Returned, ServerError> {
         let kept = if self.only_left {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 
 use super::retention::sizes;
-use super::{Engine, Verb, start};
+use super::{CallContext, Engine, start};
 use crate::assessment::OLD_TOOL;
 use crate::capture::left;
 use crate::capture::registry::{self, CaptureHeader};
@@ -38,7 +38,7 @@ pub async fn dropped(engine: &Engine) -> Result<Vec<Dropped>> {
 }
 
 /// Something set aside, and where.
-struct Found {
+struct Stashed {
     entry: Dropped,
     slot: CaptureKey,
     registered: Document,
@@ -48,7 +48,7 @@ struct Found {
     back: bool,
 }
 
-async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
+async fn find_all(server: &Server) -> Result<Vec<Stashed>, ServerError> {
     let mut all = Vec::new();
     let headers = registry::headers(server).await?;
     if headers.is_empty() {
@@ -62,7 +62,7 @@ async fn find_all(server: &Server) -> Result<Vec<Found>, ServerError> {
                 .filter(|entry| !header.undone || entry.kind.ends_with("collection") || left::has(&registered));
             if let Some(entry) = listed {
                 let back = registered.get_str("aside").is_ok_and(|aside| !sizes.contains_key(aside));
-                all.push(Found { entry, slot, registered, undone: header.undone, back });
+                all.push(Stashed { entry, slot, registered, undone: header.undone, back });
             }
         }
     }
@@ -151,7 +151,7 @@ fn describe(
 /// server's. Run again, it carries on.
 pub async fn undrop(
     engine: &Engine,
-    verb: &Verb,
+    verb: &CallContext,
     name: &str,
     to: Option<&str>,
     lock_timeout: Duration,

@@ -7,7 +7,7 @@ use bson::{Bson, Document};
 use crate::analysis::lint::codes::{CAPTURE_OFF, EXPIRES, NO_FILTER, REFUSED, SERVER_CODE, UNCHECKED_UNIQUE};
 use crate::analysis::lint::file::File;
 use crate::analysis::lint::filters::find_key;
-use crate::analysis::lint::finding::{Findings, Place};
+use crate::analysis::lint::finding::{FindingPlace, Findings};
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::model::script::refusals::refusals;
@@ -23,7 +23,7 @@ pub fn check(file: &File, findings: &mut Findings) {
             server_code(file, direction, at, operation, findings);
             for refusal in refusals(operation) {
                 let end = if refusal.message.ends_with('?') { "" } else { "." };
-                let place = Place::Operation(direction, at, &refusal.field);
+                let place = FindingPlace::Operation(direction, at, &refusal.field);
                 findings.add(file, REFUSED, place, format!("{}{end}", refusal.message));
             }
         }
@@ -72,7 +72,7 @@ fn expires(file: &File, direction: Direction, at: usize, operation: &Operation, 
          and no rollback brings them back.",
         operation.collection
     );
-    findings.add(file, EXPIRES, Place::Operation(direction, at, field), message);
+    findings.add(file, EXPIRES, FindingPlace::Operation(direction, at, field), message);
 }
 
 fn capture_off(file: &File, direction: Direction, at: usize, operation: &Operation, findings: &mut Findings) {
@@ -86,7 +86,7 @@ fn capture_off(file: &File, direction: Direction, at: usize, operation: &Operati
     };
     let message =
         format!("{} of {} captures nothing: {lost} cannot come back.", operation.kind(), operation.collection);
-    findings.add(file, CAPTURE_OFF, Place::Operation(direction, at, "/capture"), message);
+    findings.add(file, CAPTURE_OFF, FindingPlace::Operation(direction, at, "/capture"), message);
 }
 
 fn server_code(file: &File, direction: Direction, at: usize, operation: &Operation, findings: &mut Findings) {
@@ -116,7 +116,7 @@ fn server_code(file: &File, direction: Direction, at: usize, operation: &Operati
     if let Some((field, name)) = found {
         let message =
             format!("{} of {} runs JavaScript on the server ({name}).", operation.kind(), operation.collection);
-        findings.add(file, SERVER_CODE, Place::Operation(direction, at, field), message);
+        findings.add(file, SERVER_CODE, FindingPlace::Operation(direction, at, field), message);
     }
 }
 
@@ -133,7 +133,7 @@ fn no_filter(file: &File, at: usize, operation: &Operation, findings: &mut Findi
         _ => return,
     };
     let message = format!("{} without a filter {what} of {}.", operation.kind(), operation.collection);
-    findings.add(file, NO_FILTER, Place::Operation(Direction::Up, at, "/filter"), message);
+    findings.add(file, NO_FILTER, FindingPlace::Operation(Direction::Up, at, "/filter"), message);
 }
 
 fn unchecked_unique(file: &File, at: usize, operation: &Operation, findings: &mut Findings) {
@@ -144,6 +144,6 @@ fn unchecked_unique(file: &File, at: usize, operation: &Operation, findings: &mu
             "the unique index {} on {} fails where documents share a key, after the operations before it are done.",
             index.name, operation.collection
         );
-        findings.add(file, UNCHECKED_UNIQUE, Place::Operation(Direction::Up, at, "/options/unique"), message);
+        findings.add(file, UNCHECKED_UNIQUE, FindingPlace::Operation(Direction::Up, at, "/options/unique"), message);
     }
 }

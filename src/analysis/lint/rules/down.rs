@@ -6,7 +6,7 @@ use super::Scripts;
 use crate::analysis::lint::codes::{INCOMPLETE_DOWN, LOSSY_DOWN, MISSING_DOWN};
 use crate::analysis::lint::file::File;
 use crate::analysis::lint::filters::{lasting, overlap};
-use crate::analysis::lint::finding::{Findings, Place};
+use crate::analysis::lint::finding::{FindingPlace, Findings};
 use crate::model::script::Operation;
 use crate::model::script::keys::default_index_name;
 use crate::model::script::operation::{Action, CreateIndex, IndexRef};
@@ -23,12 +23,12 @@ pub fn check(file: &File, findings: &mut Findings) {
             Some(_) => ("/down", "the down script has no operations: `rollback` undoes nothing."),
             None => ("", "there is no down script: `rollback` cannot run one."),
         };
-        findings.add(file, MISSING_DOWN, Place::Field(place), message);
+        findings.add(file, MISSING_DOWN, FindingPlace::Field(place), message);
         return;
     }
-    let undo = Undo(Scripts::of(file));
+    let undo = DownCheck(Scripts::of(file));
     for (at, operation) in file.operations(Direction::Up) {
-        let place = Place::Operation(Direction::Up, at, "");
+        let place = FindingPlace::Operation(Direction::Up, at, "");
         if let Some(missing) = undo.missing(at, operation) {
             findings.add(file, INCOMPLETE_DOWN, place, format!("the down script {missing}."));
         } else if matches!(operation.action, Action::DropCollection)
@@ -42,9 +42,9 @@ pub fn check(file: &File, findings: &mut Findings) {
     }
 }
 
-struct Undo<'a>(Scripts<'a>);
+struct DownCheck<'a>(Scripts<'a>);
 
-impl Undo<'_> {
+impl DownCheck<'_> {
     fn down_has(&self, operation: &Operation, holds: impl Fn(&Action) -> bool) -> bool {
         self.0.down_has(&operation.collection, holds)
     }

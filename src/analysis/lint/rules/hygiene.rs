@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::analysis::lint::codes::{DUPLICATE_NAME, DUPLICATE_NUMBER, EMPTY_MIGRATION, EMPTY_NAME, LISTING_ORDER};
 use crate::analysis::lint::file::File;
-use crate::analysis::lint::finding::{Findings, Place};
+use crate::analysis::lint::finding::{FindingPlace, Findings};
 use crate::model::migration::compare_numbers;
 
 /// Words that say that something is done, and not what.
@@ -39,10 +39,15 @@ pub fn check(file: &File, findings: &mut Findings) {
         && !name.trim().is_empty()
         && says_nothing(name)
     {
-        findings.add(file, EMPTY_NAME, Place::Field("/name"), format!("the name {name:?} does not say what it does."));
+        findings.add(
+            file,
+            EMPTY_NAME,
+            FindingPlace::Field("/name"),
+            format!("the name {name:?} does not say what it does."),
+        );
     }
     if file.whole && file.up.is_empty() && !file.empty {
-        findings.add(file, EMPTY_MIGRATION, Place::Field("/up"), "the up script has no operations.");
+        findings.add(file, EMPTY_MIGRATION, FindingPlace::Field("/up"), "the up script has no operations.");
     }
 }
 
@@ -54,7 +59,7 @@ pub fn compare(files: &[File], findings: &mut [Findings]) {
         match names.get(name) {
             Some(first) => {
                 let message = format!("{} has the name {name:?}, too.", files[*first].shown);
-                findings[at].add(file, DUPLICATE_NAME, Place::Field("/name"), message);
+                findings[at].add(file, DUPLICATE_NAME, FindingPlace::Field("/name"), message);
             }
             None => {
                 names.insert(name, at);
@@ -69,10 +74,10 @@ pub fn compare(files: &[File], findings: &mut [Findings]) {
         }
         if compare_numbers(before, number).is_eq() {
             let message = format!("has the number of {}.", files[at - 1].shown);
-            findings[at].add(&files[at], DUPLICATE_NUMBER, Place::Field(""), message);
+            findings[at].add(&files[at], DUPLICATE_NUMBER, FindingPlace::Field(""), message);
         } else if before > number {
             let message = format!("applies after {}, and is listed before it.", files[at - 1].shown);
-            findings[at].add(&files[at], LISTING_ORDER, Place::Field(""), message);
+            findings[at].add(&files[at], LISTING_ORDER, FindingPlace::Field(""), message);
         }
     }
 }

@@ -19,12 +19,12 @@ use crate::run::report::Direction;
 pub struct Scripts<'a> {
     /// A name that stands for all of a renamed collection's.
     names: HashMap<&'a str, &'a str>,
-    up: HashMap<&'a str, Vec<Step<'a>>>,
-    down: HashMap<&'a str, Vec<Step<'a>>>,
+    up: HashMap<&'a str, Vec<RuleStep<'a>>>,
+    down: HashMap<&'a str, Vec<RuleStep<'a>>>,
 }
 
 /// One operation of a script.
-pub struct Step<'a> {
+pub struct RuleStep<'a> {
     /// Its index.
     pub at: usize,
     /// What it does.
@@ -46,7 +46,7 @@ impl<'a> Scripts<'a> {
             }
         }
         let by_collection = |direction| {
-            let mut found: HashMap<&str, Vec<Step>> = HashMap::new();
+            let mut found: HashMap<&str, Vec<RuleStep>> = HashMap::new();
             for (at, operation) in file.operations(direction) {
                 let collection = operation.collection.as_str();
                 let name = names.get(collection).copied().unwrap_or(collection);
@@ -54,7 +54,7 @@ impl<'a> Scripts<'a> {
                     Action::UpdateDocuments(update) => touched(&update.update),
                     _ => None,
                 };
-                found.entry(name).or_default().push(Step { at, action: &operation.action, touched });
+                found.entry(name).or_default().push(RuleStep { at, action: &operation.action, touched });
             }
             found
         };
@@ -63,7 +63,7 @@ impl<'a> Scripts<'a> {
     }
 
     /// What a script does to the collection, in order.
-    pub fn on(&self, direction: Direction, collection: &str) -> impl Iterator<Item = &Step<'a>> {
+    pub fn on(&self, direction: Direction, collection: &str) -> impl Iterator<Item = &RuleStep<'a>> {
         let script = match direction {
             Direction::Up => &self.up,
             Direction::Down => &self.down,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::analysis::lint::codes::{DOWN_ORDER, USED_AFTER_DROP, USED_BEFORE_CREATED};
 use crate::analysis::lint::file::File;
-use crate::analysis::lint::finding::{Findings, Place};
+use crate::analysis::lint::finding::{FindingPlace, Findings};
 use crate::model::script::operation::Action;
 use crate::run::report::Direction;
 
@@ -53,7 +53,7 @@ pub fn before_created(files: &[File], findings: &mut [Findings]) {
             findings[number].add(
                 file,
                 USED_BEFORE_CREATED,
-                Place::Operation(Direction::Up, at, "/collection"),
+                FindingPlace::Operation(Direction::Up, at, "/collection"),
                 message,
             );
         }
@@ -74,7 +74,7 @@ pub fn after_drop(file: &File, findings: &mut Findings) {
                     operation.kind(),
                     dropped + 1
                 );
-                findings.add(file, code, Place::Operation(direction, at, "/collection"), message);
+                findings.add(file, code, FindingPlace::Operation(direction, at, "/collection"), message);
             }
             match &operation.action {
                 Action::DropCollection => {

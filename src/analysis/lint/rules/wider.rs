@@ -10,7 +10,7 @@ use super::Scripts;
 use crate::analysis::lint::codes::{DELETE_BY_FILTER, DOWN_WIDER};
 use crate::analysis::lint::file::File;
 use crate::analysis::lint::filters::{clauses, constants, implies, one_value, overlap, touched};
-use crate::analysis::lint::finding::{Findings, Place};
+use crate::analysis::lint::finding::{FindingPlace, Findings};
 use crate::analysis::lint::rules::down::names;
 use crate::model::script::Operation;
 use crate::model::script::operation::{Action, InsertDocuments, UpdateDocuments};
@@ -24,7 +24,7 @@ pub fn check(file: &File, findings: &mut Findings) {
     let reach = Reach(Scripts::of(file));
     for (at, operation) in file.operations(Direction::Down) {
         let collection = &operation.collection;
-        let place = |field| Place::Operation(Direction::Down, at, field);
+        let place = |field| FindingPlace::Operation(Direction::Down, at, field);
         let made_here = reach.0.up_has(collection, |it| matches!(it, Action::CreateCollection { .. }));
         match &operation.action {
             _ if made_here => {}
