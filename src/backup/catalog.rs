@@ -207,7 +207,8 @@ async fn described(
             unfinished: Vec::new(),
             uuid: None,
         };
-        entry.uuid = uuid_of(&entry.stored_in());
+        // A time-series collection of MongoDB 9.0 has no collection of buckets, and is one itself.
+        entry.uuid = uuid_of(&entry.stored_in()).or_else(|| uuid_of(name));
         if kind != Type::View {
             indexes(server, &mut entry).await?;
         }

@@ -9,7 +9,7 @@ use crate::names::Names;
 /// What every backup's name begins with.
 pub const PREFIX: &str = "edulearn_backup_";
 /// What a time-series collection's data is stored under.
-pub const BUCKETS: &str = "system.buckets.";
+pub use crate::mongo::profile::BUCKETS;
 /// Stored functions: data, although the server calls it its own.
 pub const STORED_FUNCTIONS: &str = "system.js";
 

@@ -11,6 +11,8 @@ use super::kept::{Barred, insert};
 use super::registry;
 use crate::error::server::{ServerError, codes};
 use crate::mongo::catalog;
+use crate::mongo::hashes;
+use crate::mongo::profile::BUCKETS;
 use crate::mongo::retry::Policy;
 use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
@@ -114,7 +116,9 @@ fn suspends(before: &Document) -> bool {
 /// The server's.
 pub async fn make_again(server: &Server, name: &str, before: &Document) -> Result<(), ServerError> {
     let mut command = doc! {"create": name};
-    command.extend(before.get_document("options").cloned().unwrap_or_default());
+    let mut options = before.get_document("options").cloned().unwrap_or_default();
+    catalog::fit_bucketing(server, &mut options).await;
+    command.extend(options);
     match server.run(with_majority(command), None).await {
         Err(e) if e.is(codes::NAMESPACE_EXISTS) => {}
         other => drop(other?),
@@ -207,7 +211,7 @@ pub async fn resume_expiry(server: &Server, name: &str, before: &Document) -> Re
 }
 
 fn buckets(name: &str) -> String {
-    format!("system.buckets.{name}")
+    format!("{BUCKETS}{name}")
 }
 
 async fn copy_and_drop(server: &Server, name: &str, aside: &str) -> Result<(), ServerError> {
@@ -222,7 +226,7 @@ async fn copy_and_drop(server: &Server, name: &str, aside: &str) -> Result<(), S
             Err(e) if e.is(codes::NAMESPACE_EXISTS) => {}
             other => drop(other?),
         }
-        if hash(server, &source).await? == hash(server, aside).await? {
+        if hashes::same(server, &source, aside).await? {
             let Err(error) = server.run(with_majority(doc! {"drop": name}), None).await else { return Ok(()) };
             return if is_gone(server, name, aside).await? { Ok(()) } else { Err(error) };
         }
@@ -233,12 +237,6 @@ async fn copy_and_drop(server: &Server, name: &str, aside: &str) -> Result<(), S
             "the time-series collection {name:?} is being written to, so its copy never was the same; stop the writers first"
         ),
     ))
-}
-
-async fn hash(server: &Server, collection: &str) -> Result<Option<String>, ServerError> {
-    let reply = server.run(doc! {"dbHash": 1, "collections": [collection]}, None).await?;
-    let hash = reply.get_document("collections").ok().and_then(|all| all.get_str(collection).ok()).map(str::to_owned);
-    Ok(hash)
 }
 
 async fn fill_buckets(server: &Server, aside: &str, name: &str) -> Result<(), ServerError> {
@@ -258,7 +256,7 @@ async fn fill_buckets(server: &Server, aside: &str, name: &str) -> Result<(), Se
         }
     }
     insert(server, None, &target, &batch, Barred::PassedOver).await?;
-    if hash(server, &target).await? != hash(server, aside).await? {
+    if !hashes::same(server, &target, aside).await? {
         return Err(ServerError::found(
             codes::CONFLICTING_OPERATION,
             format!(

@@ -3,7 +3,11 @@
 use bson::{Bson, Document, doc};
 
 use crate::error::server::{ServerError, codes};
+use crate::mongo::profile::{BUCKETS, Version};
 use crate::mongo::server::Server;
+
+/// The option of a time-series collection that says whether all of its buckets begin where its bucketing says.
+pub const FIXED_BUCKETING: &str = "fixedBucketing";
 
 /// A collection, view or time-series collection as `listCollections` has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,14 +55,29 @@ pub async fn collection(server: &Server, name: &str) -> Result<Option<Collection
     }))
 }
 
+/// Fits the options of a time-series collection to a server that is to take buckets as another one had them: from MongoDB
+/// 9.0 on a new collection has `fixedBucketing`, which not all buckets of an older one follow.
+pub async fn fit_bucketing(server: &Server, options: &mut Document) {
+    let Ok(series) = options.get_document_mut("timeseries") else { return };
+    let since = Version::FIXED_BUCKETING;
+    let known = server.profile().version >= since
+        && server.feature_compatibility().await.is_none_or(|compatible| compatible >= since);
+    if !known {
+        series.remove(FIXED_BUCKETING);
+    } else if !series.contains_key(FIXED_BUCKETING) {
+        series.insert(FIXED_BUCKETING, false);
+    }
+}
+
 /// The UUID of a collection, or of the buckets of a time-series collection.
 ///
 /// # Errors
 /// The server's.
 pub async fn uuid(server: &Server, name: &str) -> Result<Option<Vec<u8>>, ServerError> {
     match collection(server, name).await? {
-        Some(found) if found.kind == "timeseries" => {
-            Ok(collection(server, &format!("system.buckets.{name}")).await?.and_then(|buckets| buckets.uuid))
+        // From MongoDB 9.0 on it has one itself, and there is no collection of buckets.
+        Some(found) if found.kind == "timeseries" && found.uuid.is_none() => {
+            Ok(collection(server, &format!("{BUCKETS}{name}")).await?.and_then(|buckets| buckets.uuid))
         }
         found => Ok(found.and_then(|found| found.uuid)),
     }
@@ -72,7 +91,7 @@ pub async fn name_of(server: &Server, uuid: &Bson) -> Result<Option<String>, Ser
     let command = doc! {"listCollections": 1, "filter": {"info.uuid": uuid.clone()}, "nameOnly": false, "cursor": {}};
     let found = server.find_all(command).await?;
     let name = found.first().and_then(|entry| entry.get_str("name").ok());
-    Ok(name.map(|name| name.strip_prefix("system.buckets.").unwrap_or(name).to_owned()))
+    Ok(name.map(|name| name.strip_prefix(BUCKETS).unwrap_or(name).to_owned()))
 }
 
 /// The indexes of a collection; none where there is no such collection.
@@ -195,12 +214,23 @@ fn normal_collation(collation: &Document) -> Option<Document> {
 
 fn same_option(key: &str, asked: Option<&Bson>, standing: Option<&Bson>) -> bool {
     match (key, asked, standing) {
-        ("collation" | "timeseries" | "clusteredIndex", Some(Bson::Document(a)), Some(Bson::Document(b))) => {
-            same_fields(a, b)
-        }
+        ("timeseries", Some(Bson::Document(a)), Some(Bson::Document(b))) => same_series(a, b),
+        ("collation" | "clusteredIndex", Some(Bson::Document(a)), Some(Bson::Document(b))) => same_fields(a, b),
         (_, Some(a), Some(b)) => same(a, b),
         _ => false,
     }
+}
+
+/// Whether two time-series collections are bucketed alike. The server itself keeps `fixedBucketing` from MongoDB 9.0 on: it
+/// is true where nobody has changed the bucketing since, and false or absent in what an earlier version made.
+fn same_series(a: &Document, b: &Document) -> bool {
+    if a.contains_key(FIXED_BUCKETING) && b.contains_key(FIXED_BUCKETING) {
+        return same_fields(a, b);
+    }
+    let without = |series: &Document| -> Document {
+        series.clone().into_iter().filter(|(option, _)| option != FIXED_BUCKETING).collect()
+    };
+    same_fields(&without(a), &without(b))
 }
 
 /// Keys in the same order with the same directions. A text index lists other keys than it was made with.
@@ -262,6 +292,14 @@ mod tests {
                 doc! {"timeseries": {"timeField": "t", "granularity": "seconds", "bucketMaxSpanSeconds": 3600}},
             ),
             (
+                doc! {"timeseries": {"timeField": "t"}},
+                doc! {"timeseries": {"timeField": "t", "granularity": "seconds", "fixedBucketing": true}},
+            ),
+            (
+                doc! {"timeseries": {"timeField": "t", "fixedBucketing": false}},
+                doc! {"timeseries": {"timeField": "t", "granularity": "seconds"}},
+            ),
+            (
                 doc! {"clusteredIndex": {"key": {"_id": 1}, "unique": true}},
                 doc! {"clusteredIndex": {"v": 2, "key": {"_id": 1}, "name": "_id_", "unique": true}},
             ),
@@ -274,6 +312,10 @@ mod tests {
             (doc! {}, doc! {"validator": {"a": 1}}),
             (doc! {"validator": {"a": 1}}, doc! {"validator": {"a": 2}}),
             (doc! {"validator": {"a": 1}}, doc! {}),
+            (
+                doc! {"timeseries": {"timeField": "t", "fixedBucketing": true}},
+                doc! {"timeseries": {"timeField": "t", "fixedBucketing": false}},
+            ),
             (doc! {"collation": {"locale": "en"}}, doc! {"collation": expanded}),
             (doc! {"capped": true, "size": 1000, "max": 5}, doc! {"capped": true, "size": 1024}),
         ];

@@ -7,6 +7,7 @@ mod credentials;
 pub mod cursor;
 pub mod expiry;
 pub mod guard;
+pub mod hashes;
 pub mod id;
 pub mod indexes;
 pub mod local;

@@ -20,6 +20,8 @@ impl Version {
     /// From here on the buckets of a time-series collection are read and written under its own name with `rawData`,
     /// whether or not there is a `system.buckets` collection.
     const RAW_DATA: Self = Self(8, 3, 0);
+    /// From here on time-series collections have the option `fixedBucketing`, where the feature compatibility is the same.
+    pub const FIXED_BUCKETING: Self = Self(9, 0, 0);
 
     /// Whether features of this version are not to be used yet.
     pub fn behind(self, compatible: Self) -> bool {

@@ -30,6 +30,10 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
                 || e.is(codes::INDEX_KEY_SPECS_CONFLICT)
                 || (e.is(codes::CANNOT_CREATE_INDEX) && e.message.contains("only one text index")) =>
         {
+            // A newer server may have another default than the one that built it (`2dsphereIndexVersion`).
+            if stands(server, collection, index).await? {
+                return Ok(Settled::standing(format!("the index {:?} stands already, as asked", index.name)));
+            }
             return Err(conflict(server, collection, index, &e).await?.into());
         }
         Err(e) => return Err(e.into()),
@@ -57,6 +61,15 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
     } else {
         Settled::done()
     })
+}
+
+/// Whether an index of this name stands, with everything that was asked for.
+async fn stands(server: &Server, name: &str, index: &CreateIndex) -> Result<bool, ServerError> {
+    let Some(collection) = catalog::collection(server, name).await? else { return Ok(false) };
+    let collation = collection.options.get_document("collation").ok();
+    let listed = catalog::indexes(server, name).await?;
+    let place = indexes::place(&listed, &index.name, &index.keys, &index.options, collation);
+    Ok(place == indexes::IndexPlace::Taken)
 }
 
 /// What the server says of several indexes where one of them cannot be made.

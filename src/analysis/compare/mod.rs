@@ -13,14 +13,13 @@ mod timeseries;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use bson::{Bson, Document, doc};
-
 use self::report::{CollectionDifference, Comparison, Presence};
 use crate::backup::catalog::{Entry, Type, list};
 use crate::backup::ranges;
 use crate::backup::snapshot::Reading;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
+use crate::mongo::hashes;
 use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::observe::Stop;
@@ -148,13 +147,8 @@ async fn hashes(server: &Server, entries: &[Entry]) -> Result<Hashes> {
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let reply = match server.run(doc! {"dbHash": 1, "collections": names}, None).await {
-        Ok(reply) => reply,
-        Err(e) if e.is_passing() => return Err(Error::server("Asking for the hashes of the collections")(e)),
-        Err(_) => return Ok(BTreeMap::new()),
-    };
-    let found = reply.get_document("collections").cloned().unwrap_or_else(|_| Document::new());
-    // Words instead of a hash stand where there was no index to read along.
-    let hash = |value: &Bson| value.as_str().filter(|it| it.len() == 32 && !it.contains(' ')).map(str::to_owned);
-    Ok(found.into_iter().filter_map(|(name, value)| Some((name, hash(&value)?))).collect())
+    match hashes::hashes(server, &names).await {
+        Err(e) if e.is_passing() => Err(Error::server("Asking for the hashes of the collections")(e)),
+        found => Ok(found.unwrap_or_default()),
+    }
 }

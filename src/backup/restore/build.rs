@@ -19,6 +19,7 @@ use super::plan::{Build, Move};
 use super::steps::Step;
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
+use crate::mongo::catalog::fit_bucketing;
 use crate::mongo::raw::{self as bytes, Builder};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
@@ -103,7 +104,8 @@ impl Workshop {
     async fn attempt(&self, number: usize, build: &Build, temporary: String) -> std::result::Result<Built, Unloaded> {
         let server = |e| Unloaded::Server(e, None);
         let entry = &build.part.entry;
-        self.server.run_raw(create(entry, &temporary), None).await.map_err(server)?;
+        let options = fitted(&self.server, entry).await;
+        self.server.run_raw(create(&options, &temporary), None).await.map_err(server)?;
         let stored_in = Entry { name: temporary.clone(), ..entry.clone() }.stored_in();
         let target = Target {
             server: self.server.clone(),
@@ -193,6 +195,18 @@ fn expiry(options: &bson::RawDocument) -> Option<Bson> {
         seconds @ (Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_)) => Some(seconds),
         _ => None,
     }
+}
+
+/// The entry with options that this server takes and that its buckets follow.
+pub async fn fitted(server: &Server, entry: &Entry) -> Entry {
+    let mut fitted = entry.clone();
+    if entry.kind == Type::Timeseries
+        && let Ok(mut options) = Document::try_from(entry.options.as_ref())
+    {
+        fit_bucketing(server, &mut options).await;
+        fitted.options = RawDocumentBuf::try_from(&options).unwrap_or(fitted.options);
+    }
+    fitted
 }
 
 /// The command that creates `entry` under another name. Its documents do not expire until the end of the swap.

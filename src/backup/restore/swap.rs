@@ -6,7 +6,7 @@ use super::super::catalog::{self, Entry, Type};
 use super::super::names::{BUCKETS, STORED_FUNCTIONS};
 use super::super::ranges;
 use super::super::snapshot::Reading;
-use super::build::{create, create_indexes};
+use super::build::{create, create_indexes, fitted};
 use super::commands::{drop_collection, raw, rename, schema, stuck};
 use super::journal;
 use super::steps::Step;
@@ -138,7 +138,7 @@ async fn fill(run: &mut Run, from: &str, entry: &Entry) -> Result<Result<i64, Se
     let to = entry.stored_in();
     let server = run.server.clone();
     let filling = async {
-        server.run_raw(create(entry, &entry.name), None).await?;
+        server.run_raw(create(&fitted(&server, entry).await, &entry.name), None).await?;
         let mut documents = server.find(rawdoc! {"find": from}).await?;
         let mut next = documents.next().await?;
         while next.is_some() {
