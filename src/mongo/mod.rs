@@ -11,6 +11,7 @@ pub mod hashes;
 pub mod id;
 pub mod indexes;
 pub mod local;
+pub mod movable;
 pub mod obstacle;
 pub mod profile;
 pub mod query;

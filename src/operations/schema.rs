@@ -12,6 +12,7 @@ use crate::capture::{schema as captured, stash};
 use crate::error::server::{ServerError, codes};
 use crate::model::script::Operation;
 use crate::model::script::operation::{Action, IndexRef};
+use crate::mongo::movable;
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
@@ -107,6 +108,11 @@ async fn attempt(
     // The entries of several indexes are in the slots behind this one.
     debug_assert!(change.operations().len() < 2 || place.index + 1 == place.operations);
     let begun = journal.progress.operations.get(place.index).is_some_and(|operation| operation.begun);
+    if let SchemaChange::Operation(operation) = change
+        && !begun
+    {
+        refuse_unmovable(&run.server, operation, slot.is_some()).await?;
+    }
     let mut entry = match (slot, change) {
         // What stood before the first attempt is what counts.
         (Some(slot), _) if !begun => {
@@ -129,6 +135,28 @@ async fn attempt(
         after.and(RegistryEntry::more(slot, captured::after(&run.server, operation).await?));
     }
     Ok((settled, after))
+}
+
+/// Refuses, before anything of it is done, to rename or set aside a collection that the server would not let go.
+async fn refuse_unmovable(server: &Server, operation: &Operation, captured: bool) -> Result<(), SchemaError> {
+    if !matches!(operation.action, Action::DropCollection | Action::RenameCollection { .. }) {
+        return Ok(());
+    }
+    let name = operation.collection.as_str();
+    let Some(found) = crate::mongo::catalog::collection(server, name).await? else { return Ok(()) };
+    let (verb, barred, remedy) = match operation.action {
+        Action::DropCollection if captured => {
+            ("set aside", movable::bars_stash(server, name, &found).await?, movable::DROP_INSTEAD)
+        }
+        Action::RenameCollection { .. } => {
+            ("renamed", movable::bars_rename(server, name, &found).await?, movable::RENAME_INSTEAD)
+        }
+        _ => return Ok(()),
+    };
+    match barred {
+        None => Ok(()),
+        Some(why) => Err(Failure::found(format!("{name:?} cannot be {verb}: {why}"), remedy).into()),
+    }
 }
 
 impl<'a> SchemaChange<'a> {

@@ -10,6 +10,8 @@ use crate::model::script::Operation;
 use crate::model::script::operation::CreateIndex;
 use crate::model::script::refusals::refusals;
 use crate::mongo::catalog::{self, Collection, difference};
+use crate::mongo::movable;
+use crate::mongo::profile::BUCKETS;
 use crate::mongo::query::{Query, raw};
 use crate::operations::collections::{index_stands_in, option_stands};
 use crate::run::report::Outcome;
@@ -65,7 +67,11 @@ pub async fn drop_collection(
     }
     let query = Query { collection: name, hint: None, collation: None, variables: None };
     let documents = look.count(&query, &RawDocumentBuf::new()).await?.0;
-    let stored = if standing.kind == "timeseries" { format!("system.buckets.{name}") } else { name.clone() };
+    if kept && let Some(why) = movable::bars_stash(look.server, name, &standing).await? {
+        plan.fails(format!("{name:?} cannot be set aside: {why}"), None);
+        return Ok(());
+    }
+    let stored = if standing.kind == "timeseries" { format!("{BUCKETS}{name}") } else { name.clone() };
     let bytes = look.size(&stored).await.map_or(0, |(_, bytes)| bytes);
     let indexes = catalog::indexes(look.server, name).await?;
     let indexes = indexes.iter().filter_map(|index| index.get_str("name").ok()).map(str::to_owned).collect();
@@ -184,7 +190,12 @@ pub async fn rename(
         (None, Some(_)) => plan.ends(Outcome::Standing, Some("it was renamed already")),
         (None, None) => plan.fails(format!("neither {from:?} nor {to:?} exists"), Some(codes::NAMESPACE_NOT_FOUND)),
         (Some(_), Some(_)) => plan.fails(format!("both {from:?} and {to:?} exist"), Some(codes::NAMESPACE_EXISTS)),
-        (Some(source), None) if source.kind == "collection" => plan.ends(Outcome::Done, None),
+        (Some(source), None) if source.kind == "collection" => {
+            match movable::bars_rename(look.server, from, &source).await? {
+                Some(why) => plan.fails(format!("{from:?} cannot be renamed: {why}"), None),
+                None => plan.ends(Outcome::Done, None),
+            }
+        }
         (Some(source), None) => {
             plan.fails(
                 format!("{from:?} is a {}, which cannot be renamed", source.noun()),

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::task::JoinSet;
 
-use super::super::catalog::{Entry, Type};
+use super::super::catalog::{self, Entry, Type};
 use super::super::format::files::blocking;
 use super::super::format::frames::{FrameFile, Written};
 use super::super::format::manifest::StoredFile;
@@ -25,7 +25,7 @@ use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
 use crate::mongo::raw as bytes;
 use crate::mongo::retry::Policy;
-use crate::mongo::retry::Retry;
+use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::observe::{Reporter, Stop};
@@ -126,7 +126,7 @@ impl Dump<'_> {
         loop {
             match ranges::cut(self.server, entry, reading, size).await {
                 Ok(ranges) => return Ok(ranges),
-                Err(e) => outwait(e, &entry.name, &mut retry).await?,
+                Err(e) => outwait(self.server, e, entry, &mut retry).await?,
             }
         }
     }
@@ -222,7 +222,7 @@ impl Shared {
             };
             match self.cursor(sink, command, &mut last).await? {
                 Ok(()) => break,
-                Err(e) => outwait(e, &sink.entry.name, &mut retry).await?,
+                Err(e) => outwait(&self.server, e, &sink.entry, &mut retry).await?,
             }
             if last.is_some() {
                 // In its own order there is nothing to carry on behind.
@@ -235,7 +235,7 @@ impl Shared {
         while range.misses_the_greatest() {
             match self.cursor(sink, ranges::greatest(&collection, sink.reading), &mut last).await? {
                 Ok(()) => break,
-                Err(e) => outwait(e, &sink.entry.name, &mut retry).await?,
+                Err(e) => outwait(&self.server, e, &sink.entry, &mut retry).await?,
             }
         }
         Ok(())
@@ -302,7 +302,7 @@ impl Shared {
                         sink.entry.name
                     )));
                 }
-                Err(e) => outwait(e, &sink.entry.name, &mut retry).await?,
+                Err(e) => outwait(&self.server, e, &sink.entry, &mut retry).await?,
             }
         }
     }
@@ -329,7 +329,8 @@ fn interrupted() -> Ended {
 }
 
 /// What an error of a read means: wait and read on, start over, or give up.
-async fn outwait(error: ServerError, collection: &str, retry: &mut Retry<'_>) -> Attempt<()> {
+async fn outwait(server: &Server, error: ServerError, entry: &Entry, retry: &mut Retry<'_>) -> Attempt<()> {
+    let collection = &entry.name;
     match error.code {
         Some(codes::SNAPSHOT_TOO_OLD) => Err(Ended::Failed(Error::SnapshotLost(format!(
             "No backup was made: the server gave up the snapshot while {collection:?} was read ({error}). Let the user of MONGO_URI \
@@ -337,12 +338,22 @@ async fn outwait(error: ServerError, collection: &str, retry: &mut Retry<'_>) ->
              one time with `backup --consistency none`."
         )))),
         Some(codes::SNAPSHOT_UNAVAILABLE) => Err(pending(&error).await),
-        Some(codes::QUERY_PLAN_KILLED) => Err(Ended::Again(format!("{collection:?} was dropped or renamed"))),
+        // A plan is also killed with an index, or when an indexed field first holds an array.
+        Some(codes::QUERY_PLAN_KILLED) if !stands(server, entry, retry).await? => {
+            Err(Ended::Again(format!("{collection:?} was dropped or renamed")))
+        }
         Some(codes::CAPPED_POSITION_LOST) => {
             Err(Ended::Again(format!("{collection:?} is capped and was overwritten faster than it was read")))
         }
         _ => Ok(retry.wait(error).await?.map_err(Error::server(format!("Reading {collection:?}")))?),
     }
+}
+
+/// Whether the collection that is read is still the one of its name.
+async fn stands(server: &Server, entry: &Entry, retry: &mut Retry<'_>) -> Result<bool> {
+    let listed = retry!(retry, catalog::list_all(server, |name| name == entry.name));
+    let found = listed.map_err(Error::server("Reading the catalog"))?;
+    Ok(found.iter().any(|it| it.uuid == entry.uuid))
 }
 
 /// The catalog changed so recently that no majority has it yet.

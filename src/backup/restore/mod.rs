@@ -11,6 +11,7 @@ pub mod load;
 pub mod plan;
 pub mod steps;
 pub mod swap;
+mod unmovable;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -83,6 +84,7 @@ pub async fn restore(run: &mut Run, source: &Source, restoring: &Restoring<'_>) 
     let earlier = recover(run).await?;
     let live = catalog::list(&run.server, |_| true).await?;
     let plan = plan::plan(source, run.server.database(), run.server.names(), &live, &restoring.choice)?;
+    unmovable::refuse(&run.server, &plan, &live).await?;
     let safety_backup = match restoring.safety {
         Some(parent) if plan.replaces => {
             let request = Request {

@@ -53,6 +53,11 @@ class Version(Disguise):
         target = command[name]
         if isinstance(target, str) and target.startswith(BUCKETS):
             return failure(73, "InvalidNamespace", f"Invalid namespace specified '{target}'")
+        if name == "listCollections":
+            wanted = command.get("filter", {}).get("name")
+            if not isinstance(wanted, str):
+                return None
+            return {**command, "filter": {"name": {"$in": [wanted, BUCKETS + wanted]}}}
         if name == "dbHash":
             # A name is of what is there: a view has no hash, and neither have measurements.
             asked = command["collections"]
@@ -73,8 +78,12 @@ def _without_buckets(name: str, answer: Message) -> Message | None:
         return None
     stored = {it["name"]: it.get("info", {}).get("uuid") for it in batch}
     shown = []
+    names = {it["name"] for it in batch}
     for entry in batch:
         if entry["name"].startswith(BUCKETS):
+            own = entry["name"].removeprefix(BUCKETS)
+            if own not in names:  # looked for by its identifier
+                shown.append({**entry, "name": own, "type": "timeseries"})
             continue
         uuid = stored.get(BUCKETS + entry["name"])
         if uuid is not None:
