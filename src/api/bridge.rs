@@ -111,7 +111,7 @@ pub fn verb(observer: Callback, stop: Token<'_, '_>) -> Call {
 }
 
 /// What a verb ends with.
-pub type Outcome<R> = Result<R, Failed<R>>;
+pub type CallOutcome<R> = Result<R, Failed<R>>;
 /// A Python callable that events go to.
 pub type Callback = Option<Py<PyAny>>;
 /// What a caller stops a verb by.
@@ -170,7 +170,7 @@ impl Work {
     pub fn new<R, W>(call: Call, work: impl FnOnce(CallContext) -> W) -> Self
     where
         R: Serialize + std::fmt::Debug + Send + 'static,
-        W: Future<Output = Outcome<R>> + Send + 'static,
+        W: Future<Output = CallOutcome<R>> + Send + 'static,
     {
         Self::converted(call, work, |py, report| to_python(py, &report).map(Bound::unbind))
     }
@@ -183,7 +183,7 @@ impl Work {
     ) -> Self
     where
         R: Serialize + std::fmt::Debug + Send + 'static,
-        W: Future<Output = Outcome<R>> + Send + 'static,
+        W: Future<Output = CallOutcome<R>> + Send + 'static,
     {
         let Call { verb, queue, listener } = call;
         let stop = verb.stop.clone();

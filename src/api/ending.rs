@@ -20,11 +20,11 @@ const SAFE_POINT: Duration = Duration::from_secs(10);
 /// How long it waits after that for threads to leave.
 const LEAVING: Duration = Duration::from_secs(5);
 
-static STATE: Mutex<Option<State>> = Mutex::new(None);
+static STATE: Mutex<Option<RunsState>> = Mutex::new(None);
 static CHANGED: Condvar = Condvar::new();
 
 #[derive(Default)]
-struct State {
+struct RunsState {
     runs: HashMap<u64, (Stop, Arc<Queue>)>,
     next: u64,
     /// Threads within a call that has released Python's lock.
@@ -35,24 +35,24 @@ struct State {
     given_up: bool,
 }
 
-fn with<T>(work: impl FnOnce(&mut State) -> T) -> T {
+fn with<T>(work: impl FnOnce(&mut RunsState) -> T) -> T {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     work(state.get_or_insert_default())
 }
 
 /// A run that is going on, for as long as it lives.
-pub struct Run(u64);
+pub struct LiveRun(u64);
 
 /// Notes a run that has begun.
-pub fn run(stop: Stop, queue: Arc<Queue>) -> Run {
+pub fn run(stop: Stop, queue: Arc<Queue>) -> LiveRun {
     with(|state| {
         state.next += 1;
         state.runs.insert(state.next, (stop, queue));
-        Run(state.next)
+        LiveRun(state.next)
     })
 }
 
-impl Drop for Run {
+impl Drop for LiveRun {
     fn drop(&mut self) {
         with(|state| state.runs.remove(&self.0));
         CHANGED.notify_all();
@@ -116,13 +116,13 @@ pub fn end_runs(py: Python<'_>) {
     wait(py, LEAVING, |state| state.inside == 0);
 }
 
-fn wait(py: Python<'_>, limit: Duration, until: impl Fn(&State) -> bool + Sync) {
+fn wait(py: Python<'_>, limit: Duration, until: impl Fn(&RunsState) -> bool + Sync) {
     let end = Instant::now() + limit;
     let mut left = limit;
     while !left.is_zero() && py.check_signals().is_ok() {
         let over = py.detach(|| {
             let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-            let unless = |state: &mut Option<State>| !until(state.get_or_insert_default());
+            let unless = |state: &mut Option<RunsState>| !until(state.get_or_insert_default());
             let waited = CHANGED.wait_timeout_while(state, left.min(SIGNAL_POLL), unless);
             !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
         });

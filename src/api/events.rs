@@ -25,13 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Events that wait for their listener.
 #[derive(Default)]
 pub struct Queue {
-    state: Mutex<State>,
+    state: Mutex<EventsState>,
     arrived: Condvar,
     taken: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct EventsState {
     waiting: VecDeque<Event>,
     left_out: u64,
     /// No event will come any more.
@@ -41,7 +41,7 @@ struct State {
 }
 
 impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, EventsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

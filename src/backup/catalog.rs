@@ -14,7 +14,7 @@ use crate::mongo::server::Server;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Type {
+pub enum CollectionType {
     /// A collection, capped and clustered ones too.
     Collection,
     /// A view: a definition without documents.
@@ -23,7 +23,7 @@ pub enum Type {
     Timeseries,
 }
 
-impl Type {
+impl CollectionType {
     /// As the server names it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,11 +45,11 @@ impl Type {
 
 /// One entry of the catalog.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct CatalogEntry {
     /// Its name.
     pub name: String,
     /// What it is.
-    pub kind: Type,
+    pub kind: CollectionType,
     /// Its options.
     pub options: RawDocumentBuf,
     /// The index on `_id`, where `create` takes one.
@@ -62,9 +62,9 @@ pub struct Entry {
     pub uuid: Option<[u8; 16]>,
 }
 
-impl Entry {
+impl CatalogEntry {
     /// One without indexes.
-    pub fn bare(name: String, kind: Type, options: RawDocumentBuf) -> Self {
+    pub fn bare(name: String, kind: CollectionType, options: RawDocumentBuf) -> Self {
         Self { name, kind, options, id_index: None, indexes: Vec::new(), unfinished: Vec::new(), uuid: None }
     }
 
@@ -77,8 +77,8 @@ impl Entry {
     /// Where its documents are stored.
     pub fn stored_in(&self) -> String {
         match self.kind {
-            Type::Timeseries => format!("{BUCKETS}{}", self.name),
-            Type::Collection | Type::View => self.name.clone(),
+            CollectionType::Timeseries => format!("{BUCKETS}{}", self.name),
+            CollectionType::Collection | CollectionType::View => self.name.clone(),
         }
     }
 
@@ -100,7 +100,7 @@ impl Entry {
     }
 
     /// Reads what [`encoded`](Self::encoded) made; `None` for anything else.
-    pub fn decode(name: &str, kind: Type, encoded: &str) -> Option<Self> {
+    pub fn decode(name: &str, kind: CollectionType, encoded: &str) -> Option<Self> {
         let all = RawDocumentBuf::from_bytes(STANDARD.decode(encoded).ok()?).ok()?;
         let part = |name: &str| all.get_document(name).ok().map(RawDocument::to_owned);
         let indexes = bytes::get(all.as_bytes(), "indexes")?.value;
@@ -125,7 +125,7 @@ pub fn index_name(index: &RawDocument) -> &str {
 #[derive(Debug, Default)]
 pub struct Listing {
     /// What it holds, by name.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CatalogEntry>,
     /// What it leaves out because it is this tool's own or the server's.
     pub left_out: Vec<String>,
     /// What has a name like this tool's own, and is none of it.
@@ -161,7 +161,7 @@ pub async fn listing(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<L
 ///
 /// # Errors
 /// The server's.
-pub async fn list(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
+pub async fn list(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<CatalogEntry>> {
     let mut entries = listing(server, wanted).await.map_err(Error::server("Reading the catalog"))?.entries;
     entries.retain(|entry| !entry.temporary());
     Ok(entries)
@@ -171,7 +171,7 @@ pub async fn list(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<
 ///
 /// # Errors
 /// The server's.
-pub async fn list_all(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>, ServerError> {
+pub async fn list_all(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<Vec<CatalogEntry>, ServerError> {
     let answer = list_collections(server).await?;
     described(server, &answer, wanted).await
 }
@@ -184,7 +184,7 @@ async fn described(
     server: &Server,
     answer: &[RawDocumentBuf],
     wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<Entry>, ServerError> {
+) -> Result<Vec<CatalogEntry>, ServerError> {
     let uuid_of = |name: &str| {
         let found = answer.iter().find(|it| it.get_str("name").is_ok_and(|it| it == name))?;
         let info = found.get_document("info").ok()?;
@@ -196,9 +196,9 @@ async fn described(
         if !wanted(name) {
             continue;
         }
-        let kind = Type::of(found.get_str("type").unwrap_or_default());
+        let kind = CollectionType::of(found.get_str("type").unwrap_or_default());
         let options = found.get_document("options").map(RawDocument::to_owned).unwrap_or_default();
-        let mut entry = Entry {
+        let mut entry = CatalogEntry {
             name: name.to_owned(),
             kind,
             options,
@@ -209,7 +209,7 @@ async fn described(
         };
         // A time-series collection of MongoDB 9.0 has no collection of buckets, and is one itself.
         entry.uuid = uuid_of(&entry.stored_in()).or_else(|| uuid_of(name));
-        if kind != Type::View {
+        if kind != CollectionType::View {
             indexes(server, &mut entry).await?;
         }
         entries.push(entry);
@@ -218,7 +218,7 @@ async fn described(
     Ok(entries)
 }
 
-async fn indexes(server: &Server, entry: &mut Entry) -> Result<(), ServerError> {
+async fn indexes(server: &Server, entry: &mut CatalogEntry) -> Result<(), ServerError> {
     let command = doc! {"listIndexes": &entry.name, "includeBuildUUIDs": true, "cursor": {}};
     let found = match server.find_all(command).await {
         // Dropped since it was listed: the second listing tells.
@@ -243,8 +243,8 @@ fn without_namespace(index: &RawDocument) -> RawDocumentBuf {
 }
 
 /// What changed between two listings, in words.
-pub fn difference(before: &[Entry], after: &[Entry]) -> Option<String> {
-    let missing = |these: &[Entry], those: &[Entry]| {
+pub fn difference(before: &[CatalogEntry], after: &[CatalogEntry]) -> Option<String> {
+    let missing = |these: &[CatalogEntry], those: &[CatalogEntry]| {
         these
             .iter()
             .find(|it| !those.iter().any(|other| other.name == it.name && other.uuid == it.uuid))
@@ -266,10 +266,10 @@ mod tests {
 
     use super::*;
 
-    fn entry(name: &str, uuid: u8) -> Entry {
-        Entry {
+    fn entry(name: &str, uuid: u8) -> CatalogEntry {
+        CatalogEntry {
             name: name.to_owned(),
-            kind: Type::Collection,
+            kind: CollectionType::Collection,
             options: rawdoc! {"validator": {"a": {"$gt": 1}}, "capped": true},
             id_index: Some(rawdoc! {"v": 2, "key": {"_id": 1}, "name": "_id_"}),
             indexes: vec![rawdoc! {"v": 2, "key": {"a": -1}, "name": "a"}],
@@ -281,10 +281,10 @@ mod tests {
     #[test]
     fn an_entry_comes_back_from_the_manifest() {
         let one = entry("a", 1);
-        let again = Entry::decode("a", Type::Collection, &one.encoded()).expect("decodes");
-        assert_eq!(again, Entry { uuid: None, ..one });
-        assert!(Entry::decode("a", Type::Collection, "no base64!").is_none());
-        assert!(Entry::decode("a", Type::Collection, "").is_none());
+        let again = CatalogEntry::decode("a", CollectionType::Collection, &one.encoded()).expect("decodes");
+        assert_eq!(again, CatalogEntry { uuid: None, ..one });
+        assert!(CatalogEntry::decode("a", CollectionType::Collection, "no base64!").is_none());
+        assert!(CatalogEntry::decode("a", CollectionType::Collection, "").is_none());
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(difference(&before, &before), None);
         let mut other = before.clone();
         other[1].indexes.clear();
-        let changed: [(&[Entry], &str); 4] = [
+        let changed: [(&[CatalogEntry], &str); 4] = [
             (&before[..1], "dropped"),
             (&[entry("a", 1), entry("b", 2), entry("c", 3)], "created"),
             (&[entry("a", 1), entry("b", 9)], "replaced"),

@@ -5,8 +5,8 @@
 
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
-use super::catalog::Entry;
-use super::snapshot::Reading;
+use super::catalog::CatalogEntry;
+use super::snapshot::ReadMode;
 use crate::error::server::ServerError;
 use crate::mongo::raw as bytes;
 use crate::mongo::server::Server;
@@ -33,7 +33,7 @@ impl Range {
 
     /// The command that reads it. The index brings its order, but the router of a sharded cluster merges what the shards
     /// answer in any order unless it is told one.
-    pub fn command(&self, collection: &str, reading: Reading, batch: u32) -> RawDocumentBuf {
+    pub fn command(&self, collection: &str, reading: ReadMode, batch: u32) -> RawDocumentBuf {
         let mut command = rawdoc! {"find": collection, "hint": {"_id": 1}, "sort": {"_id": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()};
         if let Some(from) = &self.from {
             command.append(bson::raw::cstr!("min"), from.clone());
@@ -51,12 +51,12 @@ impl Range {
 }
 
 /// The command that reads the document whose `_id` is MaxKey.
-pub fn greatest(collection: &str, reading: Reading) -> RawDocumentBuf {
+pub fn greatest(collection: &str, reading: ReadMode) -> RawDocumentBuf {
     rawdoc! {"find": collection, "filter": {"_id": {"$eq": bson::RawBson::MaxKey}}, "readConcern": reading.concern()}
 }
 
 /// The command that reads a capped collection in its own order.
-pub fn natural(collection: &str, reading: Reading, batch: u32) -> RawDocumentBuf {
+pub fn natural(collection: &str, reading: ReadMode, batch: u32) -> RawDocumentBuf {
     rawdoc! {"find": collection, "hint": {"$natural": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()}
 }
 
@@ -75,7 +75,7 @@ pub fn batch(size: Stats) -> u32 {
 }
 
 /// Asks how large a collection is; `None` where the user may not know.
-pub async fn size(server: &Server, entry: &Entry) -> Option<Stats> {
+pub async fn size(server: &Server, entry: &CatalogEntry) -> Option<Stats> {
     Stats::of(server, &entry.stored_in()).await.ok()
 }
 
@@ -83,7 +83,12 @@ pub async fn size(server: &Server, entry: &Entry) -> Option<Stats> {
 ///
 /// # Errors
 /// The server's.
-pub async fn cut(server: &Server, entry: &Entry, reading: Reading, size: Stats) -> Result<Vec<Range>, ServerError> {
+pub async fn cut(
+    server: &Server,
+    entry: &CatalogEntry,
+    reading: ReadMode,
+    size: Stats,
+) -> Result<Vec<Range>, ServerError> {
     let parts = (size.bytes / RANGE_BYTES).min(MOST);
     if parts < 2 {
         return Ok(vec![Range::ALL]);
@@ -116,7 +121,7 @@ pub async fn cut(server: &Server, entry: &Entry, reading: Reading, size: Stats) 
 ///
 /// # Errors
 /// The server's.
-pub async fn count(server: &Server, collection: &str, reading: Reading) -> Result<i64, ServerError> {
+pub async fn count(server: &Server, collection: &str, reading: ReadMode) -> Result<i64, ServerError> {
     let command = doc! {
         "aggregate": collection,
         "pipeline": [{"$count": "n"}],

@@ -81,7 +81,7 @@ impl BackupSummary {
             collections: super::format::frames::size(manifest.collections.len()),
             consistency: manifest.consistency.as_str().to_owned(),
             server_version: Some(manifest.server_version.clone()).filter(|it| !it.is_empty()),
-            full: manifest.scope == super::format::manifest::Scope::Full,
+            full: manifest.scope == super::format::manifest::BackupScope::Full,
             location: location.to_owned(),
         }
     }
@@ -150,7 +150,7 @@ pub struct RestoreReport {
     /// The backup of what was replaced.
     pub safety_backup: Option<String>,
     /// What became of a restore that had been killed: `none`, `finished` or `undone`.
-    pub earlier: Earlier,
+    pub earlier: EarlierRestore,
     /// What else there is to say.
     pub notes: Vec<String>,
     /// How long it took.
@@ -160,7 +160,7 @@ pub struct RestoreReport {
 /// What became of an unfinished restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Earlier {
+pub enum EarlierRestore {
     /// There was none.
     None,
     /// Its swap had begun and was taken to its end.

@@ -5,14 +5,14 @@
 
 use bson::{RawDocumentBuf, Timestamp, doc, rawdoc};
 
-use super::catalog::{Entry, Type};
+use super::catalog::{CatalogEntry, CollectionType};
 use super::format::manifest::ClusterTime;
 use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 
 /// How documents are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub enum ReadMode {
     /// As of this time.
     At(Timestamp),
     /// As they are, once a majority of the replica set has them.
@@ -21,7 +21,7 @@ pub enum Reading {
     Local,
 }
 
-impl Reading {
+impl ReadMode {
     /// The read concern that says so.
     pub fn concern(self) -> RawDocumentBuf {
         match self {
@@ -40,7 +40,7 @@ impl Reading {
     }
 
     /// How to read `entry` where everything else is read so.
-    pub fn of(self, entry: &Entry) -> Self {
+    pub fn of(self, entry: &CatalogEntry) -> Self {
         match self {
             Self::At(_) if entry.capped() => Self::Majority,
             other => other,
@@ -53,8 +53,8 @@ impl Reading {
 ///
 /// # Errors
 /// The server's.
-pub async fn take(server: &Server, entries: &[Entry]) -> Result<Option<Timestamp>, ServerError> {
-    let Some(first) = entries.iter().find(|entry| entry.kind != Type::View && !entry.capped()) else {
+pub async fn take(server: &Server, entries: &[CatalogEntry]) -> Result<Option<Timestamp>, ServerError> {
+    let Some(first) = entries.iter().find(|entry| entry.kind != CollectionType::View && !entry.capped()) else {
         return Ok(None);
     };
     let command = doc! {

@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::catalog::{Entry, Type};
+use super::catalog::{CatalogEntry, CollectionType};
 use super::format::frames::Written;
-use super::format::manifest::{Consistency, Manifest, Scope, StoredFile, corrupt};
+use super::format::manifest::{BackupScope, Consistency, Manifest, StoredFile, corrupt};
 use super::format::reader::Data;
 use crate::error::Result;
 
 /// A collection of a source.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct SourceCollection {
     /// Its options and indexes.
-    pub entry: Entry,
+    pub entry: CatalogEntry,
     /// Its documents; views have none.
     pub data: Option<Data>,
     /// How many there must be, where that is known.
@@ -23,24 +23,24 @@ pub struct Part {
 
 /// What can be restored.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct BackupSource {
     /// Its name.
     pub name: String,
     /// The database it is of.
     pub database: String,
     /// What it is about.
-    pub scope: Scope,
+    pub scope: BackupScope,
     /// Whether it knows options and indexes; the old tool's documents do not.
     pub catalogued: bool,
     /// Its collections, views and time-series collections, by name.
-    pub parts: Vec<Part>,
+    pub parts: Vec<SourceCollection>,
     /// Files with checksums besides the parts' own.
     pub files: Vec<(PathBuf, StoredFile)>,
     /// What has to be said about it.
     pub notes: Vec<String>,
 }
 
-impl Source {
+impl BackupSource {
     /// The backup in `directory`.
     ///
     /// # Errors
@@ -49,13 +49,13 @@ impl Source {
         let mut parts = Vec::with_capacity(manifest.collections.len());
         let mut files = Vec::with_capacity(manifest.collections.len());
         for collection in &manifest.collections {
-            let kind = Type::of(&collection.kind);
-            let entry = Entry::decode(&collection.name, kind, &collection.catalog).ok_or_else(|| {
+            let kind = CollectionType::of(&collection.kind);
+            let entry = CatalogEntry::decode(&collection.name, kind, &collection.catalog).ok_or_else(|| {
                 let what = format!("the catalog of {:?} in it cannot be read", collection.name);
                 corrupt(&directory.join(super::format::manifest::FILE), &what)
             })?;
             files.push((directory.join(&collection.metadata.name), collection.metadata.clone()));
-            parts.push(Part {
+            parts.push(SourceCollection {
                 entry,
                 data: collection.data.as_ref().map(|stored| Data::Zstd(directory.join(&stored.name), stored.clone())),
                 expected: Some(Written { documents: collection.documents, bytes: collection.bytes }),

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::format::directory::{absolute, entries};
-use super::format::manifest::{FILE, Kind, Manifest, Scope};
+use super::format::manifest::{BackupKind, BackupScope, FILE, Manifest};
 use super::names;
 use super::old_tool;
 use super::report::BackupSummary;
-use super::source::Source;
+use super::source::BackupSource;
 use crate::error::failure::MissingBackup;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
@@ -64,7 +64,7 @@ pub fn list(parent: &Path) -> Result<(Vec<Stored>, Vec<Unreadable>)> {
 ///
 /// # Errors
 /// [`Error::BackupMissing`], [`Error::BackupCorrupt`], or the server's.
-pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: &str) -> Result<Source> {
+pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: &str) -> Result<BackupSource> {
     names::check(name)?;
     let directory = parent.to_owned();
     let (stored, unreadable) = super::format::files::blocking(move || list(&directory)).await?;
@@ -72,7 +72,9 @@ pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: 
     let path = absolute(parent)?.join(name);
     let found = if latest && !path.exists() {
         stored.iter().find(|it| {
-            it.manifest.kind == Kind::Manual && it.manifest.scope == Scope::Full && it.manifest.database == database
+            it.manifest.kind == BackupKind::Manual
+                && it.manifest.scope == BackupScope::Full
+                && it.manifest.database == database
         })
     } else {
         stored.iter().find(|it| it.name == name)
@@ -82,12 +84,12 @@ pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: 
         if latest && let Some((_, error)) = unreadable.into_iter().find(|(name, _)| *name > found.name) {
             return Err(error);
         }
-        return Source::of_backup(&found.path, &found.name, &found.manifest);
+        return BackupSource::of_backup(&found.path, &found.name, &found.manifest);
     }
     if !latest && path.join(FILE).exists() {
         // There, and not in the list: its manifest says why.
         let manifest = Manifest::read(&path)?;
-        return Source::of_backup(&path, name, &manifest);
+        return BackupSource::of_backup(&path, name, &manifest);
     }
     let mut old = Vec::new();
     if let Some(server) = server {

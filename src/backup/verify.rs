@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 use super::format::files::{blocking, read_small};
 use super::format::frames::{Written, size};
 use super::format::manifest::{corrupt, hex};
-use super::format::reader::Documents;
+use super::format::reader::FileDocuments;
 use super::meter::Meter;
 use super::parallelism;
-use super::source::{Part, Source};
+use super::source::{BackupSource, SourceCollection};
 use crate::error::{Error, Result};
 use crate::observe::{Reporter, Stop};
 
@@ -22,7 +22,7 @@ const STEP: usize = 4 * 1024 * 1024;
 ///
 /// # Errors
 /// [`Error::BackupCorrupt`] naming the first file that is not as it was written.
-pub async fn verify(source: &mut Source, reporter: &Reporter, stop: &Stop) -> Result<Written> {
+pub async fn verify(source: &mut BackupSource, reporter: &Reporter, stop: &Stop) -> Result<Written> {
     check_files(source).await?;
     let sum = |of: fn(&Written) -> i64| {
         let known: Option<Vec<i64>> =
@@ -69,7 +69,7 @@ fn interrupted() -> Error {
 }
 
 /// The files that hold no documents.
-async fn check_files(source: &Source) -> Result<()> {
+async fn check_files(source: &BackupSource) -> Result<()> {
     let files = source.files.clone();
     blocking(move || {
         for (path, stored) in &files {
@@ -84,9 +84,9 @@ async fn check_files(source: &Source) -> Result<()> {
     .await
 }
 
-fn read(part: &Part, meter: &Meter, reporter: &Reporter, stop: &Stop) -> Result<Written> {
+fn read(part: &SourceCollection, meter: &Meter, reporter: &Reporter, stop: &Stop) -> Result<Written> {
     let Some(data) = &part.data else { return Ok(Written::default()) };
-    let mut documents = Documents::open(data)?;
+    let mut documents = FileDocuments::open(data)?;
     let mut buffer = Vec::with_capacity(STEP);
     let mut told = Written::default();
     let mut more = true;

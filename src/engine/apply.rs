@@ -60,11 +60,11 @@ impl RunOptions {
 /// Any [`Error`], with what was applied before it.
 pub async fn apply(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     options: ApplyOptions,
     lock_timeout: Duration,
 ) -> Result<RunReport, Failed<RunReport>> {
-    run_scripts(engine, verb, RunOptions::Apply(options), lock_timeout).await
+    run_scripts(engine, call, RunOptions::Apply(options), lock_timeout).await
 }
 
 /// Rolls every applied migration back in reverse order of application, or the one asked for.
@@ -73,16 +73,16 @@ pub async fn apply(
 /// Any [`Error`], with what was rolled back before it.
 pub async fn rollback(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     options: RollbackOptions,
     lock_timeout: Duration,
 ) -> Result<RunReport, Failed<RunReport>> {
-    run_scripts(engine, verb, RunOptions::Rollback(options), lock_timeout).await
+    run_scripts(engine, call, RunOptions::Rollback(options), lock_timeout).await
 }
 
 async fn run_scripts(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     wanted: RunOptions,
     lock_timeout: Duration,
 ) -> Result<RunReport, Failed<RunReport>> {
@@ -105,7 +105,7 @@ async fn run_scripts(
         Err(error @ Error::WrongState(_)) => {
             let Some(done) = unreported::rolled_back(server, &files, &wanted).await? else { return Err(error.into()) };
             // Takes over from the run that was killed, and gives the lease back.
-            start(server, command, lock_timeout, verb).await?.close().await;
+            start(server, command, lock_timeout, call).await?.close().await;
             report.migrations.push(done);
             return Ok(report);
         }
@@ -114,7 +114,7 @@ async fn run_scripts(
     if plan.steps.is_empty() {
         return finish_without_steps(plan, report);
     }
-    let mut run = start(server, command, lock_timeout, verb).await?;
+    let mut run = start(server, command, lock_timeout, call).await?;
     // What was read before the lease may have changed while it was awaited.
     let result = async {
         // Half of the database may be of a backup.

@@ -5,8 +5,8 @@ use std::path::Path;
 use bson::doc;
 
 use super::{CallContext, Engine};
-use crate::backup::dump::{Request, dump};
-use crate::backup::format::manifest::{Consistency, Kind, Scope};
+use crate::backup::dump::{DumpRequest, dump};
+use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::report::BackupReport;
 use crate::error::{Error, Result};
 use crate::observe::{self, Level};
@@ -28,7 +28,7 @@ pub struct BackupOptions {
 /// [`Error::Settings`], [`Error::WrongState`] while a restore is unfinished, and those of [`dump`].
 pub async fn backup(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     directory: &Path,
     options: BackupOptions,
 ) -> Result<BackupReport> {
@@ -40,26 +40,26 @@ pub async fn backup(
         }
     };
     let scope = match options.collections {
-        None => Scope::Full,
+        None => BackupScope::Full,
         Some(names) if names.is_empty() => {
             return Err(Error::Settings("A backup of no collections would hold nothing; name some.".to_owned()));
         }
-        Some(names) => Scope::Collections(names),
+        Some(names) => BackupScope::Collections(names),
     };
     let server = engine.server().await?;
-    verb.reporter.tell(
+    call.reporter.tell(
         observe::Kind::BackupStarted,
         Level::Info,
         format!("Backing up {} into {}.", server.target(), directory.display()),
     );
     match &scope {
-        Scope::Collections(names) => exist(server, names).await?,
+        BackupScope::Collections(names) => exist(server, names).await?,
         // A rehearsal may be on a database that does not exist yet.
-        Scope::Full if !options.only_reading => any(server).await?,
-        Scope::Full => {}
+        BackupScope::Full if !options.only_reading => any(server).await?,
+        BackupScope::Full => {}
     }
-    let request = Request { kind: Kind::Manual, scope, consistency, raise_window: !options.only_reading };
-    dump(server, directory, &request, &verb.reporter, &verb.stop).await
+    let request = DumpRequest { kind: BackupKind::Manual, scope, consistency, raise_window: !options.only_reading };
+    dump(server, directory, &request, &call.reporter, &call.stop).await
 }
 
 /// The name of a database that is misspelt must not give an empty backup either.

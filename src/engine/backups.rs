@@ -9,7 +9,7 @@ use super::{CallContext, Engine};
 use crate::backup::format::directory::{absolute, remove_backup};
 use crate::backup::format::files::blocking;
 use crate::backup::format::frames::size;
-use crate::backup::format::manifest::Kind;
+use crate::backup::format::manifest::BackupKind;
 use crate::backup::report::{ListReport, PruneReport, VerifyReport};
 use crate::backup::restore::journal;
 use crate::backup::{old_tool, store, verify};
@@ -53,7 +53,7 @@ pub async fn stored(directory: &Path) -> Result<ListReport> {
 ///
 /// # Errors
 /// [`Error::BackupMissing`], [`Error::BackupCorrupt`].
-pub async fn verify(engine: &Engine, verb: &CallContext, directory: &Path, name: &str) -> Result<VerifyReport> {
+pub async fn verify(engine: &Engine, call: &CallContext, directory: &Path, name: &str) -> Result<VerifyReport> {
     let began = Instant::now();
     let mut source = match store::find(directory, name, None, engine.database()).await {
         Err(missing @ Error::BackupMissing(_)) => match engine.server().await {
@@ -63,7 +63,7 @@ pub async fn verify(engine: &Engine, verb: &CallContext, directory: &Path, name:
         },
         found => found?,
     };
-    let written = verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
+    let written = verify::verify(&mut source, &call.reporter, &call.stop).await?;
     let stored = source.parts.iter().filter_map(|part| match &part.data {
         Some(crate::backup::format::reader::Data::Zstd(_, stored)) => Some(stored.bytes),
         _ => None,
@@ -85,14 +85,14 @@ pub async fn verify(engine: &Engine, verb: &CallContext, directory: &Path, name:
 /// [`Error::Settings`] for a kind that there is none of, the server's, or the file system's.
 pub async fn prune(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     directory: &Path,
     keep: usize,
     kind: &str,
 ) -> Result<PruneReport> {
     let kind = match kind {
-        "manual" => Kind::Manual,
-        "safety" => Kind::Safety,
+        "manual" => BackupKind::Manual,
+        "safety" => BackupKind::Safety,
         other => {
             return Err(Error::Settings(format!(
                 "Backups that can be pruned are manual or safety ones, not {other:?}."
@@ -117,13 +117,13 @@ pub async fn prune(
             report.needed.push(backup.name.clone());
             report.kept += 1;
         } else {
-            if verb.stop.is_cancelled() {
+            if call.stop.is_cancelled() {
                 return Err(Error::Interrupted(format!("Stopped; {} backups were removed.", report.removed.len())));
             }
             let (parent, name) = (absolute(directory)?, backup.name.clone());
             blocking(move || remove_backup(&parent, &name)).await?;
             let message = format!("Removed the backup {}.", backup.path.display());
-            verb.reporter.tell(observe::Kind::BackupRemoved, Level::Info, message);
+            call.reporter.tell(observe::Kind::BackupRemoved, Level::Info, message);
             report.removed.push(backup.name.clone());
         }
     }

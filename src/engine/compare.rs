@@ -9,8 +9,8 @@ use bson::doc;
 use super::{CallContext, Engine, check_database};
 use crate::analysis::compare::Hashes;
 use crate::analysis::compare::report::Comparison;
-use crate::backup::dump::{Request, dump};
-use crate::backup::format::manifest::{Consistency, Kind, Scope};
+use crate::backup::dump::{DumpRequest, dump};
+use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
 use crate::backup::{old_tool, store, verify};
@@ -24,10 +24,10 @@ use crate::run::{self, handle::Run};
 ///
 /// # Errors
 /// [`Error::Settings`] for a database that is refused, [`Error::Interrupted`], or the server's.
-pub async fn compare(engine: &Engine, verb: &CallContext, before: &str, known: Option<Hashes>) -> Result<Comparison> {
+pub async fn compare(engine: &Engine, call: &CallContext, before: &str, known: Option<Hashes>) -> Result<Comparison> {
     check_database(before)?;
     let server = engine.server().await?;
-    crate::analysis::compare::compare(&server.with_database(before), server, known, &verb.stop).await
+    crate::analysis::compare::compare(&server.with_database(before), server, known, &call.stop).await
 }
 
 /// Brings the database `into` of the same server to the state of the engine's: of `collections` or of all. A backup in
@@ -37,21 +37,21 @@ pub async fn compare(engine: &Engine, verb: &CallContext, before: &str, known: O
 /// Those of a backup and of a restore.
 pub async fn copy(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     into: &str,
     directory: &Path,
     collections: Option<Vec<String>>,
 ) -> Result<()> {
     check_other(engine, into)?;
     let server = engine.server().await?;
-    let scope = collections.map_or(Scope::Full, Scope::Collections);
-    let request = Request { kind: Kind::Manual, scope, consistency: Consistency::None, raise_window: false };
-    let written = dump(server, directory, &request, &verb.reporter, &verb.stop).await?;
+    let scope = collections.map_or(BackupScope::Full, BackupScope::Collections);
+    let request = DumpRequest { kind: BackupKind::Manual, scope, consistency: Consistency::None, raise_window: false };
+    let written = dump(server, directory, &request, &call.reporter, &call.stop).await?;
     let mut source = store::find(directory, &written.name, None, engine.database()).await?;
-    verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
+    verify::verify(&mut source, &call.reporter, &call.stop).await?;
     let target = server.with_database(into);
     let restoring = Restoring { choice: Choice { collections: None, keep_extra: false }, safety: None };
-    let mut run = run::open(&target, "copy", Duration::from_secs(10), &verb.reporter, &verb.stop).await?;
+    let mut run = run::open(&target, "copy", Duration::from_secs(10), &call.reporter, &call.stop).await?;
     let result = match drop_old_backups(&run, &source.scope).await {
         Ok(()) => restore::restore(&mut run, &source, &restoring).await.map(drop),
         Err(error) => Err(error),
@@ -61,7 +61,7 @@ pub async fn copy(
 }
 
 /// Drops what a restore leaves alone where it stands: of a copy it has to be the same as well.
-async fn drop_old_backups(run: &Run, scope: &Scope) -> Result<()> {
+async fn drop_old_backups(run: &Run, scope: &BackupScope) -> Result<()> {
     for name in [old_tool::COLLECTION, old_tool::ASSESSMENTS].into_iter().filter(|it| scope.includes(it)) {
         match run.server.run(doc! {"drop": name}, None).await {
             Err(e) if !e.is(codes::NAMESPACE_NOT_FOUND) => return Err(Error::server(format!("Dropping {name:?}"))(e)),

@@ -17,7 +17,7 @@ use crate::run::record::Status;
 /// [`Error::Settings`] for another state, [`Error::Unknown`], [`Error::LockHeld`], or the server's.
 pub async fn mark(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     id: &str,
     state: &str,
     lock_timeout: Duration,
@@ -34,7 +34,7 @@ pub async fn mark(
     };
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let mut run = start(server, "mark", lock_timeout, verb).await?;
+    let mut run = start(server, "mark", lock_timeout, call).await?;
     let result = async {
         let inventory = Inventory::new(files.migrations, ledger::read(server).await?);
         let entry = inventory.find(id)?;

@@ -112,9 +112,9 @@ impl Engine {
 ///
 /// # Errors
 /// As [`run::open`].
-async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &CallContext) -> Result<Run> {
-    let run = run::open(server, command, lock_timeout, &verb.reporter, &verb.stop).await?;
-    let message = match resume_expiry(&run, verb).await {
+async fn start(server: &Server, command: &str, lock_timeout: Duration, call: &CallContext) -> Result<Run> {
+    let run = run::open(server, command, lock_timeout, &call.reporter, &call.stop).await?;
+    let message = match resume_expiry(&run, call).await {
         Ok(resumed) if resumed.is_empty() => return Ok(run),
         Ok(resumed) => format!(
             "Documents of {} expire again: an earlier run was stopped while it had suspended that.",
@@ -130,8 +130,8 @@ async fn start(server: &Server, command: &str, lock_timeout: Duration, verb: &Ca
     Ok(run)
 }
 
-async fn resume_expiry(run: &Run, verb: &CallContext) -> Result<Vec<String>> {
-    let mut retry = Retry::new(&verb.reporter, &verb.stop);
+async fn resume_expiry(run: &Run, call: &CallContext) -> Result<Vec<String>> {
+    let mut retry = Retry::new(&call.reporter, &call.stop);
     retry!(retry, stash::resume_left(&run.server)).map_err(Error::server("Resuming the expiry of a collection"))
 }
 

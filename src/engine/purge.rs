@@ -31,14 +31,14 @@ use crate::run::transaction::{Body, with_majority, written};
 /// was freed before.
 pub async fn purge(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     id: Option<&str>,
     older_than: Option<Duration>,
     lock_timeout: Duration,
 ) -> Result<PurgeReport, Failed<PurgeReport>> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
-    let mut run = start(server, "purge", lock_timeout, verb).await?;
+    let mut run = start(server, "purge", lock_timeout, call).await?;
     let mut report = PurgeReport::default();
     let result = async {
         let records = ledger::read(server).await?;

@@ -16,7 +16,7 @@ use crate::run::{foreign, ledger};
 /// [`Error::Invalid`] for scripts that are no migration scripts, [`Error::ForeignLedger`], or the server's.
 pub async fn register(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     name: &str,
     up_script: &str,
     down_script: &str,
@@ -41,8 +41,8 @@ pub async fn register(
     let mut second = DateTime::now().timestamp_millis() / 1000;
     loop {
         let id = format!("migration_{second}");
-        if ledger::register(server, &id, &record, &verb.reporter, &verb.stop).await? {
-            verb.reporter.for_migration(&id).tell(
+        if ledger::register(server, &id, &record, &call.reporter, &call.stop).await? {
+            call.reporter.for_migration(&id).tell(
                 Kind::Registered,
                 Level::Info,
                 format!("Registered {id} ({name}) in the database."),

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::{CallContext, Engine, check_database};
 use crate::backup::format::files::blocking;
-use crate::backup::format::manifest::Scope;
+use crate::backup::format::manifest::BackupScope;
 use crate::backup::mongodump::Opening;
-use crate::backup::report::{Earlier, RestoreReport};
+use crate::backup::report::{EarlierRestore, RestoreReport};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
-use crate::backup::source::Source;
+use crate::backup::source::BackupSource;
 use crate::backup::{mongodump, store, verify};
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
@@ -52,7 +52,7 @@ pub struct RestoreOptions {
 /// [`restore::restore`] after.
 pub async fn restore(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     directory: &Path,
     from: RestoreSource,
     options: RestoreOptions,
@@ -65,7 +65,7 @@ pub async fn restore(
             crate::backup::names::check(name)?;
             Some(store::find(directory, name, Some(engine.server().await?), engine.database()).await?)
         }
-        RestoreSource::Mongodump(path) => Some(dump(engine, verb, path, directory, options.drop_extra).await?),
+        RestoreSource::Mongodump(path) => Some(dump(engine, call, path, directory, options.drop_extra).await?),
         RestoreSource::Unfinished => None,
     };
     let server = engine.server().await?.with_database(target);
@@ -75,14 +75,14 @@ pub async fn restore(
             if source.database != target && !consent {
                 return Err(other_database(&source, &server));
             }
-            verify::verify(&mut source, &verb.reporter, &verb.stop).await?;
+            verify::verify(&mut source, &call.reporter, &call.stop).await?;
             Some(source)
         }
         None => None,
     };
     let choice = Choice { collections: options.collections, keep_extra: options.keep_extra };
     let restoring = Restoring { choice, safety: (!options.no_safety_backup).then_some(directory) };
-    let mut run = run::open(&server, "restore", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let mut run = run::open(&server, "restore", lock_timeout, &call.reporter, &call.stop).await?;
     let result = match &source {
         Some(source) => restore::restore(&mut run, source, &restoring).await,
         None => restore::recover(&mut run).await.map(|earlier| nothing_new(&server, earlier)),
@@ -91,20 +91,20 @@ pub async fn restore(
     result
 }
 
-async fn dump(engine: &Engine, verb: &CallContext, path: &Path, room: &Path, drop_extra: bool) -> Result<Source> {
+async fn dump(engine: &Engine, call: &CallContext, path: &Path, room: &Path, drop_extra: bool) -> Result<BackupSource> {
     let (path, room, database) = (path.to_owned(), room.to_owned(), engine.database().to_owned());
-    let (reporter, stop) = (verb.reporter.clone(), verb.stop.clone());
+    let (reporter, stop) = (call.reporter.clone(), call.stop.clone());
     let mut source = blocking(move || {
         mongodump::open(&Opening { path: &path, database: &database, room: &room, reporter: &reporter, stop: &stop })
     })
     .await?;
     if drop_extra {
-        source.scope = Scope::Full;
+        source.scope = BackupScope::Full;
     }
     Ok(source)
 }
 
-fn other_database(source: &Source, server: &Server) -> Error {
+fn other_database(source: &BackupSource, server: &Server) -> Error {
     Error::OtherDatabase(format!(
         "{} is a backup of the database {}, not of {}. --allow-different-db restores it there all the same; --into restores into \
          the database that it names.",
@@ -115,7 +115,7 @@ fn other_database(source: &Source, server: &Server) -> Error {
 }
 
 /// The report of a run that only took an earlier restore to its end.
-fn nothing_new(server: &Server, earlier: Earlier) -> RestoreReport {
+fn nothing_new(server: &Server, earlier: EarlierRestore) -> RestoreReport {
     RestoreReport {
         name: String::new(),
         database: server.database().to_owned(),

@@ -18,15 +18,15 @@ use crate::run::{foreign, history};
 ///
 /// # Errors
 /// [`Error::LockHeld`] without `force`, [`Error::ForeignLedger`], or the server's.
-pub async fn unlock(engine: &Engine, verb: &CallContext, force: bool) -> Result<UnlockReport> {
+pub async fn unlock(engine: &Engine, call: &CallContext, force: bool) -> Result<UnlockReport> {
     let server = &engine.server().await?.without_lease();
     foreign::refuse(server).await?;
     let identity = Identity::current();
-    let report = break_lock(server, &identity, force, &verb.reporter).await?;
+    let report = break_lock(server, &identity, force, &call.reporter).await?;
     if report.broken {
         let owner = report.owner.as_ref().map_or_else(|| "an unreadable owner".to_owned(), Holder::describe);
         history::note_unlock(server, &identity, &owner).await?;
-        verb.reporter.tell(Kind::Unlocked, Level::Warning, format!("Broke the lock of {owner}."));
+        call.reporter.tell(Kind::Unlocked, Level::Warning, format!("Broke the lock of {owner}."));
     }
     Ok(report)
 }

@@ -26,10 +26,10 @@ const PROBE: Duration = Duration::from_secs(2);
 
 /// What the monitors of a client met at each server.
 #[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<BTreeMap<String, Seen>>>);
+pub struct Watch(Arc<Mutex<BTreeMap<String, Reachability>>>);
 
 #[derive(Clone, Debug)]
-enum Seen {
+enum Reachability {
     /// No answer yet.
     Awaited,
     /// It answers.
@@ -50,13 +50,13 @@ impl Watch {
     fn take(&self, event: SdamEvent) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            SdamEvent::ServerOpening(it) => drop(seen.insert(it.address.to_string(), Seen::Awaited)),
+            SdamEvent::ServerOpening(it) => drop(seen.insert(it.address.to_string(), Reachability::Awaited)),
             SdamEvent::ServerClosed(it) => drop(seen.remove(&it.address.to_string())),
             SdamEvent::ServerHeartbeatSucceeded(it) => {
-                seen.insert(it.server_address.to_string(), Seen::Reached);
+                seen.insert(it.server_address.to_string(), Reachability::Reached);
             }
             SdamEvent::ServerHeartbeatFailed(it) => {
-                let failed = Seen::Failed(it.server_address.clone(), Obstacle::of(&it.failure));
+                let failed = Reachability::Failed(it.server_address.clone(), Obstacle::of(&it.failure));
                 seen.insert(it.server_address.to_string(), failed);
             }
             _ => {}
@@ -69,8 +69,8 @@ impl Watch {
         let failed: Option<Vec<_>> = seen
             .values()
             .map(|it| match it {
-                Seen::Failed(address, obstacle) => Some((address.clone(), obstacle.clone())),
-                Seen::Awaited | Seen::Reached => None,
+                Reachability::Failed(address, obstacle) => Some((address.clone(), obstacle.clone())),
+                Reachability::Awaited | Reachability::Reached => None,
             })
             .collect();
         failed.filter(|all| !all.is_empty())

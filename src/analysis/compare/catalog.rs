@@ -3,12 +3,12 @@
 use bson::{Document, RawDocument, RawDocumentBuf};
 
 use super::report::{CollectionDifference, IndexDifference, OptionDifference, Presence};
-use crate::backup::catalog::{Entry, index_name};
+use crate::backup::catalog::{CatalogEntry, index_name};
 use crate::error::server::show;
 use crate::mongo::catalog::{differences, same_fields};
 
 /// Adds what differs in the catalog.
-pub fn compare(before: &Entry, after: &Entry, found: &mut CollectionDifference) {
+pub fn compare(before: &CatalogEntry, after: &CatalogEntry, found: &mut CollectionDifference) {
     if before.options != after.options {
         let (was, is) = (decoded(&before.options), decoded(&after.options));
         for (option, was, is) in differences(&was, &is) {

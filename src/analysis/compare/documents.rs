@@ -11,7 +11,7 @@ use bson::{RawDocumentBuf, rawdoc};
 
 use super::fields::Tally;
 use super::report::DocumentDifferences;
-use crate::backup::catalog::Entry;
+use crate::backup::catalog::CatalogEntry;
 use crate::error::server::ServerError;
 use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::raw::{self, Builder};
@@ -24,7 +24,11 @@ const BATCH: usize = 1_000;
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// What differs in the documents.
-pub async fn compare(before: &Server, after: &Server, entry: &Entry) -> Result<DocumentDifferences, ServerError> {
+pub async fn compare(
+    before: &Server,
+    after: &Server,
+    entry: &CatalogEntry,
+) -> Result<DocumentDifferences, ServerError> {
     let mut join = Join {
         before: ComparedSide::open(before, entry).await?,
         after: ComparedSide::open(after, entry).await?,
@@ -36,7 +40,7 @@ pub async fn compare(before: &Server, after: &Server, entry: &Entry) -> Result<D
 
 /// Whether the documents come in the same order on both sides where nobody asks for one. In that order nothing can be
 /// carried on with, so a lost cursor begins it anew.
-pub async fn same_order(before: &Server, after: &Server, entry: &Entry) -> Result<bool, ServerError> {
+pub async fn same_order(before: &Server, after: &Server, entry: &CatalogEntry) -> Result<bool, ServerError> {
     let mut backoff = Backoff::new(Policy::READ);
     loop {
         match same_order_once(before, after, entry).await {
@@ -46,7 +50,7 @@ pub async fn same_order(before: &Server, after: &Server, entry: &Entry) -> Resul
     }
 }
 
-async fn same_order_once(before: &Server, after: &Server, entry: &Entry) -> Result<bool, ServerError> {
+async fn same_order_once(before: &Server, after: &Server, entry: &CatalogEntry) -> Result<bool, ServerError> {
     let command = rawdoc! {"find": &*entry.name, "hint": {"$natural": 1}};
     let (mut was, mut is) = tokio::try_join!(before.find(command.clone()), after.find(command))?;
     loop {
@@ -128,7 +132,7 @@ struct ComparedSide {
 }
 
 impl ComparedSide {
-    async fn open(server: &Server, entry: &Entry) -> Result<Self, ServerError> {
+    async fn open(server: &Server, entry: &CatalogEntry) -> Result<Self, ServerError> {
         let mut command = rawdoc! {"find": &*entry.name};
         // Both in the order that the collection had, also where it has another collation by now.
         let collation = entry.options.get_document("collation").map(ToOwned::to_owned);

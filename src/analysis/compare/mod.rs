@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use self::report::{CollectionDifference, Comparison, Presence};
-use crate::backup::catalog::{Entry, Type, list};
+use crate::backup::catalog::{CatalogEntry, CollectionType, list};
 use crate::backup::ranges;
-use crate::backup::snapshot::Reading;
+use crate::backup::snapshot::ReadMode;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::mongo::hashes;
@@ -97,15 +97,15 @@ async fn all(before: &Server, after: &Server, known: Option<Hashes>) -> Result<C
 async fn content(
     before: &Server,
     after: &Server,
-    entry: &Entry,
+    entry: &CatalogEntry,
     same_bytes: bool,
     found: &mut CollectionDifference,
 ) -> Result<(), ServerError> {
     match entry.kind {
-        Type::View => {}
-        Type::Timeseries if same_bytes => {}
-        Type::Timeseries => timeseries::compare(before, after, entry, &mut found.documents).await?,
-        Type::Collection => {
+        CollectionType::View => {}
+        CollectionType::Timeseries if same_bytes => {}
+        CollectionType::Timeseries => timeseries::compare(before, after, entry, &mut found.documents).await?,
+        CollectionType::Collection => {
             if !same_bytes {
                 found.documents = documents::compare(before, after, entry).await?;
             }
@@ -118,16 +118,16 @@ async fn content(
     Ok(())
 }
 
-async fn entries(server: &Server) -> Result<Vec<Entry>> {
+async fn entries(server: &Server) -> Result<Vec<CatalogEntry>> {
     list(server, |name| !records(server.names(), name)).await
 }
 
 /// A collection that stands on one side only, and how many documents it has there.
-async fn alone(server: &Server, entry: &Entry, standing: Presence) -> Result<CollectionDifference> {
+async fn alone(server: &Server, entry: &CatalogEntry, standing: Presence) -> Result<CollectionDifference> {
     let mut found = CollectionDifference::of(entry, standing);
-    if entry.kind != Type::View {
+    if entry.kind != CollectionType::View {
         let context = format!("Counting {:?}", entry.name);
-        let count = ranges::count(server, &entry.name, Reading::Local).await.map_err(Error::server(context))?;
+        let count = ranges::count(server, &entry.name, ReadMode::Local).await.map_err(Error::server(context))?;
         let side = if standing == Presence::Missing {
             found.documents.missing = count;
             &mut found.documents.before
@@ -142,8 +142,9 @@ async fn alone(server: &Server, entry: &Entry, standing: Presence) -> Result<Col
 
 /// The server's hashes of the collections' documents; none where it computes none: a `mongos` does not, nor does a
 /// server on which the user may not.
-async fn hashes(server: &Server, entries: &[Entry]) -> Result<Hashes> {
-    let names: Vec<String> = entries.iter().filter(|it| it.kind != Type::View).map(Entry::stored_in).collect();
+async fn hashes(server: &Server, entries: &[CatalogEntry]) -> Result<Hashes> {
+    let names: Vec<String> =
+        entries.iter().filter(|it| it.kind != CollectionType::View).map(CatalogEntry::stored_in).collect();
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }

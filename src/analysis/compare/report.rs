@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::backup::catalog::Entry;
+use crate::backup::catalog::CatalogEntry;
 
 /// How many examples are kept of each thing that differs.
 pub const EXAMPLES: usize = 3;
@@ -59,7 +59,7 @@ pub struct CollectionDifference {
 
 impl CollectionDifference {
     /// Nothing found yet.
-    pub fn of(entry: &Entry, standing: Presence) -> Self {
+    pub fn of(entry: &CatalogEntry, standing: Presence) -> Self {
         Self {
             collection: entry.name.clone(),
             kind: entry.kind.as_str().to_owned(),

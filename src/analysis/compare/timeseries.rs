@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bson::rawdoc;
 
 use super::report::DocumentDifferences;
-use crate::backup::catalog::Entry;
+use crate::backup::catalog::CatalogEntry;
 use crate::error::server::ServerError;
 use crate::mongo::raw::{self, Builder};
 use crate::mongo::retry::{Backoff, Policy};
@@ -19,7 +19,7 @@ use crate::mongo::server::Server;
 pub async fn compare(
     before: &Server,
     after: &Server,
-    entry: &Entry,
+    entry: &CatalogEntry,
     found: &mut DocumentDifferences,
 ) -> Result<(), ServerError> {
     let as_was = found.clone();
@@ -35,7 +35,7 @@ pub async fn compare(
 async fn compare_once(
     before: &Server,
     after: &Server,
-    entry: &Entry,
+    entry: &CatalogEntry,
     found: &mut DocumentDifferences,
 ) -> Result<(), ServerError> {
     let mut open: HashMap<[u8; 16], i64> = HashMap::new();

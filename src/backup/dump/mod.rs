@@ -13,18 +13,20 @@ use std::time::Instant;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use self::reading::{Attempt, Ended, pending};
-use self::window::Window;
-use super::catalog::{self, Entry, Listing};
+use self::reading::{DumpError, DumpResult, pending};
+use self::window::SnapshotWindow;
+use super::catalog::{self, CatalogEntry, Listing};
 use super::format::directory::{self, Partial};
 use super::format::files::{self, blocking};
 use super::format::frames::{Written, size, store};
-use super::format::manifest::{CollectionManifest, Consistency, FILE, Heading, Kind, Manifest, Scope, StoredFile};
+use super::format::manifest::{
+    BackupKind, BackupScope, CollectionManifest, Consistency, FILE, Heading, Manifest, StoredFile,
+};
 use super::format::metadata;
 use super::names::file_stem;
 use super::report::BackupReport;
 use super::restore::journal;
-use super::snapshot::{self, Reading};
+use super::snapshot::{self, ReadMode};
 use crate::error::server::codes;
 use crate::error::{Error, Result};
 use crate::mongo::retry::Policy;
@@ -38,11 +40,11 @@ const ATTEMPTS: u32 = Policy::BACKUP.attempts;
 
 /// What to write.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct DumpRequest {
     /// What for.
-    pub kind: Kind,
+    pub kind: BackupKind,
     /// What of.
-    pub scope: Scope,
+    pub scope: BackupScope,
     /// Whether everything must be of one time where the server can do that.
     pub consistency: Consistency,
     /// Whether the server's snapshot window may be raised when the dump takes long.
@@ -57,7 +59,7 @@ pub struct Request {
 pub async fn dump(
     server: &Server,
     parent: &Path,
-    request: &Request,
+    request: &DumpRequest,
     reporter: &Reporter,
     stop: &Stop,
 ) -> Result<BackupReport> {
@@ -73,14 +75,14 @@ pub async fn dump(
         let dump = Dump { server, directory: partial.path(), request, reporter, stop, began };
         match dump.attempt().await {
             Ok(done) => break done,
-            Err(Ended::Failed(error)) => return Err(error),
-            Err(Ended::Again(why)) if attempt == ATTEMPTS => {
+            Err(DumpError::Failed(error)) => return Err(error),
+            Err(DumpError::Again(why)) if attempt == ATTEMPTS => {
                 return Err(Error::Backup(format!(
                     "No backup was made: {why}, {ATTEMPTS} times in a row. Run the command again when nobody creates, drops, \
                      renames or indexes collections."
                 )));
             }
-            Err(Ended::Again(why)) => {
+            Err(DumpError::Again(why)) => {
                 attempt += 1;
                 let message = format!("Starting the backup over (attempt {attempt} of {ATTEMPTS}): {why}.");
                 reporter.tell(observe::Kind::Retrying, Level::Warning, message);
@@ -159,26 +161,26 @@ fn stopped(stop: &Stop) -> Result<()> {
 struct Dump<'a> {
     server: &'a Server,
     directory: &'a Path,
-    request: &'a Request,
+    request: &'a DumpRequest,
     reporter: &'a Reporter,
     stop: &'a Stop,
     began: OffsetDateTime,
 }
 
 impl Dump<'_> {
-    async fn attempt(&self) -> Attempt<(Manifest, Vec<String>, Vec<String>)> {
+    async fn attempt(&self) -> DumpResult<(Manifest, Vec<String>, Vec<String>)> {
         journal::refuse_unfinished(self.server).await?;
         let listing = self.list().await?;
         let entries = &listing.entries;
         let reading = self.reading(entries).await?;
         if let Some(changed) = catalog::difference(entries, &self.list().await?.entries) {
-            return Err(Ended::Again(format!("the catalog changed: {changed}")));
+            return Err(DumpError::Again(format!("the catalog changed: {changed}")));
         }
         let window = match reading {
-            Reading::At(_) if self.request.raise_window => {
-                Some(Window::watch(self.server, self.directory, self.reporter))
+            ReadMode::At(_) if self.request.raise_window => {
+                Some(SnapshotWindow::watch(self.server, self.directory, self.reporter))
             }
-            Reading::At(_) | Reading::Majority | Reading::Local => None,
+            ReadMode::At(_) | ReadMode::Majority | ReadMode::Local => None,
         };
         let result = self.read(listing, reading).await;
         if let Some(window) = window {
@@ -187,7 +189,7 @@ impl Dump<'_> {
         result
     }
 
-    async fn read(&self, listing: Listing, reading: Reading) -> Attempt<(Manifest, Vec<String>, Vec<String>)> {
+    async fn read(&self, listing: Listing, reading: ReadMode) -> DumpResult<(Manifest, Vec<String>, Vec<String>)> {
         let Listing { entries, left_out, resembling, .. } = listing;
         let mut notes = self.notes(&entries, reading);
         notes.extend(resembling.iter().map(|name| {
@@ -195,7 +197,7 @@ impl Dump<'_> {
         }));
         let files = self.files(&entries, reading).await?;
         if let Some(changed) = catalog::difference(&entries, &self.list().await?.entries) {
-            return Err(Ended::Again(format!("the catalog changed: {changed}")));
+            return Err(DumpError::Again(format!("the catalog changed: {changed}")));
         }
         // One that was begun and killed meanwhile may have stopped half-way, with a catalog that stands still.
         journal::refuse_unfinished(self.server).await?;
@@ -223,21 +225,21 @@ impl Dump<'_> {
         retry!(retry, catalog::listing(self.server, wanted)).map_err(Error::server("Reading the catalog"))
     }
 
-    async fn reading(&self, entries: &[Entry]) -> Attempt<Reading> {
+    async fn reading(&self, entries: &[CatalogEntry]) -> DumpResult<ReadMode> {
         if !self.server.transactions() {
-            return Ok(Reading::Local);
+            return Ok(ReadMode::Local);
         }
         if self.request.consistency == Consistency::None {
-            return Ok(Reading::Majority);
+            return Ok(ReadMode::Majority);
         }
         let mut retry = Retry::new(self.reporter, self.stop);
         loop {
             match snapshot::take(self.server, entries).await {
-                Ok(Some(time)) => return Ok(Reading::At(time)),
-                Ok(None) => return Ok(Reading::Majority),
+                Ok(Some(time)) => return Ok(ReadMode::At(time)),
+                Ok(None) => return Ok(ReadMode::Majority),
                 Err(e) if e.is(codes::SNAPSHOT_UNAVAILABLE) => return Err(pending(&e).await),
                 Err(e) if e.is(codes::INVALID_OPTIONS) => {
-                    return Err(Ended::Failed(Error::Backup(format!(
+                    return Err(DumpError::Failed(Error::Backup(format!(
                         "No backup was made: this server takes no snapshots outside transactions ({e}), which MongoDB does from 5.0 on. \
                          `backup --consistency none` makes one that is not of one time."
                     ))));
@@ -247,17 +249,17 @@ impl Dump<'_> {
         }
     }
 
-    fn notes(&self, entries: &[Entry], reading: Reading) -> Vec<String> {
+    fn notes(&self, entries: &[CatalogEntry], reading: ReadMode) -> Vec<String> {
         let mut notes = Vec::new();
         match reading {
-            Reading::Local => notes.push(
+            ReadMode::Local => notes.push(
                 "not of one time: a standalone server has no snapshots; what was written meanwhile may be in it or not"
                     .to_owned(),
             ),
-            Reading::Majority if self.request.consistency == Consistency::None => {
+            ReadMode::Majority if self.request.consistency == Consistency::None => {
                 notes.push("not of one time, as asked: what was written meanwhile may be in it or not".to_owned());
             }
-            Reading::Majority | Reading::At(_) => {
+            ReadMode::Majority | ReadMode::At(_) => {
                 for entry in entries.iter().filter(|entry| entry.capped()) {
                     notes.push(format!(
                         "{:?} is capped, which no snapshot covers: it is as it was when it was read",
@@ -273,17 +275,17 @@ impl Dump<'_> {
     }
 }
 
-fn consistency(reading: Reading) -> Consistency {
+fn consistency(reading: ReadMode) -> Consistency {
     match reading {
-        Reading::At(_) => Consistency::Snapshot,
-        Reading::Majority | Reading::Local => Consistency::None,
+        ReadMode::At(_) => Consistency::Snapshot,
+        ReadMode::Majority | ReadMode::Local => Consistency::None,
     }
 }
 
 fn describe(
     directory: &Path,
-    entry: &Entry,
-    reading: Reading,
+    entry: &CatalogEntry,
+    reading: ReadMode,
     data: Option<(StoredFile, Written)>,
 ) -> Result<CollectionManifest> {
     let metadata =

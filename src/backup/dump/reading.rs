@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::task::JoinSet;
 
-use super::super::catalog::{self, Entry, Type};
+use super::super::catalog::{self, CatalogEntry, CollectionType};
 use super::super::format::files::blocking;
 use super::super::format::frames::{FrameFile, Written};
 use super::super::format::manifest::StoredFile;
@@ -19,7 +19,7 @@ use super::super::meter::Meter;
 use super::super::names::file_stem;
 use super::super::parallelism;
 use super::super::ranges::{self, Range};
-use super::super::snapshot::Reading;
+use super::super::snapshot::ReadMode;
 use super::{Dump, stopped};
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
@@ -31,34 +31,34 @@ use crate::mongo::stats::Stats;
 use crate::observe::{Reporter, Stop};
 
 /// Why an attempt came to nothing.
-pub enum Ended {
+pub enum DumpError {
     /// It may well succeed when tried again.
     Again(String),
     /// It did not.
     Failed(Error),
 }
 
-impl From<Error> for Ended {
+impl From<Error> for DumpError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
 /// The outcome of an attempt.
-pub type Attempt<T> = std::result::Result<T, Ended>;
+pub type DumpResult<T> = std::result::Result<T, DumpError>;
 
 impl Dump<'_> {
     /// Writes the data files: one for each entry, none for views.
     pub(super) async fn files(
         &self,
-        entries: &[Entry],
-        reading: Reading,
-    ) -> Attempt<Vec<Option<(StoredFile, Written)>>> {
+        entries: &[CatalogEntry],
+        reading: ReadMode,
+    ) -> DumpResult<Vec<Option<(StoredFile, Written)>>> {
         let mut sizes = Vec::with_capacity(entries.len());
         for entry in entries {
             stopped(self.stop)?;
             sizes.push(match entry.kind {
-                Type::View => None,
+                CollectionType::View => None,
                 _ => ranges::size(self.server, entry).await,
             });
         }
@@ -66,12 +66,12 @@ impl Dump<'_> {
             let known: Option<Vec<_>> = entries
                 .iter()
                 .zip(&sizes)
-                .filter(|(it, _)| it.kind != Type::View)
+                .filter(|(it, _)| it.kind != CollectionType::View)
                 .map(|(_, size)| size.as_ref().map(of))
                 .collect();
             known.map(|all| all.into_iter().sum())
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DumpShared {
             server: self.server.clone(),
             reporter: self.reporter.clone(),
             stop: self.stop.child_token(),
@@ -85,7 +85,7 @@ impl Dump<'_> {
             work: Mutex::default(),
             meter: Meter::new("Backing up", sum(|size| size.documents), sum(|size| size.bytes)),
         });
-        let mut order: Vec<usize> = (0..entries.len()).filter(|at| entries[*at].kind != Type::View).collect();
+        let mut order: Vec<usize> = (0..entries.len()).filter(|at| entries[*at].kind != CollectionType::View).collect();
         order.sort_by_key(|at| std::cmp::Reverse(sizes[*at].unwrap_or_default().bytes));
         for at in order {
             let reading = reading.of(&entries[at]);
@@ -97,7 +97,7 @@ impl Dump<'_> {
             shared.sinks[at].open.store(ranges.len(), Ordering::Release);
             shared.sinks[at].cut.store(ranges.len(), Ordering::Release);
             let mut work = shared.work.lock().map_err(|_| poisoned())?;
-            work.extend(ranges.into_iter().map(|range| Work { sink: at, range }));
+            work.extend(ranges.into_iter().map(|range| RangeJob { sink: at, range }));
         }
         let mut tasks = JoinSet::new();
         for _ in 0..=parallelism().min(3) {
@@ -106,7 +106,7 @@ impl Dump<'_> {
         let mut failure = None;
         while let Some(ended) = tasks.join_next().await {
             let ended = ended.unwrap_or_else(|e| {
-                Err(Ended::Failed(Error::Backup(format!("A part of the backup ended unexpectedly: {e}."))))
+                Err(DumpError::Failed(Error::Backup(format!("A part of the backup ended unexpectedly: {e}."))))
             });
             if let Err(e) = ended {
                 // The others need not go on; what they say then matters less.
@@ -121,7 +121,7 @@ impl Dump<'_> {
         }
     }
 
-    async fn cut(&self, entry: &Entry, reading: Reading, size: Stats) -> Attempt<Vec<Range>> {
+    async fn cut(&self, entry: &CatalogEntry, reading: ReadMode, size: Stats) -> DumpResult<Vec<Range>> {
         let mut retry = Retry::new(self.reporter, self.stop);
         loop {
             match ranges::cut(self.server, entry, reading, size).await {
@@ -137,25 +137,25 @@ fn poisoned() -> Error {
 }
 
 /// What the reading tasks share.
-struct Shared {
+struct DumpShared {
     server: Server,
     reporter: Reporter,
     stop: Stop,
     sinks: Vec<Sink>,
-    work: Mutex<VecDeque<Work>>,
+    work: Mutex<VecDeque<RangeJob>>,
     meter: Meter,
 }
 
 /// A range to read.
-struct Work {
+struct RangeJob {
     sink: usize,
     range: Range,
 }
 
 /// A collection and its file, made when its first range is read.
 struct Sink {
-    entry: Entry,
-    reading: Reading,
+    entry: CatalogEntry,
+    reading: ReadMode,
     /// How many documents a reply should have.
     batch: u32,
     path: PathBuf,
@@ -168,7 +168,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn of(directory: &Path, entry: &Entry, reading: Reading, batch: u32) -> Self {
+    fn of(directory: &Path, entry: &CatalogEntry, reading: ReadMode, batch: u32) -> Self {
         let path = directory.join(format!("{}.bson.zst", file_stem(&entry.stored_in())));
         Self {
             entry: entry.clone(),
@@ -193,9 +193,9 @@ impl Sink {
     }
 }
 
-impl Shared {
+impl DumpShared {
     /// Takes range after range until none is left.
-    async fn work_off(self: Arc<Self>) -> Attempt<()> {
+    async fn work_off(self: Arc<Self>) -> DumpResult<()> {
         loop {
             let Some(work) = self.work.lock().map_err(|_| poisoned())?.pop_front() else {
                 return Ok(());
@@ -209,7 +209,7 @@ impl Shared {
     }
 
     /// Reads one range, carrying on behind the last document after a lost connection.
-    async fn range(&self, sink: &Sink, mut range: Range) -> Attempt<()> {
+    async fn range(&self, sink: &Sink, mut range: Range) -> DumpResult<()> {
         let collection = sink.entry.stored_in();
         let mut retry = Retry::new(&self.reporter, &self.stop);
         // The last `_id` written, which is the first that a resumed range reads.
@@ -227,7 +227,10 @@ impl Shared {
             if last.is_some() {
                 // In its own order there is nothing to carry on behind.
                 if sink.entry.capped() {
-                    return Err(Ended::Again(format!("the connection was lost while {:?} was read", sink.entry.name)));
+                    return Err(DumpError::Again(format!(
+                        "the connection was lost while {:?} was read",
+                        sink.entry.name
+                    )));
                 }
                 range.from.clone_from(&last);
             }
@@ -247,7 +250,7 @@ impl Shared {
         sink: &Sink,
         command: RawDocumentBuf,
         last: &mut Option<RawDocumentBuf>,
-    ) -> Attempt<std::result::Result<(), ServerError>> {
+    ) -> DumpResult<std::result::Result<(), ServerError>> {
         let file = sink.file()?;
         let mut cursor = match self.server.batches_of(command, Some(sink.batch)).await {
             Ok(cursor) => cursor,
@@ -279,11 +282,11 @@ impl Shared {
         }
     }
 
-    async fn finish(&self, sink: &Sink) -> Attempt<()> {
+    async fn finish(&self, sink: &Sink) -> DumpResult<()> {
         let file = sink.file()?;
         let stored = blocking(move || file.finish()).await?;
         let cut = sink.cut.load(Ordering::Acquire);
-        if cut > 1 && matches!(sink.reading, Reading::At(_)) {
+        if cut > 1 && matches!(sink.reading, ReadMode::At(_)) {
             self.check_count(sink, stored.1.documents).await?;
         }
         *sink.stored.lock().map_err(|_| poisoned())? = Some(stored);
@@ -291,13 +294,13 @@ impl Shared {
     }
 
     /// Ranges must neither miss a document nor read one twice.
-    async fn check_count(&self, sink: &Sink, written: i64) -> Attempt<()> {
+    async fn check_count(&self, sink: &Sink, written: i64) -> DumpResult<()> {
         let mut retry = Retry::new(&self.reporter, &self.stop);
         loop {
             match ranges::count(&self.server, &sink.entry.stored_in(), sink.reading).await {
                 Ok(count) if count == written => return Ok(()),
                 Ok(count) => {
-                    return Err(Ended::Again(format!(
+                    return Err(DumpError::Again(format!(
                         "{written} of {count} documents of {:?} were read",
                         sink.entry.name
                     )));
@@ -324,15 +327,15 @@ fn append(file: &FrameFile, batch: &RawBatch, skip: Option<&RawDocumentBuf>) -> 
     Ok(Batch { written: file.append(array, usize::from(repeated))?, last })
 }
 
-fn interrupted() -> Ended {
-    Ended::Failed(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()))
+fn interrupted() -> DumpError {
+    DumpError::Failed(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()))
 }
 
 /// What an error of a read means: wait and read on, start over, or give up.
-async fn outwait(server: &Server, error: ServerError, entry: &Entry, retry: &mut Retry<'_>) -> Attempt<()> {
+async fn outwait(server: &Server, error: ServerError, entry: &CatalogEntry, retry: &mut Retry<'_>) -> DumpResult<()> {
     let collection = &entry.name;
     match error.code {
-        Some(codes::SNAPSHOT_TOO_OLD) => Err(Ended::Failed(Error::SnapshotLost(format!(
+        Some(codes::SNAPSHOT_TOO_OLD) => Err(DumpError::Failed(Error::SnapshotLost(format!(
             "No backup was made: the server gave up the snapshot while {collection:?} was read ({error}). Let the user of MONGO_URI \
              raise minSnapshotHistoryWindowInSeconds (the role clusterManager), raise it by hand, or make a backup that is not of \
              one time with `backup --consistency none`."
@@ -340,24 +343,24 @@ async fn outwait(server: &Server, error: ServerError, entry: &Entry, retry: &mut
         Some(codes::SNAPSHOT_UNAVAILABLE) => Err(pending(&error).await),
         // A plan is also killed with an index, or when an indexed field first holds an array.
         Some(codes::QUERY_PLAN_KILLED) if !stands(server, entry, retry).await? => {
-            Err(Ended::Again(format!("{collection:?} was dropped or renamed")))
+            Err(DumpError::Again(format!("{collection:?} was dropped or renamed")))
         }
         Some(codes::CAPPED_POSITION_LOST) => {
-            Err(Ended::Again(format!("{collection:?} is capped and was overwritten faster than it was read")))
+            Err(DumpError::Again(format!("{collection:?} is capped and was overwritten faster than it was read")))
         }
         _ => Ok(retry.wait(error).await?.map_err(Error::server(format!("Reading {collection:?}")))?),
     }
 }
 
 /// Whether the collection that is read is still the one of its name.
-async fn stands(server: &Server, entry: &Entry, retry: &mut Retry<'_>) -> Result<bool> {
+async fn stands(server: &Server, entry: &CatalogEntry, retry: &mut Retry<'_>) -> Result<bool> {
     let listed = retry!(retry, catalog::list_all(server, |name| name == entry.name));
     let found = listed.map_err(Error::server("Reading the catalog"))?;
     Ok(found.iter().any(|it| it.uuid == entry.uuid))
 }
 
 /// The catalog changed so recently that no majority has it yet.
-pub async fn pending(error: &ServerError) -> Ended {
+pub async fn pending(error: &ServerError) -> DumpError {
     tokio::time::sleep(Policy::SNAPSHOT.first).await;
-    Ended::Again(format!("a collection was created or indexed just now ({error})"))
+    DumpError::Again(format!("a collection was created or indexed just now ({error})"))
 }

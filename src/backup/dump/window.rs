@@ -33,14 +33,14 @@ struct Raised {
 
 /// Watches the window while a dump runs.
 #[derive(Debug)]
-pub struct Window {
+pub struct SnapshotWindow {
     server: Server,
     note: PathBuf,
     reporter: Reporter,
     watch: JoinHandle<()>,
 }
 
-impl Window {
+impl SnapshotWindow {
     /// Begins to watch on behalf of the dump in `directory`, whose snapshot was taken just now.
     pub fn watch(server: &Server, directory: &Path, reporter: &Reporter) -> Self {
         let note = directory.join(NOTE);

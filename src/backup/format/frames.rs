@@ -23,11 +23,11 @@ const LEVEL: i32 = 2;
 #[derive(Debug)]
 pub struct FrameFile {
     path: PathBuf,
-    writing: Mutex<Writing>,
+    writing: Mutex<OpenFrame>,
 }
 
 #[derive(Debug)]
-struct Writing {
+struct OpenFrame {
     file: File,
     hash: Sha256,
     stored: i64,
@@ -57,7 +57,7 @@ impl FrameFile {
     /// The file system's.
     pub fn create(path: PathBuf) -> Result<Self> {
         let file = files::create(&path)?;
-        let writing = Writing { file, hash: Sha256::new(), stored: 0, written: Written::default() };
+        let writing = OpenFrame { file, hash: Sha256::new(), stored: 0, written: Written::default() };
         Ok(Self { path, writing: Mutex::new(writing) })
     }
 

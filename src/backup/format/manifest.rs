@@ -25,7 +25,7 @@ const VERSION: i64 = 1;
 /// What a backup was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum BackupKind {
     /// Somebody asked for it.
     Manual,
     /// A restore made it of what it replaced.
@@ -34,7 +34,7 @@ pub enum Kind {
     Assessment,
 }
 
-impl Kind {
+impl BackupKind {
     /// As manifests have it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,14 +48,14 @@ impl Kind {
 /// Which collections a backup is about: a restore brings these to the backup's state, and no others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Scope {
+pub enum BackupScope {
     /// The whole database.
     Full,
     /// These; one that the backup does not hold did not exist.
     Collections(Vec<String>),
 }
 
-impl Scope {
+impl BackupScope {
     /// Whether a collection is in it.
     pub fn includes(&self, collection: &str) -> bool {
         match self {
@@ -135,9 +135,9 @@ pub struct Manifest {
     /// The version of this tool.
     pub tool_version: String,
     /// What it was made for.
-    pub kind: Kind,
+    pub kind: BackupKind,
     /// What it is about.
-    pub scope: Scope,
+    pub scope: BackupScope,
     /// The database.
     pub database: String,
     /// When it was begun, in UTC, as RFC 3339.
@@ -164,9 +164,9 @@ pub struct Manifest {
 #[derive(Debug, Clone)]
 pub struct Heading {
     /// What it was made for.
-    pub kind: Kind,
+    pub kind: BackupKind,
     /// What it is about.
-    pub scope: Scope,
+    pub scope: BackupScope,
     /// The database.
     pub database: String,
     /// When it was begun.
@@ -286,8 +286,8 @@ mod tests {
 
     fn sample() -> Manifest {
         let heading = Heading {
-            kind: Kind::Safety,
-            scope: Scope::Collections(vec!["a".to_owned()]),
+            kind: BackupKind::Safety,
+            scope: BackupScope::Collections(vec!["a".to_owned()]),
             database: "edulearn".to_owned(),
             created_at: "2026-11-22T18:00:00Z".to_owned(),
             server_version: "6.0.5".to_owned(),

@@ -6,13 +6,13 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
 
 use super::manifest::{corrupt, hex};
-use crate::backup::catalog::{Entry, Type, index_name};
+use crate::backup::catalog::{CatalogEntry, CollectionType, index_name};
 use crate::backup::old_tool::options;
 use crate::error::Result;
 
 /// The metadata of a collection. For people and mongorestore: our own restore takes the manifest's catalog, because
 /// JSON cannot hold a name twice.
-pub fn write(entry: &Entry) -> Vec<u8> {
+pub fn write(entry: &CatalogEntry) -> Vec<u8> {
     let indexes: Vec<Value> = entry.id_index.iter().chain(&entry.indexes).map(|index| extended(index)).collect();
     let metadata = json!({
         "indexes": indexes,
@@ -33,7 +33,7 @@ fn extended(document: &RawDocument) -> Value {
 ///
 /// # Errors
 /// [`Error::BackupCorrupt`](crate::error::Error::BackupCorrupt).
-pub fn read(bytes: &[u8], file: &Path, name: Option<String>, notes: &mut Vec<String>) -> Result<Entry> {
+pub fn read(bytes: &[u8], file: &Path, name: Option<String>, notes: &mut Vec<String>) -> Result<CatalogEntry> {
     // The parsers' words name no place that helps.
     let unreadable = || corrupt(file, "it is no Extended JSON");
     let value: Value = serde_json::from_slice(bytes).map_err(|_| unreadable())?;
@@ -61,8 +61,8 @@ pub fn read(bytes: &[u8], file: &Path, name: Option<String>, notes: &mut Vec<Str
     } else {
         "collection"
     };
-    let kind = Type::of(metadata.get_str("type").ok().filter(|kind| !kind.is_empty()).unwrap_or(guessed));
-    let mut entry = Entry::bare(name, kind, raw(&options)?);
+    let kind = CollectionType::of(metadata.get_str("type").ok().filter(|kind| !kind.is_empty()).unwrap_or(guessed));
+    let mut entry = CatalogEntry::bare(name, kind, raw(&options)?);
     for index in metadata.get_array("indexes").map(Vec::as_slice).unwrap_or_default() {
         let Bson::Document(index) = index else { return Err(corrupt(file, "it holds an index that is no object")) };
         add_index(&mut entry, index, notes).map_err(|_| unreadable())?;
@@ -74,7 +74,7 @@ pub fn read(bytes: &[u8], file: &Path, name: Option<String>, notes: &mut Vec<Str
 ///
 /// # Errors
 /// For what cannot be BSON.
-pub fn add_index(entry: &mut Entry, index: &Document, notes: &mut Vec<String>) -> bson::error::Result<()> {
+pub fn add_index(entry: &mut CatalogEntry, index: &Document, notes: &mut Vec<String>) -> bson::error::Result<()> {
     if index.get_bool("clustered").unwrap_or(false) {
         return Ok(());
     }

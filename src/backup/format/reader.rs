@@ -50,7 +50,7 @@ impl Data {
 }
 
 /// Documents of a file, in its order.
-pub struct Documents {
+pub struct FileDocuments {
     path: PathBuf,
     plain: Plain,
     expected: Option<StoredFile>,
@@ -73,7 +73,7 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-impl Documents {
+impl FileDocuments {
     /// Opens it.
     ///
     /// # Errors

@@ -22,10 +22,10 @@ use super::super::format::manifest::corrupt;
 use super::super::format::pieces::{ENOUGH, Piece, Pieces};
 use super::super::format::reader::Data;
 use super::super::meter::Meter;
-use super::archive_input::{Input, Key, Listed, Next};
-use super::collection::{Collection, USERS};
+use super::archive_input::{ArchiveKey, Input, Listed, Next};
+use super::collection::{DumpedCollection, USERS};
 use super::crc64::Crc64;
-use super::{Found, Opening};
+use super::{DumpListing, Opening};
 use crate::error::{Error, Result};
 
 /// How much is read at once.
@@ -36,11 +36,11 @@ const BUFFER: usize = 256 * 1024;
 /// # Errors
 /// [`Error::BackupCorrupt`] for one that is damaged or cut off, [`Error::Settings`], [`Error::DiskFull`],
 /// [`Error::Interrupted`].
-pub fn open(opening: &Opening<'_>, file: File, gzip: bool) -> Result<Found> {
+pub fn open(opening: &Opening<'_>, file: File, gzip: bool) -> Result<DumpListing> {
     let path = opening.path;
     let file = Arc::new(file);
     let length = file.metadata().map_or(0, |it| it.len());
-    let buffered = BufReader::with_capacity(BUFFER, Shared(file.clone()));
+    let buffered = BufReader::with_capacity(BUFFER, SharedFile(file.clone()));
     let plain: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(buffered)) } else { Box::new(buffered) };
     let mut input = Input::new(path, plain);
     let listed = input.prelude()?;
@@ -61,11 +61,11 @@ pub fn open(opening: &Opening<'_>, file: File, gzip: bool) -> Result<Found> {
             return Err(corrupt(path, &format!("it is cut off: {} is listed in it, and not there", shown(&one.key()))));
         }
     }
-    let unlisted = |key: &Key| !listed.iter().any(|one| one.key() == *key || one.stored_in() == *key);
+    let unlisted = |key: &ArchiveKey| !listed.iter().any(|one| one.key() == *key || one.stored_in() == *key);
     if let Some(key) = streams.keys().find(|key| unlisted(key)) {
         return Err(corrupt(path, &format!("it holds {}, which is not in its list", shown(key))));
     }
-    let mut found = Found {
+    let mut found = DumpListing {
         name: path.to_owned(),
         database: database.clone(),
         collections: Vec::new(),
@@ -83,7 +83,7 @@ pub fn open(opening: &Opening<'_>, file: File, gzip: bool) -> Result<Found> {
         let stream = streams.remove(&one.stored_in()).or_else(|| streams.remove(&one.key()));
         let data = stream.map(|stream| Data::Pieces(path.to_owned(), store.pieces(stream.pieces)));
         let label = PathBuf::from(format!("{}, metadata of {:?}", path.display(), one.collection));
-        found.collections.push(Collection {
+        found.collections.push(DumpedCollection {
             name: Some(one.collection.clone()),
             data,
             expected_at: path.to_owned(),
@@ -94,7 +94,7 @@ pub fn open(opening: &Opening<'_>, file: File, gzip: bool) -> Result<Found> {
     Ok(found)
 }
 
-fn shown((database, collection): &Key) -> String {
+fn shown((database, collection): &ArchiveKey) -> String {
     format!("{:?}", format!("{database}.{collection}"))
 }
 
@@ -141,9 +141,9 @@ fn blocks(
     database: &str,
     store: &mut Store<'_>,
     meter: &Meter,
-) -> Result<BTreeMap<Key, Stream>> {
+) -> Result<BTreeMap<ArchiveKey, Stream>> {
     let path = opening.path;
-    let mut streams: BTreeMap<Key, Stream> = BTreeMap::new();
+    let mut streams: BTreeMap<ArchiveKey, Stream> = BTreeMap::new();
     let mut buffer = Vec::new();
     loop {
         match input.next(&mut buffer)? {
@@ -208,7 +208,7 @@ fn tell(meter: &Meter, opening: &Opening<'_>, written: Written, told: &mut Writt
 }
 
 struct BlockHeader {
-    key: Key,
+    key: ArchiveKey,
     end: bool,
     crc: u64,
 }
@@ -280,9 +280,9 @@ impl Store<'_> {
 }
 
 /// Reads a file that others read, too.
-struct Shared(Arc<File>);
+struct SharedFile(Arc<File>);
 
-impl Read for Shared {
+impl Read for SharedFile {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         (&*self.0).read(buffer)
     }

@@ -30,16 +30,16 @@ pub struct Listed {
 }
 
 /// Database and collection.
-pub type Key = (String, String);
+pub type ArchiveKey = (String, String);
 
 impl Listed {
     /// Database and collection.
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> ArchiveKey {
         (self.database.clone(), self.collection.clone())
     }
 
     /// Where its documents are: from MongoDB 8.3 on those of a time-series collection are under its own name.
-    pub fn stored_in(&self) -> Key {
+    pub fn stored_in(&self) -> ArchiveKey {
         let name =
             if self.kind == "timeseries" { format!("{BUCKETS}{}", self.collection) } else { self.collection.clone() };
         (self.database.clone(), name)

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use bson::{Document, RawDocumentBuf};
 
-use super::super::catalog::{Entry, Type};
+use super::super::catalog::{CatalogEntry, CollectionType};
 use super::super::format::files::read_small;
 use super::super::format::manifest::{Consistency, corrupt};
 use super::super::format::metadata;
-use super::super::format::reader::{Data, Documents};
+use super::super::format::reader::{Data, FileDocuments};
 use super::super::names::STORED_FUNCTIONS;
-use super::super::source::Part;
+use super::super::source::SourceCollection;
 use crate::error::Result;
 
 /// The largest metadata file, in bytes: a collection has at most 64 indexes and one validator.
@@ -22,7 +22,7 @@ pub const USERS: &str = "$admin.";
 
 /// What a dump has of one collection.
 #[derive(Debug, Default)]
-pub struct Collection {
+pub struct DumpedCollection {
     /// Its name, where it is known without the metadata.
     pub name: Option<String>,
     /// Its documents.
@@ -35,12 +35,12 @@ pub struct Collection {
     pub buckets: bool,
 }
 
-impl Collection {
+impl DumpedCollection {
     /// What is restored; `None` for what is not, which is said.
     ///
     /// # Errors
     /// [`Error::BackupCorrupt`](crate::error::Error::BackupCorrupt).
-    pub fn part(self, old_indexes: &[Document], notes: &mut Vec<String>) -> Result<Option<Part>> {
+    pub fn part(self, old_indexes: &[Document], notes: &mut Vec<String>) -> Result<Option<SourceCollection>> {
         let mut entry = self.entry(old_indexes, notes)?;
         if entry.temporary() {
             notes.push(format!("{:?} is a temporary collection of a running $out and is not restored", entry.name));
@@ -50,7 +50,7 @@ impl Collection {
             notes.push(format!("{:?} is the server's own and is not restored", entry.name));
             return Ok(None);
         }
-        if self.buckets && entry.kind != Type::Timeseries {
+        if self.buckets && entry.kind != CollectionType::Timeseries {
             return Err(corrupt(
                 &self.expected_at,
                 "it holds the buckets of a time-series collection, but there is no metadata that says how they are bucketed; add the \
@@ -58,15 +58,15 @@ impl Collection {
             ));
         }
         entry.indexes.dedup();
-        if entry.kind != Type::View && self.data.is_none() {
+        if entry.kind != CollectionType::View && self.data.is_none() {
             let what = format!("it is missing, although there is metadata of {:?}", entry.name);
             return Err(corrupt(&self.expected_at, &what));
         }
-        let data = self.data.filter(|_| entry.kind != Type::View);
-        Ok(Some(Part { entry, data, expected: None, consistency: Consistency::None }))
+        let data = self.data.filter(|_| entry.kind != CollectionType::View);
+        Ok(Some(SourceCollection { entry, data, expected: None, consistency: Consistency::None }))
     }
 
-    fn entry(&self, old_indexes: &[Document], notes: &mut Vec<String>) -> Result<Entry> {
+    fn entry(&self, old_indexes: &[Document], notes: &mut Vec<String>) -> Result<CatalogEntry> {
         // mongodump leaves an empty file where it was stopped; mongorestore takes it for none.
         if let Some((path, bytes)) = &self.metadata
             && bytes.iter().any(|byte| !byte.is_ascii_whitespace())
@@ -76,7 +76,7 @@ impl Collection {
         let name = self.name.clone().ok_or_else(|| {
             corrupt(&self.expected_at, "its name is no collection's, and there is no metadata that says it")
         })?;
-        let mut entry = Entry::bare(name, Type::Collection, RawDocumentBuf::new());
+        let mut entry = CatalogEntry::bare(name, CollectionType::Collection, RawDocumentBuf::new());
         let of_this = |index: &&Document| {
             index
                 .get_str("ns")
@@ -121,7 +121,7 @@ pub fn read_metadata(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::BackupCorrupt`](crate::error::Error::BackupCorrupt) where they cannot be read.
 pub fn read_old_indexes(data: &Data) -> Result<Vec<Document>> {
-    let mut documents = Documents::open(data)?;
+    let mut documents = FileDocuments::open(data)?;
     let mut found = Vec::new();
     let mut buffer = Vec::new();
     while documents.next_into(&mut buffer)? {

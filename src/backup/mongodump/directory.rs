@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::super::format::directory::entries;
 use super::super::format::reader::Data;
 use super::super::names::{BUCKETS, collection_of};
-use super::collection::{Collection, USERS, read_metadata};
-use super::{Found, Opening, no_checksums};
+use super::collection::{DumpedCollection, USERS, read_metadata};
+use super::{DumpListing, Opening, no_checksums};
 use crate::error::{Error, Result};
 
 /// The dump in a directory: that of a database, or one that holds such directories, of which the database's is taken, or
@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Settings`] where there is none, [`Error::BackupCorrupt`] for files that are not mongodump's.
-pub fn open(opening: &Opening<'_>) -> Result<Found> {
+pub fn open(opening: &Opening<'_>) -> Result<DumpListing> {
     let directory = locate(opening.path, opening.database)?;
-    let mut found: BTreeMap<String, Collection> = BTreeMap::new();
+    let mut found: BTreeMap<String, DumpedCollection> = BTreeMap::new();
     let mut users = false;
     let mut oplog = directory.parent().is_some_and(has_oplog);
     for name in entries(&directory)? {
@@ -46,14 +46,14 @@ pub fn open(opening: &Opening<'_>) -> Result<Found> {
     }
     let database = directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let collections = found.into_values().collect();
-    Ok(Found { name: directory, database, collections, users, oplog, notes: no_checksums() })
+    Ok(DumpListing { name: directory, database, collections, users, oplog, notes: no_checksums() })
 }
 
-fn of<'a>(found: &'a mut BTreeMap<String, Collection>, directory: &Path, stem: &str) -> &'a mut Collection {
-    found.entry(stem.to_owned()).or_insert_with(|| Collection {
+fn of<'a>(found: &'a mut BTreeMap<String, DumpedCollection>, directory: &Path, stem: &str) -> &'a mut DumpedCollection {
+    found.entry(stem.to_owned()).or_insert_with(|| DumpedCollection {
         name: collection_of(stem),
         expected_at: directory.join(format!("{stem}.bson")),
-        ..Collection::default()
+        ..DumpedCollection::default()
     })
 }
 

@@ -11,9 +11,9 @@ use super::super::format::manifest::corrupt;
 use super::super::format::reader::Data;
 use super::super::names::{BUCKETS, collection_of};
 use super::archive_input::MAGIC;
-use super::collection::{Collection, OLD_INDEXES, read_metadata};
+use super::collection::{DumpedCollection, OLD_INDEXES, read_metadata};
 use super::directory::twice;
-use super::{Found, Opening, archive, no_checksums};
+use super::{DumpListing, Opening, archive, no_checksums};
 use crate::error::{Error, Result};
 
 /// What gzip files begin with. Source: RFC 1952, 2.3.1.
@@ -23,7 +23,7 @@ const GZIP: [u8; 2] = [0x1F, 0x8B];
 ///
 /// # Errors
 /// [`Error::Settings`] for a file that is neither an archive nor a collection's, [`Error::BackupCorrupt`].
-pub fn open(opening: &Opening<'_>) -> Result<Found> {
+pub fn open(opening: &Opening<'_>) -> Result<DumpListing> {
     let path = opening.path;
     let canonical = path.canonicalize().map_err(|e| corrupt(path, &format!("it cannot be found ({e})")))?;
     let unreadable = |e: std::io::Error| corrupt(path, &format!("it cannot be read ({e})"));
@@ -47,7 +47,7 @@ fn begins_with(file: impl Read, magic: &[u8]) -> std::io::Result<bool> {
     Ok(head == magic)
 }
 
-fn single(opening: &Opening<'_>, canonical: &Path, gzip: bool) -> Result<Found> {
+fn single(opening: &Opening<'_>, canonical: &Path, gzip: bool) -> Result<DumpListing> {
     let path = opening.path;
     let none = |why: &str| Error::Settings(format!("{} is no dump of mongodump: {why}.", path.display()));
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -72,14 +72,14 @@ fn single(opening: &Opening<'_>, canonical: &Path, gzip: bool) -> Result<Found> 
             return Err(twice(file));
         }
     }
-    let collection = Collection {
+    let collection = DumpedCollection {
         name: collection_of(stem),
         data: Some(if gzip { Data::Gzip(canonical.to_owned()) } else { Data::Plain(canonical.to_owned()) }),
         expected_at: path.to_owned(),
         metadata,
         buckets,
     };
-    Ok(Found {
+    Ok(DumpListing {
         name: path.to_owned(),
         // The file does not say of which database it is.
         database: opening.database.to_owned(),

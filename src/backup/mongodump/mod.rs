@@ -13,9 +13,9 @@ mod file;
 
 use std::path::{Path, PathBuf};
 
-use self::collection::{Collection, OLD_INDEXES, read_old_indexes};
-use super::format::manifest::Scope;
-use super::source::Source;
+use self::collection::{DumpedCollection, OLD_INDEXES, read_old_indexes};
+use super::format::manifest::BackupScope;
+use super::source::BackupSource;
 use crate::error::{Error, Result};
 use crate::observe::{Reporter, Stop};
 
@@ -36,10 +36,10 @@ pub struct Opening<'a> {
 
 /// What a dump holds, before its collections are looked into.
 #[derive(Debug)]
-struct Found {
+struct DumpListing {
     name: PathBuf,
     database: String,
-    collections: Vec<Collection>,
+    collections: Vec<DumpedCollection>,
     users: bool,
     oplog: bool,
     notes: Vec<String>,
@@ -50,7 +50,7 @@ struct Found {
 ///
 /// # Errors
 /// [`Error::Settings`] where there is none, [`Error::BackupCorrupt`] for what is damaged, [`Error::DiskFull`].
-pub fn open(opening: &Opening<'_>) -> Result<Source> {
+pub fn open(opening: &Opening<'_>) -> Result<BackupSource> {
     let found = if opening.path.is_file() { file::open(opening)? } else { directory::open(opening)? };
     let mut notes = found.notes;
     if found.users {
@@ -86,10 +86,10 @@ pub fn open(opening: &Opening<'_>) -> Result<Source> {
             one.entry.name
         )));
     }
-    Ok(Source {
+    Ok(BackupSource {
         database: found.database,
         name: found.name.display().to_string(),
-        scope: Scope::Collections(parts.iter().map(|part| part.entry.name.clone()).collect()),
+        scope: BackupScope::Collections(parts.iter().map(|part| part.entry.name.clone()).collect()),
         catalogued: true,
         parts,
         files: Vec::new(),

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use bson::{DateTime, Document, RawDocumentBuf, doc};
 
-use super::catalog::{Entry, Type};
+use super::catalog::{CatalogEntry, CollectionType};
 use super::format::frames::{Written, size};
-use super::format::manifest::{Consistency, Scope};
+use super::format::manifest::{BackupScope, Consistency};
 use super::format::reader::Data;
 use super::report::BackupSummary;
-use super::source::{Part, Source};
+use super::source::{BackupSource, SourceCollection};
 use crate::error::{Error, Result};
 use crate::mongo::raw as bytes;
 use crate::mongo::server::Server;
@@ -77,7 +77,7 @@ fn number(document: &Document, name: &str) -> i64 {
 ///
 /// # Errors
 /// The server's, and [`Error::Backup`] for one that cannot be read.
-pub async fn load(server: &Server, name: &str) -> Result<Option<Source>> {
+pub async fn load(server: &Server, name: &str) -> Result<Option<BackupSource>> {
     let command = doc! {
         "find": COLLECTION,
         "filter": {"backup_name": {"$eq": name}, "collections": {"$type": "object"}},
@@ -92,7 +92,7 @@ pub async fn load(server: &Server, name: &str) -> Result<Option<Source>> {
 ///
 /// # Errors
 /// [`Error::Backup`] for what cannot be read.
-pub fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<Source> {
+pub fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<BackupSource> {
     let place = PathBuf::from(format!("{COLLECTION}/{name}"));
     let collections = bytes::get(document.as_bytes(), "collections").map(|it| it.value).unwrap_or_default();
     let mut parts = Vec::new();
@@ -113,10 +113,10 @@ pub fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<S
             all.extend_from_slice(entry.value);
             written += Written { documents: 1, bytes: size(entry.value.len()) };
         }
-        parts.push(Part {
-            entry: Entry {
+        parts.push(SourceCollection {
+            entry: CatalogEntry {
                 name: collection.to_owned(),
-                kind: Type::Collection,
+                kind: CollectionType::Collection,
                 options: RawDocumentBuf::new(),
                 id_index: None,
                 indexes: Vec::new(),
@@ -129,10 +129,10 @@ pub fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<S
         });
     }
     parts.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
-    Ok(Source {
+    Ok(BackupSource {
         name: name.to_owned(),
         database: database.to_owned(),
-        scope: Scope::Full,
+        scope: BackupScope::Full,
         catalogued: false,
         parts,
         files: Vec::new(),

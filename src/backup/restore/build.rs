@@ -8,15 +8,15 @@ use std::sync::Arc;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use tokio::sync::Semaphore;
 
-use super::super::catalog::{self, Entry, Type, index_name};
+use super::super::catalog::{self, CatalogEntry, CollectionType, index_name};
 use super::super::format::frames::Written;
 use super::super::meter::Meter;
 use super::super::ranges;
-use super::super::snapshot::Reading;
-use super::super::source::Part;
-use super::load::{Target, Unloaded, load};
+use super::super::snapshot::ReadMode;
+use super::super::source::SourceCollection;
+use super::load::{LoadError, Target, load};
 use super::plan::{Build, Move};
-use super::steps::Step;
+use super::steps::SwapStep;
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
 use crate::mongo::catalog::fit_bucketing;
@@ -30,7 +30,7 @@ const HELD_BACK: i64 = 2_147_483_647;
 
 /// What the building of collections shares.
 #[derive(Clone)]
-pub struct Workshop {
+pub struct CollectionBuilder {
     /// The server.
     pub server: Server,
     /// What every temporary name of this restore begins with.
@@ -80,7 +80,7 @@ impl Built {
     }
 }
 
-impl Workshop {
+impl CollectionBuilder {
     /// Builds a collection; the plan's number keeps temporary names apart.
     ///
     /// # Errors
@@ -93,20 +93,20 @@ impl Workshop {
             attempt += 1;
             match self.attempt(number, &build, temporary).await {
                 Ok(built) => return Ok(built),
-                Err(Unloaded::Failed(e)) => return Err(e),
-                Err(Unloaded::Server(e, at)) => {
+                Err(LoadError::Failed(e)) => return Err(e),
+                Err(LoadError::Server(e, at)) => {
                     retry.wait(e).await?.map_err(|e| refused(&build.part.entry.name, e, at))?;
                 }
             }
         }
     }
 
-    async fn attempt(&self, number: usize, build: &Build, temporary: String) -> std::result::Result<Built, Unloaded> {
-        let server = |e| Unloaded::Server(e, None);
+    async fn attempt(&self, number: usize, build: &Build, temporary: String) -> std::result::Result<Built, LoadError> {
+        let server = |e| LoadError::Server(e, None);
         let entry = &build.part.entry;
         let options = fitted(&self.server, entry).await;
         self.server.run_raw(create(&options, &temporary), None).await.map_err(server)?;
-        let stored_in = Entry { name: temporary.clone(), ..entry.clone() }.stored_in();
+        let stored_in = CatalogEntry { name: temporary.clone(), ..entry.clone() }.stored_in();
         let target = Target {
             server: self.server.clone(),
             collection: stored_in,
@@ -130,7 +130,12 @@ impl Workshop {
     }
 
     /// Builds the indexes: all or none.
-    async fn indexes(&self, entry: &Entry, temporary: &str, notes: &mut Vec<String>) -> Result<usize, ServerError> {
+    async fn indexes(
+        &self,
+        entry: &CatalogEntry,
+        temporary: &str,
+        notes: &mut Vec<String>,
+    ) -> Result<usize, ServerError> {
         for index in &entry.indexes {
             if bytes::get(index.as_bytes(), "expireAfterSeconds").is_some() && expiry(index).is_none() {
                 notes.push(format!(
@@ -153,19 +158,19 @@ impl Workshop {
 /// # Errors
 /// The server's, and [`Error::Backup`] for a capped collection whose newest documents are not the backup's.
 pub async fn count(server: &Server, built: &Built) -> Result<i64, ServerError> {
-    let stored_in = Entry { name: built.temporary.clone(), ..built.build.part.entry.clone() }.stored_in();
-    let reading = if server.transactions() { Reading::Majority } else { Reading::Local };
+    let stored_in = CatalogEntry { name: built.temporary.clone(), ..built.build.part.entry.clone() }.stored_in();
+    let reading = if server.transactions() { ReadMode::Majority } else { ReadMode::Local };
     ranges::count(server, &stored_in, reading).await
 }
 
 /// The steps that put what was built in its place.
-pub fn steps(built: &Built) -> Step {
+pub fn steps(built: &Built) -> SwapStep {
     let entry = &built.build.part.entry;
     match built.build.moved_by {
         Move::Rename => {
-            Step::Replace { temporary: built.temporary.clone(), target: entry.name.clone(), uuid: built.uuid }
+            SwapStep::Replace { temporary: built.temporary.clone(), target: entry.name.clone(), uuid: built.uuid }
         }
-        Move::Copy => Step::Copy {
+        Move::Copy => SwapStep::Copy {
             temporary: built.temporary.clone(),
             target: entry.name.clone(),
             options: entry.options.clone(),
@@ -176,12 +181,13 @@ pub fn steps(built: &Built) -> Step {
 }
 
 /// The steps that let documents expire again.
-pub fn expiries(part: &Part) -> Vec<Step> {
+pub fn expiries(part: &SourceCollection) -> Vec<SwapStep> {
     let entry = &part.entry;
-    let own = expiry(&entry.options).map(|seconds| Step::Expire { target: entry.name.clone(), index: None, seconds });
+    let own =
+        expiry(&entry.options).map(|seconds| SwapStep::Expire { target: entry.name.clone(), index: None, seconds });
     let indexes = entry.indexes.iter().filter_map(|index| {
         let seconds = expiry(index)?;
-        Some(Step::Expire { target: entry.name.clone(), index: Some(index_name(index).to_owned()), seconds })
+        Some(SwapStep::Expire { target: entry.name.clone(), index: Some(index_name(index).to_owned()), seconds })
     });
     own.into_iter().chain(indexes).collect()
 }
@@ -198,9 +204,9 @@ fn expiry(options: &bson::RawDocument) -> Option<Bson> {
 }
 
 /// The entry with options that this server takes and that its buckets follow.
-pub async fn fitted(server: &Server, entry: &Entry) -> Entry {
+pub async fn fitted(server: &Server, entry: &CatalogEntry) -> CatalogEntry {
     let mut fitted = entry.clone();
-    if entry.kind == Type::Timeseries
+    if entry.kind == CollectionType::Timeseries
         && let Ok(mut options) = Document::try_from(entry.options.as_ref())
     {
         fit_bucketing(server, &mut options).await;
@@ -210,7 +216,7 @@ pub async fn fitted(server: &Server, entry: &Entry) -> Entry {
 }
 
 /// The command that creates `entry` under another name. Its documents do not expire until the end of the swap.
-pub fn create(entry: &Entry, name: &str) -> RawDocumentBuf {
+pub fn create(entry: &CatalogEntry, name: &str) -> RawDocumentBuf {
     let mut command = Builder::new();
     command.extend(bson::rawdoc! {"create": name}.as_bytes());
     // autoIndexId is no option any more, and true where it was.
@@ -218,7 +224,7 @@ pub fn create(entry: &Entry, name: &str) -> RawDocumentBuf {
     bytes::elements(entry.options.as_bytes()).filter(|it| !obsolete(it.name)).for_each(|it| command.push(&it));
     let clustered = bytes::get(entry.options.as_bytes(), "clusteredIndex").is_some();
     if let Some(index) = &entry.id_index
-        && entry.kind == Type::Collection
+        && entry.kind == CollectionType::Collection
         && !clustered
     {
         command.document("idIndex", index.as_bytes());
@@ -228,7 +234,7 @@ pub fn create(entry: &Entry, name: &str) -> RawDocumentBuf {
 }
 
 /// The command that builds the indexes of `entry` on another collection, with expiry held back or as it is.
-pub fn create_indexes(entry: &Entry, name: &str, hold_back: bool) -> RawDocumentBuf {
+pub fn create_indexes(entry: &CatalogEntry, name: &str, hold_back: bool) -> RawDocumentBuf {
     let mut command = Builder::new();
     command.extend(bson::rawdoc! {"createIndexes": name}.as_bytes());
     let collated = bytes::get(entry.options.as_bytes(), "collation").is_some();
@@ -283,10 +289,10 @@ mod tests {
 
     use super::*;
 
-    fn entry(options: RawDocumentBuf, indexes: Vec<RawDocumentBuf>) -> Entry {
-        Entry {
+    fn entry(options: RawDocumentBuf, indexes: Vec<RawDocumentBuf>) -> CatalogEntry {
+        CatalogEntry {
             name: "c".to_owned(),
-            kind: Type::Collection,
+            kind: CollectionType::Collection,
             options,
             id_index: Some(rawdoc! {"v": 2, "key": {"_id": 1}, "name": "_id_"}),
             indexes,
@@ -312,7 +318,7 @@ mod tests {
         assert!(specs.into_iter().all(|it| it.is_ok_and(|it| {
             it.as_document().is_some_and(|it| it.get_i64("expireAfterSeconds").is_ok_and(|it| it == HELD_BACK))
         })));
-        let part = Part {
+        let part = SourceCollection {
             entry,
             data: None,
             expected: None,
@@ -320,7 +326,10 @@ mod tests {
         };
         let steps = expiries(&part);
         assert_eq!(steps.len(), 2);
-        assert_eq!(steps[1], Step::Expire { target: "c".into(), index: Some("ttl".into()), seconds: Bson::Int32(5) });
+        assert_eq!(
+            steps[1],
+            SwapStep::Expire { target: "c".into(), index: Some("ttl".into()), seconds: Bson::Int32(5) }
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
-use super::steps::Step;
+use super::steps::SwapStep;
 use crate::backup::report::UnfinishedRestore;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
@@ -101,7 +101,7 @@ pub async fn begin(run: &mut Run, backup: &str, safety_backup: Option<&str>) -> 
 ///
 /// # Errors
 /// [`Error::LeaseLost`] or the server's.
-pub async fn commit(run: &mut Run, steps: &[Step]) -> Result<()> {
+pub async fn commit(run: &mut Run, steps: &[SwapStep]) -> Result<()> {
     let numbered: Vec<Document> = steps.iter().zip(0_i64..).map(|(step, number)| step.to_document(number)).collect();
     for batch in numbered.chunks(BATCH) {
         // Upserts: a commit whose answer is lost is made again.
@@ -120,14 +120,14 @@ pub async fn commit(run: &mut Run, steps: &[Step]) -> Result<()> {
 ///
 /// # Errors
 /// The server's, and [`Error::WrongState`] for a journal that somebody edited.
-pub async fn steps(server: &Server) -> Result<Vec<Step>> {
+pub async fn steps(server: &Server) -> Result<Vec<SwapStep>> {
     let command =
         doc! {"find": server.names().restore_journal(), "filter": {"_id": {"$type": "long"}}, "sort": {"_id": 1}};
     let found = server.find_all(command).await.map_err(Error::server("Reading the journal of restores"))?;
     found
         .iter()
         .map(|raw: &RawDocumentBuf| {
-            Document::try_from(raw.as_ref()).ok().and_then(|it| Step::from_document(&it)).ok_or_else(|| {
+            Document::try_from(raw.as_ref()).ok().and_then(|it| SwapStep::from_document(&it)).ok_or_else(|| {
                 Error::WrongState(format!(
                     "A step in the journal {} cannot be read: somebody has changed it.",
                     server.names().restore_journal()

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::super::format::frames::{Written, size};
-use super::super::format::reader::{Data, Documents};
+use super::super::format::reader::{Data, FileDocuments};
 use super::super::meter::Meter;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
@@ -41,21 +41,21 @@ pub struct Target {
 }
 
 /// Why documents could not be loaded.
-pub enum Unloaded {
+pub enum LoadError {
     /// The server's error, and the number of the document (from 1) it is about, where it is about one.
     Server(ServerError, Option<i64>),
     /// Anything else.
     Failed(Error),
 }
 
-impl From<Error> for Unloaded {
+impl From<Error> for LoadError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
 /// An insert put together, and what it holds.
-struct Insert {
+struct InsertBatch {
     command: RawDocumentBuf,
     first: i64,
     holds: Written,
@@ -67,11 +67,11 @@ struct Insert {
 ///
 /// # Errors
 /// The first error: nothing is skipped.
-pub async fn load(target: Arc<Target>, data: Data) -> std::result::Result<Written, Unloaded> {
-    let (sender, mut receiver) = mpsc::channel::<Insert>(2);
+pub async fn load(target: Arc<Target>, data: Data) -> std::result::Result<Written, LoadError> {
+    let (sender, mut receiver) = mpsc::channel::<InsertBatch>(2);
     let collection = target.collection.clone();
     let reading = tokio::task::spawn_blocking(move || read(&data, &collection, &sender));
-    let mut tasks: JoinSet<std::result::Result<Written, Unloaded>> = JoinSet::new();
+    let mut tasks: JoinSet<std::result::Result<Written, LoadError>> = JoinSet::new();
     let at_once = if target.in_order { 1 } else { 3 };
     let mut failure = None;
     loop {
@@ -83,7 +83,7 @@ pub async fn load(target: Arc<Target>, data: Data) -> std::result::Result<Writte
         }
         let insert = tokio::select! {
             insert = receiver.recv() => insert,
-            () = target.stop.cancelled() => return Err(Unloaded::Failed(super::interrupted())),
+            () = target.stop.cancelled() => return Err(LoadError::Failed(super::interrupted())),
         };
         let Some(insert) = insert else { break };
         let Ok(permit) = target.inserts.clone().acquire_owned().await else { break };
@@ -106,24 +106,24 @@ pub async fn load(target: Arc<Target>, data: Data) -> std::result::Result<Writte
     }
 }
 
-type Ended = std::result::Result<std::result::Result<Written, Unloaded>, tokio::task::JoinError>;
+type LoadOutcome = std::result::Result<std::result::Result<Written, LoadError>, tokio::task::JoinError>;
 
-fn note(ended: Option<Ended>, target: &Target, failure: &mut Option<Unloaded>) {
+fn note(ended: Option<LoadOutcome>, target: &Target, failure: &mut Option<LoadError>) {
     match ended {
         Some(Ok(Ok(written))) => target.meter.add(written, &target.reporter),
         Some(Ok(Err(e))) => {
             failure.get_or_insert(e);
         }
         Some(Err(e)) => {
-            failure.get_or_insert(Unloaded::Failed(Error::Backup(format!("Inserting ended unexpectedly: {e}."))));
+            failure.get_or_insert(LoadError::Failed(Error::Backup(format!("Inserting ended unexpectedly: {e}."))));
         }
         None => {}
     }
 }
 
 /// Reads the file to its end, or until nobody takes what is read. Blocks.
-fn read(data: &Data, collection: &str, sender: &mpsc::Sender<Insert>) -> Result<Written> {
-    let mut documents = Documents::open(data)?;
+fn read(data: &Data, collection: &str, sender: &mpsc::Sender<InsertBatch>) -> Result<Written> {
+    let mut documents = FileDocuments::open(data)?;
     let mut document = Vec::new();
     let mut first = 1;
     // A document that did not fit any more begins the next.
@@ -153,7 +153,7 @@ fn read(data: &Data, collection: &str, sender: &mpsc::Sender<Insert>) -> Result<
         // Documents may violate the validator that stands now: they did so where they come from.
         builder
             .extend(rawdoc! {"ordered": true, "bypassDocumentValidation": true, "writeConcern": {"w": 1}}.as_bytes());
-        let insert = Insert { command: builder.finish(), first, holds, stamped };
+        let insert = InsertBatch { command: builder.finish(), first, holds, stamped };
         first += holds.documents;
         if sender.blocking_send(insert).is_err() {
             return Ok(documents.written());
@@ -162,10 +162,10 @@ fn read(data: &Data, collection: &str, sender: &mpsc::Sender<Insert>) -> Result<
     documents.finish()
 }
 
-async fn insert_one(target: &Target, insert: Insert) -> std::result::Result<Written, Unloaded> {
+async fn insert_one(target: &Target, insert: InsertBatch) -> std::result::Result<Written, LoadError> {
     let numbered = |e: ServerError| {
         let number = e.index.map(|index| insert.first + size(index));
-        Unloaded::Server(e, number)
+        LoadError::Server(e, number)
     };
     target.server.run_raw(insert.command, None).await.map_err(numbered)?;
     for document in &insert.stamped {
@@ -176,10 +176,10 @@ async fn insert_one(target: &Target, insert: Insert) -> std::result::Result<Writ
 
 /// The server replaces `Timestamp(0,0)` at the top level of a document that is inserted. An update by a pipeline puts
 /// it back, and reading it again shows that every byte is as it was.
-async fn restamp(target: &Target, document: &[u8]) -> std::result::Result<(), Unloaded> {
-    let server = |e| Unloaded::Server(e, None);
+async fn restamp(target: &Target, document: &[u8]) -> std::result::Result<(), LoadError> {
+    let server = |e| LoadError::Server(e, None);
     let Some(id) = bytes::id_of(document) else {
-        return Err(Unloaded::Failed(Error::Backup(format!(
+        return Err(LoadError::Failed(Error::Backup(format!(
             "A document of {:?} has neither an _id nor a timestamp that the server would keep.",
             target.collection
         ))));
@@ -204,7 +204,7 @@ async fn restamp(target: &Target, document: &[u8]) -> std::result::Result<(), Un
     if stands.is_some_and(|it| it.as_bytes() == document) {
         return Ok(());
     }
-    Err(Unloaded::Failed(Error::Backup(format!(
+    Err(LoadError::Failed(Error::Backup(format!(
         "A document of {:?} with an empty timestamp did not come back byte for byte; its _id is {}.",
         target.collection,
         bson::Document::try_from(id.as_ref()).map(|it| it.to_string()).unwrap_or_default()

@@ -21,14 +21,14 @@ use bson::{DateTime, doc};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::build::{Built, Workshop};
-use self::plan::{Build, Choice, Plan};
-use super::dump::{Request, dump};
+use self::build::{Built, CollectionBuilder};
+use self::plan::{Build, Choice, RestorePlan};
+use super::dump::{DumpRequest, dump};
 use super::format::frames::size;
-use super::format::manifest::{Consistency, Kind};
+use super::format::manifest::{BackupKind, Consistency};
 use super::meter::Meter;
-use super::report::{Earlier, RestoreReport};
-use super::source::Source;
+use super::report::{EarlierRestore, RestoreReport};
+use super::source::BackupSource;
 use super::{catalog, parallelism};
 use crate::error::{Error, Result};
 use crate::mongo::retry::{Retry, retry};
@@ -60,26 +60,26 @@ pub fn interrupted() -> Error {
 ///
 /// # Errors
 /// [`Error::LeaseLost`] or the server's.
-pub async fn recover(run: &mut Run) -> Result<Earlier> {
-    let Some(head) = journal::read(&run.server).await? else { return Ok(Earlier::None) };
+pub async fn recover(run: &mut Run) -> Result<EarlierRestore> {
+    let Some(head) = journal::read(&run.server).await? else { return Ok(EarlierRestore::None) };
     let backup = &head.unfinished.backup;
     if head.swapping {
         let message = format!("Taking the earlier restore of {backup} to its end.");
         run.reporter.tell(observe::Kind::RestoreStarted, Level::Warning, message);
         swap::take_to_its_end(run).await?;
-        return Ok(Earlier::Finished);
+        return Ok(EarlierRestore::Finished);
     }
     let message = format!("Removing what the earlier restore of {backup} had built; it had replaced nothing.");
     run.reporter.tell(observe::Kind::RestoreStarted, Level::Warning, message);
     swap::clean_up(run).await?;
-    Ok(Earlier::Undone)
+    Ok(EarlierRestore::Undone)
 }
 
 /// Restores a source that was verified, under the lease that `run` holds.
 ///
 /// # Errors
 /// Whatever is in the way; unless it says otherwise, the database is as it was before.
-pub async fn restore(run: &mut Run, source: &Source, restoring: &Restoring<'_>) -> Result<RestoreReport> {
+pub async fn restore(run: &mut Run, source: &BackupSource, restoring: &Restoring<'_>) -> Result<RestoreReport> {
     let clock = Instant::now();
     let earlier = recover(run).await?;
     let live = catalog::list(&run.server, |_| true).await?;
@@ -87,8 +87,8 @@ pub async fn restore(run: &mut Run, source: &Source, restoring: &Restoring<'_>) 
     unmovable::refuse(&run.server, &plan, &live).await?;
     let safety_backup = match restoring.safety {
         Some(parent) if plan.replaces => {
-            let request = Request {
-                kind: Kind::Safety,
+            let request = DumpRequest {
+                kind: BackupKind::Safety,
                 scope: plan.saved.clone(),
                 consistency: Consistency::Snapshot,
                 raise_window: true,
@@ -165,12 +165,12 @@ async fn undone(run: &mut Run, error: Error) -> Error {
 }
 
 /// Builds everything, counts it, and commits to the swap.
-async fn build_all(run: &mut Run, plan: &Plan) -> Result<Vec<Built>> {
+async fn build_all(run: &mut Run, plan: &RestorePlan) -> Result<Vec<Built>> {
     let expected = |of: fn(&super::format::frames::Written) -> i64| {
         let known: Option<Vec<i64>> = plan.build.iter().map(|it| it.part.expected.as_ref().map(of)).collect();
         known.map(|all| all.into_iter().sum())
     };
-    let workshop = Workshop {
+    let workshop = CollectionBuilder {
         // Nobody sees what is built before the journal says so, and that is proven.
         server: run.server.guarded_now_and_then(),
         prefix: format!("{}{}_", run.server.names().temporary(), run.entry().get_str("run").unwrap_or_default()),
@@ -214,20 +214,21 @@ async fn build_all(run: &mut Run, plan: &Plan) -> Result<Vec<Built>> {
 }
 
 /// Everything the swap does, in its order: data first, then what only defines, then what makes documents go.
-fn steps(plan: &Plan, built: &[Built]) -> Vec<steps::Step> {
+fn steps(plan: &RestorePlan, built: &[Built]) -> Vec<steps::SwapStep> {
     let dropped = plan
         .drop
         .iter()
         .chain(&plan.views_in_the_way)
-        .map(|it| steps::Step::Drop { target: it.name.clone(), uuid: it.uuid });
-    let views = plan.views.iter().map(|it| steps::Step::View { target: it.name.clone(), options: it.options.clone() });
+        .map(|it| steps::SwapStep::Drop { target: it.name.clone(), uuid: it.uuid });
+    let views =
+        plan.views.iter().map(|it| steps::SwapStep::View { target: it.name.clone(), options: it.options.clone() });
     let expiring = built.iter().flat_map(|it| build::expiries(&it.build.part));
     built.iter().map(build::steps).chain(dropped).chain(views).chain(expiring).collect()
 }
 
 async fn build_these(
     run: &mut Run,
-    workshop: &Workshop,
+    workshop: &CollectionBuilder,
     mut waiting: Vec<(usize, Build)>,
     built: &mut Vec<Built>,
 ) -> Result<()> {

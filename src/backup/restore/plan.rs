@@ -1,9 +1,9 @@
 //! Deciding what a restore does, before it does any of it.
 
-use super::super::catalog::{Entry, Type};
-use super::super::format::manifest::Scope;
+use super::super::catalog::{CatalogEntry, CollectionType};
+use super::super::format::manifest::BackupScope;
 use super::super::names::{kept, the_servers};
-use super::super::source::{Part, Source};
+use super::super::source::{BackupSource, SourceCollection};
 use crate::error::{Error, Result};
 use crate::mongo::raw as bytes;
 use crate::names::Names;
@@ -19,22 +19,22 @@ pub struct Choice {
 
 /// What a restore does.
 #[derive(Debug)]
-pub struct Plan {
+pub struct RestorePlan {
     /// What is built under a temporary name.
     pub build: Vec<Build>,
     /// What is defined.
-    pub views: Vec<Entry>,
+    pub views: Vec<CatalogEntry>,
     /// Views that stand and go before any is defined: the server refuses a view of another collation than those it
     /// has to do with.
-    pub views_in_the_way: Vec<Entry>,
+    pub views_in_the_way: Vec<CatalogEntry>,
     /// What is dropped because the backup lacks it.
-    pub drop: Vec<Entry>,
+    pub drop: Vec<CatalogEntry>,
     /// What the backup holds and is left as it is.
     pub left_alone: Vec<String>,
     /// What has to be said.
     pub notes: Vec<String>,
     /// What must be saved first: what is replaced or dropped.
-    pub saved: Scope,
+    pub saved: BackupScope,
     /// Whether there is anything to save.
     pub replaces: bool,
 }
@@ -43,7 +43,7 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub struct Build {
     /// Its documents, and the options and indexes it gets.
-    pub part: Part,
+    pub part: SourceCollection,
     /// How it gets its name.
     pub moved_by: Move,
 }
@@ -65,7 +65,13 @@ const LONGEST_NAMESPACE: usize = 255;
 /// # Errors
 /// [`Error::Settings`] for a collection asked for that the backup does not hold, and for one whose name is too long
 /// for a database of this name.
-pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choice: &Choice) -> Result<Plan> {
+pub fn plan(
+    source: &BackupSource,
+    database: &str,
+    names: &Names,
+    live: &[CatalogEntry],
+    choice: &Choice,
+) -> Result<RestorePlan> {
     if let Some(asked) = &choice.collections {
         let holds = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
         let missing: Vec<&str> = asked.iter().map(String::as_str).filter(|name| !holds(name)).collect();
@@ -81,14 +87,14 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
     }
     let chosen = |name: &str| choice.collections.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
     let standing = |name: &str| live.iter().find(|entry| entry.name == name);
-    let mut plan = Plan {
+    let mut plan = RestorePlan {
         build: Vec::new(),
         views: Vec::new(),
         views_in_the_way: Vec::new(),
         drop: Vec::new(),
         left_alone: Vec::new(),
         notes: source.notes.clone(),
-        saved: Scope::Full,
+        saved: BackupScope::Full,
         replaces: false,
     };
     for part in source.parts.iter().filter(|part| chosen(&part.entry.name) && !the_servers(&part.entry.name)) {
@@ -119,7 +125,7 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
         if !source.catalogued
             && let Some(there) = there
         {
-            if there.kind != Type::Collection {
+            if there.kind != CollectionType::Collection {
                 plan.notes.push(format!("{name:?} is a {} now and was left as it is", there.kind.as_str()));
                 plan.left_alone.push(name.clone());
                 continue;
@@ -127,20 +133,21 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
             part.entry = there.clone();
         }
         match part.entry.kind {
-            Type::View => {
-                let standing = there.filter(|it| it.kind == Type::View && collation(it) != collation(&part.entry));
+            CollectionType::View => {
+                let standing =
+                    there.filter(|it| it.kind == CollectionType::View && collation(it) != collation(&part.entry));
                 plan.views_in_the_way.extend(standing.cloned());
                 plan.views.push(part.entry);
             }
-            Type::Timeseries => plan.build.push(Build { part, moved_by: Move::Copy }),
-            Type::Collection => plan.build.push(Build { part, moved_by: Move::Rename }),
+            CollectionType::Timeseries => plan.build.push(Build { part, moved_by: Move::Copy }),
+            CollectionType::Collection => plan.build.push(Build { part, moved_by: Move::Rename }),
         }
     }
     if choice.collections.is_none() && !choice.keep_extra {
         let held = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
         let extra = live.iter().filter(|entry| source.scope.includes(&entry.name) && !kept(names, &entry.name));
         // Earlier versions left whatever has such a name out of backups: it may well have been there.
-        let (resembling, extra): (Vec<&Entry>, Vec<&Entry>) =
+        let (resembling, extra): (Vec<&CatalogEntry>, Vec<&CatalogEntry>) =
             extra.filter(|entry| !held(&entry.name)).partition(|entry| names.begins_like_ours(&entry.name));
         plan.drop = extra.into_iter().cloned().collect();
         plan.left_alone.extend(resembling.into_iter().map(|entry| entry.name.clone()));
@@ -151,8 +158,8 @@ pub fn plan(source: &Source, database: &str, names: &Names, live: &[Entry], choi
         .map(|entry| entry.name.clone())
         .collect();
     plan.replaces = touched.iter().any(|name| standing(name).is_some());
-    if source.scope != Scope::Full || choice.collections.is_some() || choice.keep_extra {
-        plan.saved = Scope::Collections(touched);
+    if source.scope != BackupScope::Full || choice.collections.is_some() || choice.keep_extra {
+        plan.saved = BackupScope::Collections(touched);
     }
     Ok(plan)
 }
@@ -168,7 +175,7 @@ fn invalid(name: &str) -> Option<&'static str> {
     checks.into_iter().find_map(|(wrong, why)| wrong.then_some(why))
 }
 
-fn collation(entry: &Entry) -> Option<&[u8]> {
+fn collation(entry: &CatalogEntry) -> Option<&[u8]> {
     bytes::get(entry.options.as_bytes(), "collation").map(|it| it.value)
 }
 
@@ -179,8 +186,8 @@ mod tests {
     use super::super::super::format::manifest::Consistency;
     use super::*;
 
-    fn entry(name: &str, kind: Type) -> Entry {
-        Entry {
+    fn entry(name: &str, kind: CollectionType) -> CatalogEntry {
+        CatalogEntry {
             name: name.to_owned(),
             kind,
             options: RawDocumentBuf::new(),
@@ -191,14 +198,14 @@ mod tests {
         }
     }
 
-    fn source(names: &[(&str, Type)], scope: Scope) -> Source {
-        let part = |(name, kind): &(&str, Type)| Part {
+    fn source(names: &[(&str, CollectionType)], scope: BackupScope) -> BackupSource {
+        let part = |(name, kind): &(&str, CollectionType)| SourceCollection {
             entry: entry(name, *kind),
             data: None,
             expected: None,
             consistency: Consistency::Snapshot,
         };
-        Source {
+        BackupSource {
             name: "b".to_owned(),
             database: "d".to_owned(),
             scope,
@@ -209,15 +216,15 @@ mod tests {
         }
     }
 
-    fn names<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a str> {
+    fn names<'a>(entries: impl IntoIterator<Item = &'a CatalogEntry>) -> Vec<&'a str> {
         entries.into_iter().map(|entry| entry.name.as_str()).collect()
     }
 
-    fn built(plan: &Plan) -> Vec<&str> {
+    fn built(plan: &RestorePlan) -> Vec<&str> {
         names(plan.build.iter().map(|build| &build.part.entry))
     }
 
-    use Type::{Collection, Timeseries, View};
+    use CollectionType::{Collection, Timeseries, View};
 
     #[test]
     fn a_full_backup_replaces_adds_and_drops() {
@@ -231,7 +238,7 @@ mod tests {
                 ("v", View),
                 ("t", Timeseries),
             ],
-            Scope::Full,
+            BackupScope::Full,
         );
         let live =
             ["a", "extra", "migrations", "migrations_history", "assessment_backup"].map(|name| entry(name, Collection));
@@ -240,7 +247,7 @@ mod tests {
         assert_eq!(names(&all.views), ["v"]);
         assert_eq!(names(&all.drop), ["extra"]);
         assert_eq!(all.left_alone, ["migrations_history"]);
-        assert!(all.replaces && all.saved == Scope::Full);
+        assert!(all.replaces && all.saved == BackupScope::Full);
         assert_eq!(all.build[3].moved_by, Move::Copy);
         let kept = plan(&source, "d", &own, &live, &Choice { keep_extra: true, ..Choice::default() }).expect("plans");
         assert!(kept.drop.is_empty());
@@ -250,16 +257,16 @@ mod tests {
     #[test]
     fn a_part_touches_only_its_part() {
         let own = Names::default();
-        let full = source(&[("a", Collection), ("b", Collection)], Scope::Full);
+        let full = source(&[("a", Collection), ("b", Collection)], BackupScope::Full);
         let live = ["a", "b", "c"].map(|name| entry(name, Collection));
         let one = plan(&full, "d", &own, &live, &Choice { collections: Some(vec!["b".to_owned()]), keep_extra: false })
             .expect("plans");
         assert_eq!(built(&one), ["b"]);
-        assert!(one.drop.is_empty() && one.saved == Scope::Collections(vec!["b".to_owned()]));
+        assert!(one.drop.is_empty() && one.saved == BackupScope::Collections(vec!["b".to_owned()]));
         let misspelt = Choice { collections: Some(vec!["x".to_owned()]), keep_extra: false };
         assert!(plan(&full, "d", &own, &live, &misspelt).is_err());
         // A safety backup of "a", which was, and "c", which was not yet.
-        let safety = source(&[("a", Collection)], Scope::Collections(vec!["a".to_owned(), "c".to_owned()]));
+        let safety = source(&[("a", Collection)], BackupScope::Collections(vec!["a".to_owned(), "c".to_owned()]));
         let back = plan(&safety, "d", &own, &live, &Choice::default()).expect("plans");
         assert_eq!((built(&back), names(&back.drop)), (vec!["a"], vec!["c"]));
     }
@@ -267,7 +274,7 @@ mod tests {
     #[test]
     fn an_old_backup_takes_the_live_options() {
         let own = Names::default();
-        let mut old = source(&[("a", Collection), ("v", Collection), ("new", Collection)], Scope::Full);
+        let mut old = source(&[("a", Collection), ("v", Collection), ("new", Collection)], BackupScope::Full);
         old.catalogued = false;
         let mut live = [entry("a", Collection), entry("v", View)];
         live[0].options = rawdoc! {"validator": {"x": 1}};

@@ -5,7 +5,7 @@ use bson::{Binary, Bson, Document, RawDocumentBuf, doc};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum SwapStep {
     /// The collection built under a temporary name takes the target's place, at once.
     Replace {
         /// The temporary name.
@@ -54,7 +54,7 @@ pub enum Step {
     },
 }
 
-impl Step {
+impl SwapStep {
     /// As the journal keeps it.
     pub fn to_document(&self, number: i64) -> Document {
         let raw = |document: &RawDocumentBuf| packed(document.as_bytes(), BinarySubtype::Generic);
@@ -125,23 +125,23 @@ mod tests {
     #[test]
     fn every_step_comes_back_from_the_journal() {
         let steps = [
-            Step::Replace { temporary: "t".into(), target: "a".into(), uuid: [7; 16] },
-            Step::Copy {
+            SwapStep::Replace { temporary: "t".into(), target: "a".into(), uuid: [7; 16] },
+            SwapStep::Copy {
                 temporary: "t".into(),
                 target: "a".into(),
                 options: rawdoc! {"timeseries": {"timeField": "t"}},
                 indexes: vec![rawdoc! {"key": {"a": 1}, "name": "a"}],
                 documents: 3,
             },
-            Step::View { target: "v".into(), options: rawdoc! {"viewOn": "a", "pipeline": []} },
-            Step::Drop { target: "a".into(), uuid: Some([1; 16]) },
-            Step::Drop { target: "v".into(), uuid: None },
-            Step::Expire { target: "a".into(), index: Some("i".into()), seconds: 5.into() },
-            Step::Expire { target: "a".into(), index: None, seconds: 5_i64.into() },
+            SwapStep::View { target: "v".into(), options: rawdoc! {"viewOn": "a", "pipeline": []} },
+            SwapStep::Drop { target: "a".into(), uuid: Some([1; 16]) },
+            SwapStep::Drop { target: "v".into(), uuid: None },
+            SwapStep::Expire { target: "a".into(), index: Some("i".into()), seconds: 5.into() },
+            SwapStep::Expire { target: "a".into(), index: None, seconds: 5_i64.into() },
         ];
         for step in steps {
-            assert_eq!(Step::from_document(&step.to_document(4)), Some(step));
+            assert_eq!(SwapStep::from_document(&step.to_document(4)), Some(step));
         }
-        assert_eq!(Step::from_document(&doc! {"step": "other", "target": "a"}), None);
+        assert_eq!(SwapStep::from_document(&doc! {"step": "other", "target": "a"}), None);
     }
 }

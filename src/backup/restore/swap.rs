@@ -2,14 +2,14 @@
 
 use bson::{Bson, RawDocument, RawDocumentBuf, doc, rawdoc};
 
-use super::super::catalog::{self, Entry, Type};
+use super::super::catalog::{self, CatalogEntry, CollectionType};
 use super::super::names::{BUCKETS, STORED_FUNCTIONS};
 use super::super::ranges;
-use super::super::snapshot::Reading;
+use super::super::snapshot::ReadMode;
 use super::build::{create, create_indexes, fitted};
 use super::commands::{drop_collection, raw, rename, schema, stuck};
 use super::journal;
-use super::steps::Step;
+use super::steps::SwapStep;
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
 use crate::mongo::raw::{self as bytes, Builder};
@@ -57,13 +57,13 @@ pub async fn clean_up(run: &mut Run) -> Result<()> {
     journal::end(run).await
 }
 
-async fn take(run: &mut Run, step: &Step) -> Result<()> {
+async fn take(run: &mut Run, step: &SwapStep) -> Result<()> {
     match step {
-        Step::Replace { temporary, target, uuid } => replace(run, temporary, target, uuid).await,
-        Step::Copy { temporary, target, options, indexes, documents } => {
-            let entry = Entry {
+        SwapStep::Replace { temporary, target, uuid } => replace(run, temporary, target, uuid).await,
+        SwapStep::Copy { temporary, target, options, indexes, documents } => {
+            let entry = CatalogEntry {
                 name: target.clone(),
-                kind: Type::Timeseries,
+                kind: CollectionType::Timeseries,
                 options: options.clone(),
                 id_index: None,
                 indexes: indexes.clone(),
@@ -72,12 +72,12 @@ async fn take(run: &mut Run, step: &Step) -> Result<()> {
             };
             copy(run, temporary, &entry, *documents).await
         }
-        Step::View { target, options } => view(run, target, options).await,
-        Step::Drop { target, uuid } => match named(run, target).await? {
+        SwapStep::View { target, options } => view(run, target, options).await,
+        SwapStep::Drop { target, uuid } => match named(run, target).await? {
             Some(there) if there.uuid == *uuid => drop_collection(run, target).await,
             _ => Ok(()),
         },
-        Step::Expire { target, index, seconds } => expire(run, target, index.as_deref(), seconds).await,
+        SwapStep::Expire { target, index, seconds } => expire(run, target, index.as_deref(), seconds).await,
     }
 }
 
@@ -93,7 +93,7 @@ async fn replace(run: &mut Run, temporary: &str, target: &str, uuid: &[u8; 16]) 
             return Ok(());
         }
         // Neither a view nor a time-series collection can be replaced by a rename.
-        if named(run, target).await?.is_some_and(|it| it.kind != Type::Collection) {
+        if named(run, target).await?.is_some_and(|it| it.kind != CollectionType::Collection) {
             drop_collection(run, target).await?;
         }
         if target == STORED_FUNCTIONS {
@@ -109,11 +109,11 @@ async fn replace(run: &mut Run, temporary: &str, target: &str, uuid: &[u8; 16]) 
 }
 
 /// Makes `entry` anew and fills it from the copy, which is dropped once everything is there.
-async fn copy(run: &mut Run, temporary: &str, entry: &Entry, documents: i64) -> Result<()> {
+async fn copy(run: &mut Run, temporary: &str, entry: &CatalogEntry, documents: i64) -> Result<()> {
     if named(run, temporary).await?.is_none() {
         return Ok(());
     }
-    let from = Entry { name: temporary.to_owned(), ..entry.clone() }.stored_in();
+    let from = CatalogEntry { name: temporary.to_owned(), ..entry.clone() }.stored_in();
     let never = Stop::new();
     let reporter = run.reporter.clone();
     let mut retry = Retry::new(&reporter, &never);
@@ -134,7 +134,7 @@ async fn copy(run: &mut Run, temporary: &str, entry: &Entry, documents: i64) -> 
     drop_collection(run, temporary).await
 }
 
-async fn fill(run: &mut Run, from: &str, entry: &Entry) -> Result<Result<i64, ServerError>> {
+async fn fill(run: &mut Run, from: &str, entry: &CatalogEntry) -> Result<Result<i64, ServerError>> {
     let to = entry.stored_in();
     let server = run.server.clone();
     let filling = async {
@@ -164,7 +164,7 @@ async fn fill(run: &mut Run, from: &str, entry: &Entry) -> Result<Result<i64, Se
         if !entry.indexes.is_empty() {
             server.run_raw(create_indexes(entry, &entry.name, true), None).await?;
         }
-        let reading = if server.transactions() { Reading::Majority } else { Reading::Local };
+        let reading = if server.transactions() { ReadMode::Majority } else { ReadMode::Local };
         ranges::count(&server, &to, reading).await
     };
     Ok(filling.await)
@@ -173,12 +173,12 @@ async fn fill(run: &mut Run, from: &str, entry: &Entry) -> Result<Result<i64, Se
 async fn view(run: &mut Run, target: &str, options: &RawDocumentBuf) -> Result<()> {
     loop {
         if let Some(there) = named(run, target).await? {
-            if there.kind == Type::View && there.options == *options {
+            if there.kind == CollectionType::View && there.options == *options {
                 return Ok(());
             }
             let collation =
                 |options: &RawDocument| bytes::get(options.as_bytes(), "collation").map(|it| it.value.to_vec());
-            if there.kind == Type::View && collation(&there.options) == collation(options) {
+            if there.kind == CollectionType::View && collation(&there.options) == collation(options) {
                 let mut modify = Builder::new();
                 modify.extend(rawdoc! {"collMod": target}.as_bytes());
                 bytes::elements(options.as_bytes())
@@ -191,9 +191,9 @@ async fn view(run: &mut Run, target: &str, options: &RawDocumentBuf) -> Result<(
             }
             drop_collection(run, target).await?;
         }
-        let entry = Entry {
+        let entry = CatalogEntry {
             name: target.to_owned(),
-            kind: Type::View,
+            kind: CollectionType::View,
             options: options.clone(),
             id_index: None,
             indexes: Vec::new(),
@@ -241,11 +241,11 @@ async fn expire(run: &mut Run, target: &str, index: Option<&str>, seconds: &Bson
     }
 }
 
-async fn named(run: &Run, name: &str) -> Result<Option<Entry>> {
+async fn named(run: &Run, name: &str) -> Result<Option<CatalogEntry>> {
     Ok(live(run, |it| it == name).await?.into_iter().next())
 }
 
-async fn live(run: &Run, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
+async fn live(run: &Run, wanted: impl Fn(&str) -> bool) -> Result<Vec<CatalogEntry>> {
     let never = Stop::new();
     let mut retry = Retry::new(&run.reporter, &never);
     retry!(retry, catalog::list_all(&run.server, &wanted)).map_err(Error::server("Reading the catalog"))

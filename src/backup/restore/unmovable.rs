@@ -2,8 +2,8 @@
 
 use bson::Document;
 
-use super::super::catalog::Entry;
-use super::plan::Plan;
+use super::super::catalog::CatalogEntry;
+use super::plan::RestorePlan;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::mongo::movable::{self, ENCRYPTED, SHARDED};
@@ -14,7 +14,7 @@ use crate::mongo::server::Server;
 ///
 /// # Errors
 /// [`Error::Settings`] with every such collection and the way out, or the server's.
-pub async fn refuse(server: &Server, plan: &Plan, live: &[Entry]) -> Result<()> {
+pub async fn refuse(server: &Server, plan: &RestorePlan, live: &[CatalogEntry]) -> Result<()> {
     let found = barred(server, plan, live).await.map_err(Error::server("Looking at the collections to replace"))?;
     if found.is_empty() {
         return Ok(());
@@ -28,7 +28,11 @@ pub async fn refuse(server: &Server, plan: &Plan, live: &[Entry]) -> Result<()> 
     )))
 }
 
-async fn barred(server: &Server, plan: &Plan, live: &[Entry]) -> Result<Vec<(String, &'static str)>, ServerError> {
+async fn barred(
+    server: &Server,
+    plan: &RestorePlan,
+    live: &[CatalogEntry],
+) -> Result<Vec<(String, &'static str)>, ServerError> {
     let standing = |name: &str| live.iter().find(|entry| entry.name == name);
     let mut found = Vec::new();
     let built = plan.build.iter().map(|build| &build.part.entry);
@@ -54,6 +58,6 @@ async fn barred(server: &Server, plan: &Plan, live: &[Entry]) -> Result<Vec<(Str
     Ok(found)
 }
 
-fn encrypted(entry: &Entry) -> bool {
+fn encrypted(entry: &CatalogEntry) -> bool {
     movable::encrypted(&entry.name, &Document::try_from(entry.options.as_ref()).unwrap_or_default())
 }

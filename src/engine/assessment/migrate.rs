@@ -21,8 +21,8 @@ use crate::assessment::teacher::CopyOptions;
 use crate::assessment::validate::{ValidationContext, ValidationResult, validate};
 use crate::assessment::{ASSESSMENTS, AssessmentTask, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, UNIFY};
 use crate::assessment::{indexes, references};
-use crate::backup::dump::{Request, dump};
-use crate::backup::format::manifest::{Consistency, Kind as BackupKind, Scope};
+use crate::backup::dump::{DumpRequest, dump};
+use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::restore::journal;
 use crate::engine::apply::take_one;
 use crate::engine::planned::{PlannedMigration, WorkItem};
@@ -52,7 +52,7 @@ pub struct MigrateOptions {
 /// [`Error::WrongState`] before anything is written where it cannot be done, or any [`Error`] with what was done before.
 pub async fn migrate(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     directory: &Path,
     options: MigrateOptions,
     lock_timeout: Duration,
@@ -69,22 +69,22 @@ pub async fn migrate(
     let ids = before.ids(options.ids)?;
     report.ids = ids.as_str();
     if options.dry_run {
-        dry_run(server, &verb.stop, &ground, options, ids, &mut report).await?;
+        dry_run(server, &call.stop, &ground, options, ids, &mut report).await?;
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
     ground.free()?;
     before.may_migrate()?;
     let done = !before.is_unfinished() && !ground.lacks_indexes() && !before.unnoted;
-    if done && !ground.survey(server, Extent::AnyWork, ids, &verb.stop).await?.has_work() {
-        Steps::over(&verb.reporter).tell(5, "Nothing is to be migrated; validating".to_owned());
+    if done && !ground.survey(server, Extent::AnyWork, ids, &call.stop).await?.has_work() {
+        Steps::over(&call.reporter).tell(5, "Nothing is to be migrated; validating".to_owned());
         let found = look_after(server, &ground, ids, &Refusals::default()).await?;
         conclude(&mut report, &ground, found, options);
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
-    let steps = Steps::over(&verb.reporter);
-    let mut run = run::open(server, "assessment-migrate", lock_timeout, &steps.reporter(), &verb.stop).await?;
+    let steps = Steps::over(&call.reporter);
+    let mut run = run::open(server, "assessment-migrate", lock_timeout, &steps.reporter(), &call.stop).await?;
     let result = under_the_lease(&mut run, &steps, directory, options, &mut report).await;
     run.close().await;
     report.seconds = clock.elapsed().as_secs_f64();
@@ -259,10 +259,10 @@ async fn back_up(run: &Run, steps: &Steps, directory: &Path, ground: &Ground) ->
         }
     }
     steps.tell(1, format!("Backing up {} into {}", names.join(" and "), directory.display()));
-    let request = Request {
+    let request = DumpRequest {
         kind: BackupKind::Assessment,
         // Also what is not there: a restore of this backup removes it again.
-        scope: Scope::Collections(vec![ASSESSMENTS.to_owned(), TEACHER_ASSESSMENTS.to_owned()]),
+        scope: BackupScope::Collections(vec![ASSESSMENTS.to_owned(), TEACHER_ASSESSMENTS.to_owned()]),
         consistency: Consistency::Snapshot,
         raise_window: true,
     };

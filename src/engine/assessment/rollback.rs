@@ -31,7 +31,7 @@ use crate::run::{self, handle::Run};
 /// [`Error::WrongState`] before anything is written where what it needs has been purged, or any [`Error`].
 pub async fn rollback(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     lock_timeout: Duration,
 ) -> Result<RollbackReport, Failed<RollbackReport>> {
     let clock = Instant::now();
@@ -43,7 +43,7 @@ pub async fn rollback(
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
-    let mut run = run::open(server, "assessment-rollback", lock_timeout, &verb.reporter, &verb.stop).await?;
+    let mut run = run::open(server, "assessment-rollback", lock_timeout, &call.reporter, &call.stop).await?;
     let result = undo(&mut run, &mut report).await;
     run.close().await;
     report.seconds = clock.elapsed().as_secs_f64();

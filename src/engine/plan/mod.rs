@@ -19,7 +19,7 @@ use crate::run::report::Direction;
 ///
 /// # Errors
 /// What the run would be refused with as a whole, or the server's.
-pub async fn plan(engine: &Engine, verb: &CallContext, wanted: RunOptions) -> Result<PlanReport> {
+pub async fn plan(engine: &Engine, call: &CallContext, wanted: RunOptions) -> Result<PlanReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
     let direction = wanted.direction();
@@ -33,7 +33,7 @@ pub async fn plan(engine: &Engine, verb: &CallContext, wanted: RunOptions) -> Re
         plan.steps.truncate(at);
     }
     for sentence in &plan.unfinished {
-        verb.reporter.tell(Kind::Warning, Level::Warning, sentence.clone());
+        call.reporter.tell(Kind::Warning, Level::Warning, sentence.clone());
     }
     if !plan.steps.is_empty() {
         journal::refuse_unfinished(server).await?;
@@ -43,7 +43,7 @@ pub async fn plan(engine: &Engine, verb: &CallContext, wanted: RunOptions) -> Re
         RunOptions::Apply(options) => options.uncaptured,
         RunOptions::Rollback(options) => options.uncaptured,
     };
-    let look = PlanContext { server, stop: &verb.stop, uncaptured };
+    let look = PlanContext { server, stop: &call.stop, uncaptured };
     let mut walk = Walk { look, direction, touched: Touched::default() };
     let mut migrations = Vec::new();
     for step in &plan.steps {

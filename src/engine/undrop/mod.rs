@@ -151,7 +151,7 @@ fn describe(
 /// server's. Run again, it carries on.
 pub async fn undrop(
     engine: &Engine,
-    verb: &CallContext,
+    call: &CallContext,
     name: &str,
     to: Option<&str>,
     lock_timeout: Duration,
@@ -161,7 +161,7 @@ pub async fn undrop(
         crate::model::script::operation::collection_name("new", to.to_owned())
             .map_err(|e| Error::Settings(format!("{e}.")))?;
     }
-    let mut run = start(server, "undrop", lock_timeout, verb).await?;
+    let mut run = start(server, "undrop", lock_timeout, call).await?;
     let result = bring_back(&mut run, name, to).await;
     run.close().await;
     result
