@@ -203,8 +203,10 @@ $(PINS_VENV)/.made: $(TEST_WHEEL)/.made $(PINS_VENV)/.requirements
 
 # -- checks
 
-.PHONY: lint
-lint: $(VENV)/.built | prerequisites-lint ## formatters, linters and types, every warning an error
+.PHONY: lint lint-rust lint-python
+lint: lint-rust lint-python docs ## formatters, linters, types and the site, every warning an error
+
+lint-rust: $(VENV)/.built | prerequisites-lint ## the part of `make lint` for Rust
 	@$(STAGE) "cargo fmt" $(CARGO) fmt --check
 	@$(STAGE) "clippy" $(CARGO) clippy --quiet --all-targets -- -D warnings
 	@$(STAGE) "models: fmt" $(CARGO) fmt --check --manifest-path model/Cargo.toml
@@ -212,12 +214,13 @@ lint: $(VENV)/.built | prerequisites-lint ## formatters, linters and types, ever
 		--target-dir target -- -D warnings
 	@$(PYO3) $(STAGE) "clippy, feature python" \
 		$(CARGO) clippy --quiet --all-targets --features python -- -D warnings
+
+lint-python: $(VENV)/.built ## the part of `make lint` for Python
 	@$(STAGE) "ruff" "$(PY)" -m ruff check $(LINTED)
 	@$(STAGE) "ruff format" "$(PY)" -m ruff format --check $(LINTED)
 	@$(STAGE) "mypy" "$(PY)" -m mypy $(LINTED)
 	@$(STAGE) "stubtest" "$(PY)" -m mypy.stubtest --mypy-config-file pyproject.toml \
 		edulearn_migrate._native
-	@$(MAKE) --no-print-directory docs
 
 .PHONY: docs docs-output
 docs: $(VENV)/.built ## the documentation's site in docs/_build, every warning an error

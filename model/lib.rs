@@ -1,5 +1,5 @@
 //! The protocols that the guarantees rest on, checked exhaustively: every order in which two runs, the server, the
-//! network and the clock can act. The properties are the sentences of `docs/guarantees.md`.
+//! network and the clock can act. The properties are the sentences of `docs/explanation/guarantees.md`.
 //!
 //! The models are small on purpose: two runs, two chunks, a clock of a few ticks. What they leave out (several migrations, several
 //! collections of one kind) repeats what is in them. Each model is also checked with one of its rules taken away: the checker

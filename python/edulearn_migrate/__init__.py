@@ -27,7 +27,7 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from edulearn_migrate import _native, _public
 
-        public = {each: value for each, value in vars(_public).items() if each[0] != "_"}
+        public = {each: value for each, value in vars(_public).items() if each[0].isalpha()}
         public["__version__"] = _native.__version__
         globals().update(public, __all__=sorted(public))
         if name not in globals():

@@ -19,7 +19,7 @@ class Finding(Report):
     """Something about a file that its author should know.
 
     `line` and `column` count from 1, columns in characters. `operation` is as in `up 2`. Every
-    `code` is explained in docs/lint.md.
+    `code` is explained in docs/reference/lint.md.
     """
 
     file: str

@@ -1,4 +1,4 @@
-//! The codes of findings. Each is explained, with an example, in `docs/lint.md`; a test holds the two together.
+//! The codes of findings. Each is explained, with an example, in `docs/reference/lint.md`; a test holds the two together.
 
 use serde::Serialize;
 

@@ -21,7 +21,7 @@ pub struct Finding {
     pub line: i64,
     /// The column in characters, from 1.
     pub column: i64,
-    /// As in `EM303`; see `docs/lint.md`.
+    /// As in `EM303`; see `docs/reference/lint.md`.
     pub code: String,
     /// The code's short name.
     pub name: String,

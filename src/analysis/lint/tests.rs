@@ -33,7 +33,7 @@ fn update(filter: Value, update: Value) -> Value {
     json!({"type": "update_documents", "collection": "c", "filter": filter, "update": update})
 }
 
-const LINT_MD: &str = include_str!("../../../docs/lint.md");
+const LINT_MD: &str = include_str!("../../../docs/reference/lint.md");
 
 /// The examples below one heading: file names and texts.
 fn examples(section: &str) -> Vec<Vec<(&str, &str)>> {

@@ -38,7 +38,7 @@ pub struct Operation {
 
 /// What an operation does.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)] // fields are those of the file, documented in docs/migrations.md
+#[allow(missing_docs)] // fields are those of the file, documented in docs/reference/migration-files.md
 pub enum Action {
     CreateCollection { options: Document },
     DropCollection,

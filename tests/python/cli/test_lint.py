@@ -283,7 +283,7 @@ async def test_the_python_verbs(folder: Folder, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(SettingsError, match="pass paths"):
             kind(NO_SERVER, "edulearn").lint()
     monkeypatch.chdir(ROOT)
-    # The test that docs/python.md recommends.
+    # The test that docs/reference/python.md recommends.
     report = edulearn_migrate.lint()
     assert report.errors + report.warnings == 0, "\n".join(map(str, report.findings))
     with pytest.raises(SettingsError, match="no file"):

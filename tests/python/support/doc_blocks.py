@@ -49,7 +49,6 @@ class Command:
     shown: tuple[str, ...]
     start: int
     end: int
-    indent: str
 
 
 def blocks(page: Path) -> list[Block]:
@@ -92,7 +91,6 @@ def commands(block: Block) -> list[Command]:
         start = at
         while at < len(block.lines) and not block.lines[at].startswith("$ "):
             at += 1
-        found.append(
-            Command(text, block.lines[start:at], block.start + start, block.start + at, "")
-        )
+        shown = block.lines[start:at]
+        found.append(Command(text, shown, block.start + start, block.start + at))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import shutil
@@ -28,13 +29,14 @@ _NAME = (
     r"edulearn_backup_\d{8}_\d{6}"
     r"|(?<=migration_)\d{14}"
     r"|\b[0-9a-f]{8}-\d+\b"
-    r"|\b[0-9a-f]{24}\b"
+    r"|(?<![0-9a-f])[0-9a-f]{24}(?![0-9a-f])"
 )
 _MEASURED = (
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z| UTC)?"
     r"|(?<![\w.,])\d[\d,.]* (?:ms|s|min|h)\b"
     r"|(?<![\w.,])\d[\d,.]* (?:B|kB|MB|GB)\b"
     r"|127\.0\.0\.1:\d+"
+    r"|cluster time \d+, \d+"
     r"|\bprocess \d+\b"
     r"|\bin \d+\.\d+s\b"
     r"|MongoDB \d+\.\d+\.\d+"
@@ -88,14 +90,18 @@ class Project:
 
     def _run(self, block: Block) -> None:
         if block.title == "output":
-            self._compare(block, Command("the program above", block.lines, 0, 0, ""), self._output)
+            self._compare(
+                block,
+                Command("the program above", block.lines, block.start, block.end),
+                self._output,
+            )
         elif block.language == "console":
             for command in commands(block):
                 self._run_command(block, command)
         elif block.language == "sh":
             for line in block.lines:
                 if line.strip() and not line.startswith("#"):
-                    self._run_command(block, Command(line, (_ANY_LINES,), 0, 0, ""))
+                    self._run_command(block, Command(line, (_ANY_LINES,), 0, 0))
         elif block.title:
             path = self.directory / self._actual(block.title)
             if path.name.startswith("migration_") and "/" not in block.title:
@@ -175,7 +181,7 @@ class Project:
         while printed and not printed[0]:
             printed.pop(0)
         shown = list(command.shown)
-        if self._matches(shown, printed):
+        if self._matches(shown, printed, numbers="numbers vary" in block.title):
             return
         if self._record and command.end:
             names = [[found[1] for found in _VARIES.finditer("\n".join(lines)) if found[1]]
@@ -188,15 +194,18 @@ class Project:
             "The page:\n" + "\n".join(shown) + "\nThe command:\n" + "\n".join(printed)
         )
 
-    def _matches(self, shown: list[str], printed: list[str]) -> bool:
+    def _matches(self, shown: list[str], printed: list[str], *, numbers: bool) -> bool:
         """Whether the lines agree but for what varies; `…` stands for any lines."""
         if not shown:
             return not printed
         if shown[0] == _ANY_LINES:
-            return any(self._matches(shown[1:], printed[n:]) for n in range(len(printed) + 1))
-        if not printed or _template(shown[0]) != _template(printed[0]):
+            return any(
+                self._matches(shown[1:], printed[n:], numbers=numbers)
+                for n in range(len(printed) + 1)
+            )
+        if not printed or _template(shown[0], numbers) != _template(printed[0], numbers):
             return False
-        if not self._matches(shown[1:], printed[1:]):
+        if not self._matches(shown[1:], printed[1:], numbers=numbers):
             return False
         pairs = zip(_VARIES.finditer(shown[0]), _VARIES.finditer(printed[0]), strict=True)
         for there, here in pairs:
@@ -215,12 +224,15 @@ class Project:
         """What was printed, with the names that the page uses."""
         text = text.replace(self._address, ADDRESS).replace(str(self.directory), DIRECTORY)
         text = text.replace(socket.gethostname(), HOST)
+        text = text.replace(f" by {getpass.getuser()} on ", " by ana on ")
         for there, here in self._names.items():
             text = text.replace(here, there)
         return text
 
 
-def _template(line: str) -> str:
+def _template(line: str, numbers: bool) -> str:
     """A line without what varies, and without the widths of columns."""
     line = _VARIES.sub(lambda found: "<name>" if found[1] else "<measured>", line)
+    if numbers:
+        line = re.sub(r"\d[\d,.]*", "<number>", line)
     return " ".join(re.sub(r"[─━-]{3,}", "---", line).split())

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -17,7 +14,7 @@ import pytest
 from bson import Int64, encode
 from pymongo.database import Database
 
-from conftest import ROOT, TIMEOUT, Cli, Migrations, Operation, Result
+from conftest import Cli, Migrations, Operation, Result
 from edulearn_migrate import (
     AsyncMigrator,
     Beyond,
@@ -247,21 +244,6 @@ def test_every_applied_migration_exactly(cli: Cli, migrations: Migrations, db: D
     ]
     assert content(db) == before
     assert "n_idx" in db["a"].index_information()
-
-
-def test_the_example_in_the_docs() -> None:
-    """The program of docs/undo.md prints what the page says."""
-    page = (ROOT / "docs" / "undo.md").read_text()
-    program, printed = re.findall(r"```(?:python|text)\n(.*?)```", page, re.DOTALL)[:2]
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
 # -- without capture

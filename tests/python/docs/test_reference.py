@@ -1,0 +1,59 @@
+"""The reference lists what there is: commands and options, public names, classes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+import edulearn_migrate
+from conftest import ROOT
+from edulearn_migrate.cli import parser as cli_parser
+
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command, with those of `backups` as `backups list` and so on."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, each in action.choices.items():
+                found |= {f"{name} {below}": it for below, it in parsers(each).items()} or {
+                    name: each
+                }
+    return found
+
+
+def test_every_command_and_option_is_listed() -> None:
+    text = (REFERENCE / "commands.md").read_text()
+    every = parsers(cli_parser._parser())
+    assert "backups prune" in every and "apply" in every
+    for name, each in every.items():
+        assert re.search(rf"^\| `{name}[ `\[]", text, re.MULTILINE), name
+        for action in each._actions:
+            for option in action.option_strings:
+                if option != "-h":
+                    assert re.search(rf"`{option}[ `]", text), (name, option)
+
+
+def test_every_option_that_is_listed_exists() -> None:
+    text = (REFERENCE / "commands.md").read_text()
+    known = {
+        option
+        for each in parsers(cli_parser._parser()).values()
+        for action in each._actions
+        for option in action.option_strings
+    } | {"--version"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known == set()
+
+
+def test_every_public_name_is_on_a_page_of_the_api() -> None:
+    text = "\n".join(page.read_text() for page in (REFERENCE / "api").glob("*.md"))
+    named = set(re.findall(r"^\.\. auto\w+:: (\w+)$", text, re.MULTILINE))
+    assert set(edulearn_migrate.__all__) == named
+
+
+def test_every_error_is_in_the_overview() -> None:
+    text = (REFERENCE / "python.md").read_text()
+    errors = {name for name in edulearn_migrate.__all__ if name.endswith("Error")}
+    assert errors - {"MigrateError"} == set(re.findall(r"^\| `(\w+Error)` ", text, re.MULTILINE))
