@@ -16,26 +16,21 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use serde::Serialize;
-use tokio::runtime::Runtime;
 use tokio::task::{AbortHandle, JoinError};
 
 use super::convert::to_python;
 use super::ending;
 use super::errors::failed;
-use super::events::{Events, Queue};
+use super::events::Events;
+use super::queue::Queue;
+use super::runtime::{SIGNAL_POLL, runtime};
 use crate::engine::CallContext;
 use crate::error::{Error, Failed};
 use crate::mongo::waiting::reporting;
 use crate::observe::{Observer, Silent, Stop};
 
-/// How long a signal may wait to be seen.
-pub(super) const SIGNAL_POLL: Duration = Duration::from_millis(100);
-
 /// What a listener's thread runs, and what starts a thread.
 static LISTENING: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
-
-/// The runtime, and the process that started it; in a fork of that the runtime's threads do not exist.
-static RUNTIME: OnceLock<(u32, Runtime)> = OnceLock::new();
 
 /// Gets ready for runs and for the end of the interpreter, when the module is loaded: on behalf of threads that may
 /// come too late for it.
@@ -47,32 +42,6 @@ pub fn prepare(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let _ = LISTENING.set(py, (listen, start));
     py.import("atexit")?.call_method1("register", (module.getattr("end_runs")?,))?;
     Ok(())
-}
-
-fn runtime() -> PyResult<&'static Runtime> {
-    if RUNTIME.get().is_none() {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.enable_all().worker_threads(2).thread_name("edulearn_migrate");
-        let runtime = builder
-            .build()
-            .map_err(|error| PyRuntimeError::new_err(format!("The engine's threads cannot be started: {error}.")))?;
-        // Another thread may have been faster.
-        let _ = RUNTIME.set((std::process::id(), runtime));
-    }
-    let Some((process, runtime)) = RUNTIME.get() else { unreachable!("it was set above") };
-    if *process != std::process::id() {
-        return Err(PyRuntimeError::new_err(
-            "edulearn_migrate was used in this process's parent before it forked; its threads do not survive a fork. \
-             Use edulearn_migrate only after the fork (with `gunicorn --preload`: in the `post_fork` hook or in the \
-             application's start-up event), or start the process with the `spawn` method.",
-        ));
-    }
-    Ok(runtime)
-}
-
-/// Whether the runtime was started, and in this process.
-pub fn started_here() -> bool {
-    RUNTIME.get().is_some_and(|(process, _)| *process == std::process::id())
 }
 
 /// Asks a run to stop at its next safe point.

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::bridge::{Callback, Token, Work, verb};
 use super::engine::PyEngine;
-use crate::analysis::compare::Hashes;
+use crate::analysis::compare::report::Hashes;
 use crate::engine::{backups, compare};
 
 /// What differs between another database of the same server, as what was, and the engine's.

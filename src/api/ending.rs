@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use super::bridge::{self, SIGNAL_POLL};
-use super::events::Queue;
+use super::queue::Queue;
+use super::runtime::{SIGNAL_POLL, started_here};
 use crate::observe::Stop;
 
 /// How long the end waits for runs that nobody waits for any more to reach their next safe point.
@@ -98,7 +98,7 @@ pub fn given_up() -> bool {
 /// waits for that, for ten seconds at most or until Ctrl-C, and then until no thread is within a call.
 #[pyfunction]
 pub fn end_runs(py: Python<'_>) {
-    if !bridge::started_here() {
+    if !started_here() {
         return;
     }
     let runs = with(|state| {

@@ -12,6 +12,8 @@ mod errors;
 mod events;
 mod functions;
 mod preview;
+mod queue;
+mod runtime;
 
 use pyo3::pymodule;
 

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::bridge::{Callback, Token, Work, verb};
 use super::engine::PyEngine;
-use crate::engine::apply::RunOptions;
+use crate::engine::selection::RunOptions;
 use crate::engine::selection::{ApplyOptions, RollbackOptions};
 use crate::engine::{Engine, check, plan};
 

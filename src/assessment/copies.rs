@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use super::ASSESSMENTS;
 use super::ids::{Ids, derived, has_no_text, is_derived};
 use super::model::{AssessmentKind, MIGRATION_SOURCE, ORIGINAL_ID};
+use super::names::ASSESSMENTS;
 use super::values::{id_text, text, text_of};
 use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bson::{Bson, Document, doc};
 
-use super::ASSESSMENTS;
+use super::names::ASSESSMENTS;
 use super::regular::finish;
 use crate::capture::registry;
 use crate::error::server::{ServerError, show};

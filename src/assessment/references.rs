@@ -2,8 +2,8 @@
 
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 
-use super::TEACHER_ASSESSMENTS;
 use super::copies::counterparts;
+use super::names::TEACHER_ASSESSMENTS;
 use super::report::{Meant, References};
 use super::survey::next_batch;
 use super::values::{id_text, text_of};

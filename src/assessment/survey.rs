@@ -2,16 +2,18 @@
 
 use bson::{RawDocumentBuf, rawdoc};
 
-use super::constraints::{Candidate, Constraints, Seen};
+use super::candidates::Candidate;
+use super::constraints::{Constraints, Seen};
+use super::copies;
 use super::copies::{KnownCopies, places};
 use super::ids::Ids;
 use super::mapping::{Unmapped, map};
 use super::model::{AssessmentKind, Rules};
+use super::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use super::refusals::ForeseenRefusal;
 use super::regular::pending;
 use super::report::{KindReport as Counted, LISTED, UnmappedDocument};
 use super::values::shown;
-use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, copies};
 use crate::error::server::ServerError;
 use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::id::Id;

@@ -3,7 +3,7 @@
 
 use bson::{Bson, Document, RawDocument};
 
-use super::constraints::{Asking, Candidate};
+use super::candidates::{Asking, Candidate};
 use super::mapping::Unmapped;
 use super::values::{shown, text_of};
 use crate::error::server::ServerError;

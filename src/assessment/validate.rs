@@ -11,12 +11,13 @@ use super::mapping::Unmapped;
 use super::model::{
     AssessmentKind, BATCHES, FIELDS, MIGRATION_SOURCE, ORIGINAL_ID, Rules, TOTAL_QUESTIONS, UPDATED_AT,
 };
+use super::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
+use super::references;
 use super::refusals::Refusals;
 use super::regular::CHUNK_BYTES;
 use super::report::{Clash, LISTED, Reported, UnmappedDocument, Validation};
 use super::survey::{Copied, candidate, collection, described};
 use super::values::{fits, is_date, is_number, shown, text_of};
-use super::{ASSESSMENTS, TEACHER_ASSESSMENTS, references};
 use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{ARRAY, DOCUMENT, Element, elements, fields, first};

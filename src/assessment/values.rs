@@ -104,3 +104,8 @@ pub fn type_name(kind: u8) -> &'static str {
         _ => "a value of another type",
     }
 }
+
+/// An `_id` as Extended JSON.
+pub fn shown_id(id: &crate::mongo::id::Id) -> serde_json::Value {
+    crate::mongo::raw::first(id.as_bytes()).map_or(serde_json::Value::Null, |id| shown(&id))
+}

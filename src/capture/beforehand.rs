@@ -15,10 +15,9 @@ use std::time::Duration;
 
 use bson::{RawDocumentBuf, doc, rawdoc};
 
+use super::by_id::{lists, read_by_id};
 use super::delta::{DocumentChange, difference};
-use super::documents::{
-    Capturing, Does, Finds, MEASUREMENT, count, keep_packs, lists, malformed, packed_inserts, read_by_id,
-};
+use super::documents::{Capturing, Does, Finds, MEASUREMENT, count, keep_packs, malformed, packed_inserts};
 use super::earlier::replace;
 use super::kept::{Barred, insert, is_changed, nested, uncaptured};
 use super::pack::Packer;

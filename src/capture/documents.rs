@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use bson::{Document, RawDocumentBuf, oid::ObjectId, rawdoc};
 use mongodb::ClientSession;
 
+use super::by_id::read_by_id;
 use super::delta::{DocumentChange, difference};
 use super::earlier::EarlierAttempts;
 use super::kept::{Barred, insert, insert_whole, nest, uncaptured};
@@ -24,9 +25,6 @@ use crate::run::report::Counts;
 const CHUNK_BYTES: usize = 32 * 1024 * 1024;
 /// The same for an operation that must be one transaction.
 const WHOLE_BYTES: usize = 256 * 1024 * 1024;
-/// Documents read by one list of `_id`s, and bytes of that list: the server takes commands of 16 MiB.
-const LISTED: usize = 50_000;
-const LIST_BYTES: usize = 8 * 1024 * 1024;
 
 /// A body whose documents can be found beforehand.
 pub trait Finds: ChunkBody + Sync {
@@ -233,46 +231,6 @@ pub(super) fn pairs<'a>(
     let key = |document: &'a RawDocumentBuf| first(document.as_bytes()).map(|id| (id.kind, id.value));
     let by_id: HashMap<_, _> = after.iter().filter_map(|document| Some((key(document)?, document))).collect();
     before.iter().filter_map(move |document| Some((document, *by_id.get(&key(document)?)?)))
-}
-
-/// The documents with these `_id`s. More than `limit` bytes of them are an error, as for [`Server::read`].
-///
-/// # Errors
-/// The server's.
-pub async fn read_by_id<'a>(
-    server: &Server,
-    mut session: Option<&mut ClientSession>,
-    collection: &str,
-    ids: impl IntoIterator<Item = &'a Id>,
-    limit: usize,
-) -> Result<Vec<RawDocumentBuf>, ServerError> {
-    let ids: Vec<&Id> = ids.into_iter().collect();
-    let mut found = Vec::new();
-    let mut left = limit;
-    for ids in lists(&ids) {
-        let filter = rawdoc! {"_id": Id::any_of(ids.iter().copied())};
-        let find = rawdoc! {"find": collection, "filter": filter, "hint": {"_id": 1}};
-        let part = server.read(find, session.as_deref_mut(), left).await?;
-        left = left.saturating_sub(part.iter().map(|document| document.as_bytes().len()).sum());
-        found.extend(part);
-    }
-    Ok(found)
-}
-
-/// `_id`s cut into lists that a command takes.
-pub fn lists<'i, 'a>(ids: &'i [&'a Id]) -> impl Iterator<Item = &'i [&'a Id]> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let rest = ids.get(start..).filter(|rest| !rest.is_empty())?;
-        let mut bytes = 0;
-        let fitting = rest.iter().take(LISTED).take_while(|id| {
-            bytes += id.as_bytes().len();
-            bytes <= LIST_BYTES
-        });
-        let list = &rest[..fitting.count().max(1)];
-        start += list.len();
-        Some(list)
-    })
 }
 
 /// Captures documents that were inserted, as the server stored them.

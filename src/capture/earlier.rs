@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use bson::{RawDocumentBuf, rawdoc};
 
+use super::by_id::read_by_id;
 use super::delta::take_back;
-use super::documents::read_by_id;
 use super::kept::{Barred, insert, unwrapped};
 use super::pack::{self, PARTS, PackEntry, What};
 use crate::error::server::ServerError;

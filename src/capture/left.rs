@@ -5,7 +5,7 @@
 use bson::{RawArrayBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
-use super::documents::lists;
+use super::by_id::lists;
 use super::registry;
 use crate::error::server::ServerError;
 use crate::mongo::id::Id;

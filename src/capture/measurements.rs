@@ -9,7 +9,8 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawDocumentBuf, rawdoc};
 
 use super::beforehand::unordered;
-use super::documents::{MEASUREMENT, lists};
+use super::by_id::lists;
+use super::documents::MEASUREMENT;
 use super::kept::{Barred, insert, nested};
 use crate::error::server::ServerError;
 use crate::mongo::catalog::Collection;

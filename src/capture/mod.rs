@@ -16,6 +16,7 @@
 //! Freeing what was captured is dropping collections.
 
 pub mod beforehand;
+pub mod by_id;
 pub mod delta;
 pub mod documents;
 pub mod earlier;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
-use super::selection::{ApplyOptions, Plan, RollbackOptions};
+use super::selection::{ApplyOptions, Plan, RollbackOptions, RunOptions};
 use super::{CallContext, Engine, exact, overreach, own, start, unreported, verify};
 use crate::assessment;
 use crate::backup::restore::journal;
@@ -27,32 +27,6 @@ use crate::run::ledger;
 use crate::run::progress::{OperationProgress, Progress};
 use crate::run::report::{Direction, MigrationOutcome, MigrationReport, OperationReport, Outcome, RunReport};
 use crate::undo;
-
-/// Which scripts to run.
-#[derive(Debug, Clone)]
-pub enum RunOptions {
-    /// Up scripts.
-    Apply(ApplyOptions),
-    /// Down scripts, or captures to undo.
-    Rollback(RollbackOptions),
-}
-
-impl RunOptions {
-    /// Which scripts they are.
-    pub fn direction(&self) -> Direction {
-        match self {
-            Self::Apply(_) => Direction::Up,
-            Self::Rollback(_) => Direction::Down,
-        }
-    }
-
-    fn plan(&self, inventory: &Inventory) -> Result<Plan> {
-        match self {
-            Self::Apply(options) => inventory.plan_apply(options),
-            Self::Rollback(options) => inventory.plan_rollback(options),
-        }
-    }
-}
 
 /// Applies every pending migration in order, or the one asked for.
 ///
@@ -295,7 +269,7 @@ async fn run_operations(
         let carried_out = match task {
             WorkItem::Operation(operation) => operations::carry_out(run, &mut journal, operation, place).await,
             WorkItem::Undo(undo) => undo::carry_out(run, &mut journal, undo, &step.undoes(), place).await,
-            WorkItem::Assessment(task) => assessment::carry_out(run, &mut journal, task, place).await,
+            WorkItem::Assessment(task) => assessment::task::carry_out(run, &mut journal, task, place).await,
         };
         match carried_out {
             Ok(()) => {

@@ -5,7 +5,8 @@ use std::path::Path;
 use bson::doc;
 
 use super::{CallContext, Engine};
-use crate::backup::dump::{DumpRequest, dump};
+use crate::backup::dump::attempt::DumpRequest;
+use crate::backup::dump::dump;
 use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::report::BackupReport;
 use crate::error::{Error, Result};

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bson::doc;
 
 use super::{CallContext, Engine, check_database};
-use crate::analysis::compare::Hashes;
 use crate::analysis::compare::report::Comparison;
-use crate::backup::dump::{DumpRequest, dump};
+use crate::analysis::compare::report::Hashes;
+use crate::backup::dump::attempt::DumpRequest;
+use crate::backup::dump::dump;
 use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};

@@ -97,7 +97,7 @@ pub enum WorkItem {
     /// Undoing what one operation did.
     Undo(UndoOperation),
     /// A part of the unification of the assessment model.
-    Assessment(assessment::AssessmentTask),
+    Assessment(assessment::task::AssessmentTask),
 }
 
 impl WorkItem {

@@ -431,6 +431,32 @@ fn unreadable(record: &Record, which: &str, what: &str) -> Error {
     )
 }
 
+/// Which scripts to run.
+#[derive(Debug, Clone)]
+pub enum RunOptions {
+    /// Up scripts.
+    Apply(ApplyOptions),
+    /// Down scripts, or captures to undo.
+    Rollback(RollbackOptions),
+}
+
+impl RunOptions {
+    /// Which scripts they are.
+    pub fn direction(&self) -> Direction {
+        match self {
+            Self::Apply(_) => Direction::Up,
+            Self::Rollback(_) => Direction::Down,
+        }
+    }
+
+    pub(super) fn plan(&self, inventory: &Inventory) -> Result<Plan> {
+        match self {
+            Self::Apply(options) => inventory.plan_apply(options),
+            Self::Rollback(options) => inventory.plan_rollback(options),
+        }
+    }
+}
+
 #[cfg(test)]
 #[path = "selection_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! A rollback that was done by a run that was killed before it could say so.
 
-use super::apply::RunOptions;
 use super::inventory::Inventory;
+use super::selection::RunOptions;
 use crate::error::Result;
 use crate::holder::Holder;
 use crate::model::source::Directory;

@@ -10,7 +10,8 @@ use super::announce::{announce, announce_lost, announce_uncaptured, takes_transa
 use super::documents::{look_up, plain};
 use super::statements::raw;
 use super::{Failure, OperationError, OperationIndex};
-use crate::capture::documents::{capture_inserted, keep_packs, packed_inserts, read_by_id};
+use crate::capture::by_id::read_by_id;
+use crate::capture::documents::{capture_inserted, keep_packs, packed_inserts};
 use crate::capture::earlier::{EarlierAttempts, replace};
 use crate::error::server::{ServerError, codes};
 use crate::model::script::Operation;

@@ -7,7 +7,8 @@ use mongodb::ClientSession;
 
 use super::edits::Edits;
 use super::{again, taken};
-use crate::capture::documents::{keep_packs, packed_inserts, read_by_id};
+use crate::capture::by_id::read_by_id;
+use crate::capture::documents::{keep_packs, packed_inserts};
 use crate::capture::earlier::EarlierAttempts;
 use crate::capture::kept::{Barred, insert, is_changed, unwrapped};
 use crate::capture::{left, measurements};

@@ -8,7 +8,7 @@ use bson::{RawDocumentBuf, rawdoc};
 use super::bounds;
 use super::documents::decide;
 use super::edits::Edits;
-use crate::capture::documents::read_by_id;
+use crate::capture::by_id::read_by_id;
 use crate::capture::kept::unwrapped;
 use crate::capture::pack::{self, PackEntry, What};
 use crate::error::server::ServerError;

@@ -24,7 +24,7 @@ use bson::{Document, doc, rawdoc};
 
 pub use self::foresee::foresee;
 use self::made::remove_made;
-use crate::assessment::{BRING_OVER, UNIFY};
+use crate::assessment::names::{BRING_OVER, UNIFY};
 use crate::capture::registry::RegistryEntry;
 use crate::error::server::{ServerError, codes};
 use crate::mongo::catalog;

@@ -13,7 +13,7 @@ mod timeseries;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use self::report::{CollectionDifference, Comparison, Presence};
+use self::report::{CollectionDifference, Comparison, Hashes, Presence};
 use crate::backup::catalog::{CatalogEntry, CollectionType, list};
 use crate::backup::ranges;
 use crate::backup::snapshot::ReadMode;
@@ -30,9 +30,6 @@ fn records(own: &Names, collection: &str) -> bool {
     let moved = own.former_history() == Some(collection);
     collection == own.ledger() || collection == own.history() || moved
 }
-
-/// The server's hashes of collections, by the names that they are stored under.
-pub type Hashes = BTreeMap<String, String>;
 
 /// What differs between the database of `before` and that of `after`. Of a `before` that has been compared already and
 /// stands as it did, the hashes are `known`.

@@ -1,5 +1,7 @@
 //! What a comparison found.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::backup::catalog::CatalogEntry;
@@ -21,7 +23,7 @@ pub struct Comparison {
     /// The collections that differ, in the order of fields too, by name.
     pub collections: Vec<CollectionDifference>,
     /// The hashes of what was, to be handed in again while it stands as it does.
-    pub hashes: super::Hashes,
+    pub hashes: Hashes,
     /// How long it took.
     pub seconds: f64,
 }
@@ -174,3 +176,6 @@ pub struct Example {
     /// The value it has.
     pub after: Option<String>,
 }
+
+/// The server's hashes of collections, by the names that they are stored under.
+pub type Hashes = BTreeMap<String, String>;

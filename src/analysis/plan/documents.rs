@@ -1,11 +1,10 @@
 //! Updates and deletes: how many documents they would select and change.
 
-use std::time::Duration;
-
 use bson::{Bson, Document, RawDocumentBuf};
 
 use super::changes::{Assignments, Effect, repeatable};
 use super::look::{EXAMPLES, PlanContext, PlanError, find, id_text};
+use super::numbers::Numbers;
 use super::report::OperationPlan;
 use super::{misfits, pipelines};
 use crate::error::server::{ServerError, codes};
@@ -26,23 +25,6 @@ use crate::run::report::Outcome;
 const WRITE: f64 = 20.0;
 /// The same without capture.
 const WRITE_UNCAPTURED: f64 = 12.0;
-
-/// What of an update would happen.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Numbers {
-    /// Documents that it selects.
-    pub matched: i64,
-    /// Documents that it would change.
-    pub changes: i64,
-    /// Whether that is just so, else at most.
-    pub exact: bool,
-    /// Documents that the server would refuse to update, whatever the update.
-    pub refused: i64,
-    /// Documents whose `_id` a pipeline would change.
-    pub moved: i64,
-    /// How long a plain read of them takes.
-    pub took: Duration,
-}
 
 /// `update_documents`.
 pub async fn update(

@@ -14,6 +14,7 @@ mod inserts;
 pub mod keys;
 mod look;
 mod misfits;
+mod numbers;
 mod pipelines;
 pub mod report;
 mod sieve;

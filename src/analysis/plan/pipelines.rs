@@ -4,8 +4,8 @@ use bson::raw::cstr;
 use bson::{Bson, RawArrayBuf, RawDocumentBuf, rawdoc};
 
 use super::changes::touched;
-use super::documents::Numbers;
 use super::look::{EXAMPLES, PlanContext, PlanError, id_text, selecting};
+use super::numbers::Numbers;
 use crate::mongo::catalog::Collection;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::raw::first;

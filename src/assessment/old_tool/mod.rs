@@ -14,8 +14,8 @@ use bson::{DateTime, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
 use super::model::AssessmentKind;
+use super::names::{ASSESSMENTS, OLD_TOOL};
 use super::values::id_text;
-use super::{ASSESSMENTS, OLD_TOOL};
 use crate::capture::registry;
 use crate::error::server::ServerError;
 use crate::mongo::raw::{ARRAY, DATE, Element, documents, first, get};

@@ -6,13 +6,13 @@ use bson::RawDocumentBuf;
 use mongodb::ClientSession;
 
 use super::OldToolUndo;
-use crate::assessment::ASSESSMENTS;
 use crate::assessment::base::short;
 use crate::assessment::model::{AssessmentKind, MIGRATION_SOURCE, ORIGINAL_ID};
+use crate::assessment::names::ASSESSMENTS;
 use crate::assessment::unified::put;
 use crate::assessment::values::{id_text, text_of};
+use crate::capture::by_id::read_by_id;
 use crate::capture::delta::{DocumentChange, difference_opening};
-use crate::capture::documents::read_by_id;
 use crate::capture::pack::{PackEntry, What};
 use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};

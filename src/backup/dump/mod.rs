@@ -4,6 +4,7 @@
 //! once more: a snapshot reads a collection that was renamed or dropped meanwhile as empty, without an error. Any
 //! difference makes the dump start over.
 
+pub mod attempt;
 mod reading;
 pub mod window;
 
@@ -13,15 +14,14 @@ use std::time::Instant;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use self::attempt::{Dump, DumpRequest, stopped};
 use self::reading::{DumpError, DumpResult, pending};
 use self::window::SnapshotWindow;
 use super::catalog::{self, CatalogEntry, Listing};
 use super::format::directory::{self, Partial};
 use super::format::files::{self, blocking};
 use super::format::frames::{Written, size, store};
-use super::format::manifest::{
-    BackupKind, BackupScope, CollectionManifest, Consistency, FILE, Heading, Manifest, StoredFile,
-};
+use super::format::manifest::{CollectionManifest, Consistency, FILE, Heading, Manifest, StoredFile};
 use super::format::metadata;
 use super::names::file_stem;
 use super::report::BackupReport;
@@ -37,19 +37,6 @@ use crate::plural::counted;
 
 /// How often a dump starts over because the catalog changed under it.
 const ATTEMPTS: u32 = Policy::BACKUP.attempts;
-
-/// What to write.
-#[derive(Debug, Clone)]
-pub struct DumpRequest {
-    /// What for.
-    pub kind: BackupKind,
-    /// What of.
-    pub scope: BackupScope,
-    /// Whether everything must be of one time where the server can do that.
-    pub consistency: Consistency,
-    /// Whether the server's snapshot window may be raised when the dump takes long.
-    pub raise_window: bool,
-}
 
 /// Writes a backup into `parent`.
 ///
@@ -148,23 +135,6 @@ async fn clear_leftovers(server: &Server, parent: &Path, reporter: &Reporter) ->
         }
     }
     Ok(())
-}
-
-fn stopped(stop: &Stop) -> Result<()> {
-    if stop.is_cancelled() {
-        return Err(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()));
-    }
-    Ok(())
-}
-
-/// One attempt.
-struct Dump<'a> {
-    server: &'a Server,
-    directory: &'a Path,
-    request: &'a DumpRequest,
-    reporter: &'a Reporter,
-    stop: &'a Stop,
-    began: OffsetDateTime,
 }
 
 impl Dump<'_> {

@@ -20,7 +20,7 @@ use super::super::names::file_stem;
 use super::super::parallelism;
 use super::super::ranges::{self, Range};
 use super::super::snapshot::ReadMode;
-use super::{Dump, stopped};
+use super::attempt::{Dump, stopped};
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
 use crate::mongo::raw as bytes;

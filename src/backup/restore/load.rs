@@ -83,7 +83,7 @@ pub async fn load(target: Arc<Target>, data: Data) -> std::result::Result<Writte
         }
         let insert = tokio::select! {
             insert = receiver.recv() => insert,
-            () = target.stop.cancelled() => return Err(LoadError::Failed(super::interrupted())),
+            () = target.stop.cancelled() => return Err(LoadError::Failed(super::plan::interrupted())),
         };
         let Some(insert) = insert else { break };
         let Ok(permit) = target.inserts.clone().acquire_owned().await else { break };

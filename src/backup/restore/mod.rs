@@ -23,7 +23,8 @@ use tokio::task::JoinSet;
 
 use self::build::{Built, CollectionBuilder};
 use self::plan::{Build, Choice, RestorePlan};
-use super::dump::{DumpRequest, dump};
+use super::dump::attempt::DumpRequest;
+use super::dump::dump;
 use super::format::frames::size;
 use super::format::manifest::{BackupKind, Consistency};
 use super::meter::Meter;
@@ -49,11 +50,6 @@ pub struct Restoring<'a> {
     pub choice: Choice,
     /// Where the safety backup goes; none where there is to be none.
     pub safety: Option<&'a Path>,
-}
-
-/// The error of a restore that was asked to stop.
-pub fn interrupted() -> Error {
-    Error::Interrupted("Stopped; the database is as it was before.".to_owned())
 }
 
 /// Takes a restore that was killed to its end, or undoes it, whichever its journal says.
@@ -265,7 +261,7 @@ async fn build_these(
 
 fn stopped(error: Error) -> Error {
     match error {
-        Error::Interrupted(_) => interrupted(),
+        Error::Interrupted(_) => plan::interrupted(),
         other => other,
     }
 }

@@ -179,6 +179,11 @@ fn collation(entry: &CatalogEntry) -> Option<&[u8]> {
     bytes::get(entry.options.as_bytes(), "collation").map(|it| it.value)
 }
 
+/// The error of a restore that was asked to stop.
+pub fn interrupted() -> Error {
+    Error::Interrupted("Stopped; the database is as it was before.".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use bson::{RawDocumentBuf, rawdoc};

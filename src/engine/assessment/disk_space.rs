@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS};
+use crate::assessment::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::backup::format::directory::absolute;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;

@@ -6,22 +6,25 @@ use std::time::{Duration, Instant};
 
 use bson::{DateTime, Document, doc};
 
+use super::disk_space;
 use super::preconditions::Ground;
 use super::record::read;
+use super::shared::{done, outcome, reading, server_time, step};
 use super::steps::Steps;
 use super::unmapped::{conclude, note, settle, unlisted};
-use super::{disk_space, done, outcome, reading, server_time, step};
 use crate::assessment::copies::KnownCopies;
 use crate::assessment::ids::Ids;
 use crate::assessment::model::{Edition, Rules};
+use crate::assessment::names::{ASSESSMENTS, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, UNIFY};
 use crate::assessment::refusals::Refusals;
 use crate::assessment::report::{BackupTaken, Clash, CopiesReport, Meant, MigrateReport};
 use crate::assessment::survey::{Copied, Extent, Survey, unified};
+use crate::assessment::task::AssessmentTask;
 use crate::assessment::teacher::CopyOptions;
 use crate::assessment::validate::{ValidationContext, ValidationResult, validate};
-use crate::assessment::{ASSESSMENTS, AssessmentTask, BRING_OVER, INDEX, TEACHER_ASSESSMENTS, UNIFY};
 use crate::assessment::{indexes, references};
-use crate::backup::dump::{DumpRequest, dump};
+use crate::backup::dump::attempt::DumpRequest;
+use crate::backup::dump::dump;
 use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::restore::journal;
 use crate::engine::apply::take_one;
@@ -231,7 +234,7 @@ async fn dry_run(
     let counts = references::count(server, &survey.clashes).await.map_err(reading())?;
     report.regular = survey.regular;
     report.teacher = survey.teacher;
-    let known = |id: &crate::mongo::id::Id| crate::assessment::shown_id(id);
+    let known = |id: &crate::mongo::id::Id| crate::assessment::values::shown_id(id);
     report.clashes = survey
         .clashes
         .iter()

@@ -8,90 +8,10 @@ mod migrate;
 mod preconditions;
 mod record;
 mod rollback;
+mod shared;
 mod steps;
 mod unmapped;
-
-use bson::{DateTime, Document, doc};
 
 pub use self::migrate::{MigrateOptions, migrate};
 pub use self::record::unfinished;
 pub use self::rollback::rollback;
-use crate::assessment::{NAME, RECORD};
-use crate::engine::planned::{PlannedMigration, WorkItem};
-use crate::error::server::ServerError;
-use crate::error::{Error, Result};
-use crate::model::script::checks::Checks;
-use crate::mongo::server::Server;
-use crate::run::progress::Progress;
-use crate::run::report::{Counts, Direction, MigrationOutcome, MigrationReport, Outcome};
-
-fn reading() -> impl FnOnce(ServerError) -> Error {
-    Error::server("Reading the assessments")
-}
-
-/// A run of these tasks.
-fn step(items: Vec<WorkItem>, exact: bool, resume: Option<Progress>, assessment: Document) -> PlannedMigration {
-    PlannedMigration {
-        id: RECORD.to_owned(),
-        name: NAME.to_owned(),
-        description: String::new(),
-        items,
-        exact,
-        capture: true,
-        up_text: String::new(),
-        down_text: None,
-        checksum: None,
-        origin: NAME.to_owned(),
-        otherwise: None,
-        resume,
-        checks: Checks::default(),
-        instead: None,
-        seen: None,
-        assessment: Some(assessment),
-    }
-}
-
-/// The report of one that has not begun.
-fn outcome(step: &PlannedMigration, direction: Direction) -> MigrationReport {
-    MigrationReport {
-        id: step.id.clone(),
-        name: step.name.clone(),
-        direction,
-        outcome: MigrationOutcome::Interrupted,
-        resumed: step.resume.is_some(),
-        exact: step.exact,
-        seconds: 0.0,
-        operations: Vec::new(),
-        undone: Vec::new(),
-        beyond: Vec::new(),
-        error: None,
-    }
-}
-
-/// The server's clock.
-async fn server_time(server: &Server) -> Result<DateTime> {
-    let reply = server.run(doc! {"hello": 1}, None).await.map_err(reading())?;
-    Ok(reply.get_datetime("localTime").copied().unwrap_or_else(|_| DateTime::now()))
-}
-
-/// What a task did.
-struct Done {
-    /// Its number, from 0.
-    index: usize,
-    counts: Counts,
-    outcome: Outcome,
-    note: Option<String>,
-}
-
-/// What the tasks did, in the run that is carried on as well.
-fn done(step: &PlannedMigration, migration: &MigrationReport) -> Vec<Done> {
-    let earlier = step.resume.iter().flat_map(|progress| progress.operations.iter().enumerate());
-    let earlier = earlier.filter_map(|(index, own)| {
-        Some(Done { index, counts: own.counts, outcome: own.outcome?, note: own.note.clone() })
-    });
-    let now = migration.operations.iter().filter_map(|own| {
-        let index = usize::try_from(own.index - 1).ok()?;
-        Some(Done { index, counts: own.counts, outcome: own.outcome, note: own.note.clone() })
-    });
-    earlier.chain(now).collect()
-}

@@ -2,13 +2,14 @@
 
 use bson::DateTime;
 
-use super::reading;
+use super::shared::reading;
 use crate::assessment::constraints::Constraints;
 use crate::assessment::ids::Ids;
+use crate::assessment::indexes;
 use crate::assessment::model::Rules;
+use crate::assessment::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::assessment::report::Indexes;
 use crate::assessment::survey::{Extent, Survey, SurveyContext, survey};
-use crate::assessment::{ASSESSMENTS, TEACHER_ASSESSMENTS, indexes};
 use crate::error::{Error, Result};
 use crate::mongo::catalog::{self, Collection};
 use crate::mongo::server::Server;

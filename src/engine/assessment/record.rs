@@ -2,9 +2,9 @@
 
 use bson::{DateTime, RawBsonRef, RawDocumentBuf, doc};
 
-use crate::assessment::RECORD;
 use crate::assessment::ids::Ids;
 use crate::assessment::model::Edition;
+use crate::assessment::names::RECORD;
 use crate::assessment::report::BackupTaken;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use bson::{RawDocumentBuf, doc};
 
 use super::record::read;
-use super::{done, outcome, reading, step};
+use super::shared::{done, outcome, reading, step};
 use crate::assessment::model::AssessmentKind;
+use crate::assessment::names::{ASSESSMENTS, BRING_OVER, UNIFY};
+use crate::assessment::old_tool;
 use crate::assessment::report::{Restored, RollbackReport};
-use crate::assessment::{ASSESSMENTS, AssessmentTask, AssessmentWork, BRING_OVER, UNIFY, old_tool};
+use crate::assessment::task::{AssessmentTask, AssessmentWork};
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::engine::apply::take_one;

@@ -4,7 +4,7 @@ use bson::{Bson, doc};
 
 use super::MigrateOptions;
 use super::preconditions::Ground;
-use crate::assessment::RECORD;
+use crate::assessment::names::RECORD;
 use crate::assessment::report::{MigrateReport, Validation};
 use crate::assessment::validate::ValidationResult;
 use crate::error::Result;

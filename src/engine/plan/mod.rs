@@ -1,8 +1,9 @@
 //! `plan`, `apply --dry-run`, `rollback --dry-run`: what a run would do, by the data as it is. Reads only, takes no
 //! lease, and makes nothing.
 
-use super::apply::{RunOptions, plan as plan_run, read_files};
+use super::apply::{plan as plan_run, read_files};
 use super::inventory::Inventory;
+use super::selection::RunOptions;
 use super::{CallContext, Engine, exact, overreach};
 use crate::analysis::checks;
 use crate::analysis::plan::report::{Blocked, MigrationPlan, PlanReport};

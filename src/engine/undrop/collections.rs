@@ -5,7 +5,7 @@
 
 use bson::{Document, doc, oid::ObjectId};
 
-use super::Stashed;
+use super::stashed::Stashed;
 use crate::capture::{registry, schema, stash};
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
@@ -44,7 +44,7 @@ pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<
     match place {
         Occupant::Free if !found.back => {}
         Occupant::Ours if begun => {}
-        Occupant::Free | Occupant::Ours if found.back => return Err(super::unknown(&found.entry.name)),
+        Occupant::Free | Occupant::Ours if found.back => return Err(super::stashed::unknown(&found.entry.name)),
         _ => {
             return Err(Error::WrongState(format!(
                 "{target:?} stands, and nothing is overwritten. `undrop {} --to NEW_NAME` brings the {} back under another name.",

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use bson::{RawDocumentBuf, rawdoc};
 
-use super::Stashed;
-use crate::capture::documents::{MEASUREMENT, read_by_id};
+use super::stashed::Stashed;
+use crate::capture::by_id::read_by_id;
+use crate::capture::documents::MEASUREMENT;
 use crate::capture::kept::{Barred, insert, nested, unwrapped};
 use crate::capture::{left, measurements};
 use crate::error::server::ServerError;

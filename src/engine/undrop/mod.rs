@@ -2,15 +2,17 @@
 
 mod collections;
 mod documents;
+mod stashed;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use bson::{Bson, Document};
 
+use self::stashed::{Stashed, unknown};
 use super::retention::sizes;
 use super::{CallContext, Engine, start};
-use crate::assessment::OLD_TOOL;
+use crate::assessment::names::OLD_TOOL;
 use crate::capture::left;
 use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::{Dropped, UndropReport};
@@ -35,17 +37,6 @@ use crate::undo::indexes::index_again;
 pub async fn dropped(engine: &Engine) -> Result<Vec<Dropped>> {
     let found = find_all(engine.server().await?).await.map_err(Error::server("Reading what was captured"))?;
     Ok(found.into_iter().filter(|found| !found.back).map(|found| found.entry).collect())
-}
-
-/// Something set aside, and where.
-struct Stashed {
-    entry: Dropped,
-    slot: CaptureKey,
-    registered: Document,
-    /// Whether an exact rollback has undone it.
-    undone: bool,
-    /// Whether nothing is set aside any more: it was brought back.
-    back: bool,
 }
 
 async fn find_all(server: &Server) -> Result<Vec<Stashed>, ServerError> {
@@ -220,8 +211,4 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
     let message = format!("Brought back {} of {} as {target}.", found.entry.kind, found.entry.collection);
     run.reporter.for_migration(&found.entry.migration).tell(Kind::Undropped, Level::Info, message);
     Ok(report)
-}
-
-fn unknown(name: &str) -> Error {
-    Error::Unknown(format!("Nothing is set aside under the name {name:?}. `undrop` lists what is."))
 }

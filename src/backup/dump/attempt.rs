@@ -1,0 +1,44 @@
+//! One attempt at a dump.
+
+use std::path::Path;
+
+use time::OffsetDateTime;
+
+use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
+use crate::error::{Error, Result};
+use crate::mongo::server::Server;
+use crate::observe::{Reporter, Stop};
+
+/// Ends the dump where it was asked to stop.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(super) fn stopped(stop: &Stop) -> Result<()> {
+    if stop.is_cancelled() {
+        return Err(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()));
+    }
+    Ok(())
+}
+
+/// One attempt.
+pub(super) struct Dump<'a> {
+    pub(super) server: &'a Server,
+    pub(super) directory: &'a Path,
+    pub(super) request: &'a DumpRequest,
+    pub(super) reporter: &'a Reporter,
+    pub(super) stop: &'a Stop,
+    pub(super) began: OffsetDateTime,
+}
+
+/// What to write.
+#[derive(Debug, Clone)]
+pub struct DumpRequest {
+    /// What for.
+    pub kind: BackupKind,
+    /// What of.
+    pub scope: BackupScope,
+    /// Whether everything must be of one time where the server can do that.
+    pub consistency: Consistency,
+    /// Whether the server's snapshot window may be raised when the dump takes long.
+    pub raise_window: bool,
+}

@@ -1,0 +1,87 @@
+//! What both verbs share: a run of tasks, and what it did.
+
+use crate::assessment::names::{NAME, RECORD};
+use crate::engine::planned::{PlannedMigration, WorkItem};
+use crate::error::server::ServerError;
+use crate::error::{Error, Result};
+use crate::model::script::checks::Checks;
+use crate::mongo::server::Server;
+use crate::run::progress::Progress;
+use crate::run::report::{Counts, Direction, MigrationOutcome, MigrationReport, Outcome};
+use bson::{DateTime, Document, doc};
+
+pub(super) fn reading() -> impl FnOnce(ServerError) -> Error {
+    Error::server("Reading the assessments")
+}
+
+/// A run of these tasks.
+pub(super) fn step(
+    items: Vec<WorkItem>,
+    exact: bool,
+    resume: Option<Progress>,
+    assessment: Document,
+) -> PlannedMigration {
+    PlannedMigration {
+        id: RECORD.to_owned(),
+        name: NAME.to_owned(),
+        description: String::new(),
+        items,
+        exact,
+        capture: true,
+        up_text: String::new(),
+        down_text: None,
+        checksum: None,
+        origin: NAME.to_owned(),
+        otherwise: None,
+        resume,
+        checks: Checks::default(),
+        instead: None,
+        seen: None,
+        assessment: Some(assessment),
+    }
+}
+
+/// The report of one that has not begun.
+pub(super) fn outcome(step: &PlannedMigration, direction: Direction) -> MigrationReport {
+    MigrationReport {
+        id: step.id.clone(),
+        name: step.name.clone(),
+        direction,
+        outcome: MigrationOutcome::Interrupted,
+        resumed: step.resume.is_some(),
+        exact: step.exact,
+        seconds: 0.0,
+        operations: Vec::new(),
+        undone: Vec::new(),
+        beyond: Vec::new(),
+        error: None,
+    }
+}
+
+/// The server's clock.
+pub(super) async fn server_time(server: &Server) -> Result<DateTime> {
+    let reply = server.run(doc! {"hello": 1}, None).await.map_err(reading())?;
+    Ok(reply.get_datetime("localTime").copied().unwrap_or_else(|_| DateTime::now()))
+}
+
+/// What a task did.
+pub(super) struct Done {
+    /// Its number, from 0.
+    pub(super) index: usize,
+    pub(super) counts: Counts,
+    pub(super) outcome: Outcome,
+    pub(super) note: Option<String>,
+}
+
+/// What the tasks did, in the run that is carried on as well.
+pub(super) fn done(step: &PlannedMigration, migration: &MigrationReport) -> Vec<Done> {
+    let earlier = step.resume.iter().flat_map(|progress| progress.operations.iter().enumerate());
+    let earlier = earlier.filter_map(|(index, own)| {
+        Some(Done { index, counts: own.counts, outcome: own.outcome?, note: own.note.clone() })
+    });
+    let now = migration.operations.iter().filter_map(|own| {
+        let index = usize::try_from(own.index - 1).ok()?;
+        Some(Done { index, counts: own.counts, outcome: own.outcome, note: own.note.clone() })
+    });
+    earlier.chain(now).collect()
+}
