@@ -31,17 +31,25 @@ impl Stats {
 
     fn read(answer: &RawDocument) -> Self {
         let Ok(storage) = answer.get_document("storageStats") else { return Self::default() };
-        let number = |name: &str| match storage.get(name) {
-            Ok(Some(RawBsonRef::Int32(n))) => i64::from(n),
-            Ok(Some(RawBsonRef::Int64(n))) => n,
-            Ok(Some(RawBsonRef::Double(n))) => n as i64,
-            _ => 0,
-        };
-        Self { documents: number("count"), bytes: number("size") }
+        // Of a time-series collection the server counts the buckets apart.
+        let buckets = storage.get_document("timeseries").ok().and_then(|it| number(it, "bucketCount"));
+        Self {
+            documents: number(storage, "count").or(buckets).unwrap_or(0),
+            bytes: number(storage, "size").unwrap_or(0),
+        }
     }
 
     /// The average size of a document in bytes; `None` where there is none.
     pub fn average(self) -> Option<i64> {
         self.bytes.checked_div(self.documents)
+    }
+}
+
+fn number(document: &RawDocument, name: &str) -> Option<i64> {
+    match document.get(name) {
+        Ok(Some(RawBsonRef::Int32(n))) => Some(i64::from(n)),
+        Ok(Some(RawBsonRef::Int64(n))) => Some(n),
+        Ok(Some(RawBsonRef::Double(n))) => Some(n as i64),
+        _ => None,
     }
 }

@@ -13,14 +13,14 @@ use crate::mongo::server::Server;
 /// `live` is the catalog of the target.
 ///
 /// # Errors
-/// [`Error::Settings`] with every such collection and the way out, or the server's.
+/// [`Error::Backup`] with every such collection and the way out, or the server's.
 pub async fn refuse(server: &Server, plan: &RestorePlan, live: &[CatalogEntry]) -> Result<()> {
     let found = barred(server, plan, live).await.map_err(Error::server("Looking at the collections to replace"))?;
     if found.is_empty() {
         return Ok(());
     }
     let names: Vec<String> = found.iter().map(|(name, why)| format!("{name:?} ({why})")).collect();
-    Err(Error::Settings(format!(
+    Err(Error::Backup(format!(
         "The backup cannot be restored into {}: {} cannot be replaced. Nothing was written. Name the other collections with \
          --collections to restore them without it.",
         server.database(),

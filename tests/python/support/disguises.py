@@ -162,7 +162,7 @@ class Router(Disguise):
 def _halves(stats: Message) -> list[Message]:
     """Statistics of a collection as each of two shards has them."""
     whole = stats["storageStats"]
-    first = {key: whole[key] // 3 for key in ("count", "size")}
+    first = {key: whole[key] // 3 for key in ("count", "size") if key in whole}
     second = {key: whole[key] - part for key, part in first.items()}
     return [
         {**stats, "shard": shard, "storageStats": {**whole, **part}}
