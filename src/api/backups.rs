@@ -19,8 +19,9 @@ pub struct PyBackups {
 }
 
 /// What to restore, of the two ways to say it; neither means an unfinished restore.
-fn from(name: Option<String>, mongodump: Option<PathBuf>) -> RestoreSource {
+fn from(name: Option<String>, mongodump: Option<PathBuf>, abandon: bool) -> RestoreSource {
     match (name, mongodump) {
+        _ if abandon => RestoreSource::Abandoned,
         (_, Some(path)) => RestoreSource::Mongodump(path),
         (Some(name), None) => RestoreSource::Name(name),
         (None, None) => RestoreSource::Unfinished,
@@ -42,31 +43,35 @@ impl PyBackups {
     }
 
     /// Writes a backup.
-    #[pyo3(signature = (*, collections = None, consistency = None, only_reading = false, observer = None, stop = None))]
+    #[pyo3(signature = (*, collections = None, exclude = None, consistency = None, only_reading = false, observer = None, stop = None))]
     fn backup(
         &self,
         collections: Option<Vec<String>>,
+        exclude: Option<Vec<String>>,
         consistency: Option<String>,
         only_reading: bool,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> Work {
         let ((engine, directory), verb) = (self.own(), verb(observer, stop));
-        let options = BackupOptions { collections, consistency, only_reading };
+        let options = BackupOptions { collections, exclude, consistency, only_reading };
         Work::new(verb, |verb| async move { Ok(backup::backup(&engine, &verb, &directory, options).await?) })
     }
 
-    /// Restores a backup, or a directory of mongodump; with neither, only takes a killed restore to its end.
-    #[pyo3(signature = (name = None, *, from_mongodump = None, collections = None, keep_extra = false,
-        drop_extra = false, safety_backup = true, allow_different_db = false, into = None, lock_timeout = 10.0, observer = None, stop = None))]
+    /// Restores a backup, or what mongodump wrote; with neither, only takes a killed restore to its end, or gives it up.
+    #[pyo3(signature = (name = None, *, from_mongodump = None, collections = None, exclude = None, keep_extra = false,
+        drop_extra = false, no_indexes = false, abandon = false, safety_backup = true, allow_different_db = false, into = None, lock_timeout = 10.0, observer = None, stop = None))]
     fn restore(
         &self,
         py: Python<'_>,
         name: Option<String>,
         from_mongodump: Option<PathBuf>,
         collections: Option<Vec<String>>,
+        exclude: Option<Vec<String>>,
         keep_extra: bool,
         drop_extra: bool,
+        no_indexes: bool,
+        abandon: bool,
         safety_backup: bool,
         allow_different_db: bool,
         into: Option<String>,
@@ -76,9 +81,17 @@ impl PyBackups {
     ) -> PyResult<Work> {
         let ((engine, directory), verb) = (self.own(), verb(observer, stop));
         let no_safety_backup = !safety_backup;
-        let options =
-            RestoreOptions { collections, keep_extra, drop_extra, no_safety_backup, allow_different_db, into };
-        let (from, wait) = (from(name, from_mongodump), seconds(py, "lock_timeout", lock_timeout)?);
+        let options = RestoreOptions {
+            collections,
+            exclude: exclude.unwrap_or_default(),
+            no_indexes,
+            keep_extra,
+            drop_extra,
+            no_safety_backup,
+            allow_different_db,
+            into,
+        };
+        let (from, wait) = (from(name, from_mongodump, abandon), seconds(py, "lock_timeout", lock_timeout)?);
         Ok(Work::new(verb, |verb| async move {
             Ok(restore::restore(&engine, &verb, &directory, from, options, wait).await?)
         }))

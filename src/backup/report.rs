@@ -34,6 +34,8 @@ pub struct BackupReport {
     pub notes: Vec<String>,
     /// Collections that it leaves out: this tool's own but for the records and the history, and the server's.
     pub left_out: Vec<String>,
+    /// Collections that it leaves out because somebody asked for that.
+    pub excluded: Vec<String>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -149,7 +151,7 @@ pub struct RestoreReport {
     pub left_alone: Vec<String>,
     /// The backup of what was replaced.
     pub safety_backup: Option<String>,
-    /// What became of a restore that had been killed: `none`, `finished` or `undone`.
+    /// What became of a restore that had been killed: `none`, `finished`, `undone` or `abandoned`.
     pub earlier: EarlierRestore,
     /// What else there is to say.
     pub notes: Vec<String>,
@@ -167,6 +169,8 @@ pub enum EarlierRestore {
     Finished,
     /// Its swap had not begun: what it had built was removed.
     Undone,
+    /// Its swap was given up in the middle.
+    Abandoned,
 }
 
 /// A restore that was begun and has not ended, for `status`.

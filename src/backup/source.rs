@@ -41,6 +41,15 @@ pub struct BackupSource {
 }
 
 impl BackupSource {
+    /// The size of its compressed files, as the manifest has it: the server needs about as much, not less.
+    pub fn stored_bytes(&self) -> u64 {
+        let stored = self.parts.iter().filter_map(|part| match &part.data {
+            Some(Data::Zstd(_, stored)) => u64::try_from(stored.bytes).ok(),
+            _ => None,
+        });
+        stored.fold(0, u64::saturating_add)
+    }
+
     /// The backup in `directory`.
     ///
     /// # Errors
@@ -69,7 +78,14 @@ impl BackupSource {
             catalogued: true,
             parts,
             files,
-            notes: Vec::new(),
+            notes: left_out(manifest.scope.excluded()),
         })
     }
+}
+
+fn left_out(excluded: &[String]) -> Vec<String> {
+    if excluded.is_empty() {
+        return Vec::new();
+    }
+    vec![format!("the backup was made without {}: what has these names stays as it is", excluded.join(", "))]
 }

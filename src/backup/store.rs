@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::directory::{absolute, entries};
 use super::format::manifest::{BackupKind, BackupScope, FILE, Manifest};
+use super::format::trust;
 use super::names;
 use super::old_tool;
 use super::report::BackupSummary;
@@ -29,6 +30,15 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// What has to be said of its date.
+    fn warning(&self) -> String {
+        format!(
+            "{} says that it was made on {}, which is in the future: a clock was wrong, or somebody has changed it. `latest` passes it \
+             over, and pruning neither counts nor removes it",
+            self.name, self.manifest.created_at
+        )
+    }
+
     /// Its summary.
     pub fn summary(&self) -> BackupSummary {
         BackupSummary::of(&self.name, &self.path.display().to_string(), &self.manifest)
@@ -60,22 +70,32 @@ pub fn list(parent: &Path) -> Result<(Vec<Stored>, Vec<Unreadable>)> {
     Ok((found, problems))
 }
 
+/// What has to be said of the dates of backups.
+pub fn warnings(stored: &[Stored]) -> Vec<String> {
+    stored.iter().filter(|it| it.manifest.is_of_the_future()).map(Stored::warning).collect()
+}
+
 /// The backup that `name` means. Where the directory has none, the old tool's are looked through.
 ///
 /// # Errors
 /// [`Error::BackupMissing`], [`Error::BackupCorrupt`], or the server's.
 pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: &str) -> Result<BackupSource> {
     names::check(name)?;
+    trust::refuse_open_to_all(parent)?;
     let directory = parent.to_owned();
     let (stored, unreadable) = super::format::files::blocking(move || list(&directory)).await?;
     let latest = LATEST.contains(&name);
     let path = absolute(parent)?.join(name);
+    let mut passed_over = Vec::new();
     let found = if latest && !path.exists() {
-        stored.iter().find(|it| {
+        let full = stored.iter().filter(|it| {
             it.manifest.kind == BackupKind::Manual
                 && it.manifest.scope == BackupScope::Full
                 && it.manifest.database == database
-        })
+        });
+        let (future, past): (Vec<&Stored>, Vec<&Stored>) = full.partition(|it| it.manifest.is_of_the_future());
+        passed_over = future.into_iter().map(Stored::warning).collect();
+        past.into_iter().next()
     } else {
         stored.iter().find(|it| it.name == name)
     };
@@ -84,7 +104,18 @@ pub async fn find(parent: &Path, name: &str, server: Option<&Server>, database: 
         if latest && let Some((_, error)) = unreadable.into_iter().find(|(name, _)| *name > found.name) {
             return Err(error);
         }
-        return BackupSource::of_backup(&found.path, &found.name, &found.manifest);
+        trust::refuse_open_to_all(&found.path)?;
+        let mut source = BackupSource::of_backup(&found.path, &found.name, &found.manifest)?;
+        source.notes.extend(trust::notes(parent).into_iter().chain(trust::notes(&found.path)).chain(passed_over));
+        if found.manifest.is_of_the_future() {
+            source.notes.push(found.warning());
+        }
+        return Ok(source);
+    }
+    if let Some(only) = passed_over.first() {
+        return Err(Error::Settings(format!(
+            "{only}. There is no other full backup of {database}: restore it by its name if it is the one."
+        )));
     }
     if !latest && path.join(FILE).exists() {
         // There, and not in the list: its manifest says why.

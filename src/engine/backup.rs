@@ -8,6 +8,7 @@ use super::{CallContext, Engine};
 use crate::backup::dump::attempt::DumpRequest;
 use crate::backup::dump::dump;
 use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
+use crate::backup::format::{space, trust};
 use crate::backup::report::BackupReport;
 use crate::error::{Error, Result};
 use crate::observe::{self, Level};
@@ -17,6 +18,8 @@ use crate::observe::{self, Level};
 pub struct BackupOptions {
     /// These collections only; none means all.
     pub collections: Option<Vec<String>>,
+    /// All collections but these.
+    pub exclude: Option<Vec<String>>,
     /// `snapshot` (the default) or `none`.
     pub consistency: Option<String>,
     /// Whether the server's snapshot window stays as it is, however long the backup takes: nothing is set there.
@@ -40,12 +43,16 @@ pub async fn backup(
             return Err(Error::Settings(format!("The consistency of a backup is snapshot or none, not {other:?}.")));
         }
     };
-    let scope = match options.collections {
-        None => BackupScope::Full,
-        Some(names) if names.is_empty() => {
+    let scope = match (options.collections, options.exclude) {
+        (Some(_), Some(_)) => {
+            return Err(Error::Settings("Name the collections to back up or those to leave out, not both.".to_owned()));
+        }
+        (Some(names), None) if names.is_empty() => {
             return Err(Error::Settings("A backup of no collections would hold nothing; name some.".to_owned()));
         }
-        Some(names) => BackupScope::Collections(names),
+        (Some(names), None) => BackupScope::Collections(names),
+        (None, Some(names)) if !names.is_empty() => BackupScope::Except(names),
+        (None, _) => BackupScope::Full,
     };
     let server = engine.server().await?;
     call.reporter.tell(
@@ -53,22 +60,35 @@ pub async fn backup(
         Level::Info,
         format!("Backing up {} into {}.", server.target(), directory.display()),
     );
+    let mut absent = Vec::new();
     match &scope {
         BackupScope::Collections(names) => exist(server, names).await?,
+        BackupScope::Except(names) => absent = missing(&any(server).await?, names),
         // A rehearsal may be on a database that does not exist yet.
-        BackupScope::Full if !options.only_reading => any(server).await?,
+        BackupScope::Full if !options.only_reading => drop(any(server).await?),
         BackupScope::Full => {}
     }
     let request = DumpRequest { kind: BackupKind::Manual, scope, consistency, raise_window: !options.only_reading };
-    dump(server, directory, &request, &call.reporter, &call.stop).await
+    let warning = if matches!(request.scope, BackupScope::Collections(_)) {
+        None
+    } else {
+        space::warning(server, directory).await
+    };
+    if let Some(warning) = &warning {
+        call.reporter.tell(observe::Kind::Warning, Level::Warning, format!("{warning}."));
+    }
+    let mut report = dump(server, directory, &request, &call.reporter, &call.stop).await?;
+    report.notes.extend(absent.iter().map(|name| format!("{name:?} was to be left out and does not exist")));
+    report.notes.extend(trust::notes(directory));
+    Ok(report)
 }
 
-/// The name of a database that is misspelt must not give an empty backup either.
-async fn any(server: &crate::mongo::server::Server) -> Result<()> {
+/// The names of all collections. The name of a database that is misspelt must not give an empty backup either.
+async fn any(server: &crate::mongo::server::Server) -> Result<Vec<String>> {
     let command = doc! {"listCollections": 1, "nameOnly": true, "cursor": {}};
     let found = server.find_all(command).await.map_err(Error::server("Reading the catalog"))?;
     if !found.is_empty() {
-        return Ok(());
+        return Ok(found.iter().filter_map(|it| it.get_str("name").ok().map(str::to_owned)).collect());
     }
     Err(Error::Backup(format!(
         "There is nothing to back up: the database {} does not exist on {}, or has no collection. No backup was made. \
@@ -81,8 +101,8 @@ async fn any(server: &crate::mongo::server::Server) -> Result<()> {
 /// A name that is misspelt must not give an empty backup.
 async fn exist(server: &crate::mongo::server::Server, names: &[String]) -> Result<()> {
     let there = crate::backup::catalog::list(server, |name| names.iter().any(|it| it == name)).await?;
-    let missing: Vec<&str> =
-        names.iter().filter(|name| !there.iter().any(|it| it.name == **name)).map(String::as_str).collect();
+    let there: Vec<String> = there.into_iter().map(|it| it.name).collect();
+    let missing = missing(&there, names);
     if missing.is_empty() {
         return Ok(());
     }
@@ -91,4 +111,8 @@ async fn exist(server: &crate::mongo::server::Server, names: &[String]) -> Resul
         server.target(),
         missing.join(", ")
     )))
+}
+
+fn missing(there: &[String], names: &[String]) -> Vec<String> {
+    names.iter().filter(|name| !there.contains(name)).cloned().collect()
 }

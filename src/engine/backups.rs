@@ -10,6 +10,7 @@ use crate::backup::format::directory::{absolute, remove_backup};
 use crate::backup::format::files::blocking;
 use crate::backup::format::frames::size;
 use crate::backup::format::manifest::BackupKind;
+use crate::backup::format::trust;
 use crate::backup::report::{ListReport, PruneReport, VerifyReport};
 use crate::backup::restore::journal;
 use crate::backup::{old_tool, store, verify};
@@ -45,7 +46,12 @@ pub async fn stored(directory: &Path) -> Result<ListReport> {
     let (stored, unreadable) = blocking(move || store::list(&parent)).await?;
     Ok(ListReport {
         backups: stored.iter().map(store::Stored::summary).collect(),
-        problems: unreadable.into_iter().map(|(_, error)| error.to_string()).collect(),
+        problems: unreadable
+            .into_iter()
+            .map(|(_, error)| error.to_string())
+            .chain(store::warnings(&stored))
+            .chain(trust::notes(directory))
+            .collect(),
     })
 }
 
@@ -108,7 +114,12 @@ pub async fn prune(
     let needed_names = needed(engine.server().await?).await?;
     let parent = directory.to_owned();
     let (stored, _) = blocking(move || store::list(&parent)).await?;
+    for warning in store::warnings(&stored) {
+        call.reporter.tell(observe::Kind::Warning, Level::Warning, warning);
+    }
     let of_kind = stored.iter().filter(|it| it.manifest.kind == kind && it.manifest.database == engine.database());
+    // One that is dated in the future would stay the newest for ever, and real ones would go instead.
+    let of_kind = of_kind.filter(|it| !it.manifest.is_of_the_future());
     let mut report = PruneReport { removed: Vec::new(), needed: Vec::new(), kept: 0 };
     for (at, backup) in of_kind.enumerate() {
         if at < keep {

@@ -51,7 +51,7 @@ pub async fn copy(
     let mut source = store::find(directory, &written.name, None, engine.database()).await?;
     verify::verify(&mut source, &call.reporter, &call.stop).await?;
     let target = server.with_database(into);
-    let restoring = Restoring { choice: Choice { collections: None, keep_extra: false }, safety: None };
+    let restoring = Restoring { choice: Choice::default(), safety: None };
     let mut run = run::open(&target, "copy", Duration::from_secs(10), &call.reporter, &call.stop).await?;
     let result = match drop_old_backups(&run, &source.scope).await {
         Ok(()) => restore::restore(&mut run, &source, &restoring).await.map(drop),

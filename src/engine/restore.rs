@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{CallContext, Engine, check_database};
 use crate::backup::format::files::blocking;
 use crate::backup::format::manifest::BackupScope;
+use crate::backup::format::space;
 use crate::backup::mongodump::Opening;
 use crate::backup::report::{EarlierRestore, RestoreReport};
 use crate::backup::restore::plan::Choice;
@@ -25,6 +26,8 @@ pub enum RestoreSource {
     Mongodump(PathBuf),
     /// Nothing: only take a restore that was killed to its end.
     Unfinished,
+    /// Nothing: only give up a restore that was killed.
+    Abandoned,
 }
 
 /// How to restore.
@@ -32,6 +35,10 @@ pub enum RestoreSource {
 pub struct RestoreOptions {
     /// These collections only.
     pub collections: Option<Vec<String>>,
+    /// All collections but these, which stay as they are.
+    pub exclude: Vec<String>,
+    /// Whether no indexes are built besides those on `_id`.
+    pub no_indexes: bool,
     /// Whether collections that the backup lacks stay.
     pub keep_extra: bool,
     /// Whether collections that a dump of mongodump lacks go: a dump may hold only some.
@@ -58,6 +65,9 @@ pub async fn restore(
     options: RestoreOptions,
     lock_timeout: Duration,
 ) -> Result<RestoreReport> {
+    if options.collections.is_some() && !options.exclude.is_empty() {
+        return Err(Error::Settings("Name the collections to restore or those to leave out, not both.".to_owned()));
+    }
     let target = options.into.as_deref().unwrap_or(engine.database());
     check_database(target)?;
     let source = match &from {
@@ -66,7 +76,7 @@ pub async fn restore(
             Some(store::find(directory, name, Some(engine.server().await?), engine.database()).await?)
         }
         RestoreSource::Mongodump(path) => Some(dump(engine, call, path, directory, options.drop_extra).await?),
-        RestoreSource::Unfinished => None,
+        RestoreSource::Unfinished | RestoreSource::Abandoned => None,
     };
     let server = engine.server().await?.with_database(target);
     let source = match source {
@@ -75,17 +85,26 @@ pub async fn restore(
             if source.database != target && !consent {
                 return Err(other_database(&source, &server));
             }
+            space::refuse_full_server(&server, source.stored_bytes()).await?;
             verify::verify(&mut source, &call.reporter, &call.stop).await?;
             Some(source)
         }
         None => None,
     };
-    let choice = Choice { collections: options.collections, keep_extra: options.keep_extra };
+    let choice = Choice {
+        collections: options.collections,
+        exclude: options.exclude,
+        keep_extra: options.keep_extra,
+        no_indexes: options.no_indexes,
+    };
     let restoring = Restoring { choice, safety: (!options.no_safety_backup).then_some(directory) };
     let mut run = run::open(&server, "restore", lock_timeout, &call.reporter, &call.stop).await?;
     let result = match &source {
         Some(source) => restore::restore(&mut run, source, &restoring).await,
-        None => restore::recover(&mut run).await.map(|earlier| nothing_new(&server, earlier)),
+        None if matches!(from, RestoreSource::Abandoned) => {
+            restore::abandon::abandon(&mut run).await.map(|(earlier, notes)| nothing_new(&server, earlier, notes))
+        }
+        None => restore::recover(&mut run).await.map(|earlier| nothing_new(&server, earlier, Vec::new())),
     };
     run.close().await;
     result
@@ -114,8 +133,8 @@ fn other_database(source: &BackupSource, server: &Server) -> Error {
     ))
 }
 
-/// The report of a run that only took an earlier restore to its end.
-fn nothing_new(server: &Server, earlier: EarlierRestore) -> RestoreReport {
+/// The report of a run that only ended an earlier restore.
+fn nothing_new(server: &Server, earlier: EarlierRestore, notes: Vec<String>) -> RestoreReport {
     RestoreReport {
         name: String::new(),
         database: server.database().to_owned(),
@@ -128,7 +147,7 @@ fn nothing_new(server: &Server, earlier: EarlierRestore) -> RestoreReport {
         left_alone: Vec::new(),
         safety_backup: None,
         earlier,
-        notes: Vec::new(),
+        notes,
         seconds: 0.0,
     }
 }

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod lease;
 pub mod ledger;
 mod login;
+mod own_collections;
 pub mod progress;
 pub mod record;
 mod renewal;
@@ -34,7 +35,7 @@ use crate::observe::{Reporter, Stop};
 /// Takes the lease for `command`, waiting at most `lock_timeout`.
 ///
 /// # Errors
-/// [`Error::ForeignLedger`], [`Error::LockHeld`], [`Error::Interrupted`], or the server's.
+/// [`Error::ForeignLedger`], [`Error::WrongState`], [`Error::LockHeld`], [`Error::Interrupted`], or the server's.
 pub async fn open(
     server: &Server,
     command: &str,
@@ -43,6 +44,7 @@ pub async fn open(
     stop: &Stop,
 ) -> Result<Run> {
     foreign::refuse(server).await?;
+    own_collections::refuse_unusable(server).await?;
     let identity = Identity::current();
     let id = Identity::new_run();
     let reporter = reporter.for_run(&id);

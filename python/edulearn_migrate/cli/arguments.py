@@ -122,6 +122,7 @@ def _undrop(parser: Parser) -> None:
 
 def _backup(parser: Parser) -> None:
     _collections(parser, "back up these collections only")
+    _exclude(parser, "back up all collections but these")
     parser.add_argument(
         "--consistency",
         choices=["snapshot", "none"],
@@ -147,7 +148,16 @@ def _restore(parser: Parser) -> None:
         action="store_true",
         help="restore nothing new; only take a restore that was killed to its end",
     )
+    parser.add_argument(
+        "--abandon",
+        action="store_true",
+        help="restore nothing new; only give up a restore that was killed or cannot end",
+    )
     _collections(parser, "restore these collections only")
+    _exclude(parser, "leave these collections as they are")
+    parser.add_argument(
+        "--no-indexes", action="store_true", help="build no indexes but those on _id"
+    )
     parser.add_argument(
         "--into", metavar="DB", help="restore into this database of the same server"
     )
@@ -169,6 +179,10 @@ def _restore(parser: Parser) -> None:
 
 def _collections(parser: Parser, text: str) -> None:
     parser.add_argument("--collections", metavar="A,B", type=names, help=text)
+
+
+def _exclude(parser: Parser, text: str) -> None:
+    parser.add_argument("--exclude", metavar="A,B", type=names, help=text)
 
 
 def _backups(parser: Parser) -> None:

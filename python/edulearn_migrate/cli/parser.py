@@ -72,13 +72,18 @@ def _check(args: argparse.Namespace) -> None:
     if getattr(args, "dry_run", False) and "lock_timeout" in args:
         raise UsageError("A dry run takes no lock, and so no --lock-timeout.")
     if args.command == "restore":
-        ways = (args.backup_name is not None, args.from_mongodump is not None, args.finish)
+        named = (args.backup_name is not None, args.from_mongodump is not None)
+        ways = (*named, args.finish, args.abandon)
         if sum(ways) != 1:
-            raise UsageError("Name one backup to restore, or use --from-mongodump, or --finish.")
+            raise UsageError(
+                "Name one backup to restore, or use --from-mongodump, --finish or --abandon."
+            )
         if args.drop_extra and args.from_mongodump is None:
             raise UsageError("--drop-extra goes with --from-mongodump; a backup drops by itself.")
         if args.drop_extra and (args.keep_extra or args.collections):
             raise UsageError("--drop-extra excludes --keep-extra and --collections.")
+    if getattr(args, "exclude", None) and args.collections:
+        raise UsageError("The options --collections and --exclude exclude each other.")
     if getattr(args, "local_dir", None) is not None:
         args.local = True
     if getattr(args, "local", False) and "uri" in args:

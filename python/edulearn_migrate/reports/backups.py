@@ -41,6 +41,8 @@ class BackupReport(Report):
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
     """Collections that are this tool's own, but for records and history, or the server's."""
+    excluded: tuple[str, ...]
+    """Collections that were to be left out."""
     seconds: float
 
 
@@ -102,7 +104,10 @@ class PruneReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport(Report):
-    """The answer of `restore`. `earlier` says what became of a restore that had been killed."""
+    """The answer of `restore`. `earlier` says what became of a restore that had been killed.
+
+    `abandoned`: its swap was given up in the middle, and `notes` say what is in the database now.
+    """
 
     name: str
     database: str
@@ -114,7 +119,7 @@ class RestoreReport(Report):
     dropped: tuple[str, ...]
     left_alone: tuple[str, ...]
     safety_backup: str | None
-    earlier: Literal["none", "finished", "undone"]
+    earlier: Literal["none", "finished", "undone", "abandoned"]
     notes: tuple[str, ...]
     seconds: float
 

@@ -26,18 +26,23 @@ class Backups(Verbs):
         self,
         *,
         collections: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
         consistency: Consistency = "snapshot",
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> BackupReport:
         """Write a backup into the backup directory; needs read rights only and takes no lock.
 
-        On a replica set everything is as of one cluster time. Raises `SnapshotLostError` where the
-        server gave that up meanwhile, `DiskFullError`, and `WrongStateError` while a restore is
-        unfinished; then nothing remains of the backup.
+        With `exclude` it is of all collections but these; it is not full then, and `latest` does
+        not mean it. On a replica set everything is as of one cluster time. Raises
+        `SnapshotLostError` where the server gave that up meanwhile, `DiskFullError`, and
+        `WrongStateError` while a restore is unfinished; then nothing remains of the backup.
         """
         call = partial(
-            self._backups.backup, collections=_names(collections), consistency=consistency
+            self._backups.backup,
+            collections=_names(collections),
+            exclude=_names(exclude),
+            consistency=consistency,
         )
         return self._do(BackupReport.from_dict, call, progress, stop)
 
@@ -47,8 +52,11 @@ class Backups(Verbs):
         *,
         from_mongodump: str | os.PathLike[str] | None = None,
         collections: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
         keep_extra: bool = False,
         drop_extra: bool = False,
+        no_indexes: bool = False,
+        abandon: bool = False,
         safety_backup: bool = True,
         allow_different_db: bool = False,
         into: str | None = None,
@@ -59,17 +67,22 @@ class Backups(Verbs):
         """Bring the database to the state of the backup `name`, or of what mongodump wrote.
 
         `latest` is the newest full backup made by hand. What a dump of mongodump lacks stays,
-        unless `drop_extra` says that it goes. Without a name and a directory it only takes a
-        restore that was killed to its end. Raises `BackupNotFoundError`, `BackupCorruptError` and
-        `OtherDatabaseError` before anything is written.
+        unless `drop_extra` says that it goes. Collections in `exclude` stay as they are. Without a
+        name and a dump it only takes a restore that was killed to its end, or, with `abandon`,
+        gives it up; `earlier` and `notes` of the report say what became of it. Raises
+        `BackupNotFoundError`, `BackupCorruptError` and `OtherDatabaseError` before anything is
+        written.
         """
         call = partial(
             self._backups.restore,
             name,
             from_mongodump=from_mongodump,
             collections=_names(collections),
+            exclude=_names(exclude),
             keep_extra=keep_extra,
             drop_extra=drop_extra,
+            no_indexes=no_indexes,
+            abandon=abandon,
             safety_backup=safety_backup,
             allow_different_db=allow_different_db,
             into=into,
@@ -109,7 +122,7 @@ class Backups(Verbs):
         return self._do(PruneReport.from_dict, call, progress, stop)
 
 
-def _names(collections: Sequence[str] | None) -> list[str] | None:
-    if isinstance(collections, str):
-        raise TypeError("collections is a sequence of names, not one name")
-    return None if collections is None else list(collections)
+def _names(names: Sequence[str] | None) -> list[str] | None:
+    if isinstance(names, str):
+        raise TypeError("collections and exclude are sequences of names, not one name")
+    return None if names is None else list(names)

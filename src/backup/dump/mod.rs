@@ -93,6 +93,7 @@ pub async fn dump(
         name,
         kind: manifest.kind.as_str().to_owned(),
         created_at: manifest.created(),
+        excluded: manifest.scope.excluded().to_vec(),
         database: manifest.database,
         collections: size(manifest.collections.len()),
         documents: manifest.documents,

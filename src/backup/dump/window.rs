@@ -2,7 +2,8 @@
 //!
 //! `minSnapshotHistoryWindowInSeconds`, 300 by default, changeable at run time by whoever has the right. A dump that
 //! comes near its end raises it and puts it back afterwards; what was raised is written beside the dump first, so
-//! that after a kill the next run puts it back.
+//! that after a kill the next run puts it back. Of several backups in one directory that have raised it, the last to end
+//! puts it back to what it was before the first.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::backup::format::files;
+use crate::backup::format::{directory, files};
 use crate::error::Result;
 use crate::error::server::ServerError;
 use crate::mongo::server::Server;
@@ -21,6 +22,9 @@ use crate::observe::{Kind, Level, Reporter};
 const PARAMETER: &str = "minSnapshotHistoryWindowInSeconds";
 /// The note of what was raised, in the unfinished backup's directory.
 const NOTE: &str = "snapshot_window.json";
+/// What it is called once its backup no longer needs the window: other backups do not count it any more, and what it says is
+/// still put back after a kill.
+const ENDING: &str = "snapshot_window.ending.json";
 
 /// What was raised where.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,7 +32,19 @@ struct Raised {
     /// The member, as `hello` names it.
     member: String,
     original: i64,
+    /// What it was raised to last; for people who find the note.
     raised: i64,
+}
+
+impl Raised {
+    /// Whether backups that double the window have raised it to `seconds`.
+    fn raised_to(&self, seconds: i64) -> bool {
+        let mut doubled = self.original;
+        while doubled < seconds {
+            doubled = doubled.saturating_mul(2).max(2);
+        }
+        doubled == seconds && seconds != self.original
+    }
 }
 
 /// Watches the window while a dump runs.
@@ -56,6 +72,7 @@ impl SnapshotWindow {
         put_back(&self.server, &self.note, &self.reporter).await;
         // What could not be put back was told; the note is no part of the backup.
         let _ = std::fs::remove_file(&self.note);
+        let _ = std::fs::remove_file(self.note.with_file_name(ENDING));
     }
 }
 
@@ -69,6 +86,8 @@ async fn keep_open(server: Server, note: PathBuf, reporter: Reporter) {
     let Ok(Some((member, original))) = standing(&server).await else {
         return;
     };
+    // What stands now may be what another backup raised it to. It writes its note before it raises anything.
+    let original = others(&note, &member).into_iter().map(|it| it.original).min().unwrap_or(original);
     let mut window = original;
     loop {
         // Half of the window is left to raise it in; a window of one second is no reason to spin.
@@ -142,23 +161,24 @@ fn write_note(note: &Path, raised: &Raised) -> Result<()> {
 
 /// Puts the window back and removes the note. True where nothing is left to be put back.
 async fn put_back(server: &Server, note: &Path, reporter: &Reporter) -> bool {
-    let stored = files::read_small(note, crate::backup::format::directory::LARGEST_NOTE).ok();
-    let Some(raised) = stored.and_then(|bytes| serde_json::from_slice::<Raised>(&bytes).ok()) else {
-        return true;
-    };
+    let ending = note.with_file_name(ENDING);
+    let Some(raised) = read_note(note).or_else(|| read_note(&ending)) else { return true };
     if !is_member(server, &raised.member).await {
         return false;
     }
+    // First this one stops counting, then the others are looked for: of two that end at once, at least one finds none.
+    let _ = std::fs::rename(note, &ending);
+    let needed = !others(note, &raised.member).is_empty();
     let done = async {
         // Somebody who has set it to something else since meant it.
-        if read(server, &raised.member).await? == raised.raised {
+        if !needed && raised.raised_to(read(server, &raised.member).await?) {
             set(server, &raised.member, raised.original).await?;
         }
         Ok::<(), ServerError>(())
     };
     match done.await {
         Ok(()) => {
-            let _ = std::fs::remove_file(note);
+            let _ = std::fs::remove_file(ending);
             true
         }
         Err(e) => {
@@ -173,6 +193,20 @@ async fn put_back(server: &Server, note: &Path, reporter: &Reporter) -> bool {
             false
         }
     }
+}
+
+/// What other backups in the same directory have raised the window of `member` to, and still need.
+fn others(note: &Path, member: &str) -> Vec<Raised> {
+    let Some(own) = note.parent() else { return Vec::new() };
+    let Some(parent) = own.parent() else { return Vec::new() };
+    let unfinished = directory::entries(parent).unwrap_or_default().into_iter().map(|name| parent.join(name));
+    let notes = unfinished.filter(|path| path != own).filter_map(|path| read_note(&path.join(NOTE)));
+    notes.filter(|raised| raised.member == member).collect()
+}
+
+fn read_note(path: &Path) -> Option<Raised> {
+    let stored = files::read_small(path, directory::LARGEST_NOTE).ok()?;
+    serde_json::from_slice(&stored).ok()
 }
 
 async fn is_member(server: &Server, member: &str) -> bool {

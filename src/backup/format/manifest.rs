@@ -3,6 +3,7 @@
 //! `manifest.json` is JSON whose first member is the SHA-256 of every byte behind its line, so that the manifest
 //! vouches for itself as it does for the other files.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use bson::DateTime;
@@ -19,6 +20,8 @@ pub const FILE: &str = "manifest.json";
 const FORMAT: &str = "edulearn_migrate backup";
 /// The largest manifest, in bytes: it holds the catalog of every collection.
 const LARGEST: u64 = 512_000_000;
+/// How far the clock of another host may be ahead, in milliseconds.
+const CLOCKS: i64 = 10 * 60 * 1000;
 /// Raised when an older version could misread what a newer one writes.
 const VERSION: i64 = 1;
 
@@ -53,14 +56,25 @@ pub enum BackupScope {
     Full,
     /// These; one that the backup does not hold did not exist.
     Collections(Vec<String>),
+    /// The whole database but these, of which it knows nothing.
+    Except(Vec<String>),
 }
 
 impl BackupScope {
+    /// What it leaves out although it is of the whole database.
+    pub fn excluded(&self) -> &[String] {
+        match self {
+            Self::Except(names) => names,
+            Self::Full | Self::Collections(_) => &[],
+        }
+    }
+
     /// Whether a collection is in it.
     pub fn includes(&self, collection: &str) -> bool {
         match self {
             Self::Full => true,
             Self::Collections(names) => names.iter().any(|name| name == collection),
+            Self::Except(names) => names.iter().all(|name| name != collection),
         }
     }
 }
@@ -208,6 +222,12 @@ impl Manifest {
         DateTime::parse_rfc3339_str(&self.created_at).unwrap_or(DateTime::from_millis(0))
     }
 
+    /// Whether it was begun later than now, as far as clocks can be trusted: one that says so was made by a host whose clock
+    /// was wrong, or changed since.
+    pub fn is_of_the_future(&self) -> bool {
+        self.created().timestamp_millis() > DateTime::now().timestamp_millis() + CLOCKS
+    }
+
     /// The file's content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let json = serde_json::to_string_pretty(self).unwrap_or_default();
@@ -250,6 +270,11 @@ impl Manifest {
         if let Some(odd) = stored.map(|stored| &stored.name).find(|name| !is_plain_file(name)) {
             return Err(corrupt(&format!("it names a file outside the backup, {odd:?}")));
         }
+        let names = manifest.collections.iter().map(|it| it.name.as_str());
+        let stored = manifest.collections.iter().flat_map(|it| it.data.iter().chain([&it.metadata]));
+        if let Some(twice) = occurs_twice(names).or_else(|| occurs_twice(stored.map(|stored| stored.name.as_str()))) {
+            return Err(corrupt(&format!("it lists {twice:?} twice")));
+        }
         Ok(manifest)
     }
 
@@ -262,6 +287,11 @@ impl Manifest {
         let bytes = read_small(&file, LARGEST).map_err(|e| corrupt(&file, &format!("it cannot be read ({e})")))?;
         Self::from_bytes(&bytes, &file)
     }
+}
+
+fn occurs_twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    names.find(|name| !seen.insert(*name))
 }
 
 const OPENING: &str = "{\n  \"sha256\": \"";
@@ -281,60 +311,5 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample() -> Manifest {
-        let heading = Heading {
-            kind: BackupKind::Safety,
-            scope: BackupScope::Collections(vec!["a".to_owned()]),
-            database: "edulearn".to_owned(),
-            created_at: "2026-11-22T18:00:00Z".to_owned(),
-            server_version: "6.0.5".to_owned(),
-            consistency: Consistency::Snapshot,
-            cluster_time: Some(ClusterTime { seconds: 5, increment: 1 }),
-        };
-        let stored = StoredFile { name: "a.metadata.json".to_owned(), bytes: 7, sha256: "00".to_owned() };
-        let collection = CollectionManifest {
-            name: "a".to_owned(),
-            kind: "view".to_owned(),
-            consistency: Consistency::Snapshot,
-            documents: 0,
-            bytes: 0,
-            data: None,
-            metadata: stored,
-            catalog: String::new(),
-        };
-        Manifest::new(heading, vec![collection])
-    }
-
-    #[test]
-    fn it_is_json_and_comes_back() {
-        let bytes = sample().to_bytes();
-        let value: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
-        assert_eq!(value["kind"], "safety");
-        assert_eq!(value["scope"]["collections"][0], "a");
-        assert_eq!(Manifest::from_bytes(&bytes, Path::new("m")).expect("reads"), sample());
-    }
-
-    #[test]
-    fn no_bit_of_it_can_change_and_no_byte_be_missing() {
-        let bytes = sample().to_bytes();
-        for bit in 0..bytes.len() * 8 {
-            let mut damaged = bytes.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(Manifest::from_bytes(&damaged, Path::new("m")).is_err(), "bit {bit}");
-        }
-        for end in 0..bytes.len() {
-            assert!(Manifest::from_bytes(&bytes[..end], Path::new("m")).is_err(), "cut at {end}");
-        }
-        assert!(Manifest::from_bytes(&[&bytes[..], b" "].concat(), Path::new("m")).is_err());
-    }
-
-    #[test]
-    fn a_file_elsewhere_is_refused() {
-        let mut manifest = sample();
-        manifest.collections[0].metadata.name = "../x".to_owned();
-        assert!(Manifest::from_bytes(&manifest.to_bytes(), Path::new("m")).is_err());
-    }
-}
+#[path = "manifest_tests.rs"]
+mod tests;

@@ -7,3 +7,5 @@ pub mod manifest;
 pub mod metadata;
 pub mod pieces;
 pub mod reader;
+pub mod space;
+pub mod trust;

@@ -70,11 +70,26 @@ pub async fn drop_collection(run: &mut Run, name: &str) -> Result<()> {
             Err(e) => Err(stuck(name, e)),
         };
     }
-    match schema(run, raw(&with_majority(doc! {"drop": name}))?).await? {
-        Ok(_) => Ok(()),
-        Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
+    dropped(run, name).await?.map_err(|e| stuck(name, e))
+}
+
+/// [`drop_collection`]; false where the user may not.
+///
+/// # Errors
+/// As [`drop_collection`].
+pub async fn drop_if_allowed(run: &mut Run, name: &str) -> Result<bool> {
+    match dropped(run, name).await? {
+        Ok(()) => Ok(true),
+        Err(e) if e.is(codes::UNAUTHORIZED) => Ok(false),
         Err(e) => Err(stuck(name, e)),
     }
+}
+
+async fn dropped(run: &mut Run, name: &str) -> Result<Result<(), ServerError>> {
+    Ok(match schema(run, raw(&with_majority(doc! {"drop": name}))?).await? {
+        Err(e) if !e.is(codes::NAMESPACE_NOT_FOUND) => Err(e),
+        _ => Ok(()),
+    })
 }
 
 /// A command as bytes.
@@ -87,11 +102,18 @@ pub fn raw(command: &Document) -> Result<RawDocumentBuf> {
 
 /// An error that leaves the swap incomplete, in words.
 pub fn stuck(target: &str, error: ServerError) -> Error {
-    if error.is_passing() || error.authentication || error.is(codes::UNAUTHORIZED) || error.is(codes::LEASE_LOST) {
+    if error.is(codes::UNAUTHORIZED) {
+        return Error::Backup(format!(
+            "{target:?} could not be put in its place: the server does not allow it: {error}. The swap is not complete. Run `restore` \
+             again as a user with the readWrite and dbAdmin roles on the database: it takes the swap to its end first. `restore \
+             --abandon` gives it up."
+        ));
+    }
+    if error.is_passing() || error.authentication || error.is(codes::LEASE_LOST) {
         return Error::server(format!("Putting {target:?} in its place"))(error);
     }
     Error::Backup(format!(
         "{target:?} could not be put in its place: {error}. The swap is not complete; mend the cause and run `restore` again: it takes \
-         the swap to its end first."
+         the swap to its end first. `restore --abandon` gives it up."
     ))
 }

@@ -28,6 +28,8 @@ pub struct Head {
     pub swapping: bool,
     /// The run that builds; the names of what it builds hold it.
     pub run: String,
+    /// Which step was begun last, from 0; -1 before the first. Earlier versions did not say.
+    pub at: Option<i64>,
     /// Whether what is moved aside is named after the run, which earlier versions did not do.
     pub names_aside: bool,
 }
@@ -53,7 +55,7 @@ pub async fn refuse_unfinished(server: &Server) -> Result<()> {
     };
     Err(Error::WrongState(format!(
         "A restore of {:?} was begun on {} and has not ended. {state}. Where it no longer runs, run `restore` again: it takes \
-         that one to its end first.",
+         that one to its end first. `restore --abandon` gives it up.",
         unfinished.backup, unfinished.host
     )))
 }
@@ -70,6 +72,7 @@ pub async fn read(server: &Server) -> Result<Option<Head>> {
     Ok(Some(Head {
         run: text("run"),
         names_aside: head.get_bool("names_aside").unwrap_or(false),
+        at: head.get_i64("at").ok(),
         swapping: head.get_str("phase").is_ok_and(|phase| phase == SWAPPING),
         unfinished: UnfinishedRestore {
             backup: text("backup"),
@@ -93,8 +96,21 @@ pub async fn begin(run: &mut Run, backup: &str, safety_backup: Option<&str>) -> 
     head.insert("backup", backup);
     head.insert("safety_backup", safety_backup);
     head.insert("since", DateTime::now());
-    let begun = doc! {"update": run.server.names().restore_journal(), "updates": [{"q": {"_id": HEAD}, "u": head, "upsert": true}]};
-    guarded(run, vec![begun]).await
+    let journal = run.server.names().restore_journal();
+    // Steps without a head are of a journal that was emptied because its user could not drop it.
+    let empty = doc! {"delete": &journal, "deletes": [{"q": {"_id": {"$type": "long"}}, "limit": 0}]};
+    let begun = doc! {"update": &journal, "updates": [{"q": {"_id": HEAD}, "u": head, "upsert": true}]};
+    guarded(run, vec![empty, begun]).await
+}
+
+/// Writes that a step of the swap is begun.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or the server's.
+pub async fn mark(run: &mut Run, step: i64) -> Result<()> {
+    let journal = run.server.names().restore_journal();
+    let mark = doc! {"update": journal, "updates": [{"q": {"_id": HEAD}, "u": {"$set": {"at": step}}}]};
+    guarded(run, vec![mark]).await
 }
 
 /// Writes every step and, with the last of them, that the swap begins: from here on there is no way back.
@@ -111,7 +127,7 @@ pub async fn commit(run: &mut Run, steps: &[SwapStep]) -> Result<()> {
     }
     let begins = doc! {
         "update": run.server.names().restore_journal(),
-        "updates": [{"q": {"_id": HEAD}, "u": {"$set": {"phase": SWAPPING, "steps": i64::try_from(steps.len()).unwrap_or(i64::MAX)}}}],
+        "updates": [{"q": {"_id": HEAD}, "u": {"$set": {"phase": SWAPPING, "at": -1_i64, "steps": i64::try_from(steps.len()).unwrap_or(i64::MAX)}}}],
     };
     guarded(run, vec![begins]).await
 }
@@ -143,7 +159,12 @@ pub async fn steps(server: &Server) -> Result<Vec<SwapStep>> {
 /// [`Error::LeaseLost`] or the server's.
 pub async fn end(run: &mut Run) -> Result<()> {
     let journal = run.server.names().restore_journal();
-    super::commands::drop_collection(run, &journal).await
+    if super::commands::drop_if_allowed(run, &journal).await? {
+        return Ok(());
+    }
+    // The head first: without it nobody looks at the steps.
+    let delete = |filter: Document| doc! {"delete": &journal, "deletes": [{"q": filter, "limit": 0}]};
+    guarded(run, vec![delete(doc! {"_id": HEAD}), delete(doc! {})]).await
 }
 
 /// Writes only while the lease is ours.

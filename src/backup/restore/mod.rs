@@ -4,6 +4,7 @@
 //! From then on it is taken to its end by the next. So after one more `restore` the database is wholly of the old state
 //! or wholly of the new one.
 
+pub mod abandon;
 pub mod build;
 mod commands;
 pub mod journal;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::{DateTime, doc};
+use rustix::fs::Access;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -67,7 +69,7 @@ pub async fn recover(run: &mut Run) -> Result<EarlierRestore> {
     }
     let message = format!("Removing what the earlier restore of {backup} had built; it had replaced nothing.");
     run.reporter.tell(observe::Kind::RestoreStarted, Level::Warning, message);
-    swap::clean_up(run).await?;
+    swap::clean_up(run, &[]).await?;
     Ok(EarlierRestore::Undone)
 }
 
@@ -83,6 +85,7 @@ pub async fn restore(run: &mut Run, source: &BackupSource, restoring: &Restoring
     unmovable::refuse(&run.server, &plan, &live).await?;
     let safety_backup = match restoring.safety {
         Some(parent) if plan.replaces => {
+            can_write(parent)?;
             let request = DumpRequest {
                 kind: BackupKind::Safety,
                 scope: plan.saved.clone(),
@@ -147,13 +150,26 @@ pub async fn restore(run: &mut Run, source: &BackupSource, restoring: &Restoring
     Ok(report)
 }
 
+/// Says at once where the safety backup cannot be written, and the ways out.
+fn can_write(directory: &Path) -> Result<()> {
+    let Some(existing) = directory.ancestors().find(|it| it.exists()) else { return Ok(()) };
+    rustix::fs::access(existing, Access::WRITE_OK).map_err(|e| {
+        Error::Backup(format!(
+            "The safety backup of what is replaced cannot be written: {} cannot be written in ({}). Copy the backup into a directory that \
+             can, and name that with --backup-dir; or restore without a safety backup (--no-safety-backup). Nothing was written.",
+            existing.display(),
+            std::io::Error::from(e)
+        ))
+    })
+}
+
 /// After a failure before the swap: removes what was built. What cannot be removed now, the next restore removes.
 async fn undone(run: &mut Run, error: Error) -> Error {
     if matches!(error, Error::LeaseLost(_)) {
         // It is another run's now.
         return error;
     }
-    if let Err(e) = swap::clean_up(run).await {
+    if let Err(e) = swap::clean_up(run, &[]).await {
         let message = format!("What this restore had built could not be removed ({e}); the next `restore` removes it.");
         run.reporter.tell(observe::Kind::Warning, Level::Warning, message);
     }

@@ -13,8 +13,12 @@ use crate::names::Names;
 pub struct Choice {
     /// These collections only.
     pub collections: Option<Vec<String>>,
+    /// These stay as they are.
+    pub exclude: Vec<String>,
     /// Whether collections that the backup lacks stay.
     pub keep_extra: bool,
+    /// Whether no indexes are built besides those on `_id`.
+    pub no_indexes: bool,
 }
 
 /// What a restore does.
@@ -63,8 +67,8 @@ const LONGEST_NAMESPACE: usize = 255;
 /// Decides. `live` is the catalog of `database`, the target, where the tool's own collections have these `names`.
 ///
 /// # Errors
-/// [`Error::Settings`] for a collection asked for that the backup does not hold, and for one whose name is too long
-/// for a database of this name.
+/// [`Error::Settings`] for a collection asked for that the backup does not hold, for one to leave out that is nowhere, and
+/// for one whose name is too long for a database of this name.
 pub fn plan(
     source: &BackupSource,
     database: &str,
@@ -85,8 +89,17 @@ pub fn plan(
             )));
         }
     }
+    let excluded = |name: &str| choice.exclude.iter().any(|it| it == name);
     let chosen = |name: &str| choice.collections.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
     let standing = |name: &str| live.iter().find(|entry| entry.name == name);
+    let held = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
+    // One that is misspelt would be replaced, not kept.
+    if let Some(unknown) = choice.exclude.iter().find(|name| !held(name) && standing(name).is_none()) {
+        return Err(Error::Settings(format!(
+            "{unknown:?} is to stay as it is, and is neither in {} nor in {database}. Nothing was written.",
+            source.name
+        )));
+    }
     let mut plan = RestorePlan {
         build: Vec::new(),
         views: Vec::new(),
@@ -97,16 +110,21 @@ pub fn plan(
         saved: BackupScope::Full,
         replaces: false,
     };
+    let mut unbuilt = 0;
     for part in source.parts.iter().filter(|part| chosen(&part.entry.name) && !the_servers(&part.entry.name)) {
         let name = &part.entry.name;
+        if excluded(name) {
+            plan.left_alone.push(name.clone());
+            continue;
+        }
         if part.entry.temporary() {
             plan.notes.push(format!("{name:?} is a temporary collection of a running $out and is not restored"));
             continue;
         }
         if let Some(why) = invalid(name) {
             return Err(Error::Settings(format!(
-                "The collection {name:?} cannot be restored: {why}. Nothing was written. Name the other collections with \
-                 --collections to restore them without it."
+                "The collection {name:?} cannot be restored: {why}. Nothing was written. --exclude restores the others \
+                 without it."
             )));
         }
         let there = standing(name);
@@ -118,7 +136,7 @@ pub fn plan(
         if database.len() + 1 + part.entry.stored_in().len() > LONGEST_NAMESPACE {
             return Err(Error::Settings(format!(
                 "{name:?} cannot be restored into {database}: together their names are longer than {LONGEST_NAMESPACE} bytes. \
-                 Restore into a database of a shorter name, or leave it out with --collections."
+                 Restore into a database of a shorter name, or leave it out with --exclude."
             )));
         }
         let mut part = part.clone();
@@ -132,6 +150,9 @@ pub fn plan(
             }
             part.entry = there.clone();
         }
+        if choice.no_indexes {
+            unbuilt += std::mem::take(&mut part.entry.indexes).len();
+        }
         match part.entry.kind {
             CollectionType::View => {
                 let standing =
@@ -144,8 +165,8 @@ pub fn plan(
         }
     }
     if choice.collections.is_none() && !choice.keep_extra {
-        let held = |name: &str| source.parts.iter().any(|part| part.entry.name == name);
         let extra = live.iter().filter(|entry| source.scope.includes(&entry.name) && !kept(names, &entry.name));
+        let extra = extra.filter(|entry| !excluded(&entry.name));
         // Earlier versions left whatever has such a name out of backups: it may well have been there.
         let (resembling, extra): (Vec<&CatalogEntry>, Vec<&CatalogEntry>) =
             extra.filter(|entry| !held(&entry.name)).partition(|entry| names.begins_like_ours(&entry.name));
@@ -158,7 +179,15 @@ pub fn plan(
         .map(|entry| entry.name.clone())
         .collect();
     plan.replaces = touched.iter().any(|name| standing(name).is_some());
-    if source.scope != BackupScope::Full || choice.collections.is_some() || choice.keep_extra {
+    if unbuilt > 0 {
+        let were = if unbuilt == 1 { "1 index was".to_owned() } else { format!("{unbuilt} indexes were") };
+        plan.notes.push(format!("{were} not built (--no-indexes): what they made unique or let expire is neither"));
+    }
+    if source.scope != BackupScope::Full
+        || choice.collections.is_some()
+        || choice.keep_extra
+        || !choice.exclude.is_empty()
+    {
         plan.saved = BackupScope::Collections(touched);
     }
     Ok(plan)
@@ -264,11 +293,12 @@ mod tests {
         let own = Names::default();
         let full = source(&[("a", Collection), ("b", Collection)], BackupScope::Full);
         let live = ["a", "b", "c"].map(|name| entry(name, Collection));
-        let one = plan(&full, "d", &own, &live, &Choice { collections: Some(vec!["b".to_owned()]), keep_extra: false })
-            .expect("plans");
+        let one =
+            plan(&full, "d", &own, &live, &Choice { collections: Some(vec!["b".to_owned()]), ..Choice::default() })
+                .expect("plans");
         assert_eq!(built(&one), ["b"]);
         assert!(one.drop.is_empty() && one.saved == BackupScope::Collections(vec!["b".to_owned()]));
-        let misspelt = Choice { collections: Some(vec!["x".to_owned()]), keep_extra: false };
+        let misspelt = Choice { collections: Some(vec!["x".to_owned()]), ..Choice::default() };
         assert!(plan(&full, "d", &own, &live, &misspelt).is_err());
         // A safety backup of "a", which was, and "c", which was not yet.
         let safety = source(&[("a", Collection)], BackupScope::Collections(vec!["a".to_owned(), "c".to_owned()]));

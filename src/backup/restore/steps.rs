@@ -55,6 +55,17 @@ pub enum SwapStep {
 }
 
 impl SwapStep {
+    /// The collection that it is about.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Replace { target, .. }
+            | Self::Copy { target, .. }
+            | Self::View { target, .. }
+            | Self::Drop { target, .. }
+            | Self::Expire { target, .. } => target,
+        }
+    }
+
     /// As the journal keeps it.
     pub fn to_document(&self, number: i64) -> Document {
         let raw = |document: &RawDocumentBuf| packed(document.as_bytes(), BinarySubtype::Generic);

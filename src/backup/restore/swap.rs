@@ -7,7 +7,7 @@ use super::super::names::{BUCKETS, STORED_FUNCTIONS};
 use super::super::ranges;
 use super::super::snapshot::ReadMode;
 use super::build::{create, create_indexes, fitted};
-use super::commands::{drop_collection, raw, rename, schema, stuck};
+use super::commands::{drop_collection, drop_if_allowed, raw, rename, schema, stuck};
 use super::journal;
 use super::steps::SwapStep;
 use crate::error::server::{ServerError, codes};
@@ -26,17 +26,19 @@ const BATCH: usize = 3 * 1024 * 1024;
 /// # Errors
 /// [`Error::LeaseLost`], or [`Error::Backup`] for what the server refuses; `restore` then takes the rest.
 pub async fn take_to_its_end(run: &mut Run) -> Result<()> {
-    for step in journal::steps(&run.server).await? {
-        take(run, &step).await?;
+    for (step, number) in journal::steps(&run.server).await?.iter().zip(0..) {
+        journal::mark(run, number).await?;
+        take(run, step).await?;
     }
-    clean_up(run).await
+    clean_up(run, &[]).await
 }
 
-/// Removes everything that the restore has built and not put in its place, and the journal.
+/// Removes everything that the restore has built and not put in its place, but for what is to be kept, and the journal.
+/// What the user may not drop stays, and is said: nobody is locked out by it.
 ///
 /// # Errors
 /// [`Error::LeaseLost`] or the server's.
-pub async fn clean_up(run: &mut Run) -> Result<()> {
+pub async fn clean_up(run: &mut Run, keep: &[String]) -> Result<()> {
     let Some(head) = journal::read(&run.server).await? else { return Ok(()) };
     let own = run.server.names().clone();
     let old_aside = format!("{}aside", own.temporary());
@@ -51,13 +53,25 @@ pub async fn clean_up(run: &mut Run) -> Result<()> {
             names.push(orphan.name);
         }
     }
-    for name in names {
-        drop_collection(run, &name).await?;
+    let kept = |name: &str| keep.iter().any(|it| it == name.strip_prefix(BUCKETS).unwrap_or(name));
+    for name in names.into_iter().filter(|name| !kept(name)) {
+        if name == STORED_FUNCTIONS {
+            drop_collection(run, &name).await?;
+        } else if !drop_if_allowed(run, &name).await? {
+            let message = format!(
+                "{name:?}, which the restore had built, stays: this user may not drop it. Nothing refers to it any more."
+            );
+            run.reporter.tell(Kind::Warning, Level::Warning, message);
+        }
     }
     journal::end(run).await
 }
 
-async fn take(run: &mut Run, step: &SwapStep) -> Result<()> {
+/// Takes one step; one that was taken already is nothing.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or the server's.
+pub async fn take(run: &mut Run, step: &SwapStep) -> Result<()> {
     match step {
         SwapStep::Replace { temporary, target, uuid } => replace(run, temporary, target, uuid).await,
         SwapStep::Copy { temporary, target, options, indexes, documents } => {
@@ -241,7 +255,11 @@ async fn expire(run: &mut Run, target: &str, index: Option<&str>, seconds: &Bson
     }
 }
 
-async fn named(run: &Run, name: &str) -> Result<Option<CatalogEntry>> {
+/// The collection of that name, as it is now.
+///
+/// # Errors
+/// The server's.
+pub async fn named(run: &Run, name: &str) -> Result<Option<CatalogEntry>> {
     Ok(live(run, |it| it == name).await?.into_iter().next())
 }
 

@@ -262,6 +262,34 @@ def test_a_window_that_a_killed_backup_raised_is_put_back(
     assert left == []
 
 
+@pytest.mark.parametrize("second_is_faster", [False, True])
+def test_two_backups_that_both_raise_the_window_put_it_back(
+    short_window: LocalServer, cli: Cli, second_is_faster: bool
+) -> None:
+    with (
+        proxy_to(short_window.port) as first,
+        proxy_to(short_window.port) as second,
+        working(busy(short_window)),
+    ):
+        first.rate = 8_000_000 if second_is_faster else 14_000_000
+        second.rate = 24_000_000 if second_is_faster else 12_000_000
+        processes = [cli.start("backup", "--uri", direct(first), "--db", "slow")]
+        until(lambda: window_of(short_window) > 2, "the first raises it")
+        processes.append(cli.start("backup", "--uri", direct(second), "--db", "slow"))
+        notes = cli.directory / "backups"
+        until(
+            lambda: (
+                len(list(notes.glob(".partial-*/snapshot_window.json"))) == 2
+                or any(each.poll() is not None for each in processes)
+            ),
+            "both have raised it",
+        )
+        assert [each.poll() for each in processes] == [None, None]
+        ended = [finish(each) for each in processes]
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert window_of(short_window) == 2
+
+
 def test_a_lost_snapshot_is_no_backup(tmp_path: Path) -> None:
     """Where the user may not raise the window: no backup, and the option that needs none."""
     arguments = ["--setParameter", "minSnapshotHistoryWindowInSeconds=1"]

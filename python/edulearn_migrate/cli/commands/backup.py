@@ -20,7 +20,10 @@ def run(context: Context) -> int:
     args = context.args
     backups = context.backups(context.writing())
     report = backups.backup(
-        collections=args.collections, consistency=args.consistency, observer=context.observe
+        collections=args.collections,
+        exclude=args.exclude,
+        consistency=args.consistency,
+        observer=context.observe,
     ).run()
     context.finish()
     context.document.update(report)
@@ -31,6 +34,8 @@ def run(context: Context) -> int:
     output.line(f"  Consistency: {report['consistency']}{_time(report)}")
     for note in report["notes"]:
         output.line(f"  Note: {note}")
+    if report["excluded"]:
+        output.line(f"  Excluded: {', '.join(report['excluded'])}")
     if report["left_out"]:
         output.note(f"  Left out: {', '.join(report['left_out'])}")
     sizes = f"{megabytes(report['bytes'])} in {megabytes(report['stored_bytes'])} of files"

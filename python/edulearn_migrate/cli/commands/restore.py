@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _EARLIER = {
     "finished": "✓ An earlier restore was taken to its end",
     "undone": "✓ An earlier restore was undone; it had replaced nothing",
+    "abandoned": "✓ An earlier restore was given up in the middle: "
+    "the database is neither as it was before nor as in the backup",
     "none": "No unfinished restore",
 }
 
@@ -30,8 +32,11 @@ def run(context: Context) -> int:
             args.backup_name,
             from_mongodump=args.from_mongodump,
             collections=args.collections,
+            exclude=args.exclude,
             keep_extra=args.keep_extra,
             drop_extra=args.drop_extra,
+            no_indexes=args.no_indexes,
+            abandon=args.abandon,
             safety_backup=not args.no_safety_backup,
             allow_different_db=args.allow_different_db,
             into=args.into,
@@ -44,9 +49,13 @@ def run(context: Context) -> int:
         raise
     context.finish()
     context.document.update(report)
-    if args.finish or report["earlier"] != "none":
+    nothing_new = args.finish or args.abandon
+    if nothing_new or report["earlier"] != "none":
         context.output.line(_EARLIER[report["earlier"]])
-    if not args.finish:
+    if nothing_new:
+        for note in report["notes"]:
+            context.output.line(f"  Note: {note}")
+    else:
         _show(context.output, report)
     return exits.DONE
 
