@@ -13,13 +13,7 @@ from doc_blocks import blocks, commands
 from doc_project import PageError, Project
 from edulearn_migrate.local import LocalServer
 
-# Pages that are still to be rewritten.
-OLD = {"docs/backups.md", "docs/development.md", "docs/operations.md"}
-PAGES = [
-    page
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-    if page.relative_to(ROOT).as_posix() not in OLD
-]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def name_of(page: Path) -> str:

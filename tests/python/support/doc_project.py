@@ -34,7 +34,7 @@ _NAME = (
 _MEASURED = (
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z| UTC)?"
     r"|(?<![\w.,])\d[\d,.]* (?:ms|s|min|h)\b"
-    r"|(?<![\w.,])\d[\d,.]* (?:B|kB|MB|GB)\b"
+    r"|(?<![\w.,])\d[\d,.]* (?:B|bytes|kB|MB|GB)\b"
     r"|127\.0\.0\.1:\d+"
     r"|cluster time \d+, \d+"
     r"|\bprocess \d+\b"
