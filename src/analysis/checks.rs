@@ -106,7 +106,9 @@ fn validator_of(standing: Option<&Collection>, validator: Option<&Document>, exi
     let own = standing.options.get_document("validator").ok().filter(|own| !own.is_empty());
     match (own, validator) {
         (None, _) => (!exists, "there is none".to_owned()),
-        (Some(own), Some(asked)) if !catalog::same(&Bson::Document(asked.clone()), &Bson::Document(own.clone())) => {
+        (Some(own), Some(asked))
+            if !crate::model::equivalence::same(&Bson::Document(asked.clone()), &Bson::Document(own.clone())) =>
+        {
             (false, format!("another one stands: {}", show(&Bson::Document(own.clone()))))
         }
         (Some(_), _) => (exists, "one stands".to_owned()),

@@ -8,13 +8,16 @@ use super::names::ASSESSMENTS;
 use super::regular::finish;
 use crate::capture::registry;
 use crate::error::server::{ServerError, show};
+use crate::model::equivalence::{same_collation, same_keys};
 use crate::model::script::Operation;
 use crate::model::script::operation::{Action, CreateIndex};
-use crate::mongo::catalog::{self, Collection, same_collation, same_keys};
+use crate::mongo::catalog::{self, Collection};
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::documents::look_up;
-use crate::operations::{OperationError, OperationIndex, schema};
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
+use crate::operations::schema;
 use crate::run::capture_key::CaptureId;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
@@ -53,7 +56,7 @@ fn operations(passed_over: &ExistingIndexes) -> Vec<Operation> {
 ///
 /// # Errors
 /// [`OperationError`].
-pub async fn carry_out(
+pub async fn execute(
     run: &mut Run,
     journal: &mut Journal,
     hash: &str,

@@ -31,6 +31,7 @@ pub mod survey;
 pub mod task;
 pub mod teacher;
 mod text_index;
+pub mod undo_copies;
 mod unified;
 pub mod validate;
 pub(crate) mod values;

@@ -8,10 +8,6 @@ pub const TEACHER_ASSESSMENTS: &str = "teacher_assessments";
 pub const RECORD: &str = "assessment_model";
 /// Its name in messages.
 pub const NAME: &str = "assessment model unification";
-/// The type of the task on regular assessments, in the journal and in the registry of captures.
-pub const UNIFY: &str = "unify_assessments";
-/// The type of the task on teacher assessments.
-pub const BRING_OVER: &str = "bring_over_teacher_assessments";
 /// The type of the task that makes the indexes.
 pub const INDEX: &str = "create_indexes";
 /// The type of the task that undoes what the old tool did.

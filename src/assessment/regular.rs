@@ -10,20 +10,23 @@ use mongodb::ClientSession;
 use super::ahead::Ahead;
 use super::mapping::map;
 use super::model::{AssessmentKind, MIGRATION_SOURCE, ORIGINAL_ID, Rules};
-use super::names::{ASSESSMENTS, UNIFY};
+use super::names::ASSESSMENTS;
 use super::refusals::Refusals;
 use super::values::text;
 use crate::capture::documents::keep_packs;
 use crate::capture::kept::insert_whole;
 use crate::capture::pack::Packer;
 use crate::capture::registry::RegistryEntry;
+use crate::capture::registry::UNIFY;
 use crate::error::server::{ServerError, codes};
 use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, TEXT, first};
+use crate::mongo::reply::written;
 use crate::mongo::server::Server;
 use crate::operations::announce::{takes_transactions, weaker};
 use crate::operations::documents::look_up;
-use crate::operations::{OperationError, OperationIndex};
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
 use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
@@ -31,7 +34,7 @@ use crate::run::id_ranges::Scope;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Mapped, Outcome};
-use crate::run::transaction::{send, written};
+use crate::run::transaction::send;
 
 /// Bytes of documents in one chunk.
 pub const CHUNK_BYTES: usize = 16 * 1024 * 1024;
@@ -49,7 +52,7 @@ pub fn pending() -> RawDocumentBuf {
 }
 
 /// The task, from where the journal says.
-pub async fn carry_out(
+pub async fn execute(
     run: &mut Run,
     journal: &mut Journal,
     rules: Rules,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::model::{AssessmentKind, Rules};
-use super::names::{ASSESSMENTS, BRING_OVER, INDEX, OLD_TOOL, TEACHER_ASSESSMENTS, UNIFY};
+use super::names::{ASSESSMENTS, INDEX, OLD_TOOL, TEACHER_ASSESSMENTS};
 use super::refusals::Refusals;
 use super::{indexes, old_tool, regular, teacher};
-use crate::operations::{OperationError, OperationIndex};
+use crate::capture::registry::{BRING_OVER, UNIFY};
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 
@@ -95,7 +97,7 @@ impl AssessmentTask {
 ///
 /// # Errors
 /// [`OperationError`].
-pub async fn carry_out(
+pub async fn execute(
     run: &mut Run,
     journal: &mut Journal,
     task: &AssessmentTask,
@@ -103,12 +105,12 @@ pub async fn carry_out(
 ) -> Result<(), OperationError> {
     match &task.part {
         AssessmentWork::Regular { rules, refusals } => {
-            regular::carry_out(run, journal, *rules, refusals, &task.hash, place).await
+            regular::execute(run, journal, *rules, refusals, &task.hash, place).await
         }
-        AssessmentWork::Teacher(how) => teacher::carry_out(run, journal, how, &task.hash, place).await,
-        AssessmentWork::Indexes => indexes::carry_out(run, journal, &task.hash, place).await,
+        AssessmentWork::Teacher(how) => teacher::execute(run, journal, how, &task.hash, place).await,
+        AssessmentWork::Indexes => indexes::execute(run, journal, &task.hash, place).await,
         AssessmentWork::OldTool { backup, side } => {
-            old_tool::carry_out(run, journal, backup, *side, &task.hash, place).await
+            old_tool::execute(run, journal, backup, *side, &task.hash, place).await
         }
     }
 }

@@ -12,12 +12,13 @@ use super::copies::{self, KnownCopies, Places};
 use super::ids::Ids;
 use super::mapping::map;
 use super::model::{AssessmentKind, Rules};
-use super::names::{ASSESSMENTS, BRING_OVER, TEACHER_ASSESSMENTS};
+use super::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use super::refusals::Refusals;
 use super::regular::{CHUNK_BYTES, begun, finish, keep};
 use super::values::text;
 use crate::capture::kept::keep_timestamps;
 use crate::capture::pack::Packer;
+use crate::capture::registry::BRING_OVER;
 use crate::capture::registry::RegistryEntry;
 use crate::error::server::ServerError;
 use crate::mongo::id::Id;
@@ -25,7 +26,8 @@ use crate::mongo::raw::{BINARY, Builder, TEXT, first, has_zero_timestamp};
 use crate::mongo::server::Server;
 use crate::operations::announce::{takes_transactions, weaker};
 use crate::operations::documents::look_up;
-use crate::operations::{OperationError, OperationIndex};
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
 use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
@@ -36,7 +38,7 @@ use crate::run::report::{Counts, Mapped, Outcome};
 use crate::run::transaction::send;
 
 /// The task, from where the journal says.
-pub async fn carry_out(
+pub async fn execute(
     run: &mut Run,
     journal: &mut Journal,
     how: &CopyOptions,

@@ -168,6 +168,12 @@ pub fn count(pack: &RawDocument) -> i64 {
     pack.get_i32("n").map_or(0, i64::from)
 }
 
+/// Where packs of one operation lie among a run's.
+pub fn bounds(slot: CaptureKey) -> Option<(Id, Id)> {
+    let id = |place: i64| Id::of(&rawdoc! {"_id": {"o": slot.operation, "s": place}});
+    Some((id(i64::MIN)?, id(i64::MAX)?))
+}
+
 #[cfg(test)]
 mod tests {
     use bson::oid::ObjectId;

@@ -15,6 +15,11 @@ use crate::run::header::MigrationHeader;
 use crate::run::report::Direction;
 use crate::run::transaction::{Body, with_majority};
 
+/// The type of the task on regular assessments, in the journal and in the registry of captures.
+pub const UNIFY: &str = "unify_assessments";
+/// The type of the task on teacher assessments.
+pub const BRING_OVER: &str = "bring_over_teacher_assessments";
+
 /// What a run's header says.
 #[derive(Debug, Clone)]
 pub struct CaptureHeader {

@@ -191,7 +191,7 @@ pub async fn resume_expiry(server: &Server, name: &str, before: &Document) -> Re
         let listed = standing.iter().find(|listed| listed.get_str("name").is_ok_and(|own| own == index));
         listed
             .and_then(|listed| listed.get("expireAfterSeconds"))
-            .is_some_and(|now| catalog::same(now, &SUSPENDED.into()))
+            .is_some_and(|now| crate::model::equivalence::same(now, &SUSPENDED.into()))
     };
     for (index, seconds) in expiring(before).filter(|(index, _)| suspended(index)) {
         let change = doc! {"collMod": name, "index": {"name": index, "expireAfterSeconds": seconds.clone()}};

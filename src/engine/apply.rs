@@ -8,7 +8,7 @@ use bson::oid::ObjectId;
 use super::inventory::Inventory;
 use super::selection::{ApplyOptions, Plan, RollbackOptions, RunOptions};
 use super::{CallContext, Engine, exact, overreach, own, start, unreported, verify};
-use crate::assessment;
+use crate::assessment::{task, undo_copies};
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::engine::planned::{PlannedMigration, WorkItem};
@@ -16,7 +16,9 @@ use crate::error::failure::{OperationFailure, remedy};
 use crate::error::{Error, Failed, Result};
 use crate::model::source::{self, Directory};
 use crate::observe::{Kind, Level};
-use crate::operations::{self, Failure, OperationError, OperationIndex};
+use crate::operations;
+use crate::operations::error::{Failure, OperationError};
+use crate::operations::position::OperationIndex;
 use crate::plural::{counted, counted_are};
 use crate::run::capture_key::CaptureId;
 use crate::run::foreign;
@@ -267,9 +269,12 @@ async fn run_operations(
             format!("Operation {number} of {operations}: {what}."),
         );
         let carried_out = match task {
-            WorkItem::Operation(operation) => operations::carry_out(run, &mut journal, operation, place).await,
-            WorkItem::Undo(undo) => undo::carry_out(run, &mut journal, undo, &step.undoes(), place).await,
-            WorkItem::Assessment(task) => assessment::task::carry_out(run, &mut journal, task, place).await,
+            WorkItem::Operation(operation) => operations::execute(run, &mut journal, operation, place).await,
+            WorkItem::Undo(undo) if undo.done == registry::BRING_OVER => {
+                undo_copies::execute(run, &mut journal, undo, &step.undoes(), place).await
+            }
+            WorkItem::Undo(undo) => undo::execute(run, &mut journal, undo, &step.undoes(), place).await,
+            WorkItem::Assessment(item) => task::execute(run, &mut journal, item, place).await,
         };
         match carried_out {
             Ok(()) => {

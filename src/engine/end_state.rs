@@ -227,7 +227,9 @@ fn names(index: &IndexRef, made: &CreateIndex) -> bool {
 fn changes(change: &Document, index: &IndexRef) -> bool {
     match index {
         IndexRef::Name(name) => change.get_str("name").is_ok_and(|own| own == name),
-        IndexRef::Keys(keys) => change.get_document("keyPattern").is_ok_and(|own| catalog::same_keys(own, keys)),
+        IndexRef::Keys(keys) => {
+            change.get_document("keyPattern").is_ok_and(|own| crate::model::equivalence::same_keys(own, keys))
+        }
     }
 }
 

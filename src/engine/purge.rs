@@ -14,6 +14,7 @@ use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::PurgeReport;
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Failed, Result};
+use crate::mongo::reply::written;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level};
@@ -21,7 +22,7 @@ use crate::run::handle::Run;
 use crate::run::history;
 use crate::run::ledger;
 use crate::run::record::Status;
-use crate::run::transaction::{Body, with_majority, written};
+use crate::run::transaction::{Body, with_majority};
 
 /// Frees what was captured: of migration `id` or of all, and only what is `older_than` by the server's clock.
 /// What an unfinished migration captured stays.

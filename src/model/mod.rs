@@ -1,5 +1,6 @@
 //! What migration files say. Nothing here talks to a server.
 
+pub mod equivalence;
 pub mod migration;
 pub mod script;
 pub mod source;

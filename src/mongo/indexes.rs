@@ -5,8 +5,9 @@
 use bson::{Bson, Document};
 
 use crate::error::server::{codes, show};
+use crate::model::equivalence::{same, same_collation, same_keys};
 use crate::model::script::operation::IndexRef;
-use crate::mongo::catalog::{self, same, same_collation, same_keys};
+use crate::mongo::catalog;
 
 /// What stands in the place of an index that is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,7 +141,7 @@ fn differing(
                 .weights
                 .iter()
                 .all(|(field, weight)| listed.weights.get(field).is_some_and(|own| same(weight, own))),
-            (Some(asked), Some(listed)) => catalog::same_fields(&asked.weights, &listed.weights),
+            (Some(asked), Some(listed)) => crate::model::equivalence::same_fields(&asked.weights, &listed.weights),
             (asked, listed) => asked.is_none() == listed.is_none(),
         },
         "default_language" | "language_override" if is_text_spec(standing) => {
@@ -206,7 +207,9 @@ fn has_keys(standing: &Document, keys: &Document) -> bool {
 pub fn same_index_keys(one: &Document, other: &Document) -> bool {
     match (Text::asked(one, &Document::new()), Text::asked(other, &Document::new())) {
         (Some(one), Some(other)) => {
-            one.before == other.before && one.after == other.after && catalog::same_fields(&one.weights, &other.weights)
+            one.before == other.before
+                && one.after == other.after
+                && crate::model::equivalence::same_fields(&one.weights, &other.weights)
         }
         (None, None) => same_keys(one, other),
         _ => false,

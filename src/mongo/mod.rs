@@ -16,6 +16,7 @@ pub mod obstacle;
 pub mod profile;
 pub mod query;
 pub mod raw;
+pub mod reply;
 pub mod retry;
 pub mod server;
 pub mod stats;

@@ -4,8 +4,8 @@ use bson::raw::cstr;
 use bson::{Document, RawBson, RawDocumentBuf, rawdoc};
 
 use crate::error::server::ServerError;
+use crate::mongo::reply::written;
 use crate::mongo::server::Server;
-use crate::run::transaction::written;
 
 /// How documents of a collection are selected, besides by a filter.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,8 @@
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, doc};
 
-use super::{OperationError, OperationIndex};
+use super::error::OperationError;
+use super::position::OperationIndex;
 use crate::capture::registry::RegistryEntry;
 use crate::model::script::Operation;
 use crate::mongo::catalog::Collection;
@@ -92,7 +93,7 @@ pub async fn announce_uncaptured(
     if begun || operation.capture || journal.progress.capture.is_none() {
         return Ok(());
     }
-    let mut entry = super::uncaptured(journal, operation, place);
+    let mut entry = super::position::uncaptured(journal, operation, place);
     let progress = OperationProgress::new(&operation.fingerprint);
     Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
 }

@@ -2,9 +2,11 @@
 
 use bson::{Bson, Document, doc};
 
-use super::{Failure, SchemaError, Settled};
+use super::error::{Failure, SchemaError};
+use super::position::Settled;
 use crate::error::server::codes;
-use crate::mongo::catalog::{self, difference, same};
+use crate::model::equivalence::same;
+use crate::mongo::catalog::{self, difference};
 use crate::mongo::server::Server;
 use crate::run::transaction::with_majority;
 

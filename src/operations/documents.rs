@@ -4,13 +4,16 @@ use bson::{Bson, Document, doc};
 use tokio::time::Instant;
 
 use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
+use super::culprit;
+use super::error::{Failure, OperationError};
+use super::position::OperationIndex;
 use super::statements::{Delete, Update, raw};
-use super::{Failure, OperationError, OperationIndex, culprit};
 use crate::capture::documents::{Capturing, Does, Finds};
 use crate::error::server::codes;
+use crate::model::equivalence::same_collation;
 use crate::model::script::Operation;
 use crate::model::script::operation::{DeleteDocuments, UpdateDocuments};
-use crate::mongo::catalog::{self, Collection, same_collation};
+use crate::mongo::catalog::{self, Collection};
 use crate::mongo::query::Query;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
@@ -161,18 +164,18 @@ async fn write<B: Finds>(
         })),
     };
     let timeseries = standing.kind == "timeseries";
-    let slot = super::slot(journal, request.operation, request.place);
+    let slot = super::position::slot(journal, request.operation, request.place);
     let undoable = !timeseries || body.does() == Does::Delete;
     if let Some(slot) = slot.filter(|_| !undoable) {
         announce_lost(run, journal, request.operation, slot, request.place).await?;
     }
     announce_uncaptured(run, journal, request.operation, request.place).await?;
     match slot.filter(|_| undoable) {
-        None => carry_out(run, journal, &request, how, atomic, body).await,
+        None => execute(run, journal, &request, how, atomic, body).await,
         Some(slot) => {
             announce(run, journal, request.operation, slot, found.as_ref(), request.place).await?;
             let mut capturing = Capturing::new(body, slot, &standing);
-            carry_out(run, journal, &request, how, atomic, &mut capturing).await
+            execute(run, journal, &request, how, atomic, &mut capturing).await
         }
     }
 }
@@ -184,7 +187,7 @@ enum Chunking {
     InOneGo(&'static str),
 }
 
-async fn carry_out<B: ChunkBody>(
+async fn execute<B: ChunkBody>(
     run: &mut Run,
     journal: &mut Journal,
     request: &DocumentsRequest<'_>,

@@ -2,11 +2,13 @@
 
 use bson::{Bson, Document, doc};
 
-use super::{Failure, SchemaError, Settled};
+use super::error::{Failure, SchemaError};
+use super::position::Settled;
 use crate::error::server::{ServerError, codes, show};
+use crate::model::equivalence::same_collation;
 use crate::model::script::Operation;
 use crate::model::script::operation::{Action, CreateIndex, IndexRef};
-use crate::mongo::catalog::{self, same_collation};
+use crate::mongo::catalog;
 use crate::mongo::indexes;
 use crate::mongo::server::Server;
 use crate::run::transaction::with_majority;

@@ -8,8 +8,9 @@ use mongodb::ClientSession;
 
 use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
 use super::documents::{look_up, plain};
+use super::error::{Failure, OperationError};
+use super::position::OperationIndex;
 use super::statements::raw;
-use super::{Failure, OperationError, OperationIndex};
 use crate::capture::by_id::read_by_id;
 use crate::capture::documents::{capture_inserted, keep_packs, packed_inserts};
 use crate::capture::earlier::{EarlierAttempts, replace};
@@ -45,7 +46,7 @@ pub async fn insert(
     let standing = found.clone().unwrap_or_else(plain);
     let atomic = takes_transactions(run, name, &standing);
     let timeseries = standing.kind == "timeseries";
-    let slot = super::slot(journal, operation, place);
+    let slot = super::position::slot(journal, operation, place);
     match slot {
         // Nothing names one document of a time-series collection.
         Some(slot) if timeseries => announce_lost(run, journal, operation, slot, place).await?,

@@ -5,153 +5,25 @@ pub mod announce;
 pub mod collections;
 pub mod culprit;
 pub mod documents;
+pub mod error;
 pub mod indexes;
 pub mod inserts;
+pub mod position;
 pub mod schema;
 pub mod statements;
 
-use bson::doc;
-
-use crate::capture::registry::RegistryEntry;
-use crate::error::Error;
-use crate::error::server::{ServerError, codes};
+use self::error::OperationError;
+use self::position::{OperationIndex, slot};
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
-use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
-use crate::run::journal::{Journal, JournalError};
-use crate::run::report::Outcome;
-
-/// Why an operation did not finish.
-#[derive(Debug)]
-pub enum OperationError {
-    /// It failed: the migration has failed.
-    Failed(Failure),
-    /// The run must stop; the migration can be carried on.
-    Stopped(Error),
-}
-
-/// Why an operation failed.
-#[derive(Debug, Clone)]
-pub struct Failure {
-    /// What the server, or the engine, said.
-    pub cause: String,
-    /// The server's error code.
-    pub code: Option<i32>,
-    /// What to do, where that is more than the code tells.
-    pub remedy: Option<String>,
-    /// How many documents were written before it without a transaction, where that is known.
-    pub written: Option<i64>,
-}
-
-impl Failure {
-    /// A failure the engine found.
-    pub fn found(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { cause: cause.into(), code: None, remedy: Some(remedy.into()), written: None }
-    }
-}
-
-impl From<ServerError> for Failure {
-    fn from(error: ServerError) -> Self {
-        // Nobody must be sent to remove a document that the tool itself has written.
-        let own = error.ours && error.is(codes::DUPLICATE_KEY);
-        let remedy = own.then(|| {
-            "Run the same command again: it reads its record and carries on from there. Remove nothing. If this happens \
-             again, report it as a defect."
-                .to_owned()
-        });
-        Self { cause: error.to_string(), code: error.code, remedy, written: error.written }
-    }
-}
-
-impl From<Failure> for OperationError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<ServerError> for OperationError {
-    fn from(error: ServerError) -> Self {
-        if error.is_passing() || error.authentication || error.is(codes::LEASE_LOST) {
-            return Self::Stopped(Error::server("The migration had to stop")(error));
-        }
-        Self::Failed(error.into())
-    }
-}
-
-impl From<Error> for OperationError {
-    fn from(error: Error) -> Self {
-        Self::Stopped(error)
-    }
-}
-
-impl From<JournalError> for OperationError {
-    fn from(refused: JournalError) -> Self {
-        match refused {
-            JournalError::Server(error) => error.into(),
-            JournalError::Run(error) => Self::Stopped(error),
-        }
-    }
-}
-
-/// How a schema operation found or left things.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// What it did.
-    pub outcome: Outcome,
-    /// What else there is to say.
-    pub note: Option<String>,
-}
-
-impl Settled {
-    fn done() -> Self {
-        Self { outcome: Outcome::Done, note: None }
-    }
-
-    fn standing(note: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Standing, note: Some(note.into()) }
-    }
-
-    fn absent(note: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Absent, note: Some(note.into()) }
-    }
-}
-
-/// A schema operation that failed, or a server that is gone for now.
-#[derive(Debug)]
-pub enum SchemaError {
-    /// The server's answer.
-    Server(ServerError),
-    /// What the engine found.
-    Found(Failure),
-}
-
-impl From<ServerError> for SchemaError {
-    fn from(error: ServerError) -> Self {
-        Self::Server(error)
-    }
-}
-
-impl From<Failure> for SchemaError {
-    fn from(failure: Failure) -> Self {
-        Self::Found(failure)
-    }
-}
-
-/// Which operation of which script.
-#[derive(Debug, Clone, Copy)]
-pub struct OperationIndex {
-    /// From 0.
-    pub index: usize,
-    /// How many the script has.
-    pub operations: usize,
-}
+use crate::run::journal::Journal;
 
 /// Carries out one operation, from where the journal says.
 ///
 /// # Errors
 /// [`OperationError`].
-pub async fn carry_out(
+pub async fn execute(
     run: &mut Run,
     journal: &mut Journal,
     operation: &Operation,
@@ -166,38 +38,5 @@ pub async fn carry_out(
             let change = schema::SchemaChange::Operation(operation);
             schema::change(run, journal, &change, &operation.fingerprint, slot, place).await
         }
-    }
-}
-
-/// Where an operation captures what it does, if it does.
-fn slot(journal: &Journal, operation: &Operation, place: OperationIndex) -> Option<CaptureKey> {
-    journal.progress.capture.filter(|_| operation.capture).map(|capture| capture.slot(place.index))
-}
-
-/// The entry of an operation that is not captured within a run that is: it says so.
-fn uncaptured(journal: &Journal, operation: &Operation, place: OperationIndex) -> RegistryEntry {
-    match journal.progress.capture.filter(|_| !operation.capture) {
-        Some(capture) => {
-            let slot = capture.slot(place.index);
-            RegistryEntry::first(slot, operation.kind(), &operation.collection, doc! {"uncaptured": true})
-        }
-        None => RegistryEntry::none(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_is_sent_to_remove_what_the_tool_has_written() {
-        let advice = |ours: bool| {
-            let error = ServerError { ours, ..ServerError::found(codes::DUPLICATE_KEY, "E11000 duplicate key error") };
-            let failure = Failure::from(error);
-            failure.remedy.unwrap_or_else(|| crate::error::failure::remedy(failure.code, "update_documents").to_owned())
-        };
-        assert!(advice(false).contains("Remove or change the document"));
-        assert!(!advice(true).contains("Remove or change"));
-        assert!(advice(true).contains("Run the same command again"));
     }
 }

@@ -6,7 +6,9 @@
 
 use bson::{Bson, Document, doc};
 
-use super::{Failure, OperationError, OperationIndex, SchemaError, Settled, collections, indexes};
+use super::error::{Failure, OperationError, SchemaError};
+use super::position::{OperationIndex, Settled};
+use super::{collections, indexes};
 use crate::capture::registry::{self, RegistryEntry};
 use crate::capture::{schema as captured, stash};
 use crate::error::server::{ServerError, codes};
@@ -123,7 +125,7 @@ async fn attempt(
             }
             entry
         }
-        (None, SchemaChange::Operation(operation)) if !begun => super::uncaptured(journal, operation, place),
+        (None, SchemaChange::Operation(operation)) if !begun => super::position::uncaptured(journal, operation, place),
         _ => RegistryEntry::none(),
     };
     let begins = progress.clone();

@@ -4,17 +4,18 @@ use bson::raw::{CStr, cstr};
 use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use super::Failure;
+use super::error::Failure;
 use crate::capture::documents::{Does, Finds, Rehearsal};
 
 use crate::error::server::ServerError;
 use crate::model::script::operation::{DeleteDocuments, UpdateDocuments};
 use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, elements};
+use crate::mongo::reply::written;
 use crate::mongo::server::Server;
 use crate::run::chunks::{ChunkBody, Selection};
 use crate::run::report::Counts;
-use crate::run::transaction::{send, written};
+use crate::run::transaction::send;
 
 type FieldList = Vec<(&'static CStr, RawBson)>;
 

@@ -5,9 +5,10 @@ use mongodb::ClientSession;
 
 use super::identity::Identity;
 use super::lease::Lease;
-use super::transaction::{Body, attempt, with_majority, written};
+use super::transaction::{Body, attempt, with_majority};
 use crate::error::server::{LEASE_LOST, ServerError, codes};
 use crate::error::{Error, Result};
+use crate::mongo::reply::written;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level, Reporter, Stop};

@@ -74,11 +74,6 @@ async fn commit(session: &mut ClientSession) -> Result<(), ServerError> {
     }
 }
 
-/// How many documents a write matched or made.
-pub fn written(reply: &Document) -> i64 {
-    reply.get_i32("n").map_or_else(|_| reply.get_i64("n").unwrap_or_default(), i64::from)
-}
-
 /// Adds the write concern a command needs when no transaction brings it.
 pub fn with_majority(mut command: Document) -> Document {
     command.insert("writeConcern", doc! {"w": "majority"});

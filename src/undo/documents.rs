@@ -5,15 +5,16 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
+use super::attempts::{again, taken};
 use super::edits::{Edits, Paths, bars};
-use super::portions::{ReadBudget, size};
+use super::read_budget::{ReadBudget, size};
 use super::writes::{UndoWrites, Write};
-use super::{again, bounds, taken};
 use crate::capture::by_id::read_by_id;
 use crate::capture::delta::{DocumentChange, difference, take_back};
 use crate::capture::documents::keep_packs;
 use crate::capture::earlier::EarlierAttempts;
 use crate::capture::kept::{insert_whole, unwrapped};
+use crate::capture::pack::bounds;
 use crate::capture::pack::{self, PackEntry, Packer, What, entries};
 use crate::error::server::{ServerError, codes};
 use crate::mongo::catalog::Collection;
@@ -23,7 +24,8 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::announce::takes_transactions;
 use crate::operations::documents::look_up;
-use crate::operations::{OperationError, OperationIndex};
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
 use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
@@ -64,10 +66,7 @@ pub async fn undo(
 }
 
 /// The packs of what was captured, to be worked through, and what stands under the collection's name now.
-pub(super) async fn packs_of(
-    run: &Run,
-    undo: &UndoOperation,
-) -> Result<Option<(Scope, Option<Collection>)>, OperationError> {
+pub async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, Option<Collection>)>, OperationError> {
     let Some(bounds) = bounds(undo.slot) else { return Ok(None) };
     let packs = undo.slot.capture.packs(run.server.names());
     let standing = look_up(run, &undo.collection).await?;

@@ -5,11 +5,11 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use bson::{RawDocumentBuf, rawdoc};
 
-use super::bounds;
 use super::documents::decide;
 use super::edits::Edits;
 use crate::capture::by_id::read_by_id;
 use crate::capture::kept::unwrapped;
+use crate::capture::pack::bounds;
 use crate::capture::pack::{self, PackEntry, What};
 use crate::error::server::ServerError;
 use crate::mongo::catalog;

@@ -2,8 +2,8 @@
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 
-use super::schema::{Way, operation};
-use super::{plain, same_standing, standing};
+use super::existing::{plain, same_standing, standing};
+use super::way::{Way, operation};
 use crate::capture::registry::made_index;
 use crate::error::server::ServerError;
 use crate::model::script::operation::{Action, CreateIndex, IndexRef};

@@ -6,7 +6,7 @@
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, RawDocumentBuf, doc, rawdoc};
 
-use super::{same_standing, standing};
+use super::existing::{same_standing, standing};
 use crate::capture::registry;
 use crate::capture::stash::discard_if_empty;
 use crate::error::server::{ServerError, codes};

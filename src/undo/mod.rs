@@ -6,50 +6,95 @@
 //! order too, so that every step meets a state that has been before: unique indexes are met on the way back
 //! as they were on the way there.
 
-mod copies;
+mod attempts;
 mod deleted;
 pub(crate) mod documents;
 mod edits;
+pub mod ending;
+pub mod existing;
 mod foresee;
 pub mod indexes;
 mod made;
 pub mod moved;
 pub mod operation;
 mod options;
-mod portions;
+pub mod read_budget;
 pub mod schema;
+mod way;
 pub mod writes;
 
-use bson::{Document, doc, rawdoc};
+use bson::Document;
 
+use self::ending::finish;
+use self::existing::plain;
 pub use self::foresee::foresee;
 use self::made::remove_made;
-use crate::assessment::names::{BRING_OVER, UNIFY};
 use crate::capture::registry::RegistryEntry;
-use crate::error::server::{ServerError, codes};
+use crate::capture::registry::{BRING_OVER, UNIFY};
+use crate::error::server::ServerError;
 use crate::mongo::catalog;
-use crate::mongo::id::Id;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
-use crate::operations::{OperationError, OperationIndex, SchemaError};
-use crate::run::capture_key::CaptureKey;
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
+use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationProgress, Position};
-use crate::run::report::{Counts, Outcome, Undone};
+use crate::run::report::Undone;
 use crate::undo::operation::UndoOperation;
 
 /// Undoes one operation, from where the journal says.
 ///
 /// # Errors
 /// [`OperationError`].
-pub async fn carry_out(
+pub async fn execute(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,
     undone: &[&UndoOperation],
     place: OperationIndex,
 ) -> Result<(), OperationError> {
+    let Some(begun) = begin(run, journal, undo, undone, place).await? else { return Ok(()) };
+    let Begun { undo, own, oldest, .. } = &begun;
+    let (own, oldest) = (*own, *oldest);
+    match undo.done.as_str() {
+        "update_documents" | "insert_documents" | UNIFY => {
+            documents::undo(run, journal, undo, own, oldest, place).await?;
+        }
+        "delete_documents" => deleted::undo(run, journal, undo, own, oldest, place).await?,
+        _ => {
+            let conflicts = conflicts_in(journal, undone, &begun.name);
+            return schema::undo(run, journal, undo, own, conflicts, place).await;
+        }
+    }
+    end(run, journal, &begun, undone, place).await
+}
+
+/// An operation whose undoing has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// The operation, with the name that its collection has today.
+    pub undo: UndoOperation,
+    /// Where its undoing is captured.
+    pub own: Option<CaptureKey>,
+    /// The captures of the oldest operation that is undone with it.
+    pub oldest: CaptureId,
+    /// The name that its collection had.
+    name: String,
+}
+
+/// Begins the undoing of an operation; `None` where it cannot be undone, which then is noted.
+///
+/// # Errors
+/// [`OperationError`].
+pub async fn begin(
+    run: &mut Run,
+    journal: &mut Journal,
+    undo: &UndoOperation,
+    undone: &[&UndoOperation],
+    place: OperationIndex,
+) -> Result<Option<Begun>, OperationError> {
     let undone_before = &undone[..place.index.min(undone.len())];
     let own = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(own) = own {
@@ -58,29 +103,33 @@ pub async fn carry_out(
     let mut retry = Retry::new(&run.reporter, &run.stop);
     if let Some(why) = retry!(retry, barred(&run.server, undone_before, undo))? {
         let counts = Undone { conflicts: 1, ..Undone::default() };
-        return finish(run, journal, undo, place, counts, Some(why)).await;
+        finish(run, journal, undo, place, counts, Some(why)).await?;
+        return Ok(None);
     }
     let oldest = undone.last().map_or(undo.slot.capture, |oldest| oldest.slot.capture);
     // A collection that was renamed since is still the one that the operation worked on.
     let name = undo.collection.as_str();
     let now = retry!(retry, moved::name_now(&run.server, undo))?.filter(|_| !moved::moves(undo));
     let elsewhere = now.filter(|now| now != name).map(|now| UndoOperation { collection: now, ..undo.clone() });
-    let undo = elsewhere.as_ref().unwrap_or(undo);
-    match undo.done.as_str() {
-        "update_documents" | "insert_documents" | UNIFY => {
-            documents::undo(run, journal, undo, own, oldest, place).await?;
-        }
-        BRING_OVER => copies::undo(run, journal, undo, own, place).await?,
-        "delete_documents" => deleted::undo(run, journal, undo, own, oldest, place).await?,
-        _ => {
-            let conflicts = conflicts_in(journal, undone, name);
-            return schema::undo(run, journal, undo, own, conflicts, place).await;
-        }
-    }
+    Ok(Some(Begun { undo: elsewhere.unwrap_or_else(|| undo.clone()), own, oldest, name: name.to_owned() }))
+}
+
+/// Ends the undoing of an operation on documents: removes a collection that it made, and notes what was done.
+///
+/// # Errors
+/// [`OperationError`].
+pub async fn end(
+    run: &mut Run,
+    journal: &mut Journal,
+    begun: &Begun,
+    undone: &[&UndoOperation],
+    place: OperationIndex,
+) -> Result<(), OperationError> {
+    let undo = &begun.undo;
     let mut counts = Undone::default();
     let mut note = None;
     if undo.entry.get_bool("made").unwrap_or(false) {
-        let conflicts = conflicts_in(journal, undone, name);
+        let conflicts = conflicts_in(journal, undone, &begun.name);
         let mut retry = Retry::new(&run.reporter, &run.stop);
         (counts, note) = retry!(retry, remove_made(&run.server, undo, &plain(), conflicts))?;
     }
@@ -138,76 +187,4 @@ async fn announce(
     let mut entry = RegistryEntry::first(own, &undo.kind, &undo.collection, Document::new());
     let progress = OperationProgress::new(&undo.hash);
     Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
-}
-
-/// Makes the journal's last entry of an undo.
-async fn finish(
-    run: &mut Run,
-    journal: &mut Journal,
-    undo: &UndoOperation,
-    place: OperationIndex,
-    counts: Undone,
-    note: Option<String>,
-) -> Result<(), OperationError> {
-    let standing = journal.progress.operations.get(place.index).cloned();
-    let mut progress = standing.unwrap_or_else(|| OperationProgress::new(&undo.hash));
-    progress.outcome = Some(Outcome::Done);
-    progress.counts += Counts { undone: counts, ..Counts::default() };
-    progress.note = note;
-    Ok(journal.note(run, place.index, progress, None).await?)
-}
-
-/// A collection as the server makes one at the first insert.
-fn plain() -> Document {
-    doc! {"type": "collection", "options": {}, "indexes": [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]}
-}
-
-/// A collection or view with its options and indexes.
-///
-/// # Errors
-/// The server's.
-pub(crate) async fn standing(server: &Server, name: &str) -> Result<Option<Document>, ServerError> {
-    Ok(crate::capture::schema::standing(server, name).await?.as_document().cloned())
-}
-
-/// Whether a collection's kind, options and indexes mean the same.
-pub(crate) fn same_standing(a: &Document, b: &Document) -> bool {
-    let options = |of: &Document| catalog::Collection {
-        kind: of.get_str("type").unwrap_or_default().to_owned(),
-        options: of.get_document("options").cloned().unwrap_or_default(),
-        uuid: None,
-    };
-    let (one, other) = (options(a), options(b));
-    let indexes = |of: &Document| {
-        let mut listed: Vec<Document> =
-            of.get_array("indexes").into_iter().flatten().filter_map(|index| index.as_document().cloned()).collect();
-        listed.sort_by_key(|index| index.get_str("name").unwrap_or_default().to_owned());
-        listed
-    };
-    one.kind == other.kind && catalog::difference(&one.options, &other).is_none() && indexes(a) == indexes(b)
-}
-
-impl From<SchemaError> for OperationError {
-    fn from(error: SchemaError) -> Self {
-        match error {
-            SchemaError::Server(error) => error.into(),
-            SchemaError::Found(failure) => Self::Failed(failure),
-        }
-    }
-}
-
-/// A unique value that somebody else has taken since: the next attempt goes without it.
-fn taken(error: &ServerError) -> bool {
-    error.is(codes::DUPLICATE_KEY)
-}
-
-/// Tells the chunked writer to try a smaller chunk again, with what was learned.
-fn again(error: &ServerError) -> ServerError {
-    ServerError::found(codes::TRY_AGAIN, error.message.clone())
-}
-
-/// Where packs of one operation lie among a run's.
-fn bounds(slot: CaptureKey) -> Option<(Id, Id)> {
-    let id = |place: i64| Id::of(&rawdoc! {"_id": {"o": slot.operation, "s": place}});
-    Some((id(i64::MIN)?, id(i64::MAX)?))
 }

@@ -2,11 +2,11 @@
 
 use bson::{Bson, Document, doc};
 
-use super::schema::{Way, operation};
-use super::standing;
+use super::existing::standing;
+use super::way::{Way, operation};
 use crate::error::server::ServerError;
+use crate::model::equivalence::same;
 use crate::model::script::operation::Action;
-use crate::mongo::catalog::same;
 use crate::mongo::server::Server;
 use crate::run::report::Undone;
 use crate::undo::operation::UndoOperation;

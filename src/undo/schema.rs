@@ -3,53 +3,24 @@
 
 use bson::{Document, doc};
 
+use super::ending::finish;
+use super::existing::{same_standing, standing};
 use super::made::remove_made;
-use super::{finish, indexes, options, same_standing, standing};
+use super::way::{Way, operation};
+use super::{indexes, options};
 use crate::error::server::ServerError;
-use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::mongo::catalog;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
 use crate::operations::schema::{SchemaChange, change};
-use crate::operations::{OperationError, OperationIndex};
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::report::Undone;
 use crate::undo::operation::UndoOperation;
-
-/// How an operation is taken back.
-pub(super) enum Way {
-    /// By another, with what is to be told beside it.
-    Operation(Box<Operation>, Option<(Undone, String)>),
-    /// An index is dropped and built as it was: `collMod` cannot make it so.
-    Rebuild { index: Document },
-    /// A collection set aside returns.
-    Return {
-        /// `None` where it stands under its name.
-        aside: Option<String>,
-        before: Document,
-    },
-    /// What the migration made is removed, if nobody uses it.
-    Remove { made: Document },
-    /// Not at all: there is nothing to take back, or somebody has changed it since.
-    Not { conflict: bool, why: String },
-}
-
-impl Way {
-    pub(super) fn by(undo: &UndoOperation, action: Action) -> Self {
-        Self::Operation(operation(undo, action), None)
-    }
-
-    pub(super) fn nothing(why: impl Into<String>) -> Self {
-        Self::Not { conflict: false, why: why.into() }
-    }
-
-    pub(super) fn conflict(why: impl Into<String>) -> Self {
-        Self::Not { conflict: true, why: why.into() }
-    }
-}
 
 /// Undoes a schema operation; what that removes is captured in `own`. `conflicts` were left in the collection.
 pub async fn undo(
@@ -183,9 +154,4 @@ async fn renamed(server: &Server, undo: &UndoOperation) -> Result<Way, ServerErr
         (true, false) => Way::nothing("it has its name"),
         (false, false) => Way::nothing("it is gone"),
     })
-}
-
-pub(super) fn operation(undo: &UndoOperation, action: Action) -> Box<Operation> {
-    let collection = undo.collection.clone();
-    Box::new(Operation { collection, action, capture: true, fingerprint: undo.hash.clone() })
 }

@@ -8,8 +8,9 @@ use mongodb::ClientSession;
 use crate::error::server::{ServerError, codes};
 use crate::mongo::id::Id;
 use crate::mongo::raw::{fields, has_duplicates, has_zero_timestamp};
+use crate::mongo::reply::written;
 use crate::mongo::server::Server;
-use crate::run::transaction::{send, written};
+use crate::run::transaction::send;
 
 /// Statements of one command, and bytes: the server takes 100,000 and 48 MB.
 const STATEMENTS: usize = 25_000;

@@ -5,7 +5,7 @@ use bson::{Document, RawDocument, RawDocumentBuf};
 use super::report::{CollectionDifference, IndexDifference, OptionDifference, Presence};
 use crate::backup::catalog::{CatalogEntry, index_name};
 use crate::error::server::show;
-use crate::mongo::catalog::{differences, same_fields};
+use crate::model::equivalence::{differences, same_fields};
 
 /// Adds what differs in the catalog.
 pub fn compare(before: &CatalogEntry, after: &CatalogEntry, found: &mut CollectionDifference) {

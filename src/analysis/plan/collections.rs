@@ -110,7 +110,9 @@ pub async fn modify(
     if let Ok(asked) = options.get_document("index") {
         let there = indexes.iter().find(|index| match (asked.get("name"), asked.get_document("keyPattern")) {
             (Some(name), _) => index.get("name") == Some(name),
-            (None, Ok(keys)) => index.get_document("key").is_ok_and(|own| catalog::same_keys(own, keys)),
+            (None, Ok(keys)) => {
+                index.get_document("key").is_ok_and(|own| crate::model::equivalence::same_keys(own, keys))
+            }
             _ => false,
         });
         match there {

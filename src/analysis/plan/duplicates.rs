@@ -15,9 +15,9 @@ use super::look::{EXAMPLES, PlanContext, PlanError, find as find_command, id_tex
 use super::report::{Duplicates, OperationPlan};
 use super::sieve::Sieve;
 use crate::error::server::{codes, show};
+use crate::model::equivalence::same_collation;
 use crate::model::script::Operation;
 use crate::model::script::operation::CreateIndex;
-use crate::mongo::catalog::same_collation;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::raw::fingerprint;
 

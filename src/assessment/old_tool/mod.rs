@@ -21,7 +21,8 @@ use crate::error::server::ServerError;
 use crate::mongo::raw::{ARRAY, DATE, Element, documents, first, get};
 use crate::mongo::server::Server;
 use crate::operations::documents::in_one_go;
-use crate::operations::{OperationError, OperationIndex};
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
 use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selected, Selection};
 use crate::run::handle::Run;
@@ -94,7 +95,7 @@ pub async fn find(server: &Server, used: Option<&str>) -> Result<Option<Backup>,
 }
 
 /// One of the two tasks, in one transaction: what the old tool could migrate has 16 MB at most.
-pub async fn carry_out(
+pub async fn execute(
     run: &mut Run,
     journal: &mut Journal,
     backup: &Arc<Backup>,

@@ -13,7 +13,7 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
-use crate::undo::{same_standing, standing};
+use crate::undo::existing::{same_standing, standing};
 
 /// What the entry notes while it returns.
 const RETURNING: &str = "returning";

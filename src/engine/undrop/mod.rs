@@ -24,7 +24,7 @@ use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::names::Names;
 use crate::observe::{Kind, Level};
-use crate::operations::SchemaError;
+use crate::operations::error::SchemaError;
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::history;

@@ -3,9 +3,9 @@
 use bson::{Bson, Document};
 
 use super::{CONDITIONS, RefusalList};
+use crate::model::equivalence::same_collation;
 use crate::model::script::fields::unknown;
 use crate::model::script::operation::CreateIndex;
-use crate::mongo::catalog::same_collation;
 
 /// What a partial index may ask of a field.
 const PARTIAL: &[&str] =

@@ -4,9 +4,6 @@
 use bson::{DateTime, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use super::documents::packs_of;
-use super::portions::{ReadBudget, size};
-use super::writes::{UndoWrites, Write};
 use crate::assessment::base::{self, Print, short};
 use crate::assessment::carry_back::carry_back;
 use crate::assessment::model::{AssessmentKind, Edition, MIGRATION_SOURCE, ORIGINAL_ID, Rules};
@@ -22,21 +19,41 @@ use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Element, fields, first, get};
 use crate::mongo::server::Server;
 use crate::names::ORIGINALS;
-use crate::operations::{OperationError, OperationIndex};
+use crate::operations::error::OperationError;
+use crate::operations::position::OperationIndex;
 use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
 use crate::run::report::{Counts, Mapped, Undone};
+use crate::undo;
+use crate::undo::documents::packs_of;
 use crate::undo::operation::UndoOperation;
+use crate::undo::read_budget::{ReadBudget, size};
+use crate::undo::writes::{UndoWrites, Write};
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 24 * 1024 * 1024;
 /// The largest document that the server stores.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// Undoes the copying; what it takes away is captured in `own`.
-pub async fn undo(
+/// Undoes the copying, from where the journal says.
+///
+/// # Errors
+/// [`OperationError`].
+pub async fn execute(
+    run: &mut Run,
+    journal: &mut Journal,
+    undo: &UndoOperation,
+    undone: &[&UndoOperation],
+    place: OperationIndex,
+) -> Result<(), OperationError> {
+    let Some(begun) = undo::begin(run, journal, undo, undone, place).await? else { return Ok(()) };
+    take_back(run, journal, &begun.undo, begun.own, place).await?;
+    undo::end(run, journal, &begun, undone, place).await
+}
+
+async fn take_back(
     run: &mut Run,
     journal: &mut Journal,
     undo: &UndoOperation,

@@ -4,7 +4,7 @@ use std::slice::Chunks;
 
 use bson::RawDocumentBuf;
 
-use super::again;
+use super::attempts::again;
 use crate::error::server::{ServerError, codes};
 
 /// Documents read at once, before their size is known: they are in memory as they are and as they will be.
