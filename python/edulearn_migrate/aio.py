@@ -42,10 +42,12 @@ def _awaited(
 class AsyncMigrator(BaseMigrator):
     """Migrations of one database, for asyncio.
 
-    Cancelling the task stops the run at its next safe point: the current chunk is committed, the
-    lock released, the state resumable, and only then is `asyncio.CancelledError` raised; cancelling
-    again meanwhile does not hurry it. `progress` is called in the event loop. Arguments, answers
-    and errors are those of `Migrator`.
+    Each verb of `Migrator` is a coroutine here, with the same arguments, answers and errors.
+    `progress` is called in the event loop.
+
+    If the task is cancelled, the run stops at its next safe point. The current chunk is committed,
+    the lock is released, and the state can be carried on. Only then is `asyncio.CancelledError`
+    raised. Cancelling again does not make it faster.
     """
 
     status = _awaited(Migrator.status)

@@ -28,10 +28,12 @@ class Event:
     surveyed, step_started, operation_started, progress, operation_finished, migration_applied,
     migration_rolled_back, migration_failed, migration_interrupted, marked, unlocked, registered,
     purged, undropped, backup_started, backup_finished, restore_started, restore_finished,
-    backup_removed, retrying, waiting, rehearsal_step, warning; a later version may add kinds. `at`
-    is in UTC. A `progress` event says how many `documents` of `total` (None while unknown) the
-    operation `index` (from 1) of `operations` has done; that of a backup or a restore has `bytes`
-    of `total_bytes` instead of an operation.
+    backup_removed, retrying, waiting, rehearsal_step, warning. A later version may add kinds. `at`
+    is in UTC.
+
+    A `progress` event says how many `documents` of `total` (None while that is unknown) the
+    operation `index` (from 1) of `operations` has done. That of a backup or a restore has `bytes`
+    of `total_bytes` in the place of an operation.
     """
 
     kind: str

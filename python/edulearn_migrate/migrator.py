@@ -17,12 +17,17 @@ from edulearn_migrate.work import Work
 
 
 class Migrator(Migrations, Looking, Retained, Backups, Assessments):
-    """Migrations of one database, synchronously.
+    """Migrations of one database. Each verb blocks until it is done.
 
-    Every verb releases the GIL, ends at a safe point on Ctrl-C or when `stop` is set from another
-    thread, and raises a `MigrateError`. `progress` gets every event, possibly on another thread;
-    what it raises is reported and ignored. `lock_timeout` is in seconds: how long to wait for
-    another run before `LockHeldError`.
+    A verb releases the GIL while it runs. On Ctrl-C, or when `stop` is set from another thread, it
+    stops at the next safe point and raises `InterruptedRunError`. Every error is a `MigrateError`.
+
+    Three arguments are the same for all verbs:
+
+    - `progress` is called with an `Event` for each thing that happens, possibly on another thread.
+      What it raises is reported and ignored.
+    - `stop` is a `StopToken`.
+    - `lock_timeout` is the number of seconds to wait for another run before `LockHeldError`.
     """
 
     def _do(

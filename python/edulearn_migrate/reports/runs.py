@@ -13,12 +13,15 @@ OperationOutcome = Literal["done", "standing", "absent", "failed", "interrupted"
 
 @dataclass(frozen=True, slots=True)
 class Undone(Report):
-    """What an exact rollback did with documents.
+    """What an exact rollback did with documents. Each count is a number of documents.
 
-    `restored` are as they were before the migration; `restored_with_edits` too, but for what
-    somebody changed in other fields since. `gone` were deleted since and stay deleted; `made_since`
-    stand in a collection that the migration made, and stay. Of `conflicts`, something that the
-    migration had changed was changed again since, and that stays.
+    - `restored`: they are as before the migration.
+    - `restored_with_edits`: so are they in all that the migration changed. Something else was
+      edited since, and stays.
+    - `gone`: somebody deleted them since. They stay deleted.
+    - `made_since`: they are in a collection that the migration made, and not by it. They stay.
+    - `conflicts`: something that the migration had changed was changed again since. The newer
+      value stays.
     """
 
     restored: int
@@ -37,10 +40,10 @@ class CollectionUndone(Undone):
 
 @dataclass(frozen=True, slots=True)
 class Beyond(Report):
-    """Documents that a down script was to change although its up script had not touched them.
+    """Documents that a down script reaches although its up script had not touched them.
 
-    `index` is the number of the down script's operation, from 1. `documents` is None where nothing
-    was captured that would tell how many there are.
+    `index` is the number of the down script's operation, from 1. `documents` is None if nothing was
+    captured that tells how many there are.
     """
 
     index: int
@@ -50,9 +53,11 @@ class Beyond(Report):
 
 @dataclass(frozen=True, slots=True)
 class OperationRun(Report):
-    """What one operation did. Counts are documents; `index` counts from 1.
+    """What one operation did.
 
-    `undone` is None except in an exact rollback that dealt with documents.
+    `index` counts from 1. `matched`, `modified`, `inserted`, `deleted` and `upserted` are numbers
+    of documents. `conflicts` is how often a chunk met a write of the application and was tried
+    again. `undone` is None except in an exact rollback that dealt with documents.
     """
 
     index: int
@@ -73,11 +78,12 @@ class OperationRun(Report):
 
 @dataclass(frozen=True, slots=True)
 class MigrationRun(Report):
-    """What one migration did. `resumed` when it went on from where an earlier run had stopped.
+    """What one migration did.
 
-    `exact` when what was captured was undone instead of running the down script; `undone` then says
-    collection by collection what became of the documents. Of a rollback by script, `beyond` lists
-    what the down script reached that the up script had not touched.
+    `resumed` is True if it carried on where an earlier run had stopped. `exact` is True if what was
+    captured was undone, and no down script was run; `undone` then says collection by collection
+    what became of the documents. For a rollback by script, `beyond` lists what the down script
+    reached that the up script had not touched. `seconds` is the duration of this run.
     """
 
     id: str

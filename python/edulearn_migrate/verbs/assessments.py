@@ -23,14 +23,21 @@ class Assessments(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> AssessmentReport:
-        """Bring regular and teacher assessments into one model; the backup goes into `backup_dir`.
+        """Bring regular and teacher assessments into one model, after a backup into `backup_dir`.
 
         Documents that cannot be mapped, or that the server refuses, are left as they are and
-        listed, and everything else is migrated; then the report's `validation.valid` is False,
-        unless `accept_unmapped`. With `dry_run` nothing is written. Teacher assessments are copied
-        under an `_id` that follows from theirs; `ids="keep"` keeps theirs, for an application that
-        reads only `assessments`. A run that is carried on goes by the `ids` it began with. Raises
-        `WrongStateError` before anything is written where an index is in the way.
+        listed. Everything else is migrated.
+
+        Args:
+            accept_unmapped: such documents do not make `validation.valid` of the report False.
+            dry_run: write nothing.
+            ids: `new` copies a teacher assessment under an `_id` that follows from its own. `keep`
+                keeps its `_id`, for an application that reads only `assessments`. A run that is
+                carried on goes by the value that it began with.
+            lock_timeout: seconds to wait for another run.
+
+        Raises:
+            WrongStateError: an index is in the way. Nothing was written.
         """
         call = partial(
             self._assessments.migrate,
@@ -48,6 +55,9 @@ class Assessments(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> AssessmentRollbackReport:
-        """Take that back: what was edited since stays, or returns to the teacher assessment."""
+        """Take `assessment_migrate` back.
+
+        What was edited since stays, or returns to the teacher assessment that it came from.
+        """
         call = partial(self._assessments.rollback, lock_timeout=lock_timeout)
         return self._do(AssessmentRollbackReport.from_dict, call, progress, stop)

@@ -31,12 +31,20 @@ class Backups(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> BackupReport:
-        """Write a backup into the backup directory; needs read rights only and takes no lock.
+        """Write a backup into `backup_dir`. It needs read rights only and takes no lock.
 
-        With `exclude` it is of all collections but these; it is not full then, and `latest` does
-        not mean it. On a replica set everything is as of one cluster time. Raises
-        `SnapshotLostError` where the server gave that up meanwhile, `DiskFullError`, and
-        `WrongStateError` while a restore is unfinished; then nothing remains of the backup.
+        On a replica set everything is as of one cluster time. If it fails, nothing remains of it.
+
+        Args:
+            collections: only these collections.
+            exclude: all collections but these. Such a backup is not full, and `latest` does not
+                mean it.
+            consistency: `snapshot`, or `none` for each collection as it is when it is read.
+
+        Raises:
+            SnapshotLostError: the server gave up the state that was being read.
+            DiskFullError: the file system is full.
+            WrongStateError: a restore is unfinished.
         """
         call = partial(
             self._backups.backup,
@@ -64,14 +72,32 @@ class Backups(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> RestoreReport:
-        """Bring the database to the state of the backup `name`, or of what mongodump wrote.
+        """Bring the database to the state of a backup, or of a dump of mongodump.
 
-        `latest` is the newest full backup made by hand. What a dump of mongodump lacks stays,
-        unless `drop_extra` says that it goes. Collections in `exclude` stay as they are. Without a
-        name and a dump it only takes a restore that was killed to its end, or, with `abandon`,
-        gives it up; `earlier` and `notes` of the report say what became of it. Raises
-        `BackupNotFoundError`, `BackupCorruptError` and `OtherDatabaseError` before anything is
-        written.
+        Without a name and a dump, it takes a restore that was killed to its end.
+
+        Args:
+            name: the name of the backup, or `latest`: the newest full one made by hand.
+            from_mongodump: a directory, an archive or a `.bson` file of mongodump, in the place of
+                a name. Collections that it lacks stay, unless `drop_extra`.
+            collections: only these collections.
+            exclude: all collections but these, which stay as they are.
+            keep_extra: keep collections that the backup lacks.
+            drop_extra: drop collections that the dump lacks.
+            no_indexes: build no indexes but those on `_id`.
+            abandon: in the place of a name: give up a restore that was killed or cannot end.
+            safety_backup: back up first what is replaced.
+            allow_different_db: restore the backup of another database.
+            into: restore into this database of the same server.
+            lock_timeout: seconds to wait for another run.
+
+        Returns:
+            The report. `earlier` and `notes` say what became of an unfinished restore.
+
+        Raises:
+            BackupNotFoundError: there is no such backup.
+            BackupCorruptError: the backup is not as it was written. Nothing was written.
+            OtherDatabaseError: it is another database's backup. Nothing was written.
         """
         call = partial(
             self._backups.restore,
@@ -93,7 +119,7 @@ class Backups(Verbs):
     def list_backups(
         self, *, progress: Progress | None = None, stop: Stop | None = None
     ) -> BackupList:
-        """Every backup in the directory, and those that the old tool left in the database."""
+        """List every backup in the directory, and those that the old tool left in the database."""
         return self._do(BackupList.from_dict, self._backups.list, progress, stop)
 
     def verify_backup(
@@ -101,7 +127,9 @@ class Backups(Verbs):
     ) -> VerifyReport:
         """Read every byte of a backup and compare it with its manifest.
 
-        Raises `BackupCorruptError`, whose `file` names the one that is not as it was written.
+        Raises:
+            BackupNotFoundError: there is no such backup.
+            BackupCorruptError: `file` is not as it was written.
         """
         call = partial(self._backups.verify, name)
         return self._do(VerifyReport.from_dict, call, progress, stop)
@@ -114,9 +142,9 @@ class Backups(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> PruneReport:
-        """Remove all but the `keep` newest backups of this database and kind.
+        """Remove all but the newest `keep` backups of this database and kind.
 
-        One that a migration's record or an unfinished restore still needs stays.
+        A backup that a migration's record or an unfinished restore still needs stays.
         """
         call = partial(self._backups.prune, keep, kind=kind)
         return self._do(PruneReport.from_dict, call, progress, stop)

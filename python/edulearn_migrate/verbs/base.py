@@ -34,15 +34,20 @@ class BaseMigrator:
         ledger: str = "migrations",
         **misplaced: NoReturn,
     ) -> None:
-        """Nothing is connected to yet.
+        """Check the arguments. The first verb connects.
 
-        `database` is a database object of PyMongo (sync or async) or Motor, or a connection string,
-        with the database's `name` where the string does not say it. Without `migrations_dir` only
-        the migrations recorded in the database exist. `backup_dir` is where backups are written and
-        looked for; it is made by the first. `ledger` names the collection of records and begins
-        the name of every other collection of ours. Raises `SettingsError` for an option of the
-        client that cannot be honoured, a database that may not be migrated (`admin`, `local`,
-        `config`), and a `migrations_dir` that is not there.
+        Args:
+            database: a database object of PyMongo (sync or async) or Motor, or a connection string.
+            name: the name of the database, if `database` is a string that does not name it.
+            migrations_dir: the directory of migration files. Without it, only the migrations that
+                are recorded in the database exist.
+            backup_dir: the directory of backups. The first backup makes it.
+            ledger: the name of the collection of records. The names of all other collections of
+                this package begin with it.
+
+        Raises:
+            SettingsError: an option of the client cannot be honoured, the database may not be
+                migrated (`admin`, `local`, `config`), or `migrations_dir` does not exist.
         """
         if misplaced:
             raise TypeError(_elsewhere(type(self).__name__, misplaced))
@@ -67,9 +72,12 @@ class BaseMigrator:
         return f"{type(self).__name__}({self.target!r}, migrations_dir={self.migrations_dir!r})"
 
     def create(self, name: str, description: str = "") -> CreatedMigration:
-        """Write a new migration file from the template, numbered by UTC time to the second.
+        """Write a new migration file from the template, numbered by the UTC time to the second.
 
-        Touches no database. Raises `SettingsError` without a `migrations_dir`.
+        It uses no database.
+
+        Raises:
+            SettingsError: there is no `migrations_dir`.
         """
         if self.migrations_dir is None:
             raise _native.SettingsError("A new migration file needs migrations_dir=.")
@@ -77,10 +85,13 @@ class BaseMigrator:
         return CreatedMigration.from_dict(made)
 
     def lint(self, paths: Iterable[str | os.PathLike[str]] | None = None) -> LintReport:
-        """What is wrong or risky in these files, or in all of the `migrations_dir`.
+        """Find what is wrong or risky in these files, or in all files of `migrations_dir`.
 
-        Touches no database. Raises `SettingsError` without a `migrations_dir` and `paths`, and for
-        a path where nothing is.
+        It uses no database.
+
+        Raises:
+            SettingsError: there are neither `paths` nor a `migrations_dir`, or a path does not
+                exist.
         """
         if paths is None and self.migrations_dir is None:
             raise _native.SettingsError(

@@ -25,11 +25,13 @@ class Looking(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> PlanReport:
-        """What `apply` with the same arguments would do, by the data as it is now.
+        """Report what `apply` with the same arguments would do to the data as it is now.
 
-        Takes no lock and makes nothing, also not a collection. Raises what `apply` would be refused
-        with as a whole, such as `ScriptChangedError`; what single operations would fail at is in
-        the report.
+        It takes no lock and writes nothing. What an operation would fail at is in the report.
+
+        Raises:
+            ScriptChangedError: `apply` would be refused as a whole. So do the other errors that
+                `apply` raises before it begins.
         """
         call = partial(
             self._preview.apply,
@@ -50,7 +52,7 @@ class Looking(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> PlanReport:
-        """What `rollback` with the same arguments would do, by the data as it is now."""
+        """Report what `rollback` with the same arguments would do to the data as it is now."""
         call = partial(
             self._preview.rollback, id, from_file=from_file, exact=exact, capture=capture
         )
@@ -63,7 +65,10 @@ class Looking(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> CheckReport:
-        """Whether anything is pending, changed, failed, unfinished, rolled back or held."""
+        """Report whether anything is pending, changed, failed, unfinished, rolled back or held.
+
+        `allow_rolled_back` leaves out the migrations that are rolled back.
+        """
         call = partial(self._preview.check, allow_rolled_back=allow_rolled_back)
         return self._do(CheckReport.from_dict, call, progress, stop)
 
@@ -78,14 +83,24 @@ class Looking(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> RehearsalReport:
-        """Try out what is pending, or the one named, there and back on a private server.
+        """Apply and roll back what is pending, or one migration, on a private server, and compare.
 
-        The server is filled from the newest full backup, from `backup`, or with `live` from the
-        database, which is only read. `passed` of the answer says whether everything came back, by
-        the down scripts and exactly. Raises `BackupNotFoundError`, `LocalServerError` without a
-        mongod to run, and `WrongStateError` where the migration named is not pending or the two
-        servers' major versions differ (`any_version` allows that). No server is left running.
-        A document whose fields come back in another order is a failure only with `strict_order`.
+        Args:
+            id: the id, file stem or name of one pending migration.
+            backup: the name of the backup to fill the server from. The default is the newest full
+                one.
+            live: fill it from the live database, which is only read.
+            any_version: allow a private server whose major version differs from the data's.
+            strict_order: fail if the fields of a document come back in another order.
+
+        Returns:
+            The report. Its `passed` says whether everything came back, by the down scripts and
+            exactly. No server is left running.
+
+        Raises:
+            BackupNotFoundError: there is no such backup.
+            LocalServerError: there is no mongod to run.
+            WrongStateError: the migration is not pending, or the major versions differ.
         """
         from edulearn_migrate.rehearsal import rehearse
 

@@ -18,23 +18,26 @@ class Migrations(Verbs):
     """Migrations: where they stand, applying them, rolling them back."""
 
     def status(self, *, progress: Progress | None = None, stop: Stop | None = None) -> StatusReport:
-        """Where every migration stands, and what is retained for undo. Reads only."""
+        """Report the state of every migration, and what is retained for undo. Reads only."""
         return self._do(StatusReport.from_dict, self._engine.status, progress, stop)
 
     def require_current(
         self, *, progress: Progress | None = None, stop: Stop | None = None
     ) -> StatusReport:
-        """For start-up and health checks: raise `PendingMigrationsError` unless all is applied.
+        """Raise `PendingMigrationsError` unless the database is current. Reads only.
 
-        Reads only. A failed, half done or changed migration raises too, and a restore that has not
-        ended. Returns the status otherwise.
+        It is meant for start-up and health checks. It also raises if a migration is failed, half
+        done or changed, or if a restore has not ended.
+
+        Returns:
+            The status, if the database is current.
         """
         return self._do(_current, self._engine.status, progress, stop)
 
     def records(
         self, *, progress: Progress | None = None, stop: Stop | None = None
     ) -> list[dict[str, Any]]:
-        """The documents of the ledger as they are, by `applied_at`."""
+        """Return the documents of the ledger as they are, ordered by `applied_at`."""
         return self._do(list, self._engine.records, progress, stop)
 
     def apply(
@@ -48,11 +51,23 @@ class Migrations(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> RunReport:
-        """Apply every pending migration in order, or the one named by id, file stem or name.
+        """Apply every pending migration in order, or one.
 
-        `rolled_back` applies rolled-back ones too; `strict_order` refuses a file that sorts before
-        one already applied (`OutOfOrderError`). Without `capture` nothing is kept of what the
-        scripts overwrite, remove or drop, and no exact rollback is possible.
+        Args:
+            id: the id, file stem or name of one migration. One that is applied already is no error.
+            rolled_back: also apply migrations that were rolled back.
+            strict_order: refuse a file that sorts before one already applied.
+            capture: keep what the scripts overwrite, remove or drop. Without it, no exact rollback
+                is possible.
+            lock_timeout: seconds to wait for another run.
+
+        Raises:
+            OperationFailedError: an operation failed. What was done before it is in `report`.
+            CheckFailedError: a check of the migration does not hold.
+            InvalidMigrationError: a file cannot be read. Nothing was done.
+            ScriptChangedError: a script changed since it was applied or begun.
+            OutOfOrderError: `strict_order` refused a file.
+            LockHeldError: another run holds the lock.
         """
         call = partial(
             self._engine.apply,
@@ -75,13 +90,24 @@ class Migrations(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> RunReport:
-        """Roll back every applied migration in reverse order of application, or the one named.
+        """Roll back every applied migration, the latest first, or one.
 
-        Runs the down script as it was recorded when the migration was applied; `from_file` the one
-        its file has now. `exact` runs none: what was captured goes back, except what somebody
-        changed since; a migration that a script rolled back is taken as well, its rollback undone
-        first. Raises `WrongStateError`, having done nothing, where not all was captured or it has
-        been purged. Without `capture` nothing is kept of what the rollback itself takes away.
+        Without `exact` it runs the down script that was recorded when the migration was applied.
+
+        Args:
+            id: the id, file stem or name of one migration. Without it, **all** are rolled back.
+            from_file: run the down script that the file has now.
+            exact: run no script. What was captured is written back, except what somebody has
+                changed since. If a script rolled the migration back before, that rollback is
+                undone first.
+            capture: keep what the rollback itself takes away.
+            lock_timeout: seconds to wait for another run.
+
+        Raises:
+            WrongStateError: the migration is not applied or has no down script. With `exact`: not
+                all was captured, or it has been purged. Nothing was done.
+            OperationFailedError: an operation failed. What was done before it is in `report`.
+            LockHeldError: another run holds the lock.
         """
         call = partial(
             self._engine.rollback,
@@ -102,7 +128,7 @@ class Migrations(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> MarkReport:
-        """Set a migration's state by hand, running nothing. Recorded in the history."""
+        """Set the state of a migration by hand. It runs nothing, and is recorded in the history."""
         call = partial(self._engine.mark, id, state, lock_timeout=lock_timeout)
         return self._do(MarkReport.from_dict, call, progress, stop)
 
@@ -113,7 +139,10 @@ class Migrations(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> UnlockReport:
-        """Release the lock of a run that is gone; with `force` of one that may still be alive."""
+        """Release the lock of a run that is gone.
+
+        With `force`, break it even if the run may be alive.
+        """
         call = partial(self._engine.unlock, force=force)
         return self._do(UnlockReport.from_dict, call, progress, stop)
 
@@ -127,10 +156,19 @@ class Migrations(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> str:
-        """Record a migration in the database only, pending; returns its id.
+        """Record a migration in the database only, as pending.
 
-        The scripts are JSON text, as the `up` and `down` of a migration file. The id is
-        `migration_<unix seconds>`, the next free second.
+        Args:
+            name: the name of the migration.
+            up_script: the up script as JSON text, like `up` in a migration file.
+            down_script: the down script, likewise.
+            description: a text for people.
+
+        Returns:
+            The id: `migration_` and the time in seconds since 1970, or the next free second.
+
+        Raises:
+            InvalidMigrationError: a script cannot be read.
         """
         call = partial(self._engine.register, name, up_script, down_script, description)
         return self._do(_id, call, progress, stop)

@@ -23,10 +23,15 @@ class Retained(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> PurgeReport:
-        """Free what was captured: all of it, or of one migration, or what is `older_than` this.
+        """Free what was captured: all of it, or a part.
 
-        Age is judged by the server's clock. What a half applied or half rolled back migration may
-        need is kept. Of what is freed there is no exact rollback and no `undrop` any more.
+        What is freed can no longer be rolled back exactly or brought back by `undrop`. What a half
+        applied or half rolled back migration may need is kept.
+
+        Args:
+            id: only that of this migration.
+            older_than: only what is older than this, by the server's clock.
+            lock_timeout: seconds to wait for another run.
         """
         seconds = None if older_than is None else older_than.total_seconds()
         call = partial(self._engine.purge, id, older_than=seconds, lock_timeout=lock_timeout)
@@ -35,7 +40,7 @@ class Retained(Verbs):
     def dropped(
         self, *, progress: Progress | None = None, stop: Stop | None = None
     ) -> list[DroppedEntry]:
-        """What `undrop` can bring back, the oldest run's first. Reads only."""
+        """List what `undrop` can bring back, that of the oldest run first. Reads only."""
         return self._do(_entries, self._engine.dropped, progress, stop)
 
     def undrop(
@@ -47,11 +52,18 @@ class Retained(Verbs):
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> UndropReport:
-        """Bring back what `dropped` lists as `name`, under its old collection's name or as `to`.
+        """Bring back what `dropped` lists under a name.
 
-        Overwrites nothing: a collection or view of that name raises `WrongStateError`, and a
-        document whose `_id` is taken is passed over. Raises `UnknownMigrationError` where nothing
-        is set aside under `name`.
+        It overwrites nothing. A document whose `_id` is taken is passed over and counted.
+
+        Args:
+            name: the name in the list.
+            to: another name for the collection, or another collection for the documents.
+            lock_timeout: seconds to wait for another run.
+
+        Raises:
+            WrongStateError: a collection or view of that name exists.
+            UnknownMigrationError: the list has no such name.
         """
         call = partial(self._engine.undrop, name, to=to, lock_timeout=lock_timeout)
         return self._do(UndropReport.from_dict, call, progress, stop)

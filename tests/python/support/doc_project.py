@@ -68,6 +68,7 @@ class Project:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "MONGO_URI": server.uri,
             "DB_NAME": "edulearn",
+            "EDULEARN_TEST_URI": server.uri,  # pytest in a page needs no server of its own
             "REPOSITORY": str(ROOT),
             "PYTHONPATH": str(directory),
             "PYTHONDONTWRITEBYTECODE": "1",
