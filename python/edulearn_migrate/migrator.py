@@ -22,12 +22,14 @@ class Migrator(Migrations, Looking, Retained, Backups, Assessments):
     A verb releases the GIL while it runs. On Ctrl-C, or when `stop` is set from another thread, it
     stops at the next safe point and raises `InterruptedRunError`. Every error is a `MigrateError`.
 
-    Three arguments are the same for all verbs:
+    These arguments are the same for all verbs:
 
     - `progress` is called with an `Event` for each thing that happens, possibly on another thread.
       What it raises is reported and ignored.
     - `stop` is a `StopToken`.
     - `lock_timeout` is the number of seconds to wait for another run before `LockHeldError`.
+    - `workers` is the number of chunks of one operation that are under way at once, from 1 to 8
+      (default 2). Only the verbs that change documents have it.
     """
 
     def _do(

@@ -29,7 +29,8 @@ impl PyAssessments {
 
     /// Unifies the assessment model.
     #[pyo3(signature = (
-        *, accept_unmapped = false, dry_run = false, ids = None, lock_timeout = 10.0, observer = None, stop = None
+        *, accept_unmapped = false, dry_run = false, ids = None, workers = None, lock_timeout = 10.0, observer = None,
+        stop = None
     ))]
     fn migrate(
         &self,
@@ -37,22 +38,32 @@ impl PyAssessments {
         accept_unmapped: bool,
         dry_run: bool,
         ids: Option<&str>,
+        workers: Option<usize>,
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Work> {
         let (engine, directory) = (self.engine.clone(), self.directory.clone());
-        let (verb, wait) = (verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        let (verb, wait) =
+            (verb(observer, stop).with_workers(py, workers)?, seconds(py, "lock_timeout", lock_timeout)?);
         let ids = ids.map(|ids| Ids::named(ids).ok_or_else(|| wrong_ids(ids))).transpose()?;
         let options = MigrateOptions { accept_unmapped, dry_run, ids };
         Ok(Work::new(verb, |verb| async move { assessment::migrate(&engine, &verb, &directory, options, wait).await }))
     }
 
     /// Takes that back, without losing later work.
-    #[pyo3(signature = (*, lock_timeout = 10.0, observer = None, stop = None))]
-    fn rollback(&self, py: Python<'_>, lock_timeout: f64, observer: Callback, stop: Token<'_, '_>) -> PyResult<Work> {
+    #[pyo3(signature = (*, workers = None, lock_timeout = 10.0, observer = None, stop = None))]
+    fn rollback(
+        &self,
+        py: Python<'_>,
+        workers: Option<usize>,
+        lock_timeout: f64,
+        observer: Callback,
+        stop: Token<'_, '_>,
+    ) -> PyResult<Work> {
         let engine = self.engine.clone();
-        let (verb, wait) = (verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        let (verb, wait) =
+            (verb(observer, stop).with_workers(py, workers)?, seconds(py, "lock_timeout", lock_timeout)?);
         Ok(Work::new(verb, |verb| async move { assessment::rollback(&engine, &verb, wait).await }))
     }
 }

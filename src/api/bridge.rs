@@ -20,7 +20,7 @@ use tokio::task::{AbortHandle, JoinError};
 
 use super::convert::to_python;
 use super::ending;
-use super::errors::failed;
+use super::errors::{exception, failed};
 use super::events::Events;
 use super::queue::Queue;
 use super::runtime::{SIGNAL_POLL, runtime};
@@ -28,6 +28,7 @@ use crate::engine::CallContext;
 use crate::error::{Error, Failed};
 use crate::mongo::waiting::reporting;
 use crate::observe::{Observer, Silent, Stop};
+use crate::run::worker::Workers;
 
 /// What a listener's thread runs, and what starts a thread.
 static LISTENING: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
@@ -68,6 +69,16 @@ pub struct Call {
     verb: CallContext,
     queue: Arc<Queue>,
     listener: Option<Py<PyAny>>,
+}
+
+impl Call {
+    /// The same with so many chunks under way at once, or as many as usual.
+    pub fn with_workers(mut self, py: Python<'_>, number: Option<usize>) -> PyResult<Self> {
+        if let Some(number) = number {
+            self.verb.workers = Workers::new(number).map_err(|error| exception(py, &error))?;
+        }
+        Ok(self)
+    }
 }
 
 /// A call that reports to `observer` and is stopped by `stop`.

@@ -70,7 +70,7 @@ impl PyEngine {
     }
 
     /// Applies every pending migration in order, or the one named.
-    #[pyo3(signature = (id = None, *, rolled_back = false, strict_order = false, capture = true, lock_timeout = 10.0, observer = None, stop = None))]
+    #[pyo3(signature = (id = None, *, rolled_back = false, strict_order = false, capture = true, workers = None, lock_timeout = 10.0, observer = None, stop = None))]
     fn apply(
         &self,
         py: Python<'_>,
@@ -78,17 +78,19 @@ impl PyEngine {
         rolled_back: bool,
         strict_order: bool,
         capture: bool,
+        workers: Option<usize>,
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Work> {
-        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        let verb = verb(observer, stop).with_workers(py, workers)?;
+        let (engine, wait) = (self.0.clone(), seconds(py, "lock_timeout", lock_timeout)?);
         let options = ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture };
         Ok(Work::new(verb, |verb| async move { apply::apply(&engine, &verb, options, wait).await }))
     }
 
     /// Rolls every applied migration back in reverse order of application, or the one named.
-    #[pyo3(signature = (id = None, *, from_file = false, exact = false, capture = true, lock_timeout = 10.0, observer = None, stop = None))]
+    #[pyo3(signature = (id = None, *, from_file = false, exact = false, capture = true, workers = None, lock_timeout = 10.0, observer = None, stop = None))]
     fn rollback(
         &self,
         py: Python<'_>,
@@ -96,11 +98,13 @@ impl PyEngine {
         from_file: bool,
         exact: bool,
         capture: bool,
+        workers: Option<usize>,
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
     ) -> PyResult<Work> {
-        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        let verb = verb(observer, stop).with_workers(py, workers)?;
+        let (engine, wait) = (self.0.clone(), seconds(py, "lock_timeout", lock_timeout)?);
         let options = RollbackOptions { id, from_file, exact, uncaptured: !capture };
         Ok(Work::new(verb, |verb| async move { apply::rollback(&engine, &verb, options, wait).await }))
     }

@@ -16,11 +16,11 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::documents::look_up;
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::operations::schema;
 use crate::run::capture_key::CaptureId;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::report::Outcome;
 
 /// Their names and keys.

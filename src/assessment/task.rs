@@ -8,9 +8,9 @@ use super::refusals::Refusals;
 use super::{indexes, old_tool, regular, teacher};
 use crate::capture::registry::{BRING_OVER, UNIFY};
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 
 /// One task of a run.
 #[derive(Debug, Clone)]

@@ -25,14 +25,15 @@ use crate::mongo::id::Id;
 use crate::mongo::raw::{BINARY, Builder, TEXT, first, has_zero_timestamp};
 use crate::mongo::server::Server;
 use crate::operations::announce::{takes_transactions, weaker};
+use crate::operations::apart::is_apart;
 use crate::operations::documents::look_up;
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Mapped, Outcome};
 use crate::run::transaction::send;
@@ -66,9 +67,10 @@ pub async fn execute(
         bounds: None,
         weight: 1,
         total: None,
+        apart: is_apart(run, ASSESSMENTS).await?,
     };
     let mut body = CopyChunk { how: how.clone(), slot };
-    work_through(run, journal, place.index, place.operations, hash, &scope, &mut body).await?;
+    work_through(run, journal, place, hash, &scope, &mut body).await?;
     finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
 
@@ -86,6 +88,7 @@ pub struct CopyOptions {
 }
 
 /// The documents of a window, copied.
+#[derive(Clone)]
 struct CopyChunk {
     how: CopyOptions,
     slot: Option<CaptureKey>,

@@ -19,12 +19,13 @@ use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Element, fields, first, get};
 use crate::mongo::server::Server;
 use crate::names::ORIGINALS;
+use crate::operations::apart::is_apart;
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::report::{Counts, Mapped, Undone};
 use crate::undo;
 use crate::undo::documents::packs_of;
@@ -60,17 +61,20 @@ async fn take_back(
     own: Option<CaptureKey>,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
-    let Some((scope, _)) = packs_of(run, undo).await? else { return Ok(()) };
+    let Some((mut scope, _)) = packs_of(run, undo).await? else { return Ok(()) };
+    // Edits of copies are carried back to the originals.
+    scope.apart = scope.apart && is_apart(run, TEACHER_ASSESSMENTS).await?;
     let rules = Rules {
         now: undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN),
         edition: Edition::numbered(undo.entry.get_i32("edition").ok()),
     };
     let mut body =
         CopiesUndo { collection: &undo.collection, slot: undo.slot, own, rules, portions: ReadBudget::new(BYTES) };
-    Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
+    Ok(work_through(run, journal, place, &undo.hash, &scope, &mut body).await?)
 }
 
 /// The copies of a window of packs, taken back.
+#[derive(Clone)]
 struct CopiesUndo<'a> {
     collection: &'a str,
     slot: CaptureKey,

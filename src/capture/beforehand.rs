@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A document before an update and as the update makes it.
 type Pair = (RawDocumentBuf, RawDocumentBuf);
 
-impl<B: Finds> Capturing<'_, B> {
+impl<B: Finds> Capturing<B> {
     /// Captures what the body does, then lets it do that.
     pub(super) async fn write_beforehand(
         &mut self,

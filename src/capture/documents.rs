@@ -66,8 +66,9 @@ pub enum Does {
 }
 
 /// A body and the capture of what it does.
-pub struct Capturing<'a, B> {
-    pub(super) body: &'a mut B,
+#[derive(Clone)]
+pub struct Capturing<B> {
+    pub(super) body: B,
     pub(super) slot: CaptureKey,
     /// Whether documents are wrapped: a time-series collection has several with one `_id`, or none.
     pub(super) wrapped: bool,
@@ -79,9 +80,9 @@ pub struct Capturing<'a, B> {
     pub(super) swept: bool,
 }
 
-impl<'a, B: Finds> Capturing<'a, B> {
+impl<B: Finds> Capturing<B> {
     /// Captures in `slot` what `body` does to documents of a collection.
-    pub fn new(body: &'a mut B, slot: CaptureKey, standing: &Collection) -> Self {
+    pub fn new(body: B, slot: CaptureKey, standing: &Collection) -> Self {
         Self {
             body,
             slot,
@@ -93,7 +94,7 @@ impl<'a, B: Finds> Capturing<'a, B> {
     }
 }
 
-impl<B: Finds> ChunkBody for Capturing<'_, B> {
+impl<B: Finds> ChunkBody for Capturing<B> {
     async fn write(
         &mut self,
         server: &Server,
@@ -149,7 +150,7 @@ impl<B: Finds> ChunkBody for Capturing<'_, B> {
     }
 }
 
-impl<B: Finds> Capturing<'_, B> {
+impl<B: Finds> Capturing<B> {
     /// Where one document of several is updated, the one that was read.
     fn narrowed(&self, selection: &Selection, before: &[RawDocumentBuf]) -> Selection {
         let first = before.first().and_then(|document| Id::of_stored(document));

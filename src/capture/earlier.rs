@@ -25,6 +25,7 @@ const ATTEMPTS: i64 = 1 << 10;
 const TIMES: i64 = 1_000_000_000_000;
 
 /// The attempts of one operation that the journal does not know.
+#[derive(Clone)]
 pub struct EarlierAttempts {
     slot: CaptureKey,
     /// The number of the chunk that was begun last.

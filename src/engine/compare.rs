@@ -18,6 +18,7 @@ use crate::backup::{old_tool, store, verify};
 use crate::error::server::codes;
 use crate::error::{Error, Result};
 use crate::mongo::profile::Topology;
+use crate::run::worker::Workers;
 use crate::run::{self, handle::Run};
 
 /// What differs between `before`, a database of the same server, and the engine's. `known` are the hashes of `before`
@@ -52,7 +53,7 @@ pub async fn copy(
     verify::verify(&mut source, &call.reporter, &call.stop).await?;
     let target = server.with_database(into);
     let restoring = Restoring { choice: Choice::default(), safety: None };
-    let mut run = run::open(&target, "copy", Duration::from_secs(10), &call.reporter, &call.stop).await?;
+    let mut run = run::open(&target, "copy", Duration::from_secs(10), Workers::ONE, &call.reporter, &call.stop).await?;
     let result = match drop_old_backups(&run, &source.scope).await {
         Ok(()) => restore::restore(&mut run, &source, &restoring).await.map(drop),
         Err(error) => Err(error),

@@ -42,6 +42,7 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::observe::{Kind, Level, Observer, Reporter, Stop};
+use crate::run::worker::Workers;
 use crate::run::{self, handle::Run};
 
 /// The server's own databases: never a target.
@@ -64,12 +65,14 @@ pub struct CallContext {
     pub reporter: Reporter,
     /// What asks it to stop at a safe point.
     pub stop: Stop,
+    /// How many chunks of one operation are under way at once.
+    pub workers: Workers,
 }
 
 impl CallContext {
     /// A verb that reports to `observer` and stops on `stop`.
     pub fn new(observer: Arc<dyn Observer>, stop: Stop) -> Self {
-        Self { reporter: Reporter::new(observer), stop }
+        Self { reporter: Reporter::new(observer), stop, workers: Workers::default() }
     }
 }
 
@@ -113,7 +116,7 @@ impl Engine {
 /// # Errors
 /// As [`run::open`].
 async fn start(server: &Server, command: &str, lock_timeout: Duration, call: &CallContext) -> Result<Run> {
-    let run = run::open(server, command, lock_timeout, &call.reporter, &call.stop).await?;
+    let run = run::open(server, command, lock_timeout, call.workers, &call.reporter, &call.stop).await?;
     let message = match resume_expiry(&run, call).await {
         Ok(resumed) if resumed.is_empty() => return Ok(run),
         Ok(resumed) => format!(

@@ -15,7 +15,7 @@ use crate::backup::source::BackupSource;
 use crate::backup::{mongodump, store, verify};
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
-use crate::run;
+use crate::run::{self, worker::Workers};
 
 /// What to restore.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ pub async fn restore(
         no_indexes: options.no_indexes,
     };
     let restoring = Restoring { choice, safety: (!options.no_safety_backup).then_some(directory) };
-    let mut run = run::open(&server, "restore", lock_timeout, &call.reporter, &call.stop).await?;
+    let mut run = run::open(&server, "restore", lock_timeout, Workers::ONE, &call.reporter, &call.stop).await?;
     let result = match &source {
         Some(source) => restore::restore(&mut run, source, &restoring).await,
         None if matches!(from, RestoreSource::Abandoned) => {

@@ -10,7 +10,7 @@ use crate::holder::Holder;
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level, Reporter};
 use crate::run::identity::Identity;
-use crate::run::lease::{end_sessions, raise_token_command, read};
+use crate::run::lease::{end_sessions, raise_token_command, read, sessions_of};
 use crate::run::transaction::with_majority;
 use crate::run::{foreign, history};
 
@@ -57,7 +57,7 @@ async fn break_lock(server: &Server, identity: &Identity, force: bool, reporter:
     }
     // A token that cannot be read may have been any; no counter comes near the clock.
     let token = lock.get_i64("token").map_or_else(|_| DateTime::now().timestamp_millis(), |token| token + 1);
-    let sessions: Vec<Bson> = holding.iter().filter_map(|(_, owner)| owner.get("session").cloned()).collect();
+    let sessions: Vec<Bson> = holding.iter().flat_map(|(_, owner)| sessions_of(owner)).collect();
     // The token first: a run that lives must find its lock broken, not its session. But a transaction that a
     // dead one left open may hold the very documents that carry token and lock; then its session goes first.
     if break_and_fence(server, token).await.is_err() {

@@ -5,7 +5,6 @@ use bson::spec::BinarySubtype;
 use bson::{Binary, Document, doc};
 
 use super::error::OperationError;
-use super::position::OperationIndex;
 use crate::capture::registry::RegistryEntry;
 use crate::model::script::Operation;
 use crate::mongo::catalog::Collection;
@@ -13,6 +12,7 @@ use crate::observe::{Kind, Level};
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Position};
 
 /// Whether the operation is exactly-once; says so where it is not.
@@ -50,9 +50,14 @@ pub async fn announce(
     operation: &Operation,
     slot: CaptureKey,
     standing: Option<&Collection>,
+    apart: bool,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     let mut what = doc! {"made": standing.is_none()};
+    if apart {
+        // Its undo is then apart, too.
+        what.insert("apart", true);
+    }
     if let Some(bytes) = standing.and_then(|standing| standing.uuid.clone()) {
         // What it is the same by when somebody renames it.
         what.insert("uuid", Binary { subtype: BinarySubtype::Uuid, bytes });

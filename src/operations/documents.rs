@@ -4,9 +4,9 @@ use bson::{Bson, Document, doc};
 use tokio::time::Instant;
 
 use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
+use super::apart::update_is_apart;
 use super::culprit;
 use super::error::{Failure, OperationError};
-use super::position::OperationIndex;
 use super::statements::{Delete, Update, raw};
 use crate::capture::documents::{Capturing, Does, Finds};
 use crate::error::server::codes;
@@ -21,6 +21,7 @@ use crate::run::chunks::{ChunkBody, Selected, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::{IdRange, Scope};
 use crate::run::journal::{Journal, JournalError};
+use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
 
@@ -35,6 +36,7 @@ pub async fn update(
     let mut body = Update::new(&operation.collection, update)?;
     let request = DocumentsRequest {
         operation,
+        update: Some(update),
         filter: &update.filter,
         collation: update.collation.as_ref(),
         hint: update.hint.clone(),
@@ -73,7 +75,8 @@ async fn named(
         return failure;
     }
     let Ok(mut filter) = raw(&update.filter) else { return failure };
-    if let Some(Position::Ids { upper, after }) = &journal.progress.position {
+    let position = journal.stopped_at.as_ref().or(journal.progress.position.as_ref());
+    if let Some(Position::Ids { upper, after }) = position {
         filter = IdRange::Range { after: after.clone(), through: upper.clone() }.select(&filter);
     }
     let query = Query {
@@ -103,6 +106,7 @@ pub async fn delete(
     let mut body = Delete::new(&operation.collection, delete)?;
     let request = DocumentsRequest {
         operation,
+        update: None,
         filter: &delete.filter,
         collation: delete.collation.as_ref(),
         hint: delete.hint.clone(),
@@ -117,6 +121,8 @@ pub async fn delete(
 /// What an update or delete asks for, as far as running it goes.
 struct DocumentsRequest<'a> {
     operation: &'a Operation,
+    /// What an update does; a delete has nothing that could meet another document.
+    update: Option<&'a UpdateDocuments>,
     filter: &'a Document,
     collation: Option<&'a Document>,
     hint: Option<Bson>,
@@ -150,6 +156,13 @@ async fn write<B: Finds>(
     }
     let atomic = takes_transactions(run, name, &standing);
     let whole_because = in_one_go_because(&standing, request.collation, request.whole_because);
+    let apart = match request.update.filter(|_| atomic && whole_because.is_none()) {
+        Some(update) => {
+            let mut retry = Retry::new(&run.reporter, &run.stop);
+            retry!(retry, update_is_apart(&run.server, name, update))?
+        }
+        None => true,
+    };
     let how = match whole_because {
         Some(why) => Chunking::InOneGo(why),
         None => Chunking::InChunks(Box::new(Scope {
@@ -161,6 +174,7 @@ async fn write<B: Finds>(
             bounds: None,
             weight: 1,
             total: None,
+            apart,
         })),
     };
     let timeseries = standing.kind == "timeseries";
@@ -173,8 +187,8 @@ async fn write<B: Finds>(
     match slot.filter(|_| undoable) {
         None => execute(run, journal, &request, how, atomic, body).await,
         Some(slot) => {
-            announce(run, journal, request.operation, slot, found.as_ref(), request.place).await?;
-            let mut capturing = Capturing::new(body, slot, &standing);
+            announce(run, journal, request.operation, slot, found.as_ref(), apart, request.place).await?;
+            let mut capturing = Capturing::new(body.clone(), slot, &standing);
             execute(run, journal, &request, how, atomic, &mut capturing).await
         }
     }
@@ -195,7 +209,7 @@ async fn execute<B: ChunkBody>(
     atomic: bool,
     body: &mut B,
 ) -> Result<(), OperationError> {
-    let OperationIndex { index, operations } = request.place;
+    let index = request.place.index;
     let hash = &request.operation.fingerprint;
     let scope = match how {
         Chunking::InChunks(scope) => scope,
@@ -204,7 +218,7 @@ async fn execute<B: ChunkBody>(
             return in_one_go(run, journal, hash, Selected { body, selection }, why, atomic, request.place).await;
         }
     };
-    work_through(run, journal, index, operations, hash, &scope, body).await?;
+    work_through(run, journal, request.place, hash, &scope, body).await?;
     let mut progress = journal.progress.operations.get(index).cloned().unwrap_or_else(|| OperationProgress::new(hash));
     progress.outcome = Some(Outcome::Done);
     progress.note = weaker(atomic);
@@ -242,7 +256,7 @@ pub async fn in_one_go<B: ChunkBody>(
             done.note = weaker(atomic);
             (done, None)
         };
-        let error = match journal.advance(run, place.index, atomic, &mut whole, entry).await {
+        let error = match journal.advance(&mut run.worker(), place.index, atomic, &mut whole, entry).await {
             Ok(()) => return Ok(()),
             Err(JournalError::Server(e)) => e,
             Err(stopped) => return Err(stopped.into()),

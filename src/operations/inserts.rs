@@ -9,7 +9,6 @@ use mongodb::ClientSession;
 use super::announce::{announce, announce_lost, announce_uncaptured, takes_transactions, weaker};
 use super::documents::{look_up, plain};
 use super::error::{Failure, OperationError};
-use super::position::OperationIndex;
 use super::statements::raw;
 use crate::capture::by_id::read_by_id;
 use crate::capture::documents::{capture_inserted, keep_packs, packed_inserts};
@@ -24,6 +23,7 @@ use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::{Journal, JournalError};
+use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::{Counts, Outcome};
 use crate::run::transaction::{Body, send};
@@ -50,7 +50,7 @@ pub async fn insert(
     match slot {
         // Nothing names one document of a time-series collection.
         Some(slot) if timeseries => announce_lost(run, journal, operation, slot, place).await?,
-        Some(slot) => announce(run, journal, operation, slot, found.as_ref(), place).await?,
+        Some(slot) => announce(run, journal, operation, slot, found.as_ref(), true, place).await?,
         None => announce_uncaptured(run, journal, operation, place).await?,
     }
     let slot = slot.filter(|_| !timeseries);
@@ -90,7 +90,7 @@ pub async fn insert(
             operation.chunks += 1;
             (operation, Some(Position::List { next: end, seed }))
         };
-        match journal.advance(run, place.index, atomic, &mut body, entry).await {
+        match journal.advance(&mut run.worker(), place.index, atomic, &mut body, entry).await {
             Ok(()) => {
                 next = end;
                 doubtful = false;

@@ -2,6 +2,7 @@
 //! that a killed run finds out what stands.
 
 pub mod announce;
+pub mod apart;
 pub mod collections;
 pub mod culprit;
 pub mod documents;
@@ -13,11 +14,12 @@ pub mod schema;
 pub mod statements;
 
 use self::error::OperationError;
-use self::position::{OperationIndex, slot};
+use self::position::slot;
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 
 /// Carries out one operation, from where the journal says.
 ///

@@ -6,6 +6,7 @@ use crate::capture::registry::RegistryEntry;
 use crate::model::script::Operation;
 use crate::run::capture_key::CaptureKey;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::report::Outcome;
 
 /// How a schema operation found or left things.
@@ -29,15 +30,6 @@ impl Settled {
     pub(super) fn absent(note: impl Into<String>) -> Self {
         Self { outcome: Outcome::Absent, note: Some(note.into()) }
     }
-}
-
-/// Which operation of which script.
-#[derive(Debug, Clone, Copy)]
-pub struct OperationIndex {
-    /// From 0.
-    pub index: usize,
-    /// How many the script has.
-    pub operations: usize,
 }
 
 /// Where an operation captures what it does, if it does.

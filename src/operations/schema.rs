@@ -7,7 +7,7 @@
 use bson::{Bson, Document, doc};
 
 use super::error::{Failure, OperationError, SchemaError};
-use super::position::{OperationIndex, Settled};
+use super::position::Settled;
 use super::{collections, indexes};
 use crate::capture::registry::{self, RegistryEntry};
 use crate::capture::{schema as captured, stash};
@@ -20,6 +20,7 @@ use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Position};
 
 /// A change of the schema.

@@ -20,6 +20,7 @@ use crate::run::transaction::send;
 type FieldList = Vec<(&'static CStr, RawBson)>;
 
 /// What an `update` and a `delete` command have in common.
+#[derive(Clone)]
 struct WriteCommand {
     collection: String,
     /// `collation` and `hint`, of the statement and of a `find` alike.
@@ -94,6 +95,7 @@ impl WriteCommand {
 }
 
 /// The `update` command of an operation, all but its filter.
+#[derive(Clone)]
 pub struct Update {
     writing: WriteCommand,
     update: RawBson,
@@ -279,6 +281,7 @@ fn id(value: &Bson) -> Option<Id> {
 }
 
 /// The `delete` command of an operation, all but its filter.
+#[derive(Clone)]
 pub struct Delete {
     writing: WriteCommand,
 }

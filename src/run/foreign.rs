@@ -5,6 +5,7 @@
 
 use bson::{Document, RawDocumentBuf, doc};
 
+use super::parts;
 use super::record::ASSESSMENT;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
@@ -16,7 +17,7 @@ const SHOWN: usize = 8;
 pub fn of_ours() -> Document {
     doc! {"$or": [
         {"up_script": {"$exists": true}},
-        {"kind": ASSESSMENT},
+        {"kind": {"$in": [ASSESSMENT, parts::KIND]}},
         {"_id": {"$regex": "^migration_[0-9]"}},
     ]}
 }

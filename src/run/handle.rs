@@ -6,7 +6,8 @@ use mongodb::ClientSession;
 use super::identity::Identity;
 use super::lease::Lease;
 use super::transaction::{Body, attempt, with_majority};
-use crate::error::server::{LEASE_LOST, ServerError, codes};
+use super::worker::Worker;
+use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
 use crate::mongo::reply::written;
 use crate::mongo::retry::{Retry, retry};
@@ -18,8 +19,8 @@ use crate::observe::{Kind, Level, Reporter, Stop};
 pub struct Run {
     /// The database. Each write outside a transaction is sent right after a proof of the lease.
     pub server: Server,
-    /// The session of all its transactions, named in the lease.
-    pub session: ClientSession,
+    /// The sessions of its workers, one at least, named in the lease.
+    sessions: Vec<ClientSession>,
     /// The lease.
     pub lease: Lease,
     /// Whom it reports to.
@@ -31,17 +32,17 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run under `lease`, known by `id`.
+    /// A run under `lease`, known by `id`, with a session for each worker.
     pub(super) fn new(
         server: Server,
-        session: ClientSession,
+        sessions: Vec<ClientSession>,
         lease: Lease,
         reporter: Reporter,
         stop: Stop,
         id: String,
         identity: Identity,
     ) -> Self {
-        Self { server, session, lease, reporter, stop, id, identity }
+        Self { server, sessions, lease, reporter, stop, id, identity }
     }
 
     /// Gives the lease back. A lease that cannot be given back runs out by itself.
@@ -68,23 +69,35 @@ impl Run {
         }
     }
 
+    /// The first worker.
+    pub fn worker(&mut self) -> Worker<'_> {
+        let (server, lease, reporter, stop) = (self.server.clone(), &self.lease, &self.reporter, &self.stop);
+        Worker { server, session: &mut self.sessions[0], lease, reporter, stop }
+    }
+
+    /// All workers, each with a session of its own, and stopped by `stop`.
+    pub fn workers<'r>(&'r mut self, stop: &'r Stop) -> Vec<Worker<'r>> {
+        let (server, lease, reporter) = (&self.server, &self.lease, &self.reporter);
+        let workers = self.sessions.iter_mut();
+        workers.map(|session| Worker { server: server.counted_apart(), session, lease, reporter, stop }).collect()
+    }
+
+    /// How many chunks of an operation may be under way at once.
+    pub fn at_once(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Where a run may stop: nothing is under way.
     ///
     /// # Errors
     /// [`Error::LeaseLost`] or [`Error::Interrupted`] where it must.
     pub fn safe_point(&self) -> Result<()> {
-        if self.lease.is_lost() {
-            return Err(self.lease_lost());
-        }
-        if self.stop.is_cancelled() {
-            return Err(Error::Interrupted("Stopped on request, at a safe point.".to_owned()));
-        }
-        Ok(())
+        self.lease.safe_point(&self.stop)
     }
 
     /// The error of a run that another has replaced.
     pub fn lease_lost(&self) -> Error {
-        Error::LeaseLost(LEASE_LOST.to_owned())
+        self.lease.lost()
     }
 
     /// Proves the lease.
@@ -129,7 +142,7 @@ impl Run {
     /// # Errors
     /// The server's.
     pub async fn attempt<B: Body>(&mut self, body: &mut B) -> Result<Option<B::Output>, ServerError> {
-        let session = self.server.transactions().then_some(&mut self.session);
+        let session = self.server.transactions().then_some(&mut self.sessions[0]);
         attempt(&self.server, session, body).await
     }
 }

@@ -19,6 +19,12 @@ use crate::observe::Total;
 /// Below one match in so many documents, chunks name their documents instead of a range, so that an index
 /// on the filter saves reading the rest.
 const SPARSE: i64 = 20;
+/// Parts of a scope for each worker: a heavy one at the end leaves the others without work.
+const PARTS_OF_A_WORKER: usize = 8;
+/// Documents that are worth a part of their own.
+const PART_DOCUMENTS: usize = 1_000;
+/// Documents drawn for each part, so that the parts are about equal.
+const DRAWN: usize = 20;
 
 /// What to work through.
 #[derive(Debug, Clone)]
@@ -39,6 +45,9 @@ pub struct Scope {
     pub weight: usize,
     /// How many documents there are to be dealt with, where that is not the number that match.
     pub total: Option<i64>,
+    /// Whether chunks may be under way at once: what is written in one has nothing to do with the documents of another,
+    /// not even through a unique index.
+    pub apart: bool,
 }
 
 /// A part of the scope.
@@ -106,15 +115,16 @@ pub async fn last_id(server: &Server, collection: &str) -> Result<Option<Id>, Se
 }
 
 /// What is still to be done, and how to cut it.
+#[derive(Debug, Default)]
 pub struct Matching {
     /// About how many documents match: nothing is decided by it but how to cut.
-    remaining: i64,
+    pub remaining: i64,
     /// Whether they were counted one by one.
-    counted: bool,
+    pub counted: bool,
     /// The collection's average document size.
     pub average_bytes: i64,
-    /// How to cut it.
-    pub windows: IdRanges,
+    /// Whether they are few among many others.
+    pub sparse: bool,
 }
 
 impl Matching {
@@ -122,6 +132,14 @@ impl Matching {
     pub fn total(&self, done: i64) -> Total {
         let total = done + self.remaining;
         if self.counted { Total::Exactly(total) } else { Total::About(total.max(done)) }
+    }
+
+    /// In how many parts so many workers share it.
+    pub fn parts(&self, scope: &Scope, workers: usize) -> usize {
+        // Each part of a sparse scope reads the filter's whole index.
+        let most = if self.sparse { workers } else { workers * PARTS_OF_A_WORKER };
+        let documents = usize::try_from(self.remaining).unwrap_or(0).saturating_mul(scope.weight);
+        if workers < 2 { 1 } else { most.min(documents / PART_DOCUMENTS) }
     }
 }
 
@@ -148,12 +166,8 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
     let size = Stats::of(server, &scope.collection).await.ok();
     let documents = size.map_or(remaining, |size| size.documents);
     // Both ways find every document, however wrong these numbers are.
-    let windows = if counted && remaining.saturating_mul(SPARSE) < documents {
-        IdRanges::Listed { cursor: None, ready: VecDeque::new() }
-    } else {
-        IdRanges::Ranges { upcoming: None }
-    };
-    Ok(Matching { remaining, counted, average_bytes: size.and_then(Stats::average).unwrap_or(1), windows })
+    let sparse = counted && remaining.saturating_mul(SPARSE) < documents;
+    Ok(Matching { remaining, counted, average_bytes: size.and_then(Stats::average).unwrap_or(1), sparse })
 }
 
 /// How the scope is cut.
@@ -193,6 +207,14 @@ impl IdRange {
 }
 
 impl IdRanges {
+    /// For documents that are few among many others, or not.
+    pub fn new(sparse: bool) -> Self {
+        match sparse {
+            true => Self::Listed { cursor: None, ready: VecDeque::new() },
+            false => Self::Ranges { upcoming: None },
+        }
+    }
+
     /// The next `documents` or so above `after`; `None` at the end. Asked again, it gives the same or, with
     /// a smaller number, the first part of it.
     pub async fn next(
@@ -245,6 +267,37 @@ impl IdRanges {
             _ => {}
         }
     }
+}
+
+/// `_id`s that cut what lies above `after`, up to `upper`, into about so many equal parts, in ascending order.
+///
+/// # Errors
+/// The server's.
+pub async fn boundaries(
+    server: &Server,
+    scope: &Scope,
+    after: Option<&Id>,
+    upper: &Id,
+    parts: usize,
+) -> Result<Vec<Id>, ServerError> {
+    let sample = rawdoc! {"$sample": {"size": i64::try_from(parts * DRAWN).unwrap_or(i64::MAX)}};
+    let range = rawdoc! {"$match": within(after, upper)};
+    let keys = rawdoc! {"$project": {"_id": 1}};
+    // Drawn at random from a whole collection, only what is drawn is read. Of a range all keys are read, and only those.
+    let mut pipeline: RawArrayBuf = match after {
+        None => [sample, keys, range].into_iter().collect(),
+        Some(_) => [range, keys, sample].into_iter().collect(),
+    };
+    // By the server: only it knows the order across types and collations.
+    pipeline.push(rawdoc! {"$sort": {"_id": 1}});
+    let found =
+        server.read_all(rawdoc! {"aggregate": scope.collection.as_str(), "pipeline": pipeline, "cursor": {}}).await?;
+    let drawn: Vec<Id> = found.iter().filter_map(|document| Id::of(document)).collect();
+    let step = drawn.len().div_ceil(parts.max(1)).max(1);
+    let mut bounds: Vec<Id> = drawn.into_iter().skip(step).step_by(step).filter(|id| id != upper).collect();
+    // A document may be drawn twice.
+    bounds.dedup();
+    Ok(bounds)
 }
 
 /// The `documents`-th `_id` above `after`, or `None` where `upper` comes first. Reads keys only.

@@ -36,8 +36,10 @@ impl Identity {
         ObjectId::new().to_hex()
     }
 
-    /// The lease's `owner`.
-    pub fn owner(&self, run: &str, command: &str, session: &Document) -> Document {
+    /// The lease's `owner`, with the server's sessions of its workers.
+    pub fn owner(&self, run: &str, command: &str, mut sessions: Vec<Document>) -> Document {
+        // Earlier versions know of one.
+        let others = sessions.split_off(sessions.len().min(1));
         doc! {
             "run": run,
             "command": command,
@@ -47,7 +49,8 @@ impl Identity {
             "process_start": &self.process_start,
             "user": &self.user,
             "version": env!("CARGO_PKG_VERSION"),
-            "session": session.clone(),
+            "session": sessions.pop(),
+            "sessions": others,
         }
     }
 
@@ -124,7 +127,7 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().expect("spawns");
         let gone = Identity { pid: child.id(), process_start: Some("1".to_owned()), ..me.clone() };
         child.wait().expect("waits");
-        let owner = |identity: &Identity| identity.owner("r", "apply", &doc! {});
+        let owner = |identity: &Identity| identity.owner("r", "apply", Vec::new());
         assert!(!me.proves_dead(&owner(&me)));
         assert!(me.proves_dead(&owner(&gone)));
         let elsewhere = Identity { boot: Some("another boot".to_owned()), ..gone.clone() };

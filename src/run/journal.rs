@@ -6,14 +6,16 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{Document, RawDocumentBuf, doc, rawdoc};
+use bson::{Bson, Document, RawBson, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
 use super::chunk_size::Costs;
 use super::handle::Run;
+use super::parts;
 use super::progress::{OperationProgress, Position, Progress};
 use super::report::Direction;
 use super::transaction::{Body, attempt, send};
+use super::worker::Worker;
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
 use crate::mongo::reply::written;
@@ -21,14 +23,19 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::observe::Stop;
 
-/// The journal of the migration under way.
+/// The journal of the migration under way, or of a part of one of its operations.
 #[derive(Debug)]
 pub struct Journal {
+    /// The migration.
     id: String,
+    /// The `_id` of the document in the ledger that keeps it.
+    key: Bson,
     /// How far it is: what the record says.
     pub progress: Progress,
     /// What the last entry took.
     pub costs: Costs,
+    /// Where an operation stopped that several workers shared.
+    pub stopped_at: Option<Position>,
 }
 
 /// Why an entry was not made.
@@ -49,7 +56,33 @@ impl From<Error> for JournalError {
 impl Journal {
     /// The journal of a migration that [`ledger::begin`] has written.
     pub fn new(id: &str, progress: Progress) -> Self {
-        Self { id: id.to_owned(), progress, costs: Costs::default() }
+        Self { id: id.to_owned(), key: id.into(), progress, costs: Costs::default(), stopped_at: None }
+    }
+
+    /// The journal of a part of one operation, kept in the ledger's document `key`.
+    pub fn of_part(&self, key: Bson, progress: Progress) -> Self {
+        Self { id: self.id.clone(), key, progress, costs: Costs::default(), stopped_at: None }
+    }
+
+    /// The migration.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The status of the record meanwhile.
+    pub fn status(&self) -> &'static str {
+        match self.progress.direction {
+            Direction::Up => "applying",
+            Direction::Down => "rolling_back",
+        }
+    }
+
+    /// Takes note that operation `index` has come so far in its parts, and where one of them stopped.
+    pub fn stopped_in_a_part(&mut self, index: usize, sum: OperationProgress, position: Option<Position>) {
+        if let Some(own) = self.progress.operations.get_mut(index) {
+            *own = OperationProgress { note: own.note.clone(), ..sum };
+        }
+        self.stopped_at = position;
     }
 
     /// Makes one entry without other work: operation `index` (from 0) now stands as `operation` and
@@ -87,7 +120,7 @@ impl Journal {
         let mut retry = Retry::new(&reporter, &stop);
         loop {
             let entry = |()| (operation.clone(), position.clone());
-            match self.advance(run, index, atomic, work, entry).await {
+            match self.advance(&mut run.worker(), index, atomic, work, entry).await {
                 Ok(()) => return Ok(()),
                 Err(JournalError::Run(e)) => return Err(e),
                 Err(JournalError::Server(e)) => retry.wait(e).await?.map_err(Error::server("Writing the ledger"))?,
@@ -103,7 +136,7 @@ impl Journal {
     /// [`JournalError`].
     pub async fn advance<W: Body>(
         &mut self,
-        run: &mut Run,
+        worker: &mut Worker<'_>,
         index: usize,
         atomic: bool,
         work: &mut W,
@@ -113,23 +146,20 @@ impl Journal {
         W::Output: Copy,
     {
         let slip = Slip {
-            id: self.id.clone(),
-            token: run.lease.token(),
-            status: match self.progress.direction {
-                Direction::Up => "applying",
-                Direction::Down => "rolling_back",
-            },
+            key: self.key.clone(),
+            token: worker.lease.token(),
+            status: self.status(),
             seq: self.progress.seq,
             index,
         };
         if !atomic {
-            let Some(output) = work.write(&run.server, None).await.map_err(JournalError::Server)? else {
-                return Err(JournalError::Run(run.lease_lost()));
+            let Some(output) = work.write(&worker.server, None).await.map_err(JournalError::Server)? else {
+                return Err(JournalError::Run(worker.lease.lost()));
             };
-            return self.enter_alone(run, &slip, entry(output)).await;
+            return self.enter_alone(worker, &slip, entry(output)).await;
         }
         let mut body = JournalEntry { work, make: entry, slip: &slip, made: None, costs: Costs::default() };
-        let result = attempt(&run.server, Some(&mut run.session), &mut body).await;
+        let result = attempt(&worker.server, Some(worker.session), &mut body).await;
         let costs = body.costs;
         match (result, body.made.take()) {
             (Ok(Some(())), Some(made)) => {
@@ -138,30 +168,29 @@ impl Journal {
                 Ok(())
             }
             // The guard did not hold: another run's token, or our own entry of an attempt whose answer was lost.
-            (Ok(_), _) if self.was_made(run).await? => Ok(()),
-            (Ok(_), _) => Err(JournalError::Run(run.lease_lost())),
+            (Ok(_), _) if self.was_made(worker).await? => Ok(()),
+            (Ok(_), _) => Err(JournalError::Run(worker.lease.lost())),
             // A commit whose answer is lost may have happened, and then a later attempt meets what it wrote.
-            (Err(e), _) if (e.commit_unknown || e.is(codes::DUPLICATE_KEY)) && self.was_made(run).await? => Ok(()),
+            (Err(e), _) if (e.commit_unknown || e.is(codes::DUPLICATE_KEY)) && self.was_made(worker).await? => Ok(()),
             (Err(e), _) => Err(JournalError::Server(e)),
         }
     }
 
     /// Makes an entry without a transaction. Its work is done and stays: only the entry is tried again.
-    async fn enter_alone(&mut self, run: &mut Run, slip: &Slip, made: Made) -> Result<(), JournalError> {
-        let command = slip.command(&run.server, &made).map_err(JournalError::Server)?;
+    async fn enter_alone(&mut self, worker: &Worker<'_>, slip: &Slip, made: Made) -> Result<(), JournalError> {
+        let command = slip.command(&worker.server, &made).map_err(JournalError::Server)?;
         let never = Stop::new();
-        let reporter = run.reporter.clone();
-        let mut retry = Retry::new(&reporter, &never);
+        let mut retry = Retry::new(worker.reporter, &never);
         loop {
             let began = Instant::now();
-            match send(&run.server, None, command.clone()).await {
+            match send(&worker.server, None, command.clone()).await {
                 Ok(reply) if written(&reply) > 0 => {
                     self.costs = Costs { entry: began.elapsed(), commit: Duration::ZERO };
                     self.take_over(slip.index, made);
                     return Ok(());
                 }
-                Ok(_) if self.was_made(run).await? => return Ok(()),
-                Ok(_) => return Err(JournalError::Run(run.lease_lost())),
+                Ok(_) if self.was_made(worker).await? => return Ok(()),
+                Ok(_) => return Err(JournalError::Run(worker.lease.lost())),
                 // The work must not be repeated because its entry is missing: the run stops.
                 Err(e) => retry.wait(e).await?.map_err(|e| match e.is_passing() {
                     true => JournalError::Run(Error::server("Writing the ledger")(e)),
@@ -180,10 +209,10 @@ impl Journal {
 
     /// Whether the record already holds the next entry, made by this very run; takes it over if so. Asked until it
     /// answers: nothing may be tried again before that.
-    async fn was_made(&mut self, run: &Run) -> Result<bool, JournalError> {
-        let mut retry = Retry::new(&run.reporter, &run.stop);
+    async fn was_made(&mut self, worker: &Worker<'_>) -> Result<bool, JournalError> {
+        let mut retry = Retry::new(worker.reporter, worker.stop);
         let next = doc! {"progress.seq": self.progress.seq + 1};
-        let recorded = retry!(retry, self.recorded(run, next.clone())).map_err(|e| {
+        let recorded = retry!(retry, self.recorded(&worker.server, worker.lease.token(), next.clone())).map_err(|e| {
             JournalError::Run(Error::Unavailable(format!(
                 "Whether the last write of {} was made is not known, because the server cannot be used: {e}. Run the same \
                  command again when it can: it reads the record first and carries on from there.",
@@ -198,19 +227,25 @@ impl Journal {
 
     /// Takes over what the record says, where it can be read: what people are told of a failure must not be older.
     pub async fn reread(&mut self, run: &Run) {
-        if let Ok(Some(Ok(progress))) = self.recorded(run, doc! {}).await {
+        if let Ok(Some(Ok(mut progress))) = self.recorded(&run.server, run.lease.token(), doc! {}).await
+            && matches!(parts::add_up(&run.server, &self.id, &mut progress).await, Ok(true))
+        {
             self.progress = progress;
         }
     }
 
     /// The progress in the record, if it is this run's and meets the condition.
-    async fn recorded(&self, run: &Run, condition: Document) -> Result<Option<Result<Progress, String>>, ServerError> {
-        let mut filter = doc! {"_id": &self.id, "token": run.lease.token()};
+    async fn recorded(
+        &self,
+        server: &Server,
+        token: i64,
+        condition: Document,
+    ) -> Result<Option<Result<Progress, String>>, ServerError> {
+        let mut filter = doc! {"_id": &self.key, "token": token};
         filter.extend(condition);
-        let record = run
-            .server
+        let record = server
             .find_certain(doc! {
-                "find": run.server.names().ledger(),
+                "find": server.names().ledger(),
                 "filter": filter,
                 "projection": {"progress": 1},
                 "limit": 1,
@@ -237,7 +272,7 @@ impl Body for NoWork {
 
 /// The place of one entry.
 struct Slip {
-    id: String,
+    key: Bson,
     token: i64,
     status: &'static str,
     seq: i64,
@@ -266,10 +301,11 @@ impl Slip {
                 change.append(bson::raw::cstr!("$unset"), rawdoc! {"progress.position": ""});
             }
         }
+        let key = RawBson::try_from(self.key.clone()).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
         Ok(rawdoc! {
             "update": server.names().ledger(),
             "updates": [{
-                "q": {"_id": self.id.as_str(), "token": self.token, "status": self.status, "progress.seq": self.seq},
+                "q": {"_id": key, "token": self.token, "status": self.status, "progress.seq": self.seq},
                 "u": change,
             }],
         })

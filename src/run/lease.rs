@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::login;
 use super::renewal::Renewal;
 use super::transaction::with_majority;
-use crate::error::server::{ServerError, codes};
+use crate::error::server::{LEASE_LOST, ServerError, codes};
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::mongo::retry::{Retry, retry};
@@ -122,6 +122,25 @@ impl Lease {
         self.lost.is_cancelled()
     }
 
+    /// Where its run may stop: nothing is under way.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] or [`Error::Interrupted`] where it must.
+    pub fn safe_point(&self, stop: &Stop) -> Result<()> {
+        if self.is_lost() {
+            return Err(self.lost());
+        }
+        if stop.is_cancelled() {
+            return Err(Error::Interrupted("Stopped on request, at a safe point.".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The error of a run that another has replaced.
+    pub fn lost(&self) -> Error {
+        Error::LeaseLost(LEASE_LOST.to_owned())
+    }
+
     /// `server` for this run: it proves the lease right before each write outside a transaction.
     pub fn guard(&self, server: &Server) -> Result<Server> {
         let proof = RawDocumentBuf::try_from(&with_majority(self.proof()))
@@ -191,8 +210,14 @@ async fn give_up_owner(
     let why = if dead { "that process is dead" } else { "its lease has run out" };
     let message = format!("Taking over the lock of {}: {why}.", holder.describe());
     reporter.tell(Kind::LockTakenOver, Level::Warning, message);
-    end_sessions(server, owner.get("session").cloned().into_iter().collect(), Some(reporter)).await;
+    end_sessions(server, sessions_of(owner), Some(reporter)).await;
     Some(if dead { holder.run.clone() } else { String::new() })
+}
+
+/// The server sessions of an owner: one for each of its workers.
+pub fn sessions_of(owner: &Document) -> Vec<Bson> {
+    let others = owner.get_array("sessions").into_iter().flatten();
+    owner.get("session").into_iter().chain(others).cloned().collect()
 }
 
 /// Ends server sessions of owners that are gone. Without this, a transaction that a killed run left open
@@ -276,6 +301,7 @@ async fn try_take(
         "retired": {"$concatArrays": [
             {"$cond": [{"$isArray": "$retired"}, "$retired", []]},
             {"$cond": [{"$eq": [{"$type": "$owner.session"}, "object"]}, ["$owner.session"], []]},
+            {"$cond": [{"$isArray": "$owner.sessions"}, "$owner.sessions", []]},
         ]},
     };
     let command = doc! {

@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::record::{ASSESSMENT, Record, Status};
 use super::report::{Direction, MigrationReport};
 use super::transaction::with_majority;
-use super::{foreign, history};
+use super::{foreign, history, parts};
 use crate::error::failure::{CheckFailure, OperationFailure};
 use crate::error::server::codes;
 use crate::error::{Error, Result};
@@ -23,18 +23,42 @@ use crate::names::Names;
 use crate::observe::{Reporter, Stop};
 
 const WRITING: &str = "Writing the ledger";
+/// How often the ledger is read before documents that it lacks are missing.
+const READS: usize = 3;
 
 /// Every record, by `created_at`.
 ///
 /// # Errors
 /// The server's.
 pub async fn read(server: &Server) -> Result<Vec<Record>> {
-    let mut records: Vec<Record> =
-        read_raw(server, doc! {"created_at": 1, "_id": 1}).await?.iter().map(Record::parse).collect();
+    let mut attempts = 0;
+    let mut records = loop {
+        let mut records: Vec<Record> =
+            read_raw(server, doc! {"created_at": 1, "_id": 1}).await?.iter().map(Record::parse).collect();
+        let mut whole = true;
+        for record in &mut records {
+            whole &= add_up(server, record).await?;
+        }
+        // A run may have ended the operation between the two reads.
+        attempts += 1;
+        if whole || attempts == READS {
+            break records;
+        }
+    };
     for record in records.iter_mut().filter(|record| record.problem.is_some()) {
         record.progress = None;
     }
     Ok(records)
+}
+
+/// Fills in what the parts of a record's unfinished operation did; false where they are not there.
+async fn add_up(server: &Server, record: &mut Record) -> Result<bool> {
+    let Some(progress) = &mut record.progress else { return Ok(true) };
+    let whole = parts::add_up(server, &record.id, progress).await?;
+    if !whole {
+        record.problem.get_or_insert_with(|| parts::problem(server.names()));
+    }
+    Ok(whole)
 }
 
 /// The documents of migrations as they are.
@@ -45,7 +69,7 @@ pub async fn read_raw(server: &Server, sort: Document) -> Result<Vec<RawDocument
     server
         // The unification of the assessment model is no migration, and what another tool wrote is no record.
         .find_all(doc! {
-            "find": server.names().ledger(), "filter": {"$and": [{"kind": {"$ne": ASSESSMENT}}, foreign::of_ours()]}, "sort": sort,
+            "find": server.names().ledger(), "filter": {"$and": [{"kind": {"$nin": [ASSESSMENT, parts::KIND]}}, foreign::of_ours()]}, "sort": sort,
             "readConcern": {"level": "local"},
         })
         .await
@@ -61,7 +85,9 @@ pub async fn read_one(server: &Server, id: &str) -> Result<Option<Record>> {
         .find_certain(doc! {"find": server.names().ledger(), "filter": {"_id": id}, "limit": 1})
         .await
         .map_err(Error::server("Reading the ledger"))?;
-    Ok(found.first().map(Record::parse))
+    let Some(mut record) = found.first().map(Record::parse) else { return Ok(None) };
+    add_up(server, &mut record).await?;
+    Ok(Some(record))
 }
 
 /// Writes that a migration's script begins with `fresh` progress, or is carried on, in one transaction with
@@ -136,7 +162,14 @@ pub async fn begin(
     };
     // The header first: where there are no transactions, a record must not name captures without one.
     let header = header.into_iter().map(Statement::may);
-    if run.write_if(WRITING, header.chain([Statement::must(update)]).collect()).await? {
+    // What the parts of an operation say counts for the script that began it only.
+    let parts = match migration.resumed {
+        true => parts::taking(run.server.names(), migration.id, run.lease.token()),
+        false => parts::removal(run.server.names(), migration.id),
+    };
+    let parts = run.server.transactions().then(|| Statement::may(parts));
+    let statements = header.chain([Statement::must(update)]).chain(parts);
+    if run.write_if(WRITING, statements.collect()).await? {
         return Ok(());
     }
     Err(Error::WrongState(format!(
@@ -316,7 +349,8 @@ pub async fn mark(run: &mut Run, migration: &MigrationHeader<'_>, before: &str, 
     let mut entry = history::document(run, migration.id, "marked");
     entry.insert("before", before);
     entry.insert("after", status.as_str());
-    run.write(WRITING, vec![command, history::append(&run.server, entry)]).await
+    let parts = parts::removal(run.server.names(), migration.id);
+    run.write(WRITING, vec![command, parts, history::append(&run.server, entry)]).await
 }
 
 /// The record of a migration that has no file, to be [registered](register).

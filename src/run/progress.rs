@@ -26,6 +26,15 @@ pub struct Progress {
     pub note: ObjectId,
 }
 
+/// Which operation of which script.
+#[derive(Debug, Clone, Copy)]
+pub struct OperationIndex {
+    /// From 0.
+    pub index: usize,
+    /// How many the script has.
+    pub operations: usize,
+}
+
 /// How far one operation is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperationProgress {
@@ -56,6 +65,9 @@ pub enum Position {
         /// The last `_id` done.
         after: Option<Id>,
     },
+    /// Working through a collection by `_id` in so many parts, each with a document of its own in the ledger
+    /// ([`parts`](super::parts)).
+    Parts(usize),
     /// Working through the documents of an insert: `next` comes next.
     List {
         /// Index of the next document.
@@ -90,6 +102,7 @@ impl Position {
             Self::Ids { upper, after: Some(after) } => {
                 rawdoc! {"kind": "ids", "upper": upper.document(), "after": after.document()}
             }
+            Self::Parts(count) => rawdoc! {"kind": "parts", "count": i64::try_from(*count).unwrap_or(i64::MAX)},
             Self::List { next, seed } => {
                 rawdoc! {"kind": "list", "next": i64::try_from(*next).unwrap_or(i64::MAX), "seed": *seed}
             }
@@ -103,14 +116,12 @@ impl Position {
     /// What is wrong with it.
     pub fn from_raw(raw: &RawDocument) -> Result<Self, String> {
         let id = |name: &str| raw.get_document(name).ok().and_then(Id::of);
+        let number = |name: &str| raw.get_i64(name).ok().and_then(|number| usize::try_from(number).ok());
         match raw.get_str("kind") {
             Ok("ids") => Ok(Self::Ids { upper: id("upper").ok_or("position.upper is missing")?, after: id("after") }),
+            Ok("parts") => Ok(Self::Parts(number("count").ok_or("position.count is missing")?)),
             Ok("list") => Ok(Self::List {
-                next: raw
-                    .get_i64("next")
-                    .ok()
-                    .and_then(|next| usize::try_from(next).ok())
-                    .ok_or("position.next is missing")?,
+                next: number("next").ok_or("position.next is missing")?,
                 seed: raw.get_object_id("seed").map_err(|_| "position.seed is missing")?,
             }),
             Ok("whole") => Ok(Self::Whole),

@@ -217,7 +217,7 @@ fn misplaced(raw: &RawDocumentBuf, progress: &Progress) -> Option<String> {
     let operation = script.operations.get(index).filter(|operation| operation.fingerprint == under_way.hash)?;
     let fits = match (&operation.action, progress.position.as_ref()?) {
         (Action::InsertDocuments(insert), Position::List { next, .. }) => *next <= insert.documents.len(),
-        (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Ids { .. }) => true,
+        (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Ids { .. } | Position::Parts(_)) => true,
         // One statement without a transaction, which may or may not have been made.
         (Action::UpdateDocuments(_) | Action::DeleteDocuments(_), Position::Whole) => under_way.chunks == 0,
         (_, Position::Whole) => !operation.writes_documents(),

@@ -20,12 +20,12 @@ use crate::mongo::server::Server;
 use crate::operations::announce::takes_transactions;
 use crate::operations::documents::look_up;
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::report::{Counts, Undone};
 use crate::undo::operation::UndoOperation;
 
@@ -55,6 +55,8 @@ pub async fn undo(
         bounds: None,
         weight: 1,
         total: None,
+        // They stood beside each other.
+        apart: true,
     };
     let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
     let mut retry = Retry::new(&run.reporter, &run.stop);
@@ -71,10 +73,11 @@ pub async fn undo(
         earlier: own.map(EarlierAttempts::new),
         left: HashSet::new(),
     };
-    Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
+    Ok(work_through(run, journal, place, &undo.hash, &scope, &mut body).await?)
 }
 
 /// The documents of a window, brought back.
+#[derive(Clone)]
 struct Kept<'a> {
     collection: &'a str,
     /// What stands that could hold documents.

@@ -23,14 +23,15 @@ use crate::mongo::raw::{fingerprint, first};
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::announce::takes_transactions;
+use crate::operations::apart::is_apart;
 use crate::operations::documents::look_up;
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::chunks::{ChunkBody, Selection, work_through};
 use crate::run::handle::Run;
 use crate::run::id_ranges::Scope;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::report::{Counts, Undone};
 use crate::undo::operation::UndoOperation;
 
@@ -62,7 +63,7 @@ pub async fn undo(
         portions: ReadBudget::new(BYTES),
         earlier: own.map(EarlierAttempts::new),
     };
-    Ok(work_through(run, journal, place.index, place.operations, &undo.hash, &scope, &mut body).await?)
+    Ok(work_through(run, journal, place, &undo.hash, &scope, &mut body).await?)
 }
 
 /// The packs of what was captured, to be worked through, and what stands under the collection's name now.
@@ -76,6 +77,8 @@ pub async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, 
         Some(standing) if total > 0 => takes_transactions(run, &undo.collection, standing),
         _ => run.server.transactions(),
     };
+    // What was apart when it was done is so when it is undone.
+    let apart = undo.entry.get_bool("apart").unwrap_or(false) || is_apart(run, &undo.collection).await?;
     let scope = Scope {
         collection: packs,
         filter: RawDocumentBuf::new(),
@@ -85,6 +88,7 @@ pub async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, 
         bounds: Some(bounds),
         weight: pack::DOCUMENTS,
         total: Some(total),
+        apart,
     };
     Ok(Some((scope, standing)))
 }
@@ -103,6 +107,7 @@ fn value(id: &Id) -> RawDocumentBuf {
 }
 
 /// The packs of a window, taken back.
+#[derive(Clone)]
 struct Packs<'a> {
     collection: &'a str,
     stands: bool,

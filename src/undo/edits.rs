@@ -24,6 +24,7 @@ pub type Paths = HashSet<Vec<u8>>;
 const STATEMENTS: usize = 1_000;
 
 /// The edits found in one collection.
+#[derive(Clone)]
 pub struct Edits {
     kept_in: String,
     collection: Vec<u8>,

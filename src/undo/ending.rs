@@ -1,9 +1,9 @@
 //! The end of an undo.
 
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::progress::OperationProgress;
 use crate::run::report::{Counts, Outcome, Undone};
 use crate::undo::operation::UndoOperation;

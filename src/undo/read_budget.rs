@@ -17,6 +17,7 @@ const PORTION: usize = 8 * 1024 * 1024;
 const FEW: usize = 4;
 
 /// How the entries of a window of packs are taken back.
+#[derive(Clone)]
 pub struct ReadBudget {
     documents: usize,
     /// Bytes of documents read for one transaction.

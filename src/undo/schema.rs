@@ -14,11 +14,11 @@ use crate::mongo::catalog;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::operations::schema::{SchemaChange, change};
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::report::Undone;
 use crate::undo::operation::UndoOperation;
 

@@ -7,13 +7,15 @@ use bson::doc;
 use edulearn_migrate::engine::{CallContext, unlock};
 use edulearn_migrate::error::Error;
 use edulearn_migrate::observe::{Event, Kind, Observer, Reporter, Silent, Stop};
+use edulearn_migrate::run::worker::Workers;
 use edulearn_migrate::run::{self, handle::Run};
 use tokio::sync::Notify;
 
 use crate::support::{Fixture, LOCK_TIMEOUT, with_database};
 
 async fn open(fixture: &Fixture, timeout: Duration) -> Result<Run, Error> {
-    run::open(&fixture.server, "apply", timeout, &Reporter::new(Arc::new(Silent)), &Stop::new()).await
+    run::open(&fixture.server, "apply", timeout, Workers::default(), &Reporter::new(Arc::new(Silent)), &Stop::new())
+        .await
 }
 
 #[test]

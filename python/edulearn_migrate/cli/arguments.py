@@ -41,6 +41,16 @@ def _plan(parser: Parser) -> None:
         help="refuse a migration that sorts before one already applied",
     )
     _no_capture(parser, "keep nothing of what is overwritten: there is no exact rollback then")
+    _workers(parser)
+
+
+def _workers(parser: Parser) -> None:
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        help="how many chunks of one operation are under way at once, 1 to 8 (default 2); with 1 "
+        "the application notices less, and the run takes longer",
+    )
 
 
 def _rollback(parser: Parser) -> None:
@@ -62,6 +72,7 @@ def _rollback(parser: Parser) -> None:
         help="run no script: undo what was captured, but for what was changed since",
     )
     _no_capture(parser, "keep nothing of what the rollback takes away")
+    _workers(parser)
     _dry_run(parser)
 
 
@@ -256,6 +267,7 @@ def _assessment_migrate(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing; say what would be done"
     )
+    _workers(parser)
     parser.add_argument(
         "--ids",
         choices=("new", "keep"),
@@ -281,7 +293,7 @@ COMMANDS: dict[str, tuple[str, Fill | None]] = {
     "purge": ("free what was captured for undo", _purge),
     "undrop": ("list what was dropped or deleted, or bring it back", _undrop),
     "assessment-migrate": ("bring all assessments into one model", _assessment_migrate),
-    "assessment-rollback": ("undo assessment-migrate without losing later work", None),
+    "assessment-rollback": ("undo assessment-migrate without losing later work", _workers),
 }
 
 WRITING = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edulearn_migrate.cli.output import Output
     from edulearn_migrate.cli.progress import Progress
 
-_OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "ledger", "log_level")
+_OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "ledger", "log_level", "workers")
 _LOCAL_DIR = ".edulearn-local"
 _SAID_BY_THE_COMMAND = ("migration_failed", "migration_interrupted")
 """How a run ended. The command's last line says it; the log repeats it from level `info` down."""

@@ -26,6 +26,8 @@ DEFAULT_DATABASE = "edulearn"
 DEFAULT_MIGRATIONS_DIR = "migrations"
 DEFAULT_BACKUP_DIR = "backups"
 DEFAULT_LEDGER = "migrations"
+DEFAULT_WORKERS = 2
+MOST_WORKERS = 8
 
 _LEVELS = {
     "TRACE": "DEBUG",
@@ -55,6 +57,7 @@ class Settings:
         "notes",
         "sources",
         "uri",
+        "workers",
     )
 
     uri: str
@@ -109,6 +112,7 @@ class Settings:
         self.backup_dir = first("backup_dir", "EDULEARN_BACKUP_DIR") or DEFAULT_BACKUP_DIR
         self.ledger = first("ledger", "EDULEARN_LEDGER") or DEFAULT_LEDGER
         self.audit_log = first("audit_log", "EDULEARN_AUDIT_LOG")
+        self.workers = _workers(first("workers", "EDULEARN_WORKERS"))
         self.log_level = _level(first("log_level", "LOG_LEVEL"))
         defaults = {
             "MONGO_URI": self.uri,
@@ -116,6 +120,7 @@ class Settings:
             "EDULEARN_MIGRATIONS_DIR": self.migrations_dir,
             "EDULEARN_BACKUP_DIR": self.backup_dir,
             "EDULEARN_LEDGER": self.ledger,
+            "EDULEARN_WORKERS": str(self.workers),
             "LOG_LEVEL": self.log_level,
         }
         for name, value in defaults.items():
@@ -172,6 +177,17 @@ def _database(named: str | None, uri: str) -> str:
     if named in RESERVED_DATABASES:
         raise UsageError(f"The database {named} belongs to the server; name another one.")
     return named
+
+
+def _workers(named: str | None) -> int:
+    if named is None:
+        return DEFAULT_WORKERS
+    if not named.isdecimal() or not 1 <= int(named) <= MOST_WORKERS:
+        raise UsageError(
+            f"{named} is no number of workers (--workers, EDULEARN_WORKERS): "
+            f"a whole number from 1 to {MOST_WORKERS} is."
+        )
+    return int(named)
 
 
 def _level(named: str | None) -> str:

@@ -19,6 +19,7 @@ class Assessments(Verbs):
         accept_unmapped: bool = False,
         dry_run: bool = False,
         ids: Literal["new", "keep"] | None = None,
+        workers: int | None = None,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
         stop: Stop | None = None,
@@ -44,6 +45,7 @@ class Assessments(Verbs):
             accept_unmapped=accept_unmapped,
             dry_run=dry_run,
             ids=ids,
+            workers=workers,
             lock_timeout=lock_timeout,
         )
         return self._do(AssessmentReport.from_dict, call, progress, stop)
@@ -51,6 +53,7 @@ class Assessments(Verbs):
     def assessment_rollback(
         self,
         *,
+        workers: int | None = None,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
         stop: Stop | None = None,
@@ -59,5 +62,5 @@ class Assessments(Verbs):
 
         What was edited since stays, or returns to the teacher assessment that it came from.
         """
-        call = partial(self._assessments.rollback, lock_timeout=lock_timeout)
+        call = partial(self._assessments.rollback, workers=workers, lock_timeout=lock_timeout)
         return self._do(AssessmentRollbackReport.from_dict, call, progress, stop)

@@ -125,6 +125,6 @@ def give_type(error: _native.MigrateError, read: Callable[[Any], object]) -> Non
 def _elsewhere(kind: str, misplaced: Mapping[str, object]) -> str:
     """Where an argument belongs that a constructor was given."""
     name = next(iter(misplaced))
-    if name not in ("progress", "stop", "lock_timeout"):
+    if name not in ("progress", "stop", "lock_timeout", "workers"):
         return f"{kind}() got an unexpected keyword argument {name!r}"
     return f"{kind}() takes no {name}=: it belongs to a verb, as in migrator.apply({name}=...)."

@@ -47,6 +47,7 @@ class Migrations(Verbs):
         rolled_back: bool = False,
         strict_order: bool = False,
         capture: bool = True,
+        workers: int | None = None,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
         stop: Stop | None = None,
@@ -75,6 +76,7 @@ class Migrations(Verbs):
             rolled_back=rolled_back,
             strict_order=strict_order,
             capture=capture,
+            workers=workers,
             lock_timeout=lock_timeout,
         )
         return self._do(RunReport.from_dict, call, progress, stop)
@@ -86,6 +88,7 @@ class Migrations(Verbs):
         from_file: bool = False,
         exact: bool = False,
         capture: bool = True,
+        workers: int | None = None,
         lock_timeout: float = 10.0,
         progress: Progress | None = None,
         stop: Stop | None = None,
@@ -115,6 +118,7 @@ class Migrations(Verbs):
             from_file=from_file,
             exact=exact,
             capture=capture,
+            workers=workers,
             lock_timeout=lock_timeout,
         )
         return self._do(RunReport.from_dict, call, progress, stop)

@@ -22,11 +22,11 @@ use crate::mongo::raw::{ARRAY, DATE, Element, documents, first, get};
 use crate::mongo::server::Server;
 use crate::operations::documents::in_one_go;
 use crate::operations::error::OperationError;
-use crate::operations::position::OperationIndex;
 use crate::run::capture_key::CaptureKey;
 use crate::run::chunks::{ChunkBody, Selected, Selection};
 use crate::run::handle::Run;
 use crate::run::journal::Journal;
+use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Position};
 use crate::run::report::Counts;
 
@@ -115,6 +115,7 @@ pub async fn execute(
 }
 
 /// What the tool did to one kind of assessment, taken back.
+#[derive(Clone)]
 struct OldToolUndo {
     backup: Arc<Backup>,
     side: AssessmentKind,

@@ -88,7 +88,8 @@ pub async fn migrate(
         return Ok(report);
     }
     let steps = Steps::over(&call.reporter);
-    let mut run = run::open(server, "assessment-migrate", lock_timeout, &steps.reporter(), &call.stop).await?;
+    let mut run =
+        run::open(server, "assessment-migrate", lock_timeout, call.workers, &steps.reporter(), &call.stop).await?;
     let result = under_the_lease(&mut run, &steps, directory, options, &mut report).await;
     run.close().await;
     report.seconds = clock.elapsed().as_secs_f64();

@@ -46,7 +46,8 @@ pub async fn rollback(
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
-    let mut run = run::open(server, "assessment-rollback", lock_timeout, &call.reporter, &call.stop).await?;
+    let mut run =
+        run::open(server, "assessment-rollback", lock_timeout, call.workers, &call.reporter, &call.stop).await?;
     let result = undo(&mut run, &mut report).await;
     run.close().await;
     report.seconds = clock.elapsed().as_secs_f64();

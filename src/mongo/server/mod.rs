@@ -175,6 +175,11 @@ impl Server {
         waits.during(&self.client, work).await
     }
 
+    /// The same connection with a count of round trips of its own.
+    pub fn counted_apart(&self) -> Self {
+        Self { round_trips: Arc::default(), ..self.clone() }
+    }
+
     /// How many commands were answered so far.
     pub fn round_trips(&self) -> u64 {
         self.round_trips.load(Ordering::Relaxed)

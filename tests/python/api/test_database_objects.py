@@ -44,7 +44,7 @@ from edulearn_migrate import (
     UnknownMigrationError,
 )
 from edulearn_migrate.local import LocalServer
-from harness import until
+from harness import operations_done, until
 
 Db = Database[dict[str, Any]]
 Open = Callable[[str, str], Any]
@@ -534,7 +534,7 @@ async def test_a_cancelled_task_stops_after_its_chunk(
     record = db["migrations"].find_one({"_id": many})
     assert record is not None
     assert record["status"] == "applying"
-    assert record["progress"]["operations"][0]["modified"] == done
+    assert operations_done(db, many, "modified") == done
     assert owner(db) is None, "the lock is released"
     report = await migrator.apply(lock_timeout=0)
     assert report.migrations[0].resumed

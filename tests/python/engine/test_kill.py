@@ -252,7 +252,7 @@ def check_rolled_back(db: Documents, migration: str, value: int) -> None:
 def test_a_killed_run_s_transaction_blocks_nobody(db: Documents, cli: Cli) -> None:
     db["documents"].insert_many({"_id": at, "n": 0, "text": "x" * 300} for at in range(100_000))
     migration = write_migration(cli.directory, 1, [update("documents", {}, {"$inc": {"n": 1}})])
-    process = start_holding(db, lambda: cli.start("apply"))
+    process = start_holding(db, lambda: cli.start("apply", "--workers", "1"))
 
     def next_document() -> int:
         block: int = record_of(db, migration)["progress"]["position"]["after"]["_id"] + 1

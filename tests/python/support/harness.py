@@ -110,20 +110,36 @@ def record_of(db: Documents, migration: str) -> dict[str, Any]:
     return db["migrations"].find_one({"_id": migration}) or {}
 
 
+def parts_of(db: Documents, migration: str) -> list[dict[str, Any]]:
+    """The parts of the operation under way that several workers share."""
+    return list(db["migrations"].find({"kind": "part", "of": migration}).sort("_id", 1))
+
+
+def operations_done(db: Documents, migration: str, what: str = "chunks") -> int:
+    """How much of something the unfinished migration's operations have committed."""
+    records = [record_of(db, migration), *parts_of(db, migration)]
+    progress = [record.get("progress") or {} for record in records]
+    return sum(operation[what] for one in progress for operation in one.get("operations", ()))
+
+
 def chunks_done(db: Documents, migration: str) -> int:
     """Chunks that the unfinished migration's operations have committed."""
-    progress = record_of(db, migration).get("progress") or {}
-    return sum(operation["chunks"] for operation in progress.get("operations", ()))
+    return operations_done(db, migration)
+
+
+def sessions_of(db: Documents) -> list[Any]:
+    """The server's sessions of the lock's owner, one for each of its workers."""
+    owner = lock_of(db).get("owner") or {}
+    named = [owner.get("session"), *owner.get("sessions", ())]
+    return [session["id"] for session in named if session]
 
 
 def open_transaction(db: Documents) -> bool:
     """Whether the lock's owner has a transaction open on the server at this moment."""
-    owner = lock_of(db).get("owner")
-    if not owner:
-        return False
+    sessions = sessions_of(db)
     stages: list[dict[str, Any]] = [
         {"$currentOp": {"allUsers": True, "idleSessions": True}},
-        {"$match": {"lsid.id": owner["session"]["id"], "transaction": {"$exists": True}}},
+        {"$match": {"lsid.id": {"$in": sessions}, "transaction": {"$exists": True}}},
     ]
     # The operation is listed with its command, in which documents under test may be anything.
     lenient: CodecOptions[dict[str, Any]] = CodecOptions(unicode_decode_error_handler="replace")
@@ -188,10 +204,9 @@ def stop_in_chunk(
 
 def running(db: Documents) -> bool:
     """Whether the server works on a command of the lock owner's session."""
-    owner = lock_of(db).get("owner")
     stages: list[dict[str, Any]] = [
         {"$currentOp": {"allUsers": True}},
-        {"$match": {"active": True, "lsid.id": owner["session"]["id"] if owner else None}},
+        {"$match": {"active": True, "lsid.id": {"$in": sessions_of(db)}}},
     ]
     # The operation is listed with its command, in which documents under test may be anything.
     lenient: CodecOptions[dict[str, Any]] = CodecOptions(unicode_decode_error_handler="replace")

@@ -34,6 +34,7 @@ def run(context: Context) -> int:
             rolled_back=args.rolled_back,
             strict_order=args.strict_order,
             capture=not args.no_capture,
+            workers=context.settings.workers,
             lock_timeout=context.lock_timeout,
             observer=context.observe,
         ),

@@ -44,6 +44,7 @@ def run(context: Context) -> int:
             accept_unmapped=args.accept_unmapped,
             dry_run=args.dry_run,
             ids=args.ids,
+            workers=context.settings.workers,
             lock_timeout=context.lock_timeout,
             observer=observe,
         )

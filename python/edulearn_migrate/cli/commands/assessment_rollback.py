@@ -28,7 +28,9 @@ def run(context: Context) -> int:
     output.line("Starting assessment migration rollback...")
     try:
         work = context.assessments(engine).rollback(
-            lock_timeout=context.lock_timeout, observer=context.observe
+            workers=context.settings.workers,
+            lock_timeout=context.lock_timeout,
+            observer=context.observe,
         )
         report = work.run()
     except BaseException as error:  # also what a signal handler raised

@@ -34,6 +34,7 @@ def run(context: Context) -> int:
             from_file=args.from_file,
             exact=args.exact,
             capture=not args.no_capture,
+            workers=context.settings.workers,
             lock_timeout=context.lock_timeout,
             observer=context.observe,
         ),
