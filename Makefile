@@ -176,6 +176,11 @@ test-faults: $(VENV)/.built | prerequisites-server ## a fault at every message o
 	@EDULEARN_FAULTS_STEP=1 EDULEARN_OUTAGE=95 $(STAGE) "pytest, every fault" \
 		"$(PY)" -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/python/faults
 
+.PHONY: test-rights
+test-rights: $(VENV)/.built | prerequisites-server ## every command without each of its rights: takes minutes
+	@EDULEARN_RIGHTS=all $(STAGE) "pytest, every right" \
+		"$(PY)" -m pytest tests/python/engine/test_rights.py
+
 # The server is .venv's; the tests run in the environment that has the pinned versions.
 .PHONY: test-pins
 test-pins: $(PINS_VENV)/.made | prerequisites-server ## the drop-in classes with EDULEARN's PyMongo and Motor

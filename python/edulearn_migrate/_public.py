@@ -74,8 +74,10 @@ from edulearn_migrate.reports.preview import CheckResult as CheckResult
 from edulearn_migrate.reports.preview import Dependency as Dependency
 from edulearn_migrate.reports.preview import Duplicates as Duplicates
 from edulearn_migrate.reports.preview import MigrationPlan as MigrationPlan
+from edulearn_migrate.reports.preview import MissingRight as MissingRight
 from edulearn_migrate.reports.preview import OperationPlan as OperationPlan
 from edulearn_migrate.reports.preview import PlanReport as PlanReport
+from edulearn_migrate.reports.preview import PlanRights as PlanRights
 from edulearn_migrate.reports.preview import Problem as Problem
 from edulearn_migrate.reports.preview import Rejected as Rejected
 from edulearn_migrate.reports.preview import SetsAside as SetsAside

@@ -17,6 +17,7 @@ pub mod own;
 pub mod ranges;
 pub mod report;
 pub mod restore;
+pub mod rights;
 pub mod snapshot;
 pub mod source;
 pub mod store;

@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 
 use super::inventory::Inventory;
 use super::selection::{ApplyOptions, Plan, RollbackOptions, RunOptions};
-use super::{CallContext, Engine, exact, overreach, own, start, unreported, verify};
+use super::{CallContext, Engine, exact, overreach, own, rights, start, unreported, verify};
 use crate::assessment::{task, undo_copies};
 use crate::backup::restore::journal;
 use crate::capture::registry;
@@ -90,6 +90,8 @@ async fn run_scripts(
     if plan.steps.is_empty() {
         return finish_without_steps(plan, report);
     }
+    let demands = rights::of_run(server, &plan.steps).await.map_err(Error::server("Asking for what the run needs"))?;
+    demands.refuse(server, "Nothing was done.").await?;
     let mut run = start(server, command, lock_timeout, call).await?;
     // What was read before the lease may have changed while it was awaited.
     let result = async {

@@ -22,6 +22,7 @@ pub mod register;
 pub mod reports;
 pub mod restore;
 mod retention;
+mod rights;
 pub mod selection;
 pub mod status;
 pub mod undrop;

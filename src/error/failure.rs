@@ -158,7 +158,7 @@ pub fn remedy(code: Option<i32>, kind: &str) -> &'static str {
         Some(codes::NAMESPACE_NOT_FOUND) => "Create the collection first (create_collection).",
         Some(codes::NAMESPACE_EXISTS) => "Drop or rename the one that stands, or choose another name.",
         Some(codes::UNAUTHORIZED) => {
-            "Grant the user of MONGO_URI the readWrite and dbAdmin roles on the database, then apply again."
+            "Grant the user of MONGO_URI the rights that the documentation lists for the operation, then apply again."
         }
         Some(codes::CANNOT_CREATE_INDEX) => "Correct the index's keys or options in the file, then apply again.",
         _ => "Mend the cause, then run the same command again: it carries on at this operation.",

@@ -2,6 +2,7 @@
 //! treat differently.
 
 pub mod failure;
+pub mod rights;
 pub mod server;
 
 use std::path::{Path, PathBuf};
@@ -145,8 +146,9 @@ impl Error {
                 return Self::Unavailable(format!("{context}: {error}. {LOGIN}."));
             }
             if error.is(codes::UNAUTHORIZED) {
+                let advice = error.lacking.as_ref().map_or_else(|| ASK_FOR_RIGHTS.to_owned(), |lacking| lacking.advice());
                 return Self::Unavailable(format!(
-                    "{context}: the server does not allow it: {error}. Use a user with the readWrite and dbAdmin roles on the database."
+                    "{context}: the server does not allow it: {error}. {advice}, then run the command again."
                 ));
             }
             Self::Server { context, error: Box::new(error) }
@@ -162,6 +164,9 @@ impl Error {
         Self::Invalid { file: file.map(Path::to_path_buf), message }
     }
 }
+
+/// What to do where nobody knows which right is missing.
+pub const ASK_FOR_RIGHTS: &str = "Grant the user of MONGO_URI the rights that the documentation lists for the command";
 
 const LOGIN: &str = "The server wants a login; put user and password into MONGO_URI";
 

@@ -8,6 +8,7 @@ use mongodb::error::{
     UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
 
+use super::rights::Lacking;
 use crate::redact::redact;
 
 /// What people are told when a run has lost its lease.
@@ -122,6 +123,8 @@ pub struct ServerError {
     pub overloaded: bool,
     /// The collection that the command was about is one of ours.
     pub ours: bool,
+    /// What the user lacks, where the server refused the command for want of rights.
+    pub lacking: Option<Box<Lacking>>,
 }
 
 impl ServerError {
@@ -193,6 +196,7 @@ impl ServerError {
             login_missing: false,
             overloaded: false,
             ours: false,
+            lacking: None,
         }
     }
 
@@ -231,6 +235,7 @@ impl ServerError {
             connection: false,
             authentication: false,
             ours: false,
+            lacking: None,
         }
     }
 }
@@ -284,6 +289,7 @@ impl From<mongodb::error::Error> for ServerError {
             connection,
             authentication,
             ours: false,
+            lacking: None,
         }
     }
 }

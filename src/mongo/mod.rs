@@ -18,6 +18,7 @@ pub mod query;
 pub mod raw;
 pub mod reply;
 pub mod retry;
+pub mod rights;
 pub mod server;
 pub mod stats;
 mod tls_files;

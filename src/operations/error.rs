@@ -42,6 +42,10 @@ impl From<ServerError> for Failure {
              again, report it as a defect."
                 .to_owned()
         });
+        let remedy = remedy.or_else(|| {
+            let advice = error.lacking.as_ref()?.advice();
+            Some(format!("{advice}, then run the same command again: it carries on at this operation."))
+        });
         Self { cause: error.to_string(), code: error.code, remedy, written: error.written }
     }
 }

@@ -11,6 +11,7 @@ use super::position::Settled;
 use super::{collections, indexes};
 use crate::capture::registry::{self, RegistryEntry};
 use crate::capture::{schema as captured, stash};
+use crate::error::ASK_FOR_RIGHTS;
 use crate::error::server::{ServerError, codes};
 use crate::model::script::Operation;
 use crate::model::script::operation::{Action, IndexRef};
@@ -255,11 +256,10 @@ fn explain(error: ServerError, copied: bool) -> SchemaError {
             written: None,
             cause: format!("the buckets of the time-series collection cannot be copied: {error}"),
             code: error.code,
-            remedy: Some(
-                "Grant the user of MONGO_URI the right to read and write system.buckets collections (the role `root` has it), or \
-                 write \"capture\": false into this operation; then run the same command again."
-                    .to_owned(),
-            ),
+            remedy: Some(format!(
+                "{}, or write \"capture\": false into this operation; then run the same command again.",
+                error.lacking.as_ref().map_or_else(|| ASK_FOR_RIGHTS.to_owned(), |lacking| lacking.advice())
+            )),
         }
         .into();
     }

@@ -145,6 +145,29 @@ class Blocked(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class MissingRight(Report):
+    """A right that the database user lacks: the server's `action`, and what it is done to."""
+
+    action: str
+    resource: str
+    needed_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRights(Report):
+    """Whether the database `user` may do what a run would do.
+
+    What is missing is no problem of the plan: another user may run it. `user` is None where nobody
+    has logged in. `not_known` says why the rights are not known, where
+    they are not; then `missing` is empty.
+    """
+
+    user: str | None
+    not_known: str | None
+    missing: tuple[MissingRight, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PlanReport(Report):
     """What a run would do.
 
@@ -158,6 +181,7 @@ class PlanReport(Report):
     migrations: tuple[MigrationPlan, ...]
     already_applied: str | None
     blocked: Blocked | None
+    rights: PlanRights
     problems: int
     undecided: int
     seconds_estimate: float

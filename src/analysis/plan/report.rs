@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::analysis::checks::CheckResult;
 use crate::model::source::Ignored;
+use crate::mongo::rights::MissingRight;
 use crate::run::report::{Beyond, Direction, Outcome, Undone};
 
 /// What `apply` or `rollback` would do.
@@ -21,6 +22,8 @@ pub struct PlanReport {
     pub already_applied: Option<String>,
     /// Where the run would stop behind these migrations.
     pub blocked: Option<Blocked>,
+    /// What the database user may not do and the run would have to. It is no problem of the plan: another user may run it.
+    pub rights: RightsReport,
     /// How many things were found that the run would fail at, or that it would leave wrong.
     pub problems: i64,
     /// How many operations could not be judged, or only by today's data, which earlier operations will have changed.
@@ -31,6 +34,17 @@ pub struct PlanReport {
     pub passed_over: Vec<String>,
     /// Files in the migrations directory that are none.
     pub ignored: Vec<Ignored>,
+}
+
+/// Whether the database user may do what the run would do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RightsReport {
+    /// The user, as `name@database`; none where nobody has logged in.
+    pub user: Option<String>,
+    /// Why it is not known what the user may do, where it is not.
+    pub not_known: Option<String>,
+    /// The rights that the user lacks.
+    pub missing: Vec<MissingRight>,
 }
 
 /// A migration whose turn would come and that could not run.

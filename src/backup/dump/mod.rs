@@ -26,6 +26,7 @@ use super::format::metadata;
 use super::names::file_stem;
 use super::report::BackupReport;
 use super::restore::journal;
+use super::rights;
 use super::snapshot::{self, ReadMode};
 use crate::error::server::codes;
 use crate::error::{Error, Result};
@@ -35,6 +36,8 @@ use crate::mongo::server::Server;
 use crate::observe::{self, Level, Reporter, Stop};
 use crate::plural::counted;
 
+/// What is said of a backup that is refused before it begins.
+const NO_BACKUP: &str = "No backup was made. --exclude leaves collections out.";
 /// How often a dump starts over because the catalog changed under it.
 const ATTEMPTS: u32 = Policy::BACKUP.attempts;
 
@@ -143,6 +146,7 @@ impl Dump<'_> {
         journal::refuse_unfinished(self.server).await?;
         let listing = self.list().await?;
         let entries = &listing.entries;
+        rights::of_backup(self.server, entries).refuse(self.server, NO_BACKUP).await.map_err(DumpError::Failed)?;
         let reading = self.reading(entries).await?;
         if let Some(changed) = catalog::difference(entries, &self.list().await?.entries) {
             return Err(DumpError::Again(format!("the catalog changed: {changed}")));

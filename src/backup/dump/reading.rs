@@ -337,7 +337,7 @@ async fn outwait(server: &Server, error: ServerError, entry: &CatalogEntry, retr
     match error.code {
         Some(codes::SNAPSHOT_TOO_OLD) => Err(DumpError::Failed(Error::SnapshotLost(format!(
             "No backup was made: the server gave up the snapshot while {collection:?} was read ({error}). Let the user of MONGO_URI \
-             raise minSnapshotHistoryWindowInSeconds (the role clusterManager), raise it by hand, or make a backup that is not of \
+             raise minSnapshotHistoryWindowInSeconds (the role clusterAdmin), raise it by hand, or make a backup that is not of \
              one time with `backup --consistency none`."
         )))),
         Some(codes::SNAPSHOT_UNAVAILABLE) => Err(pending(&error).await),

@@ -32,7 +32,7 @@ use super::format::manifest::{BackupKind, Consistency};
 use super::meter::Meter;
 use super::report::{EarlierRestore, RestoreReport};
 use super::source::BackupSource;
-use super::{catalog, parallelism};
+use super::{catalog, parallelism, rights};
 use crate::error::{Error, Result};
 use crate::mongo::retry::{Retry, retry};
 use crate::observe::{self, Level};
@@ -42,6 +42,8 @@ use crate::run::history;
 
 /// Collections built again because an election took documents back.
 const ATTEMPTS: usize = 3;
+/// What is said of a restore that is refused before it begins.
+const AS_BEFORE: &str = "Nothing was restored; the database is as it was. --exclude leaves collections out.";
 /// How often a building restore looks whether it still holds its lease.
 const WATCH: Duration = Duration::from_millis(500);
 
@@ -83,6 +85,8 @@ pub async fn restore(run: &mut Run, source: &BackupSource, restoring: &Restoring
     let live = catalog::list(&run.server, |_| true).await?;
     let plan = plan::plan(source, run.server.database(), run.server.names(), &live, &restoring.choice)?;
     unmovable::refuse(&run.server, &plan, &live).await?;
+    let saves = restoring.safety.is_some() && plan.replaces;
+    rights::of_restore(&run.server, &plan, &live, saves).refuse(&run.server, AS_BEFORE).await?;
     let safety_backup = match restoring.safety {
         Some(parent) if plan.replaces => {
             can_write(parent)?;

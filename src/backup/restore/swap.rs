@@ -246,8 +246,9 @@ async fn expire(run: &mut Run, target: &str, index: Option<&str>, seconds: &Bson
         Err(e) => {
             let what =
                 index.map_or_else(|| format!("{target:?}"), |index| format!("the index {index:?} of {target:?}"));
+            let advice = e.lacking.as_ref().map(|it| format!(" {}.", it.advice())).unwrap_or_default();
             let message = format!(
-                "Documents of {what} do not expire until somebody runs {command}: the server refused it ({e})."
+                "Documents of {what} do not expire until somebody runs {command}: the server refused it ({e}).{advice}"
             );
             run.reporter.tell(Kind::Warning, Level::Warning, message);
             Ok(())

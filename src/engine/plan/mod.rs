@@ -4,7 +4,7 @@
 use super::apply::{plan as plan_run, read_files};
 use super::inventory::Inventory;
 use super::selection::RunOptions;
-use super::{CallContext, Engine, exact, overreach};
+use super::{CallContext, Engine, exact, overreach, rights};
 use crate::analysis::checks;
 use crate::analysis::plan::report::{Blocked, MigrationPlan, PlanReport};
 use crate::analysis::plan::touched::Touched;
@@ -12,6 +12,7 @@ use crate::analysis::plan::{self, PlanContext, UndoneBefore};
 use crate::backup::restore::journal;
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
+use crate::mongo::rights::Demands;
 use crate::observe::{Kind, Level};
 use crate::run::ledger;
 use crate::run::report::Direction;
@@ -51,6 +52,11 @@ pub async fn plan(engine: &Engine, call: &CallContext, wanted: RunOptions) -> Re
         let out_of_order = inventory.find(&step.id).is_ok_and(|entry| entry.out_of_order);
         migrations.push(walk.migration(step, out_of_order).await?);
     }
+    let demands = match plan.steps.is_empty() {
+        true => Demands::default(),
+        false => rights::of_run(server, &plan.steps).await.map_err(Error::server("Asking for what the run needs"))?,
+    };
+    let rights = rights::known(server, &demands).await;
     let blocked = plan.blocked.map(|(id, name, error)| Blocked { id, name, error: error.to_string() });
     let problems = migrations.iter().map(problems).sum::<i64>() + i64::from(blocked.is_some());
     let operations = || migrations.iter().flat_map(|migration| &migration.operations);
@@ -61,6 +67,7 @@ pub async fn plan(engine: &Engine, call: &CallContext, wanted: RunOptions) -> Re
         seconds_estimate: operations().filter_map(|operation| operation.seconds_estimate).sum(),
         already_applied: plan.already_applied.map(|(id, _)| id),
         blocked,
+        rights,
         problems,
         undecided: i64::try_from(operations().filter(|it| it.undecided()).count()).unwrap_or(i64::MAX),
         migrations,

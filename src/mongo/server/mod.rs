@@ -22,6 +22,7 @@ use crate::error::server::{ServerError, checked};
 use crate::mongo::guard::{Guard, WriteAccess};
 use crate::mongo::profile::{Profile, Version};
 use crate::mongo::retry::{Backoff, Policy};
+use crate::mongo::rights;
 use crate::mongo::waiting::Waits;
 use crate::names::Names;
 
@@ -144,13 +145,17 @@ impl Server {
             self.writes.allow(&command).await?;
         }
         let waits = Waits::of(self.database(), &command);
+        let needs = rights::of_command(self.database(), &command);
         let mut action = self.db.run_raw_command(self.profile.adapt(command));
         if let Some(session) = session {
             action = action.session(session);
         }
         let answer = waits.during(&self.client, action.into_future()).await;
         self.count_round_trip();
-        answer.map_err(ServerError::from).and_then(checked).map_err(|e| ServerError { ours, ..e })
+        match answer.map_err(ServerError::from).and_then(checked) {
+            Ok(reply) => Ok(reply),
+            Err(e) => Err(rights::explained(self, ServerError { ours, ..e }, &needs).await),
+        }
     }
 
     /// [`run_raw`](Self::run_raw) for a command that only reads: asking twice harms nobody.
@@ -194,9 +199,13 @@ impl Server {
     pub async fn write_what_can_be(&self, command: RawDocumentBuf) -> Result<Vec<ServerError>, ServerError> {
         let ours = self.is_ours(&command);
         self.writes.allow(&command).await?;
+        let needs = rights::of_command(self.database(), &command);
         let answer = self.db.run_raw_command(self.profile.adapt(command)).await;
         self.count_round_trip();
-        let reply = answer?;
+        let reply = match answer.map_err(ServerError::from) {
+            Ok(reply) => reply,
+            Err(e) => return Err(rights::explained(self, e, &needs).await),
+        };
         let refused: Vec<ServerError> = reply
             .get_array("writeErrors")
             .into_iter()
@@ -227,9 +236,13 @@ impl Server {
         let raw = RawDocumentBuf::try_from(&command).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
         self.writes.allow(&raw).await?;
         let waits = Waits::of("admin", &raw);
+        let needs = rights::of_command("admin", &raw);
         let admin = self.client.database("admin");
         let action = admin.run_raw_command(raw);
-        checked(waits.during(&self.client, action.into_future()).await?)
+        match waits.during(&self.client, action.into_future()).await.map_err(ServerError::from).and_then(checked) {
+            Ok(reply) => Ok(reply),
+            Err(e) => Err(rights::explained(self, e, &needs).await),
+        }
     }
 
     /// Runs a command on the `admin` database of one member of the replica set, named as `hello` names it in `me`.
@@ -252,14 +265,15 @@ impl Server {
     ) -> Result<RawBatchCursor, ServerError> {
         let ours = self.is_ours(&command);
         let waits = Waits::of(self.database(), &command);
+        let needs = rights::of_command(self.database(), &command);
         let mut action = self.db.run_raw_cursor_command(self.profile.adapt(command));
         if let Some(documents) = documents {
             action = action.batch_size(documents);
         }
-        waits
-            .during(&self.client, action.batch().into_future())
-            .await
-            .map_err(|e| ServerError { ours, ..ServerError::from(e) })
+        match waits.during(&self.client, action.batch().into_future()).await {
+            Ok(batches) => Ok(batches),
+            Err(e) => Err(rights::explained(self, ServerError { ours, ..ServerError::from(e) }, &needs).await),
+        }
     }
 
     /// [`batches_of`](Self::batches_of) with replies as large as the server makes them.

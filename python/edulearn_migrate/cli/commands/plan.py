@@ -72,6 +72,7 @@ def show(context: Context, report: Data) -> int:
     passed_over(output, report)
     if report["blocked"] is not None:
         output.line(f"✗ Would stop at {report['blocked']['id']}: {report['blocked']['error']}")
+    _rights(output, report["rights"])
     if report["problems"]:
         output.line(f"✗ Problems found: {report['problems']}")
         return exits.FAILED
@@ -80,6 +81,17 @@ def show(context: Context, report: Data) -> int:
         if report["seconds_estimate"] >= 1:
             output.note(f"  About {duration(report['seconds_estimate'])} (an estimate)")
     return exits.DONE
+
+
+def _rights(output: Output, rights: Data) -> None:
+    """The rights that the database user lacks, or that nobody knows them."""
+    for right in rights["missing"]:
+        output.line(
+            f"! The user {rights['user']} lacks the right {right['action']} on {right['resource']}"
+            f" ({', '.join(right['needed_by'])})"
+        )
+    if rights["not_known"] is not None:
+        output.note(f"Rights of the database user: not known ({rights['not_known']})")
 
 
 def _undecided(report: Data) -> str:
