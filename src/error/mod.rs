@@ -146,7 +146,8 @@ impl Error {
                 return Self::Unavailable(format!("{context}: {error}. {LOGIN}."));
             }
             if error.is(codes::UNAUTHORIZED) {
-                let advice = error.lacking.as_ref().map_or_else(|| ASK_FOR_RIGHTS.to_owned(), |lacking| lacking.advice());
+                let advice =
+                    error.lacking.as_ref().map_or_else(|| ASK_FOR_RIGHTS.to_owned(), |lacking| lacking.advice());
                 return Self::Unavailable(format!(
                     "{context}: the server does not allow it: {error}. {advice}, then run the command again."
                 ));

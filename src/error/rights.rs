@@ -58,7 +58,8 @@ impl Lacking {
 
     /// What to do, as a sentence without its end.
     pub fn advice(&self) -> String {
-        let user = self.user.as_ref().map_or_else(|| "the user of MONGO_URI".to_owned(), |user| format!("the user {user}"));
+        let user =
+            self.user.as_ref().map_or_else(|| "the user of MONGO_URI".to_owned(), |user| format!("the user {user}"));
         let one = if self.rights.len() == 1 { "right" } else { "rights" };
         let roles = roles(&self.rights);
         if self.known {

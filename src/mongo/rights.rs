@@ -114,13 +114,8 @@ pub fn of_command(database: &str, command: &RawDocument) -> Vec<Need> {
 }
 
 fn of_pipeline(database: &str, collection: &str, command: &RawDocument) -> Vec<Need> {
-    let stages: Vec<&RawDocument> = command
-        .get_array("pipeline")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(RawBsonRef::as_document)
-        .collect();
+    let stages: Vec<&RawDocument> =
+        command.get_array("pipeline").into_iter().flatten().flatten().filter_map(RawBsonRef::as_document).collect();
     let statistics = stages.first().is_some_and(|stage| stage.get("$collStats").is_ok_and(|it| it.is_some()));
     let mut needs = all_of(database, collection, &[if statistics { "collStats" } else { "find" }]);
     if let Some(last) = stages.last() {
@@ -254,11 +249,8 @@ pub(crate) async fn explained(server: &Server, error: ServerError, needs: &[Need
     let missing = rights.missing(needs);
     let known = !missing.is_empty();
     let needed = || needs.iter().filter_map(|Need(ways)| ways.first()).flatten().cloned().collect();
-    let lacking = Lacking {
-        user: rights.user().map(str::to_owned),
-        rights: if known { missing } else { needed() },
-        known,
-    };
+    let lacking =
+        Lacking { user: rights.user().map(str::to_owned), rights: if known { missing } else { needed() }, known };
     ServerError { lacking: Some(Box::new(lacking)), ..error }
 }
 

@@ -14,7 +14,9 @@ use crate::mongo::server::Server;
 pub async fn of(server: &Server) -> Result<Option<String>, ServerError> {
     let status = match server.run_admin(doc! {"connectionStatus": 1}).await {
         // A server that does not tell runs migrations all the same.
-        Err(error) if error.class() == Class::Refused && !error.authentication && !error.login_missing => return Ok(None),
+        Err(error) if error.class() == Class::Refused && !error.authentication && !error.login_missing => {
+            return Ok(None);
+        }
         status => status?,
     };
     let users = status.get_document("authInfo").ok().and_then(|info| info.get_array("authenticatedUsers").ok());
