@@ -139,8 +139,8 @@ endif
 REFUSED_SERVER := 4.4.2
 FETCHED := $(if $(TEST_SERVERS),$(addprefix $(SERVERS)/,$(REFUSED_SERVER) $(TEST_SERVERS)))
 
-SERVER_SAMPLE := $(addprefix tests/python/,engine/test_server_versions.py engine/test_operations.py undo/test_documents.py \
-	undo/test_schema.py backup/test_fidelity.py assessment/test_rollback.py)
+SERVER_SAMPLE := $(addprefix tests/python/,engine/test_server_versions.py undo/test_commands.py backup/test_consistency.py \
+	assessment/test_rollback.py)
 
 .PHONY: servers
 servers: $(FETCHED) ## fetch the other servers that the tests run on into .servers

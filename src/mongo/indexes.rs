@@ -134,6 +134,7 @@ fn differing(
         }
         "unique" | "sparse" | "hidden" | "prepareUnique" => truth(asked) == truth(stands),
         "name" => asked.is_none_or(|asked| stands == Some(asked)),
+        "wildcardProjection" => projection(asked) == projection(stands),
         "v" | "storageEngine" | "background" | "commitQuorum" | "comment" => true,
         "weights" => match (Text::asked(keys, options), Text::listed(standing)) {
             // Of keys as the server lists them the weights alone say which fields are meant, and not all need be named.
@@ -166,6 +167,15 @@ fn differing(
         "key" => format!("key: asked for {}, stands as {}", show(&Bson::Document(keys.clone())), shown(stands)),
         _ => format!("{part}: asked for {}, stands as {}", shown(asked), shown(stands)),
     })
+}
+
+/// Which fields a `wildcardProjection` names. MongoDB 5.0 writes out that `_id` is not among them, which is the default.
+fn projection(value: Option<&Bson>) -> Option<Vec<(String, bool)>> {
+    let mut fields: Vec<(String, bool)> =
+        value?.as_document()?.iter().map(|(field, value)| (field.clone(), truth(Some(value)))).collect();
+    fields.retain(|(field, named)| field != "_id" || *named);
+    fields.sort();
+    Some(fields)
 }
 
 fn truth(value: Option<&Bson>) -> bool {

@@ -4,6 +4,7 @@
 //! takes, so that the rest of the engine speaks one language.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bson::raw::{CStr, cstr};
 use bson::{Document, RawBson, RawDocument, RawDocumentBuf};
@@ -80,6 +81,16 @@ impl Profile {
         self.topology == Topology::Sharded
     }
 
+    /// The longest expiry that `createIndexes` takes, in seconds. Up to MongoDB 5.x it must not reach back beyond 1970;
+    /// a day is left for clocks that differ. `collMod` takes [`LONGEST_EXPIRY`] there, too.
+    pub fn longest_expiry(&self) -> i64 {
+        if self.version >= Version(6, 0, 0) {
+            return LONGEST_EXPIRY;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        i64::try_from(now).unwrap_or(LONGEST_EXPIRY).min(LONGEST_EXPIRY) - 86_400
+    }
+
     /// Whether the buckets of time-series collections are reached by `rawData`.
     pub fn raw_data(&self) -> bool {
         self.version >= Version::RAW_DATA
@@ -104,6 +115,9 @@ impl Profile {
         command
     }
 }
+
+/// The longest expiry there is, in seconds: 68 years.
+pub const LONGEST_EXPIRY: i64 = 2_147_483_647;
 
 /// The reads that the default limit applies to. Source: MongoDB manual, `defaultMaxTimeMS`.
 const LIMITED: [&str; 5] = ["find", "aggregate", "count", "distinct", "dbHash"];
@@ -172,6 +186,12 @@ mod tests {
         assert_eq!(topology(&doc! {"setName": "a"}), Topology::ReplicaSet("a".to_owned()));
         assert_eq!(topology(&doc! {"msg": "isdbgrid"}), Topology::Sharded);
         assert_eq!(topology(&doc! {"isWritablePrimary": true}), Topology::Standalone);
+    }
+
+    #[test]
+    fn an_expiry_fits_the_server() {
+        assert_eq!(server("6.0.5").longest_expiry(), LONGEST_EXPIRY);
+        assert!((1_500_000_000..LONGEST_EXPIRY).contains(&server("5.0.4").longest_expiry()));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::mongo::server::Server;
 use crate::observe::{Reporter, Stop};
 
 /// The longest expiry there is, 68 years: an index built with it deletes nothing meanwhile.
-const HELD_BACK: i64 = 2_147_483_647;
+const HELD_BACK: i64 = crate::mongo::profile::LONGEST_EXPIRY;
 
 /// What the building of collections shares.
 #[derive(Clone)]
@@ -148,7 +148,7 @@ impl CollectionBuilder {
         if entry.indexes.is_empty() {
             return Ok(0);
         }
-        self.server.run_raw(create_indexes(entry, temporary, true), None).await?;
+        self.server.run_raw(create_indexes(entry, temporary, self.server.profile().longest_expiry()), None).await?;
         Ok(entry.indexes.len())
     }
 }
@@ -233,22 +233,23 @@ pub fn create(entry: &CatalogEntry, name: &str) -> RawDocumentBuf {
     command.finish()
 }
 
-/// The command that builds the indexes of `entry` on another collection, with expiry held back or as it is.
-pub fn create_indexes(entry: &CatalogEntry, name: &str, hold_back: bool) -> RawDocumentBuf {
+/// The command that builds the indexes of `entry` on another collection, with an expiry of `held_back` seconds, which
+/// [`Profile::longest_expiry`](crate::mongo::profile::Profile::longest_expiry) gives.
+pub fn create_indexes(entry: &CatalogEntry, name: &str, held_back: i64) -> RawDocumentBuf {
     let mut command = Builder::new();
     command.extend(bson::rawdoc! {"createIndexes": name}.as_bytes());
     let collated = bytes::get(entry.options.as_bytes(), "collation").is_some();
-    let specs: Vec<RawDocumentBuf> = entry.indexes.iter().map(|index| index_spec(index, collated, hold_back)).collect();
+    let specs: Vec<RawDocumentBuf> = entry.indexes.iter().map(|index| index_spec(index, collated, held_back)).collect();
     command.array("indexes", specs.iter().map(|spec| spec.as_bytes()));
     command.extend(bson::rawdoc! {"writeConcern": {"w": "majority"}}.as_bytes());
     command.finish()
 }
 
-fn index_spec(index: &RawDocumentBuf, collated: bool, hold_back: bool) -> RawDocumentBuf {
+fn index_spec(index: &RawDocumentBuf, collated: bool, held_back: i64) -> RawDocumentBuf {
     let mut spec = Builder::new();
     for element in bytes::elements(index.as_bytes()) {
-        if element.name == b"expireAfterSeconds" && hold_back {
-            spec.extend(bson::rawdoc! {"expireAfterSeconds": HELD_BACK}.as_bytes());
+        if element.name == b"expireAfterSeconds" {
+            spec.extend(bson::rawdoc! {"expireAfterSeconds": held_back}.as_bytes());
         } else {
             spec.push(&element);
         }
@@ -313,7 +314,7 @@ mod tests {
         assert!(
             made.get("expireAfterSeconds").expect("reads").is_none() && made.get("idIndex").expect("reads").is_none()
         );
-        let built = create_indexes(&entry, "t", true);
+        let built = create_indexes(&entry, "t", HELD_BACK);
         let specs = built.get_array("indexes").expect("there");
         assert!(specs.into_iter().all(|it| it.is_ok_and(|it| {
             it.as_document().is_some_and(|it| it.get_i64("expireAfterSeconds").is_ok_and(|it| it == HELD_BACK))
@@ -336,9 +337,9 @@ mod tests {
     fn an_index_of_simple_collation_says_so() {
         let plain = rawdoc! {"v": 2, "key": {"a": 1}, "name": "a"};
         let collated = entry(rawdoc! {"collation": {"locale": "en", "strength": 2}}, vec![plain.clone()]);
-        let spec = index_spec(&plain, true, true);
+        let spec = index_spec(&plain, true, HELD_BACK);
         assert_eq!(spec.get_document("collation").expect("there"), &*rawdoc! {"locale": "simple"});
-        assert_eq!(index_spec(&plain, false, true), plain);
+        assert_eq!(index_spec(&plain, false, HELD_BACK), plain);
         assert!(create(&collated, "t").get_document("collation").is_ok());
     }
 }

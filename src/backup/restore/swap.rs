@@ -176,7 +176,7 @@ async fn fill(run: &mut Run, from: &str, entry: &CatalogEntry) -> Result<Result<
             server.run_raw(command.finish(), None).await?;
         }
         if !entry.indexes.is_empty() {
-            server.run_raw(create_indexes(entry, &entry.name, true), None).await?;
+            server.run_raw(create_indexes(entry, &entry.name, server.profile().longest_expiry()), None).await?;
         }
         let reading = if server.transactions() { ReadMode::Majority } else { ReadMode::Local };
         ranges::count(&server, &to, reading).await
