@@ -102,7 +102,7 @@ dist/.made: $(RUST) $(PYTHON_FILES) pyproject.toml $(VENV)/.requirements | prere
 # -- tests
 
 .PHONY: test
-test: test-rust test-model test-python test-pins ## all tests, Rust and Python, against a real mongod
+test: test-rust test-model test-python test-pins test-servers-sample ## all tests, Rust and Python, against a real mongod
 
 .PHONY: test-rust
 test-rust: $(VENV)/.built | prerequisites-server ## the engine's tests, without Python
