@@ -6,6 +6,7 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
 
 use super::manifest::{corrupt, hex};
+use super::strict_json;
 use crate::backup::catalog::{CatalogEntry, CollectionType, index_name};
 use crate::backup::old_tool::options;
 use crate::error::Result;
@@ -36,8 +37,14 @@ fn extended(document: &RawDocument) -> Value {
 pub fn read(bytes: &[u8], file: &Path, name: Option<String>, notes: &mut Vec<String>) -> Result<CatalogEntry> {
     // The parsers' words name no place that helps.
     let unreadable = || corrupt(file, "it is no Extended JSON");
-    let value: Value = serde_json::from_slice(bytes).map_err(|_| unreadable())?;
-    let parsed = Bson::try_from(value).map_err(|_| unreadable())?;
+    let (value, more) = strict_json::parse(bytes).map_err(|why| corrupt(file, &why))?;
+    if !value.is_object() {
+        return Err(corrupt(file, "it is no object"));
+    }
+    if more {
+        notes.push(format!("{}: what follows after the end of its object was passed over", file.display()));
+    }
+    let parsed = Bson::try_from(strict_json::upgraded(value)).map_err(|_| unreadable())?;
     let Bson::Document(metadata) = parsed else { return Err(corrupt(file, "it is no object")) };
     let raw = |document: &Document| RawDocumentBuf::try_from(document).map_err(|_| unreadable());
     let name = metadata
@@ -47,7 +54,15 @@ pub fn read(bytes: &[u8], file: &Path, name: Option<String>, notes: &mut Vec<Str
         .map(str::to_owned)
         .or(name)
         .ok_or_else(|| corrupt(file, "it does not say which collection it is of"))?;
-    let options = metadata.get_document("options").cloned().unwrap_or_default();
+    let wrong = |member: &str| corrupt(file, &format!("its member {member:?} is not what mongodump writes there"));
+    let options = match metadata.get("options") {
+        None | Some(Bson::Null) => Document::new(),
+        Some(Bson::Document(options)) => options.clone(),
+        Some(_) => return Err(wrong("options")),
+    };
+    if metadata.get("collectionName").is_some_and(|name| !matches!(name, Bson::String(_) | Bson::Null)) {
+        return Err(wrong("collectionName"));
+    }
     let temporary = options.get_bool("temp").unwrap_or(false);
     let mut options = options::collection(&name, &options, notes);
     if temporary {
@@ -61,11 +76,38 @@ pub fn read(bytes: &[u8], file: &Path, name: Option<String>, notes: &mut Vec<Str
     } else {
         "collection"
     };
-    let kind = CollectionType::of(metadata.get_str("type").ok().filter(|kind| !kind.is_empty()).unwrap_or(guessed));
-    let mut entry = CatalogEntry::bare(name, kind, raw(&options)?);
-    for index in metadata.get_array("indexes").map(Vec::as_slice).unwrap_or_default() {
-        let Bson::Document(index) = index else { return Err(corrupt(file, "it holds an index that is no object")) };
-        add_index(&mut entry, index, notes).map_err(|_| unreadable())?;
+    let kind = metadata.get_str("type").ok().filter(|kind| !kind.is_empty()).unwrap_or(guessed);
+    let known = kind == "collection" || kind == guessed;
+    if !known {
+        notes.push(format!(
+            "{name:?}: its metadata calls it a {kind}, which its options are not: it comes back as a {guessed}"
+        ));
+    }
+    let kind = if known { kind } else { guessed };
+    let mut entry = CatalogEntry::bare(name, CollectionType::of(kind), raw(&options)?);
+    let indexes = match metadata.get("indexes") {
+        None | Some(Bson::Null) => &[],
+        Some(Bson::Array(indexes)) => indexes.as_slice(),
+        Some(_) => return Err(wrong("indexes")),
+    };
+    for index in indexes {
+        let Bson::Document(index) = index else { return Err(wrong("indexes")) };
+        let named = index.get_str("name").unwrap_or_default();
+        let Some(key) = index.get_document("key").ok().filter(|key| !key.is_empty()) else {
+            return Err(corrupt(file, &format!("its index {named:?} has no key")));
+        };
+        let mut index = index.clone();
+        if named.is_empty() {
+            // As the shell and drivers name one.
+            let parts = key.iter().map(|(field, direction)| match direction {
+                Bson::String(direction) => format!("{field}_{direction}"),
+                direction => format!("{field}_{direction}"),
+            });
+            let generated = parts.collect::<Vec<_>>().join("_");
+            notes.push(format!("{:?}: an index without a name became {generated:?}", entry.name));
+            index.insert("name", generated);
+        }
+        add_index(&mut entry, &index, notes).map_err(|_| unreadable())?;
     }
     Ok(entry)
 }

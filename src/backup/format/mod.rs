@@ -8,4 +8,5 @@ pub mod metadata;
 pub mod pieces;
 pub mod reader;
 pub mod space;
+mod strict_json;
 pub mod trust;

@@ -69,7 +69,7 @@ impl DumpedCollection {
     fn entry(&self, old_indexes: &[Document], notes: &mut Vec<String>) -> Result<CatalogEntry> {
         // mongodump leaves an empty file where it was stopped; mongorestore takes it for none.
         if let Some((path, bytes)) = &self.metadata
-            && bytes.iter().any(|byte| !byte.is_ascii_whitespace())
+            && !matches!(bytes.trim_ascii(), b"" | b"null")
         {
             return metadata::read(bytes, path, self.name.clone(), notes);
         }

@@ -64,7 +64,7 @@ pub fn collection(name: &str, options: &Document, notes: &mut Vec<String>) -> Do
         let known = COLLECTION_OPTIONS.contains(&option.as_str()) || option == "viewOn";
         if known && !limits_nothing && *value != Bson::Null && (option != "capped" || capped) {
             kept.insert(option.clone(), value.clone());
-        } else if !limits_nothing && option != "capped" && !SILENT.contains(&option.as_str()) {
+        } else if !limits_nothing && option != "capped" && *value != Bson::Null && !SILENT.contains(&option.as_str()) {
             passed_over.push(option.as_str());
         }
     }

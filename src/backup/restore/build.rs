@@ -121,7 +121,16 @@ impl CollectionBuilder {
             None => Written::default(),
         };
         let mut notes = Vec::new();
-        let indexes = self.indexes(entry, &temporary, &mut notes).await.map_err(server)?;
+        let indexes = self.indexes(entry, &temporary, &mut notes).await.map_err(|e| {
+            if e.is_passing() || e.authentication || e.is(codes::UNAUTHORIZED) || e.is(codes::LEASE_LOST) {
+                return server(e);
+            }
+            LoadError::Failed(Error::Backup(format!(
+                "{:?} cannot be restored: the server refuses an index: {e}. The database is as it was before. `--no-indexes` restores without \
+                 indexes.",
+                entry.name
+            )))
+        })?;
         let made = catalog::list_all(&self.server, |name| name == temporary).await.map_err(server)?;
         let uuid = made.first().and_then(|it| it.uuid).ok_or_else(|| {
             Error::Backup(format!("The temporary collection {temporary} is gone: somebody has dropped it."))

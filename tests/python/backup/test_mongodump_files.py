@@ -93,9 +93,7 @@ def test_blocks_that_alternate(
     for number in range(60):
         name = "abc"[number % 3 if number < 50 else 0]
         size = random_.choice([0, 10, 200_000])
-        documents = [{"_id": (number, k), "x": random_.randbytes(size)} for k in range(3)]
-        documents = [{**each, "_id": list(each["_id"])} for each in documents]
-        documents = [{"_id": number * 10 + k, "x": each["x"]} for k, each in enumerate(documents)]
+        documents = [{"_id": number * 10 + k, "x": random_.randbytes(size)} for k in range(3)]
         expected[name] += documents
         blocks.append(((db.name, name), documents))
     path = tmp_path / "archive"
