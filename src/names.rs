@@ -31,6 +31,12 @@ const CAPTURES: &str = "_undo";
 const STASH: &str = "_kept";
 const JOURNAL: &str = "_restore";
 
+/// Where the old tool left them.
+pub const OLD_BACKUPS: &str = "backups";
+
+/// What the old tool kept of an assessment migration.
+pub const OLD_ASSESSMENT_BACKUP: &str = "assessment_backup";
+
 /// What kind of collection of ours a name can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form<'a> {

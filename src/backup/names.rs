@@ -2,9 +2,8 @@
 
 use sha1::{Digest, Sha1};
 
-use super::old_tool;
 use crate::error::{Error, Result};
-use crate::names::Names;
+use crate::names::{Names, OLD_ASSESSMENT_BACKUP, OLD_BACKUPS};
 
 /// What every backup's name begins with.
 pub const PREFIX: &str = "edulearn_backup_";
@@ -21,7 +20,7 @@ pub fn the_servers(collection: &str) -> bool {
 /// Whether a restore neither replaces nor drops the collection: the history, and what the old tool left. Where it
 /// does not exist it is made from the backup.
 pub fn kept(own: &Names, collection: &str) -> bool {
-    collection == own.history() || matches!(collection, old_tool::COLLECTION | old_tool::ASSESSMENTS)
+    collection == own.history() || matches!(collection, OLD_BACKUPS | OLD_ASSESSMENT_BACKUP)
 }
 
 /// The file name for a collection, without extension, escaped and shortened as mongodump does.

@@ -12,6 +12,7 @@ use super::source::BackupSource;
 use crate::error::failure::MissingBackup;
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
+use crate::names::OLD_BACKUPS;
 
 /// Names that stand for the newest full manual backup of the database; the second is the old guide's placeholder.
 const LATEST: [&str; 2] = ["latest", "latest_backup_name"];
@@ -145,7 +146,7 @@ fn missing(
     if latest {
         looked_in[0].push_str(&format!(" for a full backup of {database} made by hand"));
     } else if server.is_some() {
-        looked_in.push(format!("the collection {} of {database}", old_tool::COLLECTION));
+        looked_in.push(format!("the collection {} of {database}", OLD_BACKUPS));
     }
     let mut all: Vec<BackupSummary> = stored.iter().map(Stored::summary).chain(old).collect();
     all.sort_by_key(|it| std::cmp::Reverse(it.created_at));

@@ -14,10 +14,11 @@ use crate::backup::dump::dump;
 use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
-use crate::backup::{old_tool, store, verify};
+use crate::backup::{store, verify};
 use crate::error::server::codes;
 use crate::error::{Error, Result};
 use crate::mongo::profile::Topology;
+use crate::names::{OLD_ASSESSMENT_BACKUP, OLD_BACKUPS};
 use crate::run::worker::Workers;
 use crate::run::{self, handle::Run};
 
@@ -64,7 +65,7 @@ pub async fn copy(
 
 /// Drops what a restore leaves alone where it stands: of a copy it has to be the same as well.
 async fn drop_old_backups(run: &Run, scope: &BackupScope) -> Result<()> {
-    for name in [old_tool::COLLECTION, old_tool::ASSESSMENTS].into_iter().filter(|it| scope.includes(it)) {
+    for name in [OLD_BACKUPS, OLD_ASSESSMENT_BACKUP].into_iter().filter(|it| scope.includes(it)) {
         match run.server.run(doc! {"drop": name}, None).await {
             Err(e) if !e.is(codes::NAMESPACE_NOT_FOUND) => return Err(Error::server(format!("Dropping {name:?}"))(e)),
             _ => {}

@@ -7,7 +7,7 @@ use super::{CallContext, Engine, check_database};
 use crate::backup::format::files::blocking;
 use crate::backup::format::manifest::BackupScope;
 use crate::backup::format::space;
-use crate::backup::mongodump::Opening;
+use crate::backup::mongodump::listing::Opening;
 use crate::backup::report::{EarlierRestore, RestoreReport};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};

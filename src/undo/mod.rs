@@ -56,7 +56,7 @@ pub async fn execute(
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     let Some(begun) = begin(run, journal, undo, undone, place).await? else { return Ok(()) };
-    let Begun { undo, own, oldest, .. } = &begun;
+    let BegunUndo { undo, own, oldest, .. } = &begun;
     let (own, oldest) = (*own, *oldest);
     match undo.done.as_str() {
         "update_documents" | "insert_documents" | UNIFY => {
@@ -73,7 +73,7 @@ pub async fn execute(
 
 /// An operation whose undoing has begun.
 #[derive(Debug)]
-pub struct Begun {
+pub struct BegunUndo {
     /// The operation, with the name that its collection has today.
     pub undo: UndoOperation,
     /// Where its undoing is captured.
@@ -94,7 +94,7 @@ pub async fn begin(
     undo: &UndoOperation,
     undone: &[&UndoOperation],
     place: OperationIndex,
-) -> Result<Option<Begun>, OperationError> {
+) -> Result<Option<BegunUndo>, OperationError> {
     let undone_before = &undone[..place.index.min(undone.len())];
     let own = journal.progress.capture.map(|capture| capture.slot(place.index));
     if let Some(own) = own {
@@ -111,7 +111,7 @@ pub async fn begin(
     let name = undo.collection.as_str();
     let now = retry!(retry, moved::name_now(&run.server, undo))?.filter(|_| !moved::moves(undo));
     let elsewhere = now.filter(|now| now != name).map(|now| UndoOperation { collection: now, ..undo.clone() });
-    Ok(Some(Begun { undo: elsewhere.unwrap_or_else(|| undo.clone()), own, oldest, name: name.to_owned() }))
+    Ok(Some(BegunUndo { undo: elsewhere.unwrap_or_else(|| undo.clone()), own, oldest, name: name.to_owned() }))
 }
 
 /// Ends the undoing of an operation on documents: removes a collection that it made, and notes what was done.
@@ -121,7 +121,7 @@ pub async fn begin(
 pub async fn end(
     run: &mut Run,
     journal: &mut Journal,
-    begun: &Begun,
+    begun: &BegunUndo,
     undone: &[&UndoOperation],
     place: OperationIndex,
 ) -> Result<(), OperationError> {

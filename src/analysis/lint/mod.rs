@@ -9,17 +9,19 @@ pub mod file;
 pub mod filters;
 pub mod finding;
 pub mod positions;
+mod reading;
 pub mod rules;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::analysis::lint::reading::gather;
 use crate::error::Result;
 use crate::model::migration::compare_numbers;
 use crate::model::source::Ignored;
 use codes::Severity;
-use file::{File, gather};
+use file::File;
 use finding::{Finding, Findings};
 use rules::{danger, down, hygiene, order, wider};
 

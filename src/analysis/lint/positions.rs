@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::model::migration::MAX_OPERATIONS;
+use crate::model::script::text::end_of_string;
 
 /// Elements of arrays below this level are not noted: they are documents, and there may be millions.
 const ARRAYS_TO: usize = 3;
@@ -133,20 +134,6 @@ fn characters(bytes: &[u8]) -> usize {
 /// Whether a value begins at `at`, rather than going on there, as the digits of a number do.
 fn starts_value(bytes: &[u8], at: usize) -> bool {
     at == 0 || matches!(bytes[at - 1], b' ' | b'\t' | b'\r' | b'\n' | b'[' | b'(' | b',' | b':')
-}
-
-/// The index of the quote that ends the string begun at `start`, or the last index.
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 1,
-            b'"' => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len() - 1
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use super::super::meter::Meter;
 use super::archive_input::{ArchiveKey, Input, Listed, Next};
 use super::collection::{DumpedCollection, USERS};
 use super::crc64::Crc64;
-use super::{DumpListing, Opening};
+use super::listing::{DumpListing, Opening};
 use crate::error::{Error, Result};
 
 /// How much is read at once.

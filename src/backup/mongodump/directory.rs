@@ -7,7 +7,7 @@ use super::super::format::directory::entries;
 use super::super::format::reader::Data;
 use super::super::names::{BUCKETS, collection_of};
 use super::collection::{DumpedCollection, USERS, read_metadata};
-use super::{DumpListing, Opening, no_checksums};
+use super::listing::{DumpListing, Opening, no_checksums};
 use crate::error::{Error, Result};
 
 /// The dump in a directory: that of a database, or one that holds such directories, of which the database's is taken, or

@@ -10,10 +10,11 @@ use super::super::format::files::open_regular;
 use super::super::format::manifest::corrupt;
 use super::super::format::reader::Data;
 use super::super::names::{BUCKETS, collection_of};
+use super::archive;
 use super::archive_input::MAGIC;
 use super::collection::{DumpedCollection, OLD_INDEXES, read_metadata};
 use super::directory::twice;
-use super::{DumpListing, Opening, archive, no_checksums};
+use super::listing::{DumpListing, Opening, no_checksums};
 use crate::error::{Error, Result};
 
 /// What gzip files begin with. Source: RFC 1952, 2.3.1.

@@ -10,40 +10,13 @@ mod collection;
 mod crc64;
 mod directory;
 mod file;
+pub mod listing;
 
-use std::path::{Path, PathBuf};
-
-use self::collection::{DumpedCollection, OLD_INDEXES, read_old_indexes};
+use self::collection::{OLD_INDEXES, read_old_indexes};
+use self::listing::Opening;
 use super::format::manifest::BackupScope;
 use super::source::BackupSource;
 use crate::error::{Error, Result};
-use crate::observe::{Reporter, Stop};
-
-/// What opening a dump works with.
-#[derive(Debug)]
-pub struct Opening<'a> {
-    /// What mongodump wrote.
-    pub path: &'a Path,
-    /// The database whose dump is taken where there are several.
-    pub database: &'a str,
-    /// Where there is room for what a gzipped archive holds, which is not kept in memory.
-    pub room: &'a Path,
-    /// Whom to tell.
-    pub reporter: &'a Reporter,
-    /// What asks to stop.
-    pub stop: &'a Stop,
-}
-
-/// What a dump holds, before its collections are looked into.
-#[derive(Debug)]
-struct DumpListing {
-    name: PathBuf,
-    database: String,
-    collections: Vec<DumpedCollection>,
-    users: bool,
-    oplog: bool,
-    notes: Vec<String>,
-}
 
 /// The dump of a database: a directory, one that holds such directories, an archive, or one collection's file. Its scope is
 /// what it holds: what a dump lacks may just not have been dumped. Blocks.
@@ -95,11 +68,4 @@ pub fn open(opening: &Opening<'_>) -> Result<BackupSource> {
         files: Vec::new(),
         notes,
     })
-}
-
-/// What has to be said of every dump but archives.
-fn no_checksums() -> Vec<String> {
-    vec![
-        "mongodump writes no checksums: every file is made of whole documents, but a change inside one, or documents missing at an end, cannot be seen".to_owned(),
-    ]
 }

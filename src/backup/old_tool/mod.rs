@@ -17,11 +17,8 @@ use super::source::{BackupSource, SourceCollection};
 use crate::error::{Error, Result};
 use crate::mongo::raw as bytes;
 use crate::mongo::server::Server;
+use crate::names::OLD_BACKUPS;
 
-/// Where the old tool left them.
-pub const COLLECTION: &str = "backups";
-/// What the old tool kept of an assessment migration.
-pub const ASSESSMENTS: &str = "assessment_backup";
 /// What `list` calls their kind.
 pub const KIND: &str = "old_tool";
 
@@ -33,7 +30,7 @@ pub async fn list(server: &Server) -> Result<Vec<BackupSummary>> {
     let collections =
         doc! {"$objectToArray": {"$cond": [{"$eq": [{"$type": "$collections"}, "object"]}, "$collections", {}]}};
     let command = doc! {
-        "aggregate": COLLECTION,
+        "aggregate": OLD_BACKUPS,
         "pipeline": [
             {"$match": {"backup_name": {"$type": "string"}, "collections": {"$type": "object"}}},
             // Counted there: the documents are large.
@@ -64,7 +61,7 @@ pub async fn list(server: &Server) -> Result<Vec<BackupSummary>> {
         collections: number(&it, "collections"),
         consistency: Consistency::None.as_str().to_owned(),
         full: true,
-        location: format!("the collection {COLLECTION} of {}", server.database()),
+        location: format!("the collection {OLD_BACKUPS} of {}", server.database()),
     });
     Ok(summaries.collect())
 }
@@ -79,7 +76,7 @@ fn number(document: &Document, name: &str) -> i64 {
 /// The server's, and [`Error::Backup`] for one that cannot be read.
 pub async fn load(server: &Server, name: &str) -> Result<Option<BackupSource>> {
     let command = doc! {
-        "find": COLLECTION,
+        "find": OLD_BACKUPS,
         "filter": {"backup_name": {"$eq": name}, "collections": {"$type": "object"}},
         "sort": {"timestamp": -1},
         "limit": 1,
@@ -93,7 +90,7 @@ pub async fn load(server: &Server, name: &str) -> Result<Option<BackupSource>> {
 /// # Errors
 /// [`Error::Backup`] for what cannot be read.
 pub fn source(database: &str, name: &str, document: &RawDocumentBuf) -> Result<BackupSource> {
-    let place = PathBuf::from(format!("{COLLECTION}/{name}"));
+    let place = PathBuf::from(format!("{OLD_BACKUPS}/{name}"));
     let collections = bytes::get(document.as_bytes(), "collections").map(|it| it.value).unwrap_or_default();
     let mut parts = Vec::new();
     for element in bytes::elements(collections) {

@@ -14,7 +14,7 @@ use crate::run::handle::Run;
 
 /// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reached {
+enum StepState {
     Done,
     Begun,
     Untouched,
@@ -37,14 +37,14 @@ pub async fn abandon(run: &mut Run) -> Result<(EarlierRestore, Vec<String>)> {
     }
     let mut keep = Vec::new();
     let mut notes = Vec::new();
-    let of = |wanted: Reached| {
+    let of = |wanted: StepState| {
         let those = steps
             .iter()
             .zip(&reached)
             .filter(move |(step, it)| **it == wanted && !matches!(step, SwapStep::Expire { .. }));
         those.map(|(step, _)| step.clone()).collect::<Vec<SwapStep>>()
     };
-    let (done, begun) = (of(Reached::Done), of(Reached::Begun));
+    let (done, begun) = (of(StepState::Done), of(StepState::Begun));
     for step in &begun {
         if let SwapStep::Replace { temporary, target, .. } | SwapStep::Copy { temporary, target, .. } = step {
             keep.push(temporary.clone());
@@ -57,7 +57,7 @@ pub async fn abandon(run: &mut Run) -> Result<(EarlierRestore, Vec<String>)> {
     }
     if !done.is_empty() {
         notes.push(format!("as in the backup: {}", targets(&done)));
-        notes.push(format!("as before: {}", targets(&of(Reached::Untouched))));
+        notes.push(format!("as before: {}", targets(&of(StepState::Untouched))));
     }
     // Documents of what is in its place expire again.
     for step in steps.iter().filter(|step| matches!(step, SwapStep::Expire { .. })) {
@@ -81,35 +81,35 @@ fn targets(steps: &[SwapStep]) -> String {
 }
 
 /// `at` is the step that was begun last.
-async fn how_far(run: &Run, step: &SwapStep, number: i64, at: Option<i64>) -> Result<Reached> {
+async fn how_far(run: &Run, step: &SwapStep, number: i64, at: Option<i64>) -> Result<StepState> {
     if at.is_some_and(|at| number > at) {
-        return Ok(Reached::Untouched);
+        return Ok(StepState::Untouched);
     }
     if at.is_some_and(|at| number < at) {
-        return Ok(Reached::Done);
+        return Ok(StepState::Done);
     }
     // The one that was begun last, or one of an earlier version's journal: the database says what became of it.
     let there = named(run, step.target()).await?;
     Ok(match step {
         SwapStep::Replace { temporary, uuid, .. } => {
             if named(run, temporary).await?.is_none_or(|it| it.uuid != Some(*uuid)) {
-                Reached::Done
+                StepState::Done
             } else if there.as_ref().is_some_and(|it| it.kind == CollectionType::Collection) {
-                Reached::Untouched
+                StepState::Untouched
             } else {
-                Reached::Begun
+                StepState::Begun
             }
         }
-        SwapStep::Copy { temporary, .. } if named(run, temporary).await?.is_none() => Reached::Done,
+        SwapStep::Copy { temporary, .. } if named(run, temporary).await?.is_none() => StepState::Done,
         SwapStep::View { options, .. }
             if there.as_ref().is_some_and(|it| it.kind == CollectionType::View && it.options == *options) =>
         {
-            Reached::Done
+            StepState::Done
         }
         SwapStep::Drop { uuid, .. } => match there {
-            Some(it) if it.uuid == *uuid => Reached::Untouched,
-            _ => Reached::Done,
+            Some(it) if it.uuid == *uuid => StepState::Untouched,
+            _ => StepState::Done,
         },
-        SwapStep::Copy { .. } | SwapStep::View { .. } | SwapStep::Expire { .. } => Reached::Begun,
+        SwapStep::Copy { .. } | SwapStep::View { .. } | SwapStep::Expire { .. } => StepState::Begun,
     })
 }

@@ -2,8 +2,6 @@
 
 use bson::{Document, RawDocumentBuf, doc};
 
-use super::super::names::STORED_FUNCTIONS;
-use super::journal;
 use crate::error::server::{ServerError, codes};
 use crate::error::{Error, Result};
 use crate::mongo::retry::Retry;
@@ -53,26 +51,6 @@ pub async fn rename(run: &mut Run, from: &str, to: &str) -> Result<Result<Docume
     send(run, &admin, raw(&with_majority(command))?).await
 }
 
-/// Drops a collection, time-series collection or view; one that is not there is dropped already.
-///
-/// # Errors
-/// [`Error::LeaseLost`] or the server's.
-pub async fn drop_collection(run: &mut Run, name: &str) -> Result<()> {
-    if name == STORED_FUNCTIONS {
-        // The server drops no such collection and lets none be replaced (20), but moves it aside; whatever has a
-        // temporary name goes in the end.
-        let named =
-            journal::read(&run.server).await?.filter(|head| head.names_aside).map(|head| format!("{}_", head.run));
-        let aside = format!("{}{}aside", run.server.names().temporary(), named.unwrap_or_default());
-        return match rename(run, name, &aside).await? {
-            Ok(_) => Ok(()),
-            Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => Ok(()),
-            Err(e) => Err(stuck(name, e)),
-        };
-    }
-    dropped(run, name).await?.map_err(|e| stuck(name, e))
-}
-
 /// [`drop_collection`]; false where the user may not.
 ///
 /// # Errors
@@ -116,4 +94,12 @@ pub fn stuck(target: &str, error: ServerError) -> Error {
         "{target:?} could not be put in its place: {error}. The swap is not complete; mend the cause and run `restore` again: it takes \
          the swap to its end first. `restore --abandon` gives it up."
     ))
+}
+
+/// Drops a collection, time-series collection or view; one that is not there is dropped already.
+///
+/// # Errors
+/// [`Error::LeaseLost`] or the server's.
+pub async fn drop_collection(run: &mut Run, name: &str) -> Result<()> {
+    dropped(run, name).await?.map_err(|e| stuck(name, e))
 }

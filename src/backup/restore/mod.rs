@@ -10,6 +10,7 @@ mod commands;
 pub mod journal;
 pub mod load;
 pub mod plan;
+mod removal;
 pub mod steps;
 pub mod swap;
 mod unmovable;

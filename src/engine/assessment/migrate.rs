@@ -9,7 +9,7 @@ use bson::{DateTime, Document, doc};
 use super::disk_space;
 use super::preconditions::Ground;
 use super::record::read;
-use super::shared::{done, outcome, reading, server_time, step};
+use super::shared::{MigrateOptions, done, outcome, reading, server_time, step};
 use super::steps::Steps;
 use super::unmapped::{conclude, note, settle, unlisted};
 use crate::assessment::copies::KnownCopies;
@@ -38,17 +38,6 @@ use crate::run::foreign;
 use crate::run::record::ASSESSMENT;
 use crate::run::report::{Direction, MigrationReport, Outcome};
 use crate::run::{self, handle::Run};
-
-/// How to migrate.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct MigrateOptions {
-    /// Whether documents that cannot be mapped are no failure.
-    pub accept_unmapped: bool,
-    /// Whether nothing is to be written.
-    pub dry_run: bool,
-    /// Under which `_id`s copies are made; `None` for new ones, or as the run that is carried on began.
-    pub ids: Option<Ids>,
-}
 
 /// Unifies the assessment model. The backup goes into `directory`.
 ///

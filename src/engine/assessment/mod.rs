@@ -12,6 +12,7 @@ mod shared;
 mod steps;
 mod unmapped;
 
-pub use self::migrate::{MigrateOptions, migrate};
+pub use self::migrate::migrate;
 pub use self::record::unfinished;
 pub use self::rollback::rollback;
+pub use self::shared::MigrateOptions;

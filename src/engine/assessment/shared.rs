@@ -1,5 +1,6 @@
 //! What both verbs share: a run of tasks, and what it did.
 
+use crate::assessment::ids::Ids;
 use crate::assessment::names::{NAME, RECORD};
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::server::ServerError;
@@ -84,4 +85,15 @@ pub(super) fn done(step: &PlannedMigration, migration: &MigrationReport) -> Vec<
         Some(Done { index, counts: own.counts, outcome: own.outcome, note: own.note.clone() })
     });
     earlier.chain(now).collect()
+}
+
+/// How to migrate.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MigrateOptions {
+    /// Whether documents that cannot be mapped are no failure.
+    pub accept_unmapped: bool,
+    /// Whether nothing is to be written.
+    pub dry_run: bool,
+    /// Under which `_id`s copies are made; `None` for new ones, or as the run that is carried on began.
+    pub ids: Option<Ids>,
 }

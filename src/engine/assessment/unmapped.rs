@@ -2,8 +2,8 @@
 
 use bson::{Bson, doc};
 
-use super::MigrateOptions;
 use super::preconditions::Ground;
+use super::shared::MigrateOptions;
 use crate::assessment::names::RECORD;
 use crate::assessment::report::{MigrateReport, Validation};
 use crate::assessment::validate::ValidationResult;

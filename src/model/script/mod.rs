@@ -10,5 +10,7 @@ pub mod operation;
 pub mod options;
 pub mod reader;
 pub mod refusals;
+pub mod text;
+mod tuples;
 
 pub use operation::{Operation, Script};

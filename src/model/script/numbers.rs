@@ -1,6 +1,6 @@
 //! The integers of a script: JSON has them of any length, and BSON of 64 bits.
 
-use super::reader::end_of_string;
+use super::text::end_of_string;
 
 /// Turns `-0` into `0`, an integer as JSON has it, and finds the first integer that does not fit into 64 bits. The
 /// result has the length of the text.

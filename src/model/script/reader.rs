@@ -14,18 +14,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::numbers;
-
-/// Text that is not a script.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {message}")]
-pub struct SyntaxError {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What is wrong there.
-    pub message: String,
-}
+use super::text::{SyntaxError, column_in_characters, error_at};
+use super::tuples::tuples_as_arrays;
 
 /// Reads one JSON value, tuples read as arrays. A key that occurs twice in one object is an error.
 ///
@@ -76,125 +66,6 @@ fn in_our_words(error: &serde_json::Error) -> String {
         _ => "this is not a JSON value: texts and field names need double quotes",
     };
     ours.to_owned()
-}
-
-/// What an open bracket waits for.
-struct OpenBracket {
-    bracket: u8,
-    at: usize,
-    /// Where the last comma directly inside stands, if nothing follows it yet.
-    trailing_comma: Option<usize>,
-    commas: usize,
-    empty: bool,
-}
-
-/// Replaces `(`…`)` outside strings by `[`…`]`, and the trailing comma that Python wants in a tuple of one
-/// by a space. The result has the length of the text.
-fn tuples_as_arrays(text: &str) -> Result<String, SyntaxError> {
-    let mut bytes = text.as_bytes().to_vec();
-    if !bytes.contains(&b'(') {
-        return Ok(text.to_owned());
-    }
-    let mut open: Vec<OpenBracket> = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let byte = bytes[at];
-        let begins_a_value = !byte.is_ascii_whitespace() && !matches!(byte, b')' | b']' | b'}' | b',');
-        if let Some(inner) = open.last_mut().filter(|_| begins_a_value) {
-            inner.trailing_comma = None;
-            inner.empty = false;
-        }
-        match byte {
-            b'"' => at = end_of_string(&bytes, at),
-            b'(' if !value_may_begin(&bytes[..at]) => {
-                return Err(error_at(text, at, "no tuple can stand here: scripts are JSON and are never run as code"));
-            }
-            b'(' | b'[' | b'{' => {
-                open.push(OpenBracket { bracket: byte, at, trailing_comma: None, commas: 0, empty: true });
-                if byte == b'(' {
-                    bytes[at] = b'[';
-                }
-            }
-            b',' => {
-                if let Some(inner) = open.last_mut() {
-                    inner.trailing_comma = Some(at);
-                    inner.commas += 1;
-                }
-            }
-            b')' => {
-                let tuple = open
-                    .pop()
-                    .filter(|inner| inner.bracket == b'(')
-                    .ok_or_else(|| error_at(text, at, "this `)` closes nothing"))?;
-                if tuple.commas == 0 && !tuple.empty {
-                    return Err(error_at(
-                        text,
-                        tuple.at,
-                        "one value in parentheses is no tuple in Python either; write [ ] for an array",
-                    ));
-                }
-                if let Some(comma) = tuple.trailing_comma {
-                    if tuple.empty {
-                        return Err(error_at(text, comma, "a value is missing before this comma"));
-                    }
-                    bytes[comma] = b' ';
-                }
-                bytes[at] = b']';
-            }
-            b']' | b'}' => {
-                let matching = if byte == b']' { b'[' } else { b'{' };
-                if open.pop().is_none_or(|inner| inner.bracket != matching) {
-                    return Err(error_at(text, at, "this bracket closes nothing, or not the one that is open"));
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    if let Some(tuple) = open.iter().find(|inner| inner.bracket == b'(') {
-        return Err(error_at(text, tuple.at, "this `(` is never closed"));
-    }
-    // Only ASCII bytes were replaced by ASCII bytes.
-    String::from_utf8(bytes).map_err(|_| error_at(text, 0, "not UTF-8"))
-}
-
-/// Whether a value may begin behind `before`; behind a name it would be a call.
-fn value_may_begin(before: &[u8]) -> bool {
-    before
-        .iter()
-        .rev()
-        .find(|byte| !byte.is_ascii_whitespace())
-        .is_none_or(|byte| matches!(byte, b'[' | b'{' | b':' | b','))
-}
-
-/// The index of the quote that ends the string begun at `start`, or the last index.
-pub(super) fn end_of_string(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 1,
-            b'"' => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len() - 1
-}
-
-fn error_at(text: &str, at: usize, message: &str) -> SyntaxError {
-    let before = &text[..at];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    SyntaxError {
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-        message: message.to_owned(),
-    }
-}
-
-/// serde_json counts columns in bytes.
-fn column_in_characters(text: &str, line: usize, column: usize) -> usize {
-    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    String::from_utf8_lossy(&line.as_bytes()[..column.min(line.len())]).chars().count()
 }
 
 /// A JSON value none of whose objects has a key twice.
