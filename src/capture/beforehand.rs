@@ -26,7 +26,7 @@ use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Builder, fields, fingerprint, first};
 use crate::mongo::server::Server;
 use crate::names::COPIES;
-use crate::run::chunks::Selection;
+use crate::run::line::Selection;
 use crate::run::report::Counts;
 use crate::run::transaction::{send, with_majority};
 

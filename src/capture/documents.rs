@@ -18,7 +18,7 @@ use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, OBJECT_ID, first};
 use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
-use crate::run::chunks::{ChunkBody, Selection};
+use crate::run::line::{ChunkBody, Selection};
 use crate::run::report::Counts;
 
 /// Bytes that the documents of one chunk may have; above it the chunk is cut smaller.

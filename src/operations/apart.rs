@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use bson::{Bson, Document};
 
-use super::OperationError;
+use super::error::OperationError;
 use crate::error::server::ServerError;
 use crate::model::script::operation::UpdateDocuments;
 use crate::mongo::catalog;

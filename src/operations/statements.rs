@@ -13,7 +13,7 @@ use crate::mongo::id::Id;
 use crate::mongo::raw::{Builder, elements};
 use crate::mongo::reply::written;
 use crate::mongo::server::Server;
-use crate::run::chunks::{ChunkBody, Selection};
+use crate::run::line::{ChunkBody, Selection};
 use crate::run::report::Counts;
 use crate::run::transaction::send;
 

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod journal;
 pub mod lease;
 pub mod ledger;
+pub mod line;
 mod login;
 mod own_collections;
 mod pace;

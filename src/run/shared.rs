@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::join_all;
 
-use super::chunks::{ChunkBody, Line};
 use super::handle::Run;
 use super::id_ranges::{Matching, Scope};
 use super::journal::{Journal, JournalError};
+use super::line::{ChunkBody, Line};
 use super::pace::Pace;
 use super::parts::{self, Part};
 use super::progress::{OperationIndex, OperationProgress, Position};
