@@ -59,3 +59,16 @@ def test_every_error_is_in_the_overview() -> None:
     text = (REFERENCE / "python.md").read_text()
     errors = {name for name in PUBLIC if name.endswith("Error")}
     assert errors - {"MigrateError"} == set(re.findall(r"^\| `(\w+Error)` ", text, re.MULTILINE))
+
+
+def test_the_lines_of_prose_are_at_most_100_wide() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    too_long = []
+    for page in pages:
+        block = False
+        for number, line in enumerate(page.read_text().splitlines(), 1):
+            if line.lstrip().startswith(("```", "<!--", "-->")):
+                block = not block
+            elif not block and len(line) > 100 and not line.lstrip().startswith("|"):
+                too_long.append(f"{page.relative_to(ROOT)}:{number}")
+    assert too_long == []

@@ -1,7 +1,7 @@
 """Servers that cannot be had for tests: a real one passes for a newer one.
 
 What the disguises do is taken from release notes and from the server's source; see
-`docs/operations.md` for what was run and what was simulated.
+`docs/reference/operations.md` for what was run and what was simulated.
 """
 
 from __future__ import annotations
