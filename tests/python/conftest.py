@@ -23,6 +23,7 @@ from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
 from edulearn_migrate.pytest_plugin import TestDatabase, TestServer
 from harness import HANGING, TEST_COMMANDS
+from random_migrations import Attempts
 
 # A shell without job control starts its background jobs with Ctrl-C ignored, and children inherit
 # that: the tests of Ctrl-C would wait for nothing.
@@ -246,6 +247,14 @@ def migrator(server_uri: str, database_name: str, migrations: Migrations) -> Mig
     """The engine in this process, on the same database and the same migrations directory."""
     migrations.directory.mkdir(exist_ok=True)
     return Migrator(server_uri, database_name, migrations_dir=migrations.directory)
+
+
+@pytest.fixture(scope="module")
+def attempts() -> Iterator[Attempts]:
+    """For random migrations that may fail: that most of a file's did not, is checked at its end."""
+    attempts = Attempts()
+    yield attempts
+    attempts.check()
 
 
 @pytest.fixture

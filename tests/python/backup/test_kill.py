@@ -12,17 +12,18 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import ROOT, Cli
 from edulearn_migrate import Migrator
-from harness import Documents, Process, as_json, finish, names_in, until
+from harness import Documents, Process, as_json, finish, holds, names_in, until
 from oddities import hashes, kinds
 
 KILLS = int(os.environ.get("EDULEARN_KILLS") or 20)
@@ -63,23 +64,23 @@ def test_a_killed_backup_is_none(
 ) -> None:
     fill(db, 1)
     directory = cli.directory / "backups"
-    began = time.monotonic()
     whole = cli("backup", "--json")
-    longest = time.monotonic() - began
     assert whole.code == 0, whole.stdout
-    documents = as_json(whole.stdout)["documents"]
+    documents, size = (as_json(whole.stdout)[key] for key in ("documents", "stored_bytes"))
     # Another run's, alive, and somebody's own.
     (directory / "mine").mkdir()
     kills = Counter[str]()
     while kills["while it was written"] < KILLS:
         assert sum(kills.values()) < KILLS * 30, kills
         process = cli.start("backup")
-        time.sleep(randomness.uniform(0.1, 1.1 * longest))
+        if randomness.random() < 0.9:
+            amount = randomness.randint(1, size)
+            until(partial(over_or_written, amount, directory, process), "it is being written")
         process.kill()
         finish(process)
         left = names_in(directory)
-        partial = any(name.startswith(".partial") for name in left)
-        kills["while it was written" if partial else "before or after"] += 1
+        begun = any(name.startswith(".partial") for name in left)
+        kills["while it was written" if begun else "before or after"] += 1
         for name in left:
             if name.startswith(FULL):
                 assert migrator.verify_backup(name).documents == documents
@@ -93,6 +94,15 @@ def test_a_killed_backup_is_none(
     assert "mine" in names_in(directory)
 
 
+def over_or_written(amount: int, directory: Path, process: Process) -> bool:
+    """Whether so many bytes of a backup that is being written are in its files."""
+    written = 0
+    with suppress(FileNotFoundError):  # it got its name meanwhile
+        for unfinished in directory.glob(".partial*"):
+            written += sum(file.stat().st_size for file in unfinished.rglob("*"))
+    return written >= amount or process.poll() is not None
+
+
 def test_a_killed_restore_is_wholly_old_or_wholly_new(
     db: Documents, cli: Cli, migrator: Migrator, randomness: random.Random
 ) -> None:
@@ -104,9 +114,6 @@ def test_a_killed_restore_is_wholly_old_or_wholly_new(
     states["two"] = hashes(db)
     backups["two"] = migrator.backup().name
     assert states["one"] != states["two"]
-    began = time.monotonic()
-    assert cli("restore", backups["two"], "--no-safety-backup").code == 0
-    longest = time.monotonic() - began
     kills = Counter[str]()
     stands = "two"
     while (
@@ -117,15 +124,15 @@ def test_a_killed_restore_is_wholly_old_or_wholly_new(
         other = "one" if stands == "two" else "two"
         process = cli.start("restore", backups[other], "--no-safety-backup")
         moment = randomness.random()
-        if moment < 0.4:
-            # Somewhere in the swap, which is short.
-            until(partial(over_or_in, "swapping", db, process), "the swap")
-            time.sleep(randomness.uniform(0, 0.4))
-        elif moment < 0.8:
-            until(partial(over_or_in, "building", db, process), "building")
-            time.sleep(randomness.uniform(0, 0.4))
+        if moment < 0.1:
+            until(partial(over_or, holds, db, process), "the lease is taken")
+        elif moment < 0.5:
+            new = states[other].keys() - states[stands].keys()
+            swapped = randomness.randint(0, len(new))
+            until(partial(over_or, partial(in_swap, new, swapped), db, process), "the swap")
         else:
-            time.sleep(randomness.uniform(0.2, 1.1 * longest))
+            built = randomness.randint(0, len(states[other]))
+            until(partial(over_or, partial(in_building, built), db, process), "building")
         process.kill()
         finish(process)
         unfinished = migrator.status().unfinished_restore
@@ -163,9 +170,23 @@ def changed(one: dict[str, str], other: dict[str, str]) -> set[str]:
     return {name for name in {*one, *other} if one.get(name) != other.get(name)}
 
 
-def over_or_in(phase: str, db: Documents, process: Process) -> bool:
-    head: dict[str, Any] = db["migrations_restore"].find_one({"_id": "restore"}) or {}
-    return head.get("phase") == phase or process.poll() is not None
+def over_or(state: Callable[[Documents, Process], bool], db: Documents, process: Process) -> bool:
+    return process.poll() is not None or state(db, process)
+
+
+def phase(db: Documents) -> Any:
+    return (db["migrations_restore"].find_one({"_id": "restore"}) or {}).get("phase")
+
+
+def in_building(built: int, db: Documents, _: Process | None = None) -> bool:
+    """Whether so many collections are there under their temporary names."""
+    names = db.list_collection_names() if phase(db) == "building" else []
+    return bool(names) and sum(name.startswith("migrations_restore_") for name in names) >= built
+
+
+def in_swap(new: Set[str], swapped: int, db: Documents, _: Process | None = None) -> bool:
+    """Whether so many of the `new` collections are there under their own names."""
+    return phase(db) == "swapping" and len(new & {*db.list_collection_names()}) >= swapped
 
 
 def test_a_killed_restore_is_finished_by_the_next_one(
@@ -177,7 +198,7 @@ def test_a_killed_restore_is_finished_by_the_next_one(
     for number in range(25):
         db[f"small_{10 + number}"].delete_many({})
     process = cli.start("restore", name, "--no-safety-backup")
-    until(partial(over_or_in, "swapping", db, process), "the swap")
+    until(partial(over_or, partial(in_swap, set(), 0), db, process), "the swap")
     process.kill()
     finish(process)
     killed = migrator.status().unfinished_restore

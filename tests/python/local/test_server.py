@@ -14,7 +14,7 @@ from pathlib import Path
 import pymongo
 import pytest
 
-from edulearn_migrate.local import LocalServer, LocalServerError, find_mongod, server
+from edulearn_migrate.local import LocalServer, LocalServerError, find_mongod, ports
 
 # A program that starts a server, says what is to be watched, and waits to be told otherwise.
 PROGRAM = """
@@ -219,9 +219,9 @@ def test_a_named_port_that_is_taken() -> None:
 def test_a_port_lost_between_choosing_and_binding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loser takes another port, and never the winner's server for its own."""
     with LocalServer() as winner:
-        free = server.free_port
-        choices = [winner.port, winner.port, free()]
-        monkeypatch.setattr(server, "free_port", lambda: choices.pop(0))
+        choices = [winner.port, winner.port, ports.free_port()]
+        free = "edulearn_migrate.local.server.free_port"
+        monkeypatch.setattr(free, lambda: choices.pop(0))
         with LocalServer() as loser:
             assert choices == []
             assert loser.port != winner.port

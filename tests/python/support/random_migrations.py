@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,6 +12,8 @@ from bson import CodecOptions, Decimal128, Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo.database import Database
+
+from edulearn_migrate import CheckFailedError, OperationFailedError
 
 Documents = Database[dict[str, Any]]
 Operation = dict[str, Any]
@@ -268,3 +271,25 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
             extra = [RawBSONDocument(raw) for raw in set(b[part]) - set(a[part])]
             yield f"{name}: {len(lost)} documents differ: {[dict(x) for x in lost[:3]]} / "
             yield f"    {[dict(x) for x in extra[:3]]}"
+
+
+class Attempts:
+    """The runs of random migrations in one file of tests: each may fail, most must not."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.failed = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One run, which may fail at an operation or a check."""
+        self.made += 1
+        try:
+            yield
+        except (OperationFailedError, CheckFailedError):
+            self.failed += 1
+
+    def check(self) -> None:
+        """Fails where so many failed that the tests show little. A few runs show nothing."""
+        told = f"{self.failed} of {self.made} random migrations failed"
+        assert self.made < 10 or self.failed <= self.made / 2, told
