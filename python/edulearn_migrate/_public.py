@@ -43,6 +43,7 @@ from edulearn_migrate.reports import MarkReport as MarkReport
 from edulearn_migrate.reports import MigrationRun as MigrationRun
 from edulearn_migrate.reports import MigrationState as MigrationState
 from edulearn_migrate.reports import OperationRun as OperationRun
+from edulearn_migrate.reports import Overreach as Overreach
 from edulearn_migrate.reports import PurgeReport as PurgeReport
 from edulearn_migrate.reports import Retained as Retained
 from edulearn_migrate.reports import RetainedRun as RetainedRun

@@ -27,7 +27,7 @@ use crate::run::journal::Journal;
 use crate::run::ledger;
 use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Progress};
-use crate::run::report::{Direction, MigrationOutcome, MigrationReport, OperationReport, Outcome, RunReport};
+use crate::run::report::{Direction, MigrationOutcome, MigrationReport, OperationReport, Outcome, Overreaches, RunReport};
 use crate::undo;
 
 /// Applies every pending migration in order, or the one asked for.
@@ -153,7 +153,7 @@ async fn take_through(run: &mut Run, plan: Plan, direction: Direction, report: &
             seconds: 0.0,
             operations: Vec::new(),
             undone: Vec::new(),
-            beyond: Vec::new(),
+            overreach: Overreaches::default(),
             error: None,
         };
         let result = take_one(run, step, direction, &mut migration).await;
@@ -225,7 +225,7 @@ async fn run_operations(
     started: Instant,
 ) -> Result<ObjectId> {
     if direction == Direction::Down && !step.exact && step.resume.is_none() {
-        report.beyond = overreach::count(run, step).await?;
+        report.overreach = Overreaches(overreach::count(run, step).await?);
     }
     exact::refuse_moved(&run.server, step).await?;
     let fresh = Progress::new(direction, step.capture.then(|| CaptureId(ObjectId::new())), step.exact);
@@ -414,7 +414,7 @@ fn already_applied(plan: &Plan) -> Option<MigrationReport> {
         seconds: 0.0,
         operations: Vec::new(),
         undone: Vec::new(),
-        beyond: Vec::new(),
+        overreach: Overreaches::default(),
         error: None,
     })
 }
@@ -430,7 +430,7 @@ fn blocked(id: String, name: String, direction: Direction, error: &Error) -> Mig
         seconds: 0.0,
         operations: Vec::new(),
         undone: Vec::new(),
-        beyond: Vec::new(),
+        overreach: Overreaches::default(),
         error: Some(error.to_string()),
     }
 }

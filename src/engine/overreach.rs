@@ -22,7 +22,7 @@ use crate::plural::counted;
 use crate::run::capture_key::{CaptureId, CaptureKey};
 use crate::run::handle::Run;
 use crate::run::ledger;
-use crate::run::report::Beyond;
+use crate::run::report::Overreach;
 
 /// Documents looked up at once.
 const AT_ONCE: usize = 5_000;
@@ -33,7 +33,7 @@ const APART: u64 = 1_800_000;
 ///
 /// # Errors
 /// The server's.
-pub async fn count(run: &Run, step: &PlannedMigration) -> Result<Vec<Beyond>> {
+pub async fn count(run: &Run, step: &PlannedMigration) -> Result<Vec<Overreach>> {
     let found = survey(&run.server, step).await?;
     warn(run, step, &found);
     Ok(found)
@@ -43,7 +43,7 @@ pub async fn count(run: &Run, step: &PlannedMigration) -> Result<Vec<Beyond>> {
 ///
 /// # Errors
 /// The server's.
-pub async fn survey(server: &Server, step: &PlannedMigration) -> Result<Vec<Beyond>> {
+pub async fn survey(server: &Server, step: &PlannedMigration) -> Result<Vec<Overreach>> {
     let reading = || Error::server("Comparing the down script with what the up script changed");
     let record = ledger::read_one(server, &step.id).await?;
     let captures = record.map(|record| record.captures).unwrap_or_default();
@@ -69,17 +69,17 @@ pub async fn survey(server: &Server, step: &PlannedMigration) -> Result<Vec<Beyo
         };
         if documents != Some(0) {
             let index = i64::try_from(index).unwrap_or(i64::MAX);
-            found.push(Beyond { index, collection: operation.collection.clone(), documents });
+            found.push(Overreach { index, collection: operation.collection.clone(), documents });
         }
     }
     Ok(found)
 }
 
-fn warn(run: &Run, step: &PlannedMigration, found: &[Beyond]) {
+fn warn(run: &Run, step: &PlannedMigration, found: &[Overreach]) {
     let tell = |message: String| run.reporter.tell(Kind::Warning, Level::Warning, message);
-    for beyond in found {
-        let place = format!("operation {} of the down script ({})", beyond.index, beyond.collection);
-        if let Some(documents) = beyond.documents {
+    for each in found {
+        let place = format!("operation {} of the down script ({})", each.index, each.collection);
+        if let Some(documents) = each.documents {
             let undo = if step.capture && step.items.iter().all(WorkItem::captures) {
                 format!(" `rollback {} --exact` undoes only what it did, also after this rollback.", step.id)
             } else {
@@ -92,7 +92,7 @@ fn warn(run: &Run, step: &PlannedMigration, found: &[Beyond]) {
             ));
         }
     }
-    if found.iter().any(|beyond| beyond.documents.is_none()) {
+    if found.iter().any(|each| each.documents.is_none()) {
         tell(format!(
             "{}: whether the down script reaches documents that the up script had not touched cannot be told: \
              what it changed was not captured.",

@@ -7,7 +7,7 @@ use crate::holder::Holder;
 use crate::model::source::Directory;
 use crate::mongo::server::Server;
 use crate::run::record::Status;
-use crate::run::report::{Direction, MigrationOutcome, MigrationReport};
+use crate::run::report::{Direction, MigrationOutcome, MigrationReport, Overreaches};
 use crate::run::{lease, ledger};
 
 /// The report of the rollback that was asked for by id, if the run that did it still stands in the lease: it was killed
@@ -38,7 +38,7 @@ pub async fn rolled_back(server: &Server, files: &Directory, wanted: &RunOptions
         seconds: 0.0,
         operations: Vec::new(),
         undone: Vec::new(),
-        beyond: Vec::new(),
+        overreach: Overreaches::default(),
         error: None,
     }))
 }

@@ -1,5 +1,6 @@
 //! What a verb did, for people and programs.
 
+use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::model::source::Ignored;
@@ -211,7 +212,8 @@ pub struct MigrationReport {
     /// Of an exact rollback: what became of the documents, collection by collection.
     pub undone: Vec<CollectionUndone>,
     /// Of a rollback by script: documents that the down script was to change and the up script had not touched.
-    pub beyond: Vec<Beyond>,
+    #[serde(flatten)]
+    pub overreach: Overreaches,
     /// Why it failed.
     pub error: Option<String>,
 }
@@ -228,13 +230,27 @@ pub struct CollectionUndone {
 
 /// Documents that an operation of a down script was to change although the up script had not touched them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Beyond {
+pub struct Overreach {
     /// The operation's number, from 1.
     pub index: i64,
     /// The collection.
     pub collection: String,
     /// How many; `None` where nothing was captured that would tell.
     pub documents: Option<i64>,
+}
+
+/// The overreach of a down script, operation by operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overreaches(pub Vec<Overreach>);
+
+impl Serialize for Overreaches {
+    /// Under `overreach`, and for one release also under its old name `beyond`, until 0.2.0.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut keys = serializer.serialize_map(Some(2))?;
+        keys.serialize_entry("overreach", &self.0)?;
+        keys.serialize_entry("beyond", &self.0)?;
+        keys.end()
+    }
 }
 
 /// What `apply` or `rollback` did.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from pymongo.database import Database
 from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
 from edulearn_migrate.pytest_plugin import TestDatabase, TestServer
-from harness import HANGING, TEST_COMMANDS
+from harness import HANGING, SEED, TEST_COMMANDS
 from random_migrations import Attempts
 
 # A shell without job control starts its background jobs with Ctrl-C ignored, and children inherit
@@ -31,14 +30,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_configure() -> None:
-    """One seed for all random tests, in all processes; EDULEARN_SEED repeats it."""
-    os.environ.setdefault("EDULEARN_SEED", str(secrets.randbelow(2**31)))
-
-
 def pytest_report_header() -> str:
     """How to repeat the run's random tests."""
-    return f"EDULEARN_SEED={os.environ['EDULEARN_SEED']}"
+    return f"EDULEARN_SEED={SEED}"
 
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,6 +9,7 @@ import os
 import sys
 
 from edulearn_migrate.cli import exits
+from edulearn_migrate.cli.errors import report_of
 from edulearn_migrate.cli.output import one_line, safe, warn
 from edulearn_migrate.cli.settings import resolve
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edulearn_migrate.cli.audit import AuditLog
     from edulearn_migrate.cli.output import Output
     from edulearn_migrate.cli.progress import Progress
+    from edulearn_migrate.work import Work
 
 _OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "ledger", "log_level", "workers")
 _LOCAL_DIR = ".edulearn-local"
@@ -148,6 +150,24 @@ class Context:
         self._compare_with_old_default(engine)
         self.show_progress()
         return engine
+
+    def report(self, work: Work[dict[str, Any]], *keys: str) -> dict[str, Any]:
+        """Carry out the work of a verb: its report, which the JSON document says as well.
+
+        Before anything is printed the progress bar is gone. A run that fails may have a report of
+        what it did, which `keys` tell from others; the document says that one, too.
+        """
+        try:
+            report = work.run()
+        except BaseException as error:  # also what a signal handler raised
+            self.finish()
+            found = report_of(error, *keys) if keys else None
+            if found is not None:
+                self.document.update(found)
+            raise
+        self.finish()
+        self.document.update(report)
+        return report
 
     def show_progress(self) -> None:
         """Show a progress bar from now on, where somebody looks at stderr and wants one."""

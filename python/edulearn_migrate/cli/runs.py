@@ -42,25 +42,22 @@ class Words:
         """The first is what this run did; the others stood so before."""
 
 
-def carry_out(context: Context, asked: str | None, words: Words, work: Work[Report]) -> int:
+def carry_out(context: Context, asked: str | None, words: Words, work: Work[dict[str, Any]]) -> int:
     """Do `work` and print its lines, also those of what was done before it failed.
 
     `asked` is the migration the command named. Whatever ended the run is raised again.
     """
     captured = not context.args.no_capture
+    keys = ("migrations", "direction")
     try:
-        report = work.run()
-    except BaseException as error:  # also what a signal handler raised
-        context.finish()
-        found = report_of(error, "migrations", "direction")
+        report = context.report(work, *keys)
+    except BaseException as error:
+        found = report_of(error, *keys)
         if found is not None:
             context.ignored(found["ignored"])
-            context.document.update(found)
         failed(context.output, words, asked, found, error, captured=captured)
         raise
-    context.finish()
     context.ignored(report["ignored"])
-    context.document.update(report)
     succeeded(context.output, words, asked, report, captured=captured)
     return exits.DONE
 
@@ -146,7 +143,7 @@ def _reach(
         counts = undone_text(each) or "no documents to restore"
         output.note(f"    {whose}{each['collection']}: {counts}")
     types = {step["index"]: step["type"] for step in migration["operations"]}
-    for each in migration["beyond"]:
+    for each in migration["overreach"]:
         updated = types.get(each["index"]) in (None, "update_documents")
         did = "changed" if updated else "removed"
         place = f"operation {each['index']} of the down script ({each['collection']})"

@@ -50,8 +50,8 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def _serve(server: LocalServer) -> int:
-    print(server.uri, flush=True)
     try:
+        print(server.uri, flush=True)
         server.wait()
     except KeyboardInterrupt:
         return 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Status = Literal["pending", "applied", "rolled_back", "failed", "applying", "rolling_back"]
 Direction = Literal["up", "down"]
@@ -20,6 +20,9 @@ class Report:
 
     __slots__ = ()
 
+    _old_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys that are said under an old name as well, until 0.2.0: the old one and the new."""
+
     @classmethod
     def from_dict(cls: type[_Report], data: Mapping[str, Any]) -> _Report:
         """The typed form of the engine's answer. Keys that a newer engine adds are left out."""
@@ -32,10 +35,11 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as dictionaries and lists, as `from_dict` takes it; dates stay dates."""
-        return {
+        said = {
             _key(each): _plain(getattr(self, each.name))
             for each in fields(self)  # type: ignore[arg-type]
         }
+        return said | {old: said[new] for old, new in self._old_keys.items()}
 
     @property
     def ok(self) -> bool:

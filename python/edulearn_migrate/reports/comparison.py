@@ -97,12 +97,14 @@ class CollectionDifference(Report):
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Report):
-    """What differs, collection by collection.
+    """What differs between the databases `before` and `after`, collection by collection.
 
     `same` when nothing differs but the order of the fields of documents; `collections` lists the
     collections with reordered documents all the same. With `strict_order` their order counts.
     """
 
+    before: str
+    after: str
     same: bool
     collections: tuple[CollectionDifference, ...]
     seconds: float

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from edulearn_migrate.reports.base import Direction, IgnoredFile, Report
-from edulearn_migrate.reports.runs import Beyond, OperationOutcome, Undone
+from edulearn_migrate.reports.runs import OperationOutcome, Overreach, Undone
 
 CheckFindingKind = Literal[
     "pending",
@@ -132,7 +133,14 @@ class MigrationPlan(Report):
     checks: tuple[CheckResult, ...]
     checks_depend: bool
     operations: tuple[OperationPlan, ...]
-    beyond: tuple[Beyond, ...]
+    overreach: tuple[Overreach, ...]
+
+    _old_keys: ClassVar[Mapping[str, str]] = {"beyond": "overreach"}
+
+    @property
+    def beyond(self) -> tuple[Overreach, ...]:
+        """The old name of `overreach`, until 0.2.0."""
+        return self.overreach
 
 
 @dataclass(frozen=True, slots=True)

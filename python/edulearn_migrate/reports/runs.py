@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from edulearn_migrate.reports.base import Direction, IgnoredFile, Report
 
@@ -39,7 +40,7 @@ class CollectionUndone(Undone):
 
 
 @dataclass(frozen=True, slots=True)
-class Beyond(Report):
+class Overreach(Report):
     """Documents that a down script reaches although its up script had not touched them.
 
     `index` is the number of the down script's operation, from 1. `documents` is None if nothing was
@@ -49,6 +50,10 @@ class Beyond(Report):
     index: int
     collection: str
     documents: int | None
+
+
+Beyond = Overreach
+"""The old name, until 0.2.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,15 @@ class MigrationRun(Report):
     exact: bool
     operations: tuple[OperationRun, ...]
     undone: tuple[CollectionUndone, ...]
-    beyond: tuple[Beyond, ...]
+    overreach: tuple[Overreach, ...]
     error: str | None
+
+    _old_keys: ClassVar[Mapping[str, str]] = {"beyond": "overreach"}
+
+    @property
+    def beyond(self) -> tuple[Overreach, ...]:
+        """The old name of `overreach`, until 0.2.0."""
+        return self.overreach
 
     @property
     def ok(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edulearn_migrate import _native
 from edulearn_migrate.connection.target import target
-from edulearn_migrate.rehearsal import Station, differences, round_trip
+from edulearn_migrate.rehearsal import Snapshot, ThereAndBack, differences
 from edulearn_migrate.reports.rehearsal import RoundTrip
 
 if TYPE_CHECKING:
@@ -71,15 +71,15 @@ def assert_round_trip(
         scripts.mkdir()
         id = _write(migration, migrations_dir, scripts)
         earlier = [] if after is None else _earlier(migration, migrations_dir, id, scripts)
-        station = Station(uri, database, copy, Path(place, "stations"))
+        before = Snapshot(uri, database, copy, Path(place, "snapshots"))
         try:
             engine = _native.Engine(uri, database, migrations_dir=scripts)
             for each in earlier:
                 engine.apply(each).run()
-            station.take()
-            trip = round_trip(engine, id, station, strict_order=strict_order)
+            before.take()
+            trip = ThereAndBack(engine, id, before, strict_order=strict_order).run()
         finally:
-            station.drop()
+            before.drop()
     if trip["outcome"] != "came_back":
         raise AssertionError("\n".join(_message(trip)))
     return RoundTrip.from_dict(trip)

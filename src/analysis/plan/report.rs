@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::analysis::checks::CheckResult;
 use crate::model::source::Ignored;
 use crate::mongo::rights::MissingRight;
-use crate::run::report::{Beyond, Direction, Outcome, Undone};
+use crate::run::report::{Direction, Outcome, Overreaches, Undone};
 
 /// What `apply` or `rollback` would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -82,7 +82,8 @@ pub struct MigrationPlan {
     /// Its operations.
     pub operations: Vec<OperationPlan>,
     /// Of a rollback by script: documents that the down script would change and the up script had not touched.
-    pub beyond: Vec<Beyond>,
+    #[serde(flatten)]
+    pub overreach: Overreaches,
 }
 
 /// What one operation would do, by the data as it is now.

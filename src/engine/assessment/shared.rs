@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::script::checks::Checks;
 use crate::mongo::server::Server;
 use crate::run::progress::Progress;
-use crate::run::report::{Counts, Direction, MigrationOutcome, MigrationReport, Outcome};
+use crate::run::report::{Counts, Direction, MigrationOutcome, MigrationReport, Outcome, Overreaches};
 use bson::{DateTime, Document, doc};
 
 pub(super) fn reading() -> impl FnOnce(ServerError) -> Error {
@@ -54,7 +54,7 @@ pub(super) fn outcome(step: &PlannedMigration, direction: Direction) -> Migratio
         seconds: 0.0,
         operations: Vec::new(),
         undone: Vec::new(),
-        beyond: Vec::new(),
+        overreach: Overreaches::default(),
         error: None,
     }
 }

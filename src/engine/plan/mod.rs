@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::mongo::rights::Demands;
 use crate::observe::{Kind, Level};
 use crate::run::ledger;
-use crate::run::report::Direction;
+use crate::run::report::{Direction, Overreaches};
 
 /// What the run would do.
 ///
@@ -100,7 +100,7 @@ impl Walk<'_> {
                 .map_err(Error::server("Running the migration's checks"))?,
             _ => Vec::new(),
         };
-        let beyond = match self.direction == Direction::Down && !step.exact && step.resume.is_none() {
+        let overreach = match self.direction == Direction::Down && !step.exact && step.resume.is_none() {
             true => overreach::survey(server, step).await?,
             false => Vec::new(),
         };
@@ -133,7 +133,7 @@ impl Walk<'_> {
             checks,
             checks_depend,
             operations,
-            beyond,
+            overreach: Overreaches(overreach),
         })
     }
 }

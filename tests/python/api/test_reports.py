@@ -5,11 +5,9 @@ from __future__ import annotations
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import is_dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 from bson import encode
@@ -29,10 +27,9 @@ from edulearn_migrate import (
     PlanReport,
     RunReport,
     StatusReport,
-    _native,
 )
 from edulearn_migrate.reports.base import Report
-from harness import Documents, delete, update
+from harness import Documents, update
 
 NAMES: list[str] = edulearn_migrate.__all__  # type: ignore[attr-defined]
 CREATES = {"type": "create_collection", "collection": "made"}
@@ -55,7 +52,7 @@ def test_every_exported_name_has_types_at_run_time(name: str) -> None:
 def report_types() -> Iterator[type[Report]]:
     for name in NAMES:
         value = getattr(edulearn_migrate, name)
-        if isinstance(value, type) and issubclass(value, Report):
+        if isinstance(value, type) and issubclass(value, Report) and value.__name__ == name:
             yield value
 
 
@@ -102,92 +99,6 @@ def test_reports_are_responses(server_uri: str, db: Documents, migrations: Migra
         [state] = client.get("/status").json()["migrations"]
         assert datetime.fromisoformat(state["applied_at"].replace("Z", "+00:00")).tzinfo
         assert "StatusReport" in client.get("/openapi.json").json()["components"]["schemas"]
-
-
-# -- what the engine says and what the classes know
-
-
-def differences(kind: Any, data: Any, place: str) -> Iterator[str]:
-    """Where keys of the engine and fields of a class differ, through everything in it."""
-    inner = [each for each in get_args(kind) if each not in (NoneType, ...)]
-    if isinstance(kind, type) and issubclass(kind, Report):
-        known = {each.metadata.get("key", each.name): each.name for each in fields(kind)}  # type: ignore[arg-type]
-        hints = get_type_hints(kind)
-        may_be_left_out = {
-            key
-            for each in fields(kind)  # type: ignore[arg-type]
-            if each.default is not MISSING or NoneType in get_args(hints[each.name])
-            for key in [each.metadata.get("key", each.name)]
-        }
-        if (data.keys() ^ known.keys()) - (may_be_left_out - data.keys()):
-            yield f"{place} ({kind.__name__}): {sorted(data.keys() ^ known.keys())}"
-        for key, name in known.items():
-            if data.get(key) is not None:
-                yield from differences(hints[name], data[key], f"{place}.{key}")
-    elif isinstance(data, list):
-        for each in data:
-            yield from differences(inner[0], each, f"{place}[]")
-    elif len(inner) == 1:  # or None
-        yield from differences(inner[0], data, place)
-
-
-def test_keys_and_fields_are_the_same(
-    migrator: Migrator, migrations: Migrations, db: Documents, tmp_path: Path
-) -> None:
-    db["users"].insert_many([{"_id": number, "email": "x"} for number in range(3)])
-    db["old"].insert_one({"_id": 1})
-    db["assessments"].insert_one({"_id": 1, "title": 5})
-    db["teacher_assessments"].insert_one({"_id": 1, "topic": "x"})
-    migrations.raw("notes.txt", "no migration")
-    unique = {"type": "create_index", "collection": "users", "index": "email"}
-    migrations.write(
-        1,
-        [update("users", {}, {"$set": {"n": 1}}), delete("users", {"_id": 0})],
-        [update("users", {}, {"$unset": {"n": 1}})],
-    )
-    migrations.write(2, [{"type": "drop_collection", "collection": "old"}])
-    migrations.write(3, [{**unique, "options": {"unique": True}}])
-    engine = migrator._engine
-    backups = _native.Backups(engine, tmp_path / "backups")
-    preview, assessments = migrator._preview, migrator._assessments
-    wrong: list[str] = []
-
-    def look(kind: Any, answer: Any) -> None:
-        wrong.extend(differences(kind, answer, kind.__name__))
-        if isinstance(answer, dict):
-            report = kind.from_dict(answer)
-            assert kind.from_dict(report.to_dict()) == report
-            assert str(report) and pickle.loads(pickle.dumps(report)) == report
-
-    look(StatusReport, engine.status().run())
-    look(PlanReport, preview.apply().run())
-    look(CheckReport, preview.check().run())
-    with pytest.raises(OperationFailedError) as failed:
-        engine.apply().run()
-    look(RunReport, failed.value.report)
-    look(StatusReport, engine.status().run())
-    for entry in engine.dropped().run():
-        look(edulearn_migrate.DroppedEntry, entry)
-    look(PlanReport, preview.rollback("migration_1").run())
-    look(RunReport, engine.rollback("migration_1", exact=True).run())
-    look(edulearn_migrate.MarkReport, engine.mark("migration_3", "rolled_back").run())
-    look(edulearn_migrate.UnlockReport, engine.unlock().run())
-    look(edulearn_migrate.PurgeReport, engine.purge().run())
-    look(edulearn_migrate.AssessmentReport, assessments.migrate(dry_run=True).run())
-    look(edulearn_migrate.AssessmentReport, assessments.migrate().run())
-    look(edulearn_migrate.AssessmentRollbackReport, assessments.rollback().run())
-    made = backups.backup().run()
-    look(edulearn_migrate.BackupReport, made)
-    look(edulearn_migrate.BackupList, backups.list().run())
-    look(edulearn_migrate.VerifyReport, backups.verify(made["name"]).run())
-    look(edulearn_migrate.RestoreReport, backups.restore(made["name"]).run())
-    look(edulearn_migrate.PruneReport, backups.prune(5).run())
-    look(edulearn_migrate.LintReport, _native.lint([migrations.directory]))
-    look(
-        edulearn_migrate.CreatedMigration,
-        _native.create_migration(migrations.directory, "new", "one"),
-    )
-    assert not wrong, "\n".join(wrong)
 
 
 # -- text, and whether all is well

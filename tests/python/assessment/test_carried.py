@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from bson import ObjectId
 
 from assessment_documents import both, stored
 from assessment_model import Document, as_bytes, at_path, copy_id
-from assessment_runs import Documents, fill_recorded, migrate, one, rollback, set_
+from assessment_runs import Documents, migrate, one, rollback, set_
 from conftest import Cli
 from edulearn_migrate import Migrator
 
@@ -19,12 +18,6 @@ PLANTS = ObjectId("65a1b2c3d4e5f60000000065")
 FRACTIONS = ObjectId("65a1b2c3d4e5f60000000066")
 COPY = copy_id(PLANTS)
 LATER = datetime(2030, 1, 1, tzinfo=timezone.utc)
-
-
-@pytest.fixture
-def school(db: Documents, legacy: Path) -> Documents:
-    fill_recorded(db, legacy)
-    return db
 
 
 TEACHER: Document = {

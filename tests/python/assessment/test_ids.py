@@ -11,7 +11,6 @@ from assessment_documents import both
 from assessment_model import copy_id
 from assessment_runs import (
     Documents,
-    fill_recorded,
     migrate,
     one,
     recorded,
@@ -25,12 +24,6 @@ from harness import as_json
 
 PLANTS = ObjectId("65a1b2c3d4e5f60000000065")
 COPY = copy_id(PLANTS)
-
-
-@pytest.fixture
-def school(db: Documents, legacy: Path) -> Documents:
-    fill_recorded(db, legacy)
-    return db
 
 
 def test_a_copy_has_the_time_of_its_original(school: Documents, cli: Cli) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,9 +44,9 @@ from assessment_runs import (
     rollback,
 )
 from conftest import Cli
+from harness import SEED
 from oddities import element, insert_raw, number
 
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(2**31))
 RANDOM = 400
 
 

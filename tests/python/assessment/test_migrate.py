@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from assessment_runs import (
     Documents,
     check_unified,
     fill_migrated_by_old_tool,
-    fill_recorded,
     hashes,
     migrate,
     now,
@@ -28,17 +26,9 @@ from assessment_runs import (
 )
 from conftest import Cli
 from edulearn_migrate import Migrator
-from harness import names_in
+from harness import SEED, names_in
 
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(2**31))
 TEACHER = ObjectId("65a1b2c3d4e5f60000000065")
-
-
-@pytest.fixture
-def school(db: Documents, legacy: Path) -> Documents:
-    """The recorded assessments of both collections, five and three."""
-    fill_recorded(db, legacy)
-    return db
 
 
 def state(db: Documents) -> dict[str, Document]:

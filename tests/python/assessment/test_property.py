@@ -6,7 +6,6 @@ holds the lease there are at least, and EDULEARN_SEED repeats them.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from bson import ObjectId
 
 from assessment_documents import both, odd, random_document, random_id, stored
-from assessment_kills import Kills, kill_until_done
+from assessment_kills import kill_until_done
 from assessment_model import (
     ABSENT,
     COLLECTIONS,
@@ -32,11 +31,11 @@ from assessment_model import (
 from assessment_runs import Documents, check_unified, copies, migrate, now, read, rollback
 from assessment_undo import carry_back, edits, undo
 from conftest import Cli
+from harness import CASES, SEED
+from kills import KILLS, Kills
 from oddities import insert_raw
 
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(2**31))
-CASES = int(os.environ.get("EDULEARN_CASES") or 24) // 4 or 1
-KILLS = int(os.environ.get("EDULEARN_KILLS") or 20)
+FEW = CASES // 4 or 1
 
 
 def fill(db: Documents, dice: random.Random, each: int, wrong: float = 0.01) -> None:
@@ -138,7 +137,7 @@ def alike(one: Any, other: Any) -> bool:
 # -- the tests
 
 
-@pytest.mark.parametrize("case", range(CASES))
+@pytest.mark.parametrize("case", range(FEW))
 def test_without_edits_every_byte_returns(db: Documents, cli: Cli, case: int) -> None:
     print(f"EDULEARN_SEED={SEED}")
     dice = random.Random(SEED + case)
@@ -149,7 +148,7 @@ def test_without_edits_every_byte_returns(db: Documents, cli: Cli, case: int) ->
     assert both(db) == before
 
 
-@pytest.mark.parametrize("case", range(CASES))
+@pytest.mark.parametrize("case", range(FEW))
 def test_edits_of_regular_assessments(db: Documents, cli: Cli, case: int) -> None:
     print(f"EDULEARN_SEED={SEED}")
     dice = random.Random(SEED + case)
@@ -185,7 +184,7 @@ def test_edits_of_regular_assessments(db: Documents, cli: Cli, case: int) -> Non
     assert len(raw) == len(after)
 
 
-@pytest.mark.parametrize("case", range(CASES))
+@pytest.mark.parametrize("case", range(FEW))
 def test_edits_of_teacher_assessments_and_their_copies(db: Documents, cli: Cli, case: int) -> None:
     print(f"EDULEARN_SEED={SEED}")
     dice = random.Random(SEED + case)

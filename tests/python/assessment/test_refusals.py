@@ -23,12 +23,6 @@ from oddities import LARGEST
 CREATOR = "creator_timestamp_idx"
 
 
-@pytest.fixture
-def school(db: Documents, legacy: Path) -> Documents:
-    fill_recorded(db, legacy)
-    return db
-
-
 def without_ours(db: Documents) -> dict[str, str]:
     """The contents, but for the lock and the history of what was refused."""
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,18 +9,12 @@ from bson import ObjectId
 
 from assessment_documents import both
 from assessment_model import INDEXES
-from assessment_runs import Documents, fill_recorded, hashes, migrate, rollback, told
+from assessment_runs import Documents, hashes, migrate, rollback, told
 from conftest import Cli
 from edulearn_migrate import Event, InterruptedRunError, Migrator, StopToken
 from harness import names_in
 
 TEXT = [("title", "text"), ("description", "text"), ("questions.question", "text")]
-
-
-@pytest.fixture
-def school(db: Documents, legacy: Path) -> Documents:
-    fill_recorded(db, legacy)
-    return db
 
 
 def listed(report: dict[str, Any]) -> dict[str, tuple[str, str]]:

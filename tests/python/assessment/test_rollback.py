@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from datetime import datetime, timezone
@@ -16,7 +15,6 @@ from assessment_documents import both, odd, random_document, random_id, stored
 from assessment_model import COLLECTIONS, INDEXES, KINDS, Document, Unmappable, as_bytes, unify
 from assessment_runs import (
     Documents,
-    fill_recorded,
     hashes,
     migrate,
     one,
@@ -27,19 +25,13 @@ from assessment_runs import (
     user_collections,
 )
 from conftest import Cli
+from harness import SEED
 from oddities import insert_raw
 
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(2**31))
 ALGEBRA = ObjectId("65a1b2c3d4e5f60000000001")
 PLANTS = ObjectId("65a1b2c3d4e5f60000000065")
 FRACTIONS = ObjectId("65a1b2c3d4e5f60000000066")
 LATER = datetime(2030, 1, 1, tzinfo=timezone.utc)
-
-
-@pytest.fixture
-def school(db: Documents, legacy: Path) -> Documents:
-    fill_recorded(db, legacy)
-    return db
 
 
 def original(legacy: Path, kind: str, _id: Any) -> Document:

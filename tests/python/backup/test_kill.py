@@ -6,7 +6,6 @@ moments.
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import signal
@@ -23,11 +22,10 @@ import pytest
 
 from conftest import ROOT, Cli
 from edulearn_migrate import Migrator
-from harness import Documents, Process, as_json, finish, holds, names_in, until
+from harness import SEED, Documents, Process, as_json, finish, holds, names_in, until
+from kills import KILLS
 from oddities import hashes, kinds
 
-KILLS = int(os.environ.get("EDULEARN_KILLS") or 20)
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(10**9))
 FULL = "edulearn_backup_"
 
 

@@ -69,7 +69,7 @@ def status_report(*migrations: dict[str, Any], **counts: int) -> dict[str, Any]:
 
 
 def run_report(*outcomes: tuple[str, str]) -> dict[str, Any]:
-    nothing: dict[str, Any] = {"operations": [], "undone": [], "beyond": [], "exact": False}
+    nothing: dict[str, Any] = {"operations": [], "undone": [], "overreach": [], "exact": False}
     migrations = [{"id": i, "outcome": o, **nothing} for i, o in outcomes]
     return {"migrations": migrations, "passed_over": []}
 

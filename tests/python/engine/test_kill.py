@@ -6,13 +6,10 @@ EDULEARN_SEED repeats their moments.
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,6 +18,7 @@ from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from conftest import Cli
 from harness import (
+    SEED,
     Client,
     Documents,
     Process,
@@ -39,9 +37,7 @@ from harness import (
     uri_of,
     write_migration,
 )
-
-KILLS = int(os.environ.get("EDULEARN_KILLS") or 20)
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(10**9))
+from kills import KILLS, Kills, holding_or_over
 
 DOCUMENTS = 200_000
 DELETED = 20_000
@@ -53,19 +49,6 @@ AT_ONCE = 0.03
 
 # The server's code where another transaction has written the document.
 WRITE_CONFLICT = 112
-
-
-@dataclass
-class Kills:
-    """The kills of one test: how many counted, and where they fell."""
-
-    counted: int = 0
-    uncounted: int = 0
-    places: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        places = ", ".join(f"{count} {place}" for place, count in self.places.most_common())
-        return f"{self.counted} kills of the lease's holder ({places}); {self.uncounted} others"
 
 
 def fill(db: Documents) -> None:
@@ -132,10 +115,6 @@ def place(db: Documents, migration: str) -> str:
     if position["kind"] == "whole":
         return "in a schema operation"
     return "between chunks" if "after" in position or position.get("next") else "before a chunk"
-
-
-def holding_or_over(db: Documents, process: Process) -> bool:
-    return holds(db, process) or process.poll() is not None
 
 
 def kill_until_done(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -22,11 +21,8 @@ from edulearn_migrate import (
     ScriptChangedError,
     WrongStateError,
 )
-from harness import Client, Documents, delete, update, write_migration
+from harness import CASES, SEED, Client, Documents, delete, update, write_migration
 from random_migrations import Attempts, Script, fill
-
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(2**31))
-CASES = int(os.environ.get("EDULEARN_CASES") or 24)
 
 
 def everything(client: Client, db: Documents) -> Any:
@@ -580,7 +576,7 @@ def test_a_rollback_is_planned_by_script_and_exactly(
     script = migrator.plan_rollback("migration_1").migrations[0]
     exact = migrator.plan_rollback("migration_1", exact=True).migrations[0]
     assert everything(client, db) == before
-    assert [each.documents for each in script.beyond] == [3]
+    assert [each.documents for each in script.overreach] == [3]
     assert script.operations[0].changes == 7
     (undo,) = exact.operations
     assert undo.undone is not None

@@ -34,10 +34,9 @@ from faults.snapshots import (
     without_lock,
     without_temporary,
 )
-from harness import lock_of
+from harness import SEED, lock_of
 
 STEP = int(os.environ.get("EDULEARN_FAULTS_STEP") or 60)
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(10**9))
 
 FAULTS = ("cut", "lost reply", "kill", "stop")
 

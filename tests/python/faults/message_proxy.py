@@ -35,9 +35,14 @@ class Command:
     name: str
     body: bytes = field(repr=False)
 
+    @property
+    def target(self) -> str | None:
+        """Mostly the collection: the command's value, where that is a string."""
+        value = RawBSONDocument(self.body).get(self.name)
+        return value if isinstance(value, str) else None
+
     def __str__(self) -> str:
-        kind, value = self.body[4], RawBSONDocument(self.body).get(self.name)
-        target = f" {value}" if kind == 2 else ""  # a string: mostly the collection
+        target = "" if self.target is None else f" {self.target}"
         return f"command {self.number} ({self.name}{target})"
 
 
@@ -55,6 +60,15 @@ class Strike:
     """Called when the server has answered, before the client knows."""
     answer: bool = True
     """False closes the connection instead of giving the client the server's answer."""
+    target: str | None = None
+    """Of commands with this target only."""
+    skip: int = 0
+    """How many of them pass before."""
+
+    def is_at(self, command: Command) -> bool:
+        """Whether it is such a command, the skipped ones included."""
+        named = self.at in (command.number, command.name)
+        return named and self.target in (None, command.target)
 
 
 class MessageProxy:
@@ -74,7 +88,7 @@ class MessageProxy:
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._count = 0
+        self._count = self._met = 0
         self._strike: Strike | None = None
         self.struck: Command | None = None
         """The command that was struck since the last `arm`."""
@@ -87,19 +101,24 @@ class MessageProxy:
 
     def arm(self, strike: Strike | None = None) -> None:
         """Ends all connections, begins to count anew, and is ready to strike."""
+        self._end_connections()
         with self._lock:
-            connections, self._open = self._open, set()
-            self._count = 0
+            self._count = self._met = 0
             self._strike = strike
             self.struck = None
+
+    def close(self) -> None:
+        """Ends everything; what was struck can still be seen."""
+        self._listener.close()
+        self._end_connections()
+
+    def _end_connections(self) -> None:
+        with self._lock:
+            connections, self._open = self._open, set()
+            self._strike = None
         for each in connections:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Ends everything."""
-        self._listener.close()
-        self.arm()
 
     def _accept(self) -> None:
         while True:
@@ -122,7 +141,10 @@ class MessageProxy:
             self._count += 1
             command = Command(self._count, name, body)
             strike = self._strike
-            if strike is None or self.struck or strike.at not in (command.number, name):
+            if strike is None or self.struck or not strike.is_at(command):
+                return command, None
+            self._met += 1
+            if self._met <= strike.skip:
                 return command, None
             self.struck = command
             return command, strike

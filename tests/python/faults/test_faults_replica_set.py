@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from edulearn_migrate.local import LocalServer
-from faults.enumeration import FAULTS, SEED, STEP, Bench
+from faults.enumeration import FAULTS, STEP, Bench
 from faults.scenarios import SCENARIOS, Scenario
+from harness import SEED
 
 
 @pytest.fixture(scope="module")

@@ -12,44 +12,44 @@ from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 
 import oddities
 from edulearn_migrate import MigrateError, _native
-from edulearn_migrate.rehearsal import Station, differences, remarks
+from edulearn_migrate.rehearsal import Snapshot, differences, remarks
 from harness import Client, Documents
 
 
 @pytest.fixture
-def station(
+def before(
     server_uri: str, client: Client, database_name: str, tmp_path: Path
-) -> Iterator[Station]:
+) -> Iterator[Snapshot]:
     copy = f"{database_name[:50]}_was"
-    yield Station(server_uri, database_name, copy, tmp_path / "stations")
+    yield Snapshot(server_uri, database_name, copy, tmp_path / "snapshots")
     client.drop_database(copy)
 
 
-def only(station: Station) -> dict[str, Any]:
+def only(before: Snapshot) -> dict[str, Any]:
     """The one collection that differs."""
-    [found] = station.compare()["collections"]
+    [found] = before.compare()["collections"]
     return dict(found)
 
 
-def test_a_copy_of_everything_is_the_same(db: Documents, station: Station) -> None:
+def test_a_copy_of_everything_is_the_same(db: Documents, before: Snapshot) -> None:
     oddities.fill(db)
-    station.take()
-    assert station.compare()["same"], differences(station.compare())
+    before.take()
+    assert before.compare()["same"], differences(before.compare())
     # Nothing of the ledger counts, and everything that a restore would leave alone does.
     db["migrations"].delete_many({})
     db["migrations_history"].insert_one({})
-    assert station.compare()["same"]
+    assert before.compare()["same"]
     db["backups"].delete_many({})
-    assert differences(station.compare()) == ["backups: 1 document missing (as _id 1)"]
-    station.go_back()
-    assert station.compare()["same"]
+    assert differences(before.compare()) == ["backups: 1 document missing (as _id 1)"]
+    before.go_back()
+    assert before.compare()["same"]
     assert db["backups"].count_documents({}) == 1
     assert db["migrations"].count_documents({}) == 1
 
 
-def test_every_kind_of_change_is_told(db: Documents, station: Station) -> None:
+def test_every_kind_of_change_is_told(db: Documents, before: Snapshot) -> None:
     oddities.fill(db)
-    station.take()
+    before.take()
     db["empty"].drop()
     db["made"].insert_one({})
     db["ids"].update_one({"_id": MaxKey()}, {"$set": {"n": Int64(1)}})
@@ -61,7 +61,7 @@ def test_every_kind_of_change_is_told(db: Documents, station: Station) -> None:
     db.command("collMod", "violators", validator={})
     db.command("collMod", "view_of_nothing", viewOn="types", pipeline=[])
     db["large"].update_one({"_id": 2}, {"$set": {"x": {"y": [1]}}})
-    told = differences(station.compare())
+    told = differences(before.compare())
     expected = [
         "empty: the collection is missing, with 0 documents",
         'ids: 1 document missing (as _id {"$minKey":1})',
@@ -85,20 +85,20 @@ def test_every_kind_of_change_is_told(db: Documents, station: Station) -> None:
     assert len(rest) == len(starts), rest
     for line, start in zip(rest, starts, strict=True):
         assert line.startswith(start)
-    station.catch_up()
-    assert station.compare()["same"], differences(station.compare())
+    before.catch_up()
+    assert before.compare()["same"], differences(before.compare())
 
 
 @pytest.mark.parametrize("collation", [None, {"locale": "de", "strength": 2}])
 def test_long_runs_are_joined_whatever_their_order(
-    db: Documents, station: Station, collation: Any
+    db: Documents, before: Snapshot, collation: Any
 ) -> None:
     """Gaps of more than a batch, identifiers of several types, texts in the collation's order."""
     db.create_collection("many", collation=collation)
     ids: list[Any] = [*range(6000), *(f"{'ÄaZz'[n % 4]}{n}" for n in range(6000))]
     ids += [ObjectId() for _ in range(1000)]
     db["many"].insert_many([{"_id": id, "n": 1} for id in ids])
-    station.take()
+    before.take()
     db["many"].delete_many({"_id": {"$lt": 3500}})
     db["many"].delete_many({"_id": {"$in": [f"{'ÄaZz'[n % 4]}{n}" for n in range(3, 6000, 2)]}})
     db["many"].insert_many([{"_id": n, "n": 1} for n in range(10_000, 12_500)])
@@ -107,34 +107,34 @@ def test_long_runs_are_joined_whatever_their_order(
     # One identifier to the server, two to whoever reads bytes.
     db["many"].delete_one({"_id": 5000})
     db["many"].insert_one({"_id": 5000.0, "n": 1})
-    found = only(station)["documents"]
+    found = only(before)["documents"]
     assert (found["missing"], found["added"], found["changed"]) == (3500 + 2999 + 1, 2503, 10)
     assert [(each["field"], each["documents"]) for each in found["fields"]] == [("n", 10)]
     assert (found["before"], found["after"]) == (13_000, 9_003)
 
 
-def test_another_collation_changes_the_order_only(db: Documents, station: Station) -> None:
+def test_another_collation_changes_the_order_only(db: Documents, before: Snapshot) -> None:
     ids = [f"{'bAaB'[n % 4]}{n}" for n in range(3000)]
     db["many"].insert_many([{"_id": id} for id in ids])
-    station.take()
+    before.take()
     db.drop_collection("many")
     db.create_collection("many", collation={"locale": "en", "strength": 2})
     db["many"].insert_many([{"_id": id} for id in ids if id != "b0"])
-    found = only(station)
+    found = only(before)
     assert [each["option"] for each in found["options"]] == ["collation"]
     assert (found["documents"]["missing"], found["documents"]["added"]) == (1, 0)
 
 
-def test_the_order_of_fields_and_of_a_capped_collection(db: Documents, station: Station) -> None:
+def test_the_order_of_fields_and_of_a_capped_collection(db: Documents, before: Snapshot) -> None:
     db["plain"].insert_many([{"_id": n, "a": 1, "b": {"x": 1, "y": 2}} for n in range(5)])
     db.create_collection("capped", capped=True, size=100_000)
     db["capped"].insert_many([{"_id": n} for n in range(5)])
-    station.take()
+    before.take()
     db["plain"].replace_one({"_id": 3}, {"b": {"y": 2, "x": 1}, "a": 1})
     db.drop_collection("capped")
     db.create_collection("capped", capped=True, size=100_000)
     db["capped"].insert_many([{"_id": n} for n in reversed(range(5))])
-    found = station.compare()
+    found = before.compare()
     assert differences(found) == [
         "capped: the same documents, but in another order than they were inserted in",
         "plain: 1 document with the same fields in another order (as _id 3)",
@@ -142,14 +142,14 @@ def test_the_order_of_fields_and_of_a_capped_collection(db: Documents, station: 
     assert remarks(found) == [differences(found)[1]]
     assert not found["same"]
     db.drop_collection("capped")
-    station.take()
+    before.take()
     db["plain"].replace_one({"_id": 2}, {"b": {"y": 2, "x": 1}, "a": 1})
-    found = station.compare()
+    found = before.compare()
     assert found["same"]
     assert remarks(found)
 
 
-def test_measurements_are_compared_not_buckets(db: Documents, station: Station) -> None:
+def test_measurements_are_compared_not_buckets(db: Documents, before: Snapshot) -> None:
     series = {"timeField": "at", "metaField": "of"}
     rows = [
         {"at": oddities.NOW + timedelta(minutes=n), "of": n % 3, "n": n, "m": 1} for n in range(500)
@@ -157,26 +157,26 @@ def test_measurements_are_compared_not_buckets(db: Documents, station: Station) 
     db.create_collection("series", timeseries=series)
     db["series"].insert_many([dict(row) for row in rows])
     stored = list(db["series"].find({}))
-    station.take()
+    before.take()
     db.drop_collection("series")
     db.create_collection("series", timeseries=series)
     # The same measurements in other buckets, one of them twice and one never.
     db["series"].insert_many([*stored[::-2], *stored[-2::-2]])
-    assert station.compare()["same"]
+    assert before.compare()["same"]
     db["series"].insert_one(stored[7])
-    found = only(station)["documents"]
+    found = only(before)["documents"]
     assert (found["missing"], found["added"]) == (0, 1)
 
 
 def test_what_stops_it_and_what_it_refuses(
-    db: Documents, station: Station, server_uri: str, database_name: str
+    db: Documents, before: Snapshot, server_uri: str, database_name: str
 ) -> None:
     db["a"].insert_one({})
     stop = _native.StopToken()
     stop.set()
     engine = _native.Engine(server_uri, database_name)
     with pytest.raises(_native.InterruptedRunError):
-        _native.compare_databases(engine, station.name, stop=stop)
+        _native.compare_databases(engine, before.name, stop=stop)
     for other in ("admin", "config", ""):
         with pytest.raises(MigrateError):
             _native.compare_databases(engine, other)

@@ -30,7 +30,7 @@ from edulearn_migrate import (
     WrongStateError,
 )
 from edulearn_migrate.local import LocalServer, LocalServerError
-from edulearn_migrate.rehearsal import stage
+from edulearn_migrate.rehearsal import data as rehearsed
 from harness import Client, Documents, as_json, finish, record_of, until, update
 
 STUDENTS = 300
@@ -305,7 +305,7 @@ def test_another_major_version_is_refused(
     assert result.code == 0, result
     assert "  Data of: MongoDB 7.0.4" in result.lines
     # Of what is live it is asked before anything is read.
-    monkeypatch.setattr(stage, "_series", lambda version: (version, object()))
+    monkeypatch.setattr(rehearsed, "_series", lambda version: (version, object()))
     with pytest.raises(WrongStateError, match="another major version"):
         migrator.rehearse(live=True)
 
@@ -320,7 +320,7 @@ def test_another_major_version_is_refused(
     ],
 )
 def test_major_versions(one: str, other: str, same: bool) -> None:
-    assert stage.same_series(one, other) is same
+    assert rehearsed.same_series(one, other) is same
 
 
 def as_if_of(manifest: Path, version: str) -> None:

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections import Counter
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from assessment_model import INDEXES
 from assessment_runs import Documents
 from conftest import Cli
-from harness import Process, finish, holds, names_in, open_transaction, until
+from harness import finish, holds, names_in, open_transaction, until
+from kills import Kills, holding_or_over
 
 # Seconds after the lease is taken. The longer the more kills there were, so that it gets through.
 SHORTEST = 0.05
 LONGEST = 6.0
-
-
-@dataclass
-class Kills:
-    """The kills of one command: those that met the lease's holder, and where they did."""
-
-    counted: int = 0
-    uncounted: int = 0
-    places: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        places = ", ".join(f"{count} {place}" for place, count in self.places.most_common())
-        return f"{self.counted} kills of the lease's holder ({places}); {self.uncounted} others"
 
 
 def place(db: Documents, backups: Path) -> str:
@@ -54,7 +41,7 @@ def kill_until_done(
     tried = 0
     while True:
         process = cli.start(*arguments)
-        until(lambda p=process: taken_or_over(db, p), "the lease is taken")  # type: ignore[misc]
+        until(partial(holding_or_over, db, process), "the lease is taken")
         tried += 1
         longest = min(LONGEST, SHORTEST * 1.25**tried)
         try:
@@ -71,7 +58,3 @@ def kill_until_done(
         else:
             kills.uncounted += 1
         assert tried < 200, "it never gets to its end"
-
-
-def taken_or_over(db: Documents, process: Process) -> bool:
-    return holds(db, process) or process.poll() is not None

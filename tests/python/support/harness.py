@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import signal
 import subprocess
 import time
@@ -22,6 +24,12 @@ Client = pymongo.MongoClient[dict[str, Any]]
 Documents = Database[dict[str, Any]]
 Process = subprocess.Popen[str]
 T = TypeVar("T")
+
+# One seed for all random tests, in all processes; EDULEARN_SEED repeats it.
+SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(2**31))
+os.environ["EDULEARN_SEED"] = str(SEED)
+# How many random migrations and databases the property tests try.
+CASES = int(os.environ.get("EDULEARN_CASES") or 24)
 
 # Seconds after which something hangs. What works takes a tenth of it on the busiest of machines.
 HANGING = 600.0

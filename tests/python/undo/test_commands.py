@@ -23,6 +23,7 @@ from edulearn_migrate import (
     Event,
     InterruptedRunError,
     Migrator,
+    Overreach,
     PurgeReport,
     SettingsError,
     StopToken,
@@ -116,7 +117,8 @@ def test_json_says_whom_the_plain_rollback_harms(cli: Cli, third: Db) -> None:
     [migration] = as_json(result.stdout)["migrations"]
     assert migration["exact"] is False
     assert migration["undone"] == []
-    assert migration["beyond"] == [{"index": 1, "collection": "users", "documents": BEFORE}]
+    reached = [{"index": 1, "collection": "users", "documents": BEFORE}]
+    assert migration["overreach"] == migration["beyond"] == reached
     assert third["users"].count_documents({"role": "student"}) == 0
 
 
@@ -287,7 +289,7 @@ def test_without_capture_there_is_no_exact_rollback(cli: Cli, increment: str, db
 def test_json_says_that_it_cannot_be_told(cli: Cli, increment: str) -> None:
     applied(cli, "--no-capture")
     [migration] = as_json(cli("rollback", increment, "--json").stdout)["migrations"]
-    assert migration["beyond"] == [{"index": 1, "collection": "numbers", "documents": None}]
+    assert migration["overreach"] == [{"index": 1, "collection": "numbers", "documents": None}]
 
 
 def test_a_rollback_without_capture_cannot_be_undone(cli: Cli, third: Db) -> None:
@@ -734,12 +736,13 @@ def call(
 async def test_typed_exact_rollback(call: Call, third: Db) -> None:
     before = content(third)
     report = await call("apply")
-    assert [(each.exact, each.undone, each.beyond) for each in report.migrations] == [
+    assert [(each.exact, each.undone, each.overreach) for each in report.migrations] == [
         (False, (), ())
     ]
     assert report.migrations[0].operations[0].undone is None
     [plain] = (await call("rollback")).migrations
-    assert plain.beyond == (Beyond(index=1, collection="users", documents=BEFORE),)
+    assert plain.overreach == (Overreach(index=1, collection="users", documents=BEFORE),)
+    assert plain.beyond == plain.overreach and Beyond is Overreach
     [exact] = (await call("rollback", THIRD, exact=True)).migrations
     assert exact.exact
     assert [each.undone for each in exact.operations] == [
@@ -773,7 +776,7 @@ async def test_typed_capture_is_off(call: Call, third: Db) -> None:
         await call("rollback", exact=True)
     assert third["users"].count_documents({"role": "student"}) == BEFORE + GIVEN
     [plain] = (await call("rollback", capture=False)).migrations
-    assert plain.beyond == (Beyond(index=1, collection="users", documents=None),)
+    assert plain.overreach == (Overreach(index=1, collection="users", documents=None),)
     assert (await call("status")).retained.runs == ()
 
 

@@ -28,12 +28,13 @@ from edulearn_migrate import MigrationRun, Migrator, OperationFailedError, Undon
 from edulearn_migrate.local import LocalServer
 from harness import Client, Documents, delete, fail_point, until, update, write_migration
 from random_migrations import differences, snapshot
+from undoing import undo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Cli, Migrations
+    from conftest import Cli
 
 FULL = 16 * 1024 * 1024
 INT32, STRING, DOCUMENT, ARRAY = 0x10, 0x02, 0x03, 0x04
@@ -71,11 +72,6 @@ def insert(*documents: dict[str, Any]) -> dict[str, Any]:
     return {"type": "insert_documents", "collection": "c", "documents": list(documents)}
 
 
-def undo(migrator: Migrator, migration: str = "migration_001") -> MigrationRun:
-    """The exact rollback."""
-    return migrator.rollback(migration, exact=True).migrations[0]
-
-
 def counts(run: MigrationRun, collection: str = "c") -> tuple[int, int, int, int, int]:
     """Restored, restored with edits, gone, made since, conflicts."""
     found: list[Undone] = [each for each in run.undone if each.collection == collection]
@@ -102,12 +98,6 @@ def there_and_back(
     after = snapshot(db)
     assert before == after, "\n".join(differences(before, after))
     return run
-
-
-@pytest.fixture
-def directory(migrations: Migrations) -> Path:
-    """Where `migrations` is."""
-    return migrations.directory.parent
 
 
 # Byte for byte.

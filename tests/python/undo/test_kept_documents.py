@@ -17,18 +17,11 @@ from undoing import check_same, counts, undo
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Cli, Migrations
+    from conftest import Cli
 
 OLD = datetime(2026, 1, 1, tzinfo=timezone.utc)
 # Not the collection's: the operation is one transaction.
 OTHER = {"locale": "fr"}
-
-
-@pytest.fixture
-def directory(migrations: Migrations) -> Path:
-    """Where `migrations` is."""
-    migrations.directory.mkdir(exist_ok=True)
-    return migrations.directory.parent
 
 
 def only_name(migrator: Migrator) -> str:

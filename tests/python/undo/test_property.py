@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 from contextlib import suppress
@@ -14,12 +13,11 @@ import pytest
 
 from conftest import Cli, Migrations
 from edulearn_migrate import Migrator
-from engine.test_kill import Kills, holding_or_over, place
-from harness import Documents, finish, holds, record_of, until, write_migration
+from engine.test_kill import place
+from harness import CASES, SEED, Documents, finish, holds, record_of, until, write_migration
+from kills import KILLS, Kills, holding_or_over
 from random_migrations import Attempts, Script, differences, fill, snapshot
 
-SEED = int(os.environ.get("EDULEARN_SEED") or random.SystemRandom().randrange(2**31))
-CASES = int(os.environ.get("EDULEARN_CASES") or 24)
 SAFE = {
     "update_documents",
     "delete_documents",
@@ -28,7 +26,7 @@ SAFE = {
     "drop_collection",
     "rename_collection",
 }
-KILLS = max(1, int(os.environ.get("EDULEARN_KILLS") or 20) // 2)
+HALF = max(1, KILLS // 2)
 
 
 def check_same(before: dict[str, Any], after: dict[str, Any], told: object) -> None:
@@ -197,7 +195,7 @@ def test_killed_at_random_it_still_returns_every_byte(
     before = snapshot(db)
     up_kills, undo_kills = Kills(), Kills()
     number = 0
-    while min(up_kills.counted, undo_kills.counted) < KILLS:
+    while min(up_kills.counted, undo_kills.counted) < HALF:
         number += 1
         # Only what cannot fail: what is tested here is the kills.
         up = [each for each in Script(dice).operations(9) if each["type"] in SAFE]

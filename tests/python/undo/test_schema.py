@@ -34,13 +34,13 @@ from harness import (
     update,
     write_migration,
 )
-from random_migrations import differences, snapshot
+from random_migrations import snapshot
+from undoing import check_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Migrations
 
 Operation = dict[str, Any]
 OLD = datetime(2020, 1, 1, tzinfo=timezone.utc)
@@ -85,12 +85,6 @@ def set_aside(db: Documents) -> list[str]:
     )
 
 
-def check_same(before: dict[str, Any], db: Documents) -> None:
-    __tracebackhide__ = True
-    after = snapshot(db)
-    assert before == after, "\n".join(differences(before, after))
-
-
 def there_and_back(
     db: Documents, migrator: Migrator, directory: Path, *operations: Operation
 ) -> MigrationRun:
@@ -104,12 +98,6 @@ def there_and_back(
     check_same(before, db)
     assert conflicts(run) == 0
     return run
-
-
-@pytest.fixture
-def directory(migrations: Migrations) -> Path:
-    """Where `migrations` is."""
-    return migrations.directory.parent
 
 
 @pytest.fixture
@@ -609,7 +597,7 @@ def test_documents_of_a_renamed_collection_are_those_that_the_up_script_touched(
         [update("d", {}, {"$unset": {"a": 1}}), {**rename, "collection": "d", "to": "c"}],
     )
     migrator.apply()
-    assert migrator.rollback("migration_001").migrations[0].beyond == ()
+    assert migrator.rollback("migration_001").migrations[0].overreach == ()
 
 
 # Half done.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 import pymongo
 import pytest
@@ -10,8 +11,8 @@ from bson import Timestamp
 
 from edulearn_migrate import Migrator, OperationFailedError
 from edulearn_migrate.local import LocalServer
+from faults.message_proxy import MessageProxy, Strike, messages_to
 from harness import Documents, delete, update, write_migration
-from hooks import hook, names
 from random_migrations import snapshot
 from undoing import check_same, counts, undo
 
@@ -19,7 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Migrations
+
+@contextmanager
+def at_command(
+    port: int,
+    name: str,
+    collection: str,
+    what: Literal["forward", "cut", "lose"],
+    action: Callable[[], object] = lambda: None,
+    skip: int = 0,
+) -> Iterator[MessageProxy]:
+    """A proxy that acts at such a command, after `skip` of them: before it is forwarded, instead of
+    forwarding it, or instead of giving the client its answer."""
+
+    def act(_: object) -> None:
+        action()
+
+    with messages_to(port) as proxy:
+        if what == "lose":
+            strike = Strike(name, after=act, answer=False, target=collection, skip=skip)
+        else:
+            forward = what == "forward"
+            strike = Strike(name, before=act, forward=forward, target=collection, skip=skip)
+        proxy.arm(strike)
+        yield proxy
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +59,6 @@ def db(server: LocalServer, database_name: str) -> Iterator[Documents]:
     with pymongo.MongoClient[dict[str, Any]](server.uri, tz_aware=True) as client:
         yield client[database_name]
         client.drop_database(database_name)
-
-
-@pytest.fixture
-def directory(migrations: Migrations) -> Path:
-    """Where `migrations` is."""
-    migrations.directory.mkdir(exist_ok=True)
-    return migrations.directory.parent
 
 
 @pytest.fixture
@@ -153,9 +170,9 @@ def test_what_is_inserted_between_the_capture_and_the_delete_stays(
         db["c"].insert_one({"_id": 2, "old": True})
         db["c"].update_one({"_id": 3}, {"$set": {"old": False}})
 
-    with hook(server.port, names("delete", "c"), "forward", application) as proxy:
+    with at_command(server.port, "delete", "c", "forward", application) as proxy:
         migrator_at(proxy.port).apply()
-        assert proxy.fired
+        assert proxy.struck
     assert list(db["c"].find().sort("_id", 1)) == [
         {"_id": 2, "old": True},
         {"_id": 3, "old": False},
@@ -181,9 +198,9 @@ def test_an_edit_between_the_capture_and_the_update_is_the_applications(
         db["c"].update_one({"_id": 2}, {"$set": {"note": "mine"}})
         db["c"].insert_one({"_id": 2.5, "n": 0})
 
-    with hook(server.port, names("update", "c"), "forward", application) as proxy:
+    with at_command(server.port, "update", "c", "forward", application) as proxy:
         migrator_at(proxy.port).apply()
-        assert proxy.fired
+        assert proxy.struck
     assert db["c"].find_one({"_id": 2.5}) == {"_id": 2.5, "n": 0}
     undo(migrator)
     expected = {at: {"_id": at, "n": 0, "note": "old"} for at in range(5)}
@@ -204,9 +221,9 @@ def test_a_document_edited_between_two_attempts_is_kept_as_it_was_deleted(
         db["c"].update_one({"_id": 1}, {"$set": {"v": 2}})
 
     write_migration(directory, 1, [delete("c", {})])
-    with hook(server.port, names("delete", "c"), "cut", application) as proxy:
+    with at_command(server.port, "delete", "c", "cut", application) as proxy:
         migrator_at(proxy.port).apply()
-        assert proxy.fired
+        assert proxy.struck
     assert db["c"].count_documents({}) == 0
     undo(migrator)
     assert [each["v"] for each in db["c"].find().sort("_id", 1)] == [1, 2, 1]
@@ -328,12 +345,12 @@ def test_a_write_whose_answer_is_lost_is_made_once(
     assert counts(undo(migrator)) == (30 + 40 + 10 + 4 + 2, 0, 0, 0)
     check_same(before, db)
     for skip in range(20):
-        with hook(server.port, names(*needle), what, skip=skip) as proxy:
+        with at_command(server.port, *needle, what, skip=skip) as proxy:
             migrator_at(proxy.port).apply("migration_001")
         assert comparable(db) == right, skip
         assert counts(undo(migrator)) == (30 + 40 + 10 + 4 + 2, 0, 0, 0), skip
         check_same(before, db)
-        if not proxy.fired:
+        if not proxy.struck:
             assert skip > 0
             return
     raise AssertionError("there were more")
@@ -350,10 +367,10 @@ def test_a_journal_entry_whose_answer_is_lost_is_made_once(
     for skip in range(20):
         db["c"].update_one({"_id": 1}, {"$set": {"n": 1}})
         migration = write_migration(directory, skip + 1, [operation])
-        with hook(server.port, names("update", "migrations"), "lose", skip=skip) as proxy:
+        with at_command(server.port, "update", "migrations", "lose", skip=skip) as proxy:
             migrator_at(proxy.port).apply(migration)
         assert db["c"].find_one() == {"_id": 1, "n": 2}, skip
-        if not proxy.fired:
+        if not proxy.struck:
             assert skip > 2
             return
     raise AssertionError("there were more")
@@ -375,11 +392,11 @@ def test_an_exact_rollback_whose_answers_are_lost_restores_everything(
     write_migration(directory, 1, EVERYTHING)
     for skip in range(20):
         migrator.apply("migration_001")
-        with hook(server.port, names(*needle), what, skip=skip) as proxy:
+        with at_command(server.port, *needle, what, skip=skip) as proxy:
             run = undo(migrator_at(proxy.port))
         check_same(before, db)
         assert counts(run) == (30 + 40 + 10 + 4 + 2, 0, 0, 0), skip
-        if not proxy.fired:
+        if not proxy.struck:
             assert skip > 0
             return
     raise AssertionError("there were more")
@@ -397,9 +414,9 @@ def test_an_inserted_document_that_was_edited_before_the_entry_is_passed_over(
     def application() -> None:
         db["c"].update_many({"_id": {"$ne": 2}}, {"$set": {"v": 2}})
 
-    with hook(server.port, names("insert", "c"), "lose", application) as proxy:
+    with at_command(server.port, "insert", "c", "lose", application) as proxy:
         migrator_at(proxy.port).apply()
-        assert proxy.fired
+        assert proxy.struck
     assert sorted(each["v"] for each in db["c"].find()) == [1, 2, 2]
     assert counts(undo(migrator)) == (1, 0, 0, 2)
     assert [each["v"] for each in db["c"].find()] == [2, 2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from edulearn_migrate.cli import exits
-from edulearn_migrate.cli.errors import report_of
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -39,24 +38,15 @@ def run(context: Context) -> int:
             output.note(f"  {event['message']}")
             context.show_progress()
 
-    try:
-        work = context.assessments(engine).migrate(
-            accept_unmapped=args.accept_unmapped,
-            dry_run=args.dry_run,
-            ids=args.ids,
-            workers=context.settings.workers,
-            lock_timeout=context.lock_timeout,
-            observer=observe,
-        )
-        report = work.run()
-    except BaseException as error:  # also what a signal handler raised
-        context.finish()
-        found = report_of(error, "dry_run", "validation")
-        if found is not None:
-            context.document.update(found)
-        raise
-    context.finish()
-    context.document.update(report)
+    work = context.assessments(engine).migrate(
+        accept_unmapped=args.accept_unmapped,
+        dry_run=args.dry_run,
+        ids=args.ids,
+        workers=context.settings.workers,
+        lock_timeout=context.lock_timeout,
+        observer=observe,
+    )
+    report = context.report(work, "dry_run", "validation")
     _show(output, report)
     return exits.DONE if report["validation"]["valid"] else exits.FAILED
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from edulearn_migrate.cli import exits
-from edulearn_migrate.cli.errors import report_of
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -26,21 +25,12 @@ def run(context: Context) -> int:
     output = context.output
     engine = context.writing()
     output.line("Starting assessment migration rollback...")
-    try:
-        work = context.assessments(engine).rollback(
-            workers=context.settings.workers,
-            lock_timeout=context.lock_timeout,
-            observer=context.observe,
-        )
-        report = work.run()
-    except BaseException as error:  # also what a signal handler raised
-        context.finish()
-        found = report_of(error, "nothing_to_roll_back", "carried_back")
-        if found is not None:
-            context.document.update(found)
-        raise
-    context.finish()
-    context.document.update(report)
+    work = context.assessments(engine).rollback(
+        workers=context.settings.workers,
+        lock_timeout=context.lock_timeout,
+        observer=context.observe,
+    )
+    report = context.report(work, "nothing_to_roll_back", "carried_back")
     _show(output, report)
     return exits.DONE
 

@@ -19,14 +19,13 @@ def run(context: Context) -> int:
     """Write it. On failure nothing that looks like a backup remains."""
     args = context.args
     backups = context.backups(context.writing())
-    report = backups.backup(
+    work = backups.backup(
         collections=args.collections,
         exclude=args.exclude,
         consistency=args.consistency,
         observer=context.observe,
-    ).run()
-    context.finish()
-    context.document.update(report)
+    )
+    report = context.report(work)
     output = context.output
     output.line(f"✓ Database backup created: {report['name']}")
     output.line(f"  Collections backed up: {report['collections']}")

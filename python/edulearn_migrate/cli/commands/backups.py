@@ -41,17 +41,14 @@ def _verify(context: Context) -> int:
     from edulearn_migrate.cli.commands.restore import missing
 
     context.show_progress()
+    work = context.backups(context.engine()).verify(
+        context.args.backup_name, observer=context.observe
+    )
     try:
-        work = context.backups(context.engine()).verify(
-            context.args.backup_name, observer=context.observe
-        )
-        report = work.run()
+        report = context.report(work)
     except Exception as error:
-        context.finish()
         missing(context.output, error)
         raise
-    context.finish()
-    context.document.update(report)
     context.output.line(f"✓ Backup verified: {report['name']}")
     context.output.line(f"  Documents: {report['documents']}")
     for note in report["notes"]:
@@ -67,8 +64,7 @@ def _prune(context: Context) -> int:
     work = context.backups(context.writing()).prune(
         context.args.keep, kind=context.args.kind, observer=context.observe
     )
-    report = work.run()
-    context.document.update(report)
+    report = context.report(work)
     for name in report["removed"]:
         context.output.line(f"✓ Removed backup: {name}")
     for name in report["needed"]:

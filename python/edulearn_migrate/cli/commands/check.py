@@ -14,13 +14,11 @@ def run(context: Context) -> int:
     """A line for each finding. Reads only."""
     from edulearn_migrate._native import Preview
 
-    report = (
-        Preview(context.engine())
-        .check(allow_rolled_back=context.args.allow_rolled_back, observer=context.observe)
-        .run()
+    work = Preview(context.engine()).check(
+        allow_rolled_back=context.args.allow_rolled_back, observer=context.observe
     )
+    report = context.report(work)
     context.ignored(report["ignored"])
-    context.document.update(report)
     context.output.note(f"Target: {context.target()}")
     for each in report["findings"]:
         who = f"{each['migration']} ({each['name']}): " if each["migration"] else ""

@@ -19,8 +19,7 @@ def run(context: Context) -> int:
         lock_timeout=context.lock_timeout,
         observer=context.observe,
     )
-    report = work.run()
-    context.document.update(report)
+    report = context.report(work)
     context.output.line(
         f"✓ Marked migration: {report['id']} as {report['after']} (it was {report['before']})"
     )

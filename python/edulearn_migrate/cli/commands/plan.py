@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from edulearn_migrate.cli.context import Context
     from edulearn_migrate.cli.output import Output
+    from edulearn_migrate.work import Work
 
     Data = Mapping[str, Any]
 
@@ -33,8 +34,7 @@ def run(context: Context) -> int:
         capture=not args.no_capture,
         observer=context.observe,
     )
-    report = work.run()
-    return show(context, report)
+    return show(context, work)
 
 
 def rollback(context: Context) -> int:
@@ -51,15 +51,13 @@ def rollback(context: Context) -> int:
         capture=not args.no_capture,
         observer=context.observe,
     )
-    report = work.run()
-    return show(context, report)
+    return show(context, work)
 
 
-def show(context: Context, report: Data) -> int:
+def show(context: Context, work: Work[dict[str, Any]]) -> int:
     """The lines of a plan, and its exit code: 1 where the run would fail."""
-    context.finish()
+    report = context.report(work)
     context.ignored(report["ignored"])
-    context.document.update(report)
     output = context.output
     output.note(f"Target: {context.target()}")
     down = report["direction"] == "down"
@@ -125,7 +123,7 @@ def _migration(output: Output, migration: Data, would: str) -> None:
         output.line(
             f"  {mark} check {check['index']}: {check['demand']}: {check['found']}{reason}{later}"
         )
-    beyond = {each["index"]: each["documents"] for each in migration["beyond"]}
+    overreach = {each["index"]: each["documents"] for each in migration["overreach"]}
     for step in migration["operations"]:
         output.line(f"  {step['index']}. {step['type']} {step['collection']}: {said(step)}")
         for problem in step["problems"]:
@@ -136,8 +134,8 @@ def _migration(output: Output, migration: Data, would: str) -> None:
             code = f" (code {doubt['code']})" if doubt["code"] else ""
             what = "it would fail: " if doubt["fails"] else ""
             output.line(f"     ! on today's data {what}{doubt['message']}{code}")
-        if step["index"] in beyond:
-            output.line(f"     ! {_beyond(beyond[step['index']])}")
+        if step["index"] in overreach:
+            output.line(f"     ! {_overreach(overreach[step['index']])}")
         for note in step["notes"]:
             output.note(f"     {note}", style="faint")
 
@@ -206,7 +204,7 @@ def _dependencies(dependencies: list[Data]) -> str:
     return ", ".join(f"{each['migration']} operation {each['operation']}" for each in dependencies)
 
 
-def _beyond(documents: int | None) -> str:
+def _overreach(documents: int | None) -> str:
     if documents is None:
         return (
             "whether it reaches documents that the up script had not touched cannot be told: what "

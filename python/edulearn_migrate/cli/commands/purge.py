@@ -20,20 +20,19 @@ def run(context: Context) -> int:
     """Purge, and print what was freed and what was kept, also where it failed midway."""
     args = context.args
     engine = context.writing(args.migration_id)
+    work = engine.purge(
+        args.migration_id,
+        older_than=args.older_than,
+        lock_timeout=context.lock_timeout,
+        observer=context.observe,
+    )
     try:
-        report = engine.purge(
-            args.migration_id,
-            older_than=args.older_than,
-            lock_timeout=context.lock_timeout,
-            observer=context.observe,
-        ).run()
-    except BaseException as error:  # also what a signal handler raised
+        report = context.report(work, "purged")
+    except BaseException as error:
         found = report_of(error, "purged")
         if found is not None:
-            context.document.update(found)
             _freed(context.output, found)
         raise
-    context.document.update(report)
     if not report["purged"]:
         context.output.line("Nothing to purge")
     _freed(context.output, report)

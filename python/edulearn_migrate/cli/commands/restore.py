@@ -27,28 +27,26 @@ def run(context: Context) -> int:
     """Restore; everything is verified before anything is written."""
     args = context.args
     backups = context.backups(context.writing())
+    work = backups.restore(
+        args.backup_name,
+        from_mongodump=args.from_mongodump,
+        collections=args.collections,
+        exclude=args.exclude,
+        keep_extra=args.keep_extra,
+        drop_extra=args.drop_extra,
+        no_indexes=args.no_indexes,
+        abandon=args.abandon,
+        safety_backup=not args.no_safety_backup,
+        allow_different_db=args.allow_different_db,
+        into=args.into,
+        lock_timeout=context.lock_timeout,
+        observer=context.observe,
+    )
     try:
-        report = backups.restore(
-            args.backup_name,
-            from_mongodump=args.from_mongodump,
-            collections=args.collections,
-            exclude=args.exclude,
-            keep_extra=args.keep_extra,
-            drop_extra=args.drop_extra,
-            no_indexes=args.no_indexes,
-            abandon=args.abandon,
-            safety_backup=not args.no_safety_backup,
-            allow_different_db=args.allow_different_db,
-            into=args.into,
-            lock_timeout=context.lock_timeout,
-            observer=context.observe,
-        ).run()
+        report = context.report(work)
     except Exception as error:
-        context.finish()
         missing(context.output, error)
         raise
-    context.finish()
-    context.document.update(report)
     nothing_new = args.finish or args.abandon
     if nothing_new or report["earlier"] != "none":
         context.output.line(_EARLIER[report["earlier"]])

@@ -27,9 +27,8 @@ _NEW_COUNTS = (("failed", "Failed"), ("applying", "Applying"), ("rolling_back", 
 
 def run(context: Context) -> int:
     """Print where every migration stands."""
-    report = context.engine().status(observer=context.observe).run()
+    report = context.report(context.engine().status(observer=context.observe))
     context.ignored(report["ignored"])
-    context.document.update(report)
     context.output.note(f"Target: {context.target()}")
     show(context.output, report)
     return exits.DONE

@@ -65,8 +65,7 @@ def _bring_back(context: Context, name: str) -> int:
         lock_timeout=context.lock_timeout,
         observer=context.observe,
     )
-    report = work.run()
-    context.document.update(report)
+    report = context.report(work)
     entry, to = report["entry"], report["to"]
     if entry["kind"] == "documents":
         text = f"{counted(report['documents'], 'document')} into {to}"

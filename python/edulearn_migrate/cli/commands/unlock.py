@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def run(context: Context) -> int:
     """Release the lock and say whose it was. The engine refuses where that run may be alive."""
-    report = context.writing().unlock(force=context.args.force, observer=context.observe).run()
-    context.document.update(report)
+    work = context.writing().unlock(force=context.args.force, observer=context.observe)
+    report = context.report(work)
     owner = report["owner"]
     if not report["broken"]:
         context.output.line("No lock to release")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edulearn_migrate import _native
+from edulearn_migrate.rehearsal.snapshot import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edulearn_migrate.rehearsal.station import Observe, Report, Station
+    from edulearn_migrate.rehearsal.snapshot import Report, Snapshot
     from edulearn_migrate.work import Work
 
 # What ends a rehearsal instead of being one of its results.
@@ -22,41 +23,28 @@ _ENDING = (
 )
 
 
-def round_trip(
-    engine: _native.Engine,
-    migration: str,
-    station: Station,
-    *,
-    name: str = "",
-    strict_order: bool = False,
-    observe: Observe | None = None,
-    stop: _native.StopToken | None = None,
-) -> Report:
-    """Take a migration there and back, and say what did not come back.
+class ThereAndBack:
+    """One migration on its way there and back; `before` is the database before it."""
 
-    A document whose fields come back in another order counts as come back unless `strict_order`.
-    Afterwards the database is as it was before, by a copy where the rollback did not get there. The
-    answer is the plain form of `reports.rehearsal.RoundTrip`.
-    """
-    return _Trip(engine, migration, station, name, strict_order, observe, stop).run()
-
-
-class _Trip:
     def __init__(
         self,
         engine: _native.Engine,
         migration: str,
-        station: Station,
-        name: str,
-        strict_order: bool,
-        observe: Observe | None,
-        stop: _native.StopToken | None,
+        before: Snapshot,
+        *,
+        name: str = "",
+        strict_order: bool = False,
+        heard: Heard | None = None,
     ) -> None:
+        """A document whose fields come back in another order counts as come back.
+
+        Unless `strict_order`.
+        """
         self._engine = engine
-        self._station = station
+        self._before = before
         self._strict_order = strict_order
         self._migration = migration
-        self._common: dict[str, Any] = {"observer": observe, "stop": stop}
+        self._heard = heard or Heard()
         self._report: Report = {
             "id": migration,
             "name": name,
@@ -71,6 +59,11 @@ class _Trip:
         }
 
     def run(self) -> Report:
+        """Take it there and back, and say what did not come back.
+
+        Afterwards the database is as it was before, by the copy where the rollback did not get
+        there. The answer is the plain form of `reports.rehearsal.RoundTrip`.
+        """
         self._there_and_back()
         report = self._report
         compared = [each for each in (report["down"], report["exact"]) if each is not None]
@@ -114,10 +107,10 @@ class _Trip:
         elif maybe and compared["same"]:
             self._report["failures"].pop()
         if compared["collections"]:
-            self._station.go_back()
+            self._before.go_back()
 
     def _compare(self) -> Report:
-        found = self._station.compare()
+        found = self._before.compare()
         if self._strict_order:
             found["same"] = not found["collections"]
         return found
@@ -127,7 +120,7 @@ class _Trip:
     ) -> Report | None:
         """What the verb did with the migration, or None where it failed."""
         try:
-            answer = verb(self._migration, **options, **self._common).run()
+            answer = verb(self._migration, **options, **self._heard).run()
         except _ENDING:
             raise
         except _native.MigrateError as error:

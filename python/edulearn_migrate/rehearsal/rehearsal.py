@@ -1,4 +1,4 @@
-"""The course of a rehearsal: every pending migration there and back, one after the other."""
+"""A rehearsal: every pending migration there and back, one after the other."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edulearn_migrate import _native
-from edulearn_migrate.rehearsal.stage import Stage, of_backup, of_live, same_series
-from edulearn_migrate.rehearsal.station import Station
-from edulearn_migrate.rehearsal.trip import round_trip
+from edulearn_migrate.rehearsal.data import of_backup, of_live, same_series
+from edulearn_migrate.rehearsal.private_server import PrivateServer
+from edulearn_migrate.rehearsal.snapshot import Heard, Snapshot
+from edulearn_migrate.rehearsal.there_and_back import ThereAndBack
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from edulearn_migrate.rehearsal.station import Observe, Report
+    from edulearn_migrate.rehearsal.snapshot import Observe, Report
 
 # What is between being pending and being applied cannot be begun again on a private server: what
 # it captured is in no backup.
@@ -49,18 +50,26 @@ def rehearse(
     """
     began = time.monotonic()
     data = of_live(live, stop) if live is not None else of_backup(backup_dir, database, backup)
-    with Stage(data) as stage:
-        engine = _native.Engine(stage.uri, database, migrations_dir=migrations_dir, ledger=ledger)
+    heard = Heard(observer=observer, stop=stop)
+    with PrivateServer(data) as server:
+        engine = _native.Engine(server.uri, database, migrations_dir=migrations_dir, ledger=ledger)
         private = _native.server_version(engine, stop=stop)
         if not any_version:
             _check_versions(data.version, private)
         _tell(observer, "Filling the private server.")
-        source = stage.fill(
-            data, database, backup_dir, live, ledger=ledger, observe=observer, stop=stop
-        )
+        source = server.fill(data, database, backup_dir, live, ledger=ledger, heard=heard)
         status = engine.status(stop=stop).run()
-        course = _Course(engine, stage, database, ledger, strict_order, observer, stop)
-        migrations, rest = course.run(_chosen(status["migrations"], id))
+        copy = "before_the_migration"
+        before = Snapshot(
+            server.uri,
+            database,
+            copy if database != copy else f"{copy}_",
+            server.directory / "snapshots",
+            ledger=ledger,
+            heard=heard,
+        )
+        chosen = _chosen(status["migrations"], id)
+        migrations, rest = _one_by_one(engine, chosen, before, strict_order, heard)
     return {
         "database": database,
         "live": data.live,
@@ -77,58 +86,34 @@ def rehearse(
     }
 
 
-class _Course:
-    """The way from migration to migration on a private server that has been filled."""
-
-    def __init__(
-        self,
-        engine: _native.Engine,
-        stage: Stage,
-        database: str,
-        ledger: str,
-        strict_order: bool,
-        observe: Observe | None,
-        stop: _native.StopToken | None,
-    ) -> None:
-        self._engine = engine
-        self._strict_order = strict_order
-        self._observe = observe
-        self._stop = stop
-        copy = "before_the_migration"
-        self._station = Station(
-            stage.uri,
-            database,
-            copy if database != copy else f"{copy}_",
-            stage.directory / "stations",
-            ledger=ledger,
-            observe=observe,
-            stop=stop,
-        )
-
-    def run(self, chosen: Sequence[Report]) -> tuple[list[Report], list[str]]:
-        """Take them there and back; the rest are those behind one that could not be applied."""
-        rehearsed: list[Report] = []
-        for at, each in enumerate(chosen):
-            if at == 0:
-                self._station.take()
-            else:
-                before = chosen[at - 1]["id"]
-                self._engine.apply(before, observer=self._observe, stop=self._stop).run()
-                self._station.catch_up()
-            _tell(self._observe, f"Rehearsing {each['id']}.", each["id"])
-            trip = round_trip(
-                self._engine,
-                each["id"],
-                self._station,
-                name=each["name"],
-                strict_order=self._strict_order,
-                observe=self._observe,
-                stop=self._stop,
-            )
-            rehearsed.append(trip)
-            if any(failure["step"] == "apply" for failure in trip["failures"]):
-                return rehearsed, [later["id"] for later in chosen[at + 1 :]]
-        return rehearsed, []
+def _one_by_one(
+    engine: _native.Engine,
+    chosen: Sequence[Report],
+    before: Snapshot,
+    strict_order: bool,
+    heard: Heard,
+) -> tuple[list[Report], list[str]]:
+    """Take each there and back; the rest are those behind one that could not be applied."""
+    rehearsed: list[Report] = []
+    for at, each in enumerate(chosen):
+        if at == 0:
+            before.take()
+        else:
+            engine.apply(chosen[at - 1]["id"], **heard).run()
+            before.catch_up()
+        _tell(heard["observer"], f"Rehearsing {each['id']}.", each["id"])
+        trip = ThereAndBack(
+            engine,
+            each["id"],
+            before,
+            name=each["name"],
+            strict_order=strict_order,
+            heard=heard,
+        ).run()
+        rehearsed.append(trip)
+        if any(failure["step"] == "apply" for failure in trip["failures"]):
+            return rehearsed, [later["id"] for later in chosen[at + 1 :]]
+    return rehearsed, []
 
 
 def _chosen(migrations: list[Report], asked: str | None) -> list[Report]:

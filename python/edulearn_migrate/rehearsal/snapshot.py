@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from edulearn_migrate import _native
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     Observe = Callable[[dict[str, Any]], object]
 
 
-class Station:
+class Heard(TypedDict, total=False):
+    """Who hears of every step of a rehearsal, and what stops it: for each call of the engine."""
+
+    observer: Observe | None
+    stop: _native.StopToken | None
+
+
+class Snapshot:
     """The database as it was at one point of the way: a copy of it on the same server.
 
     The copy is made by a backup and a restore, which bring everything along, byte for byte.
@@ -30,8 +37,7 @@ class Station:
         directory: str | os.PathLike[str],
         *,
         ledger: str = "migrations",
-        observe: Observe | None = None,
-        stop: _native.StopToken | None = None,
+        heard: Heard | None = None,
     ) -> None:
         """Nothing is copied yet. `name` is that of the copy; backups go to `directory`."""
         self.database = database
@@ -41,8 +47,7 @@ class Station:
         self._of_copy = _native.Engine(uri, name, ledger=ledger)
         self._directory = directory
         self._hashes: dict[str, str] | None = None  # of the copy, once it has been compared
-        self._observe = observe
-        self._stop = stop
+        self._heard = heard or Heard()
 
     def take(self, collections: list[str] | None = None) -> None:
         """Bring the copy to the database's state: all of it, or these collections."""
@@ -52,11 +57,7 @@ class Station:
     def compare(self) -> Report:
         """What differs in the database from the copy, this tool's own collections aside."""
         found = _native.compare_databases(
-            self._engine,
-            self.name,
-            known=self._hashes,
-            observer=self._observe,
-            stop=self._stop,
+            self._engine, self.name, known=self._hashes, **self._heard
         )
         self._hashes = found.pop("hashes")
         return found
@@ -79,11 +80,4 @@ class Station:
     def _copy(self, engine: _native.Engine, into: str, collections: list[str] | None) -> None:
         Path(self._directory).mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._directory) as place:
-            _native.copy_database(
-                engine,
-                into,
-                place,
-                collections=collections,
-                observer=self._observe,
-                stop=self._stop,
-            )
+            _native.copy_database(engine, into, place, collections=collections, **self._heard)
