@@ -87,7 +87,7 @@ class MigrationRun(Report):
 
     `resumed` is True if it carried on where an earlier run had stopped. `exact` is True if what was
     captured was undone, and no down script was run; `undone` then says collection by collection
-    what became of the documents. For a rollback by script, `beyond` lists what the down script
+    what became of the documents. For a rollback by script, `overreach` lists what the down script
     reached that the up script had not touched. `seconds` is the duration of this run.
     """
 

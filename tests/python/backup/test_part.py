@@ -13,8 +13,8 @@ import pytest
 
 from conftest import login
 from edulearn_migrate import AsyncMigrator, Migrator, SettingsError
+from faults.message_proxy import at_command
 from harness import Documents, finish
-from hooks import hook, names
 
 if TYPE_CHECKING:
     from conftest import Cli, Result
@@ -117,18 +117,20 @@ def test_from_python(server_uri: str, db: Documents, migrator: Migrator, cli: Cl
     assert "ttl" not in db["a"].index_information()
 
 
-def killed(cli: Cli, port: int, backup: str, needle: bytes, skip: int = 0) -> None:
-    """A restore that is killed before the command that contains `needle` arrives."""
+def killed(
+    cli: Cli, port: int, backup: str, command: str, collection: str | None = None, skip: int = 0
+) -> None:
+    """A restore that is killed before such a command arrives."""
     processes: list[Any] = []
-    with hook(port, needle, "cut", lambda: processes[0].kill(), skip) as proxy:
+    with at_command(port, command, collection, "cut", lambda: processes[0].kill(), skip) as proxy:
         uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
         processes.append(cli.start("restore", backup, "--no-safety-backup", env={"MONGO_URI": uri}))
         code, stdout, stderr = finish(processes[0])
-        assert proxy.fired, stdout + stderr
+        assert proxy.struck, stdout + stderr
         assert code == -9
 
 
-RENAME = b"\x02renameCollection\0"
+RENAME = "renameCollection"
 
 
 def abandoned(cli: Cli) -> Result:
@@ -140,19 +142,19 @@ def abandoned(cli: Cli) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("needle", "skip"),
+    ("command", "skip"),
     [
-        (b"\x02createIndexes\0", 0),  # while it builds
+        ("createIndexes", 0),  # while it builds
         (RENAME, 0),  # the swap is committed, and nothing swapped
     ],
 )
 def test_given_up_before_anything_was_swapped(
-    cli: Cli, db: Documents, client: Any, migrator: Migrator, needle: bytes, skip: int
+    cli: Cli, db: Documents, client: Any, migrator: Migrator, command: str, skip: int
 ) -> None:
     name = migrator.backup().name
     fill(db, "new")
     before = sorted(db.list_collection_names())
-    killed(cli, client.address[1], name, needle, skip)
+    killed(cli, client.address[1], name, command, skip=skip)
     refused = cli("backup")
     assert "restore --abandon" in refused.stdout
     done = abandoned(cli)
@@ -166,7 +168,7 @@ def test_given_up_before_anything_was_swapped(
 def test_given_up_in_the_middle(cli: Cli, db: Documents, client: Any, migrator: Migrator) -> None:
     name = migrator.backup().name
     fill(db, "new")
-    killed(cli, client.address[1], name, RENAME, 1)
+    killed(cli, client.address[1], name, RENAME, skip=1)
     done = abandoned(cli)
     assert "given up in the middle" in done.stdout
     assert "  Note: as in the backup: a" in done.lines
@@ -183,7 +185,7 @@ def test_given_up_while_a_time_series_is_filled(
 ) -> None:
     name = migrator.backup().name
     fill(db, "new")
-    killed(cli, client.address[1], name, names("insert", "system.buckets.t"))
+    killed(cli, client.address[1], name, "insert", "system.buckets.t")
     done = abandoned(cli)
     [note] = [line for line in done.lines if "missing or not whole" in line]
     kept = note.split('"')[3]
@@ -213,11 +215,9 @@ def school(guarded: LocalServer) -> Iterator[tuple[Any, str]]:
         root.drop_database("part")
 
 
-@pytest.mark.parametrize(
-    ("needle", "skip"), [(b"\x02createIndexes\0", 1), (RENAME, 0), (RENAME, 1)]
-)
+@pytest.mark.parametrize(("command", "skip"), [("createIndexes", 1), (RENAME, 0), (RENAME, 1)])
 def test_a_user_who_loses_rights_in_the_middle_is_not_locked_out(
-    cli: Cli, guarded: LocalServer, school: tuple[Any, str], needle: bytes, skip: int
+    cli: Cli, guarded: LocalServer, school: tuple[Any, str], command: str, skip: int
 ) -> None:
     db, uri = school
     db["t"].drop()  # its buckets need rights that such a user never has
@@ -231,16 +231,16 @@ def test_a_user_who_loses_rights_in_the_middle_is_not_locked_out(
     def lose() -> None:
         db.command("updateUser", "user", roles=["writer"])
 
-    with hook(guarded.port, needle, "forward", lose, skip) as proxy:
+    with at_command(guarded.port, command, None, "forward", lose, skip) as proxy:
         through = env | {"MONGO_URI": uri.replace(str(guarded.port), str(proxy.port))}
         failed = cli("restore", name, "--no-safety-backup", env=through)
-        assert proxy.fired
+        assert proxy.struck
     assert failed.code == 1, failed.stdout
-    if needle == RENAME:
+    if command == RENAME:
         assert "`restore --abandon` gives it up" in failed.stdout
         assert cli("restore", "--abandon", env=env).code == 0
     assert cli("restore", "--finish", env=env).lines[-1] == "No unfinished restore"
     done = cli("backup", env=env)
     assert done.code == 0, done.stdout
-    expected = ["old" if number < skip and needle == RENAME else "new" for number in range(3)]
+    expected = ["old" if number < skip and command == RENAME else "new" for number in range(3)]
     assert [db[each].find_one()["state"] for each in NAMES] == expected

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from bson import SON, encode
 from bson.raw_bson import RawBSONDocument
@@ -254,3 +254,28 @@ def messages_to(port: int, **options: Any) -> Iterator[MessageProxy]:
         yield proxy
     finally:
         proxy.close()
+
+
+@contextmanager
+def at_command(
+    port: int,
+    name: str,
+    collection: str | None,
+    what: Literal["forward", "cut", "lose"],
+    action: Callable[[], object] = lambda: None,
+    skip: int = 0,
+) -> Iterator[MessageProxy]:
+    """A proxy that acts at such a command, after `skip` of them: before it is forwarded, instead of
+    forwarding it, or instead of giving the client its answer."""
+
+    def act(_: object) -> None:
+        action()
+
+    with messages_to(port) as proxy:
+        if what == "lose":
+            strike = Strike(name, after=act, answer=False, target=collection, skip=skip)
+        else:
+            forward = what == "forward"
+            strike = Strike(name, before=act, forward=forward, target=collection, skip=skip)
+        proxy.arm(strike)
+        yield proxy

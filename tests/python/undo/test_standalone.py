@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
@@ -11,7 +10,7 @@ from bson import Timestamp
 
 from edulearn_migrate import Migrator, OperationFailedError
 from edulearn_migrate.local import LocalServer
-from faults.message_proxy import MessageProxy, Strike, messages_to
+from faults.message_proxy import at_command
 from harness import Documents, delete, update, write_migration
 from random_migrations import snapshot
 from undoing import check_same, counts, undo
@@ -19,31 +18,6 @@ from undoing import check_same, counts, undo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-@contextmanager
-def at_command(
-    port: int,
-    name: str,
-    collection: str,
-    what: Literal["forward", "cut", "lose"],
-    action: Callable[[], object] = lambda: None,
-    skip: int = 0,
-) -> Iterator[MessageProxy]:
-    """A proxy that acts at such a command, after `skip` of them: before it is forwarded, instead of
-    forwarding it, or instead of giving the client its answer."""
-
-    def act(_: object) -> None:
-        action()
-
-    with messages_to(port) as proxy:
-        if what == "lose":
-            strike = Strike(name, after=act, answer=False, target=collection, skip=skip)
-        else:
-            forward = what == "forward"
-            strike = Strike(name, before=act, forward=forward, target=collection, skip=skip)
-        proxy.arm(strike)
-        yield proxy
 
 
 @pytest.fixture(scope="module")
