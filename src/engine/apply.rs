@@ -27,7 +27,9 @@ use crate::run::journal::Journal;
 use crate::run::ledger;
 use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Progress};
-use crate::run::report::{Direction, MigrationOutcome, MigrationReport, OperationReport, Outcome, Overreaches, RunReport};
+use crate::run::report::{
+    Direction, MigrationOutcome, MigrationReport, OperationReport, Outcome, Overreaches, RunReport,
+};
 use crate::undo;
 
 /// Applies every pending migration in order, or the one asked for.
