@@ -18,10 +18,11 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+import pymongo
 import pytest
 
 from assessment_runs import fill_recorded
-from conftest import ROOT, Cli, Migrations
+from conftest import ROOT, Cli, Migrations, login
 from edulearn_migrate import (
     CreatedMigration,
     LintReport,
@@ -29,6 +30,7 @@ from edulearn_migrate import (
     OperationFailedError,
     _native,
 )
+from edulearn_migrate.local import LocalServer
 from edulearn_migrate.reports.base import Report
 from harness import GATE, Documents, closed_gate, delete, update
 
@@ -118,13 +120,14 @@ def migrator(
 
 
 def test_keys_and_fields_are_the_same(
-    migrator: Watched, migrations: Migrations, db: Documents, cli: Cli
+    migrator: Watched, migrations: Migrations, db: Documents, cli: Cli, guarded: LocalServer
 ) -> None:
     for part in PARTS:
         db.client.drop_database(db.name)
         for file in migrations.directory.iterdir():
             file.unlink()
         part(migrator, migrations, db, cli)
+    rights(guarded, migrations)
     assert not migrator.wrong, "\n".join(sorted(migrator.wrong))
     verbs = {
         name
@@ -218,6 +221,17 @@ def backups(migrator: Watched, _migrations: Migrations, db: Documents, _cli: Cli
     head = {"_id": "restore", "backup": made.name, "phase": "building", "host": "h", "user": "u"}
     db["migrations_restore"].insert_one({**head, "since": datetime.now(timezone.utc)})
     assert migrator.status().unfinished_restore is not None
+
+
+def rights(server: LocalServer, migrations: Migrations) -> None:
+    """A plan of somebody who may only read."""
+    with pymongo.MongoClient[dict[str, Any]](login(server, "teacher", "s3cr3t!")) as client:
+        role = {"role": "read", "db": "school"}
+        client["admin"].command("createUser", "guest", pwd="p", roles=[role])
+        client["school"]["users"].insert_one({"_id": 1})
+    migrations.write(1, [update("users", {}, {"$set": {"n": 1}})])
+    guest = Watched(login(server, "guest", "p"), "school", migrations_dir=migrations.directory)
+    assert guest.plan().rights.missing
 
 
 def assessments(migrator: Watched, _migrations: Migrations, db: Documents, _cli: Cli) -> None:
