@@ -27,7 +27,7 @@ pub fn of_restore(server: &Server, plan: &RestorePlan, live: &[CatalogEntry], sa
     let mut demands = Demands::default();
     let mut add = |what: &str, name: &str, actions: &[&'static str]| demands.add(what, all_of(database, name, actions));
     let journal = names.restore_journal();
-    add("the journal of the restore", &journal, &["find", "insert", "update", "dropCollection"]);
+    add("the journal of the restore", &journal, &["find", "insert", "update", "remove", "dropCollection"]);
     let prefix = format!("{}{}_0_0", names.temporary(), "0".repeat(24));
     for build in &plan.build {
         let entry = &build.part.entry;

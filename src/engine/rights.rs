@@ -34,6 +34,8 @@ pub fn of_lock(server: &Server) -> Demands {
 pub async fn of_run(server: &Server, migrations: &[PlannedMigration]) -> Result<Demands, ServerError> {
     let mut demands = of_lock(server);
     let (database, names) = (server.database(), server.names());
+    // The parts of an operation that several workers share are records, too, and go when it is done.
+    demands.add("every run", all_of(database, names.ledger(), &["remove"]));
     let mut earlier: Vec<&str> = Vec::new();
     for migration in migrations {
         let captures = names.captures();
@@ -96,6 +98,10 @@ async fn of_operation(
             let mut needs = on(&["find", "update"]);
             if update.upsert {
                 needs.extend(on(&["insert"]));
+            }
+            if update.multi && !update.upsert && server.transactions() {
+                // Whether workers may share it depends on its unique indexes.
+                needs.extend(on(&["listIndexes"]));
             }
             if update.bypass_document_validation {
                 needs.extend(on(&["bypassDocumentValidation"]));

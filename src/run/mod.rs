@@ -66,7 +66,7 @@ pub async fn open(
     let uid = login.as_ref().map(|login| login::digest(login));
     let named = sessions.iter().map(|session| {
         let mut named = session.id().clone();
-        named.extend(uid.clone().map(|uid| ("uid".to_owned(), uid.into())));
+        named.extend(uid.clone().map(|uid| ("uid".to_owned(), uid)));
         named
     });
     let mut owner = identity.owner(&id, command, named.collect());
