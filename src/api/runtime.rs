@@ -10,6 +10,9 @@ use tokio::runtime::Runtime;
 /// How long a signal may wait to be seen.
 pub const SIGNAL_POLL: Duration = Duration::from_millis(100);
 
+/// The stack of a thread of the runtime, in bytes: twice the usual. Unoptimised builds need more than the half of that.
+const STACK: usize = 4 * 1024 * 1024;
+
 /// The runtime, and the process that started it; in a fork of that the runtime's threads do not exist.
 static RUNTIME: OnceLock<(u32, Runtime)> = OnceLock::new();
 
@@ -20,7 +23,7 @@ static RUNTIME: OnceLock<(u32, Runtime)> = OnceLock::new();
 pub fn runtime() -> PyResult<&'static Runtime> {
     if RUNTIME.get().is_none() {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.enable_all().worker_threads(2).thread_name("edulearn_migrate");
+        builder.enable_all().worker_threads(2).thread_stack_size(STACK).thread_name("edulearn_migrate");
         let runtime = builder
             .build()
             .map_err(|error| PyRuntimeError::new_err(format!("The engine's threads cannot be started: {error}.")))?;

@@ -272,13 +272,14 @@ async fn run_operations(
             operations,
             format!("Operation {number} of {operations}: {what}."),
         );
+        // On the heap: what the operations keep while they wait would fill a thread's stack.
         let carried_out = match task {
-            WorkItem::Operation(operation) => operations::execute(run, &mut journal, operation, place).await,
+            WorkItem::Operation(operation) => Box::pin(operations::execute(run, &mut journal, operation, place)).await,
             WorkItem::Undo(undo) if undo.done == registry::BRING_OVER => {
-                undo_copies::execute(run, &mut journal, undo, &step.undoes(), place).await
+                Box::pin(undo_copies::execute(run, &mut journal, undo, &step.undoes(), place)).await
             }
-            WorkItem::Undo(undo) => undo::execute(run, &mut journal, undo, &step.undoes(), place).await,
-            WorkItem::Assessment(item) => task::execute(run, &mut journal, item, place).await,
+            WorkItem::Undo(undo) => Box::pin(undo::execute(run, &mut journal, undo, &step.undoes(), place)).await,
+            WorkItem::Assessment(item) => Box::pin(task::execute(run, &mut journal, item, place)).await,
         };
         match carried_out {
             Ok(()) => {
