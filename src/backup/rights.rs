@@ -4,7 +4,8 @@ use super::catalog::{CatalogEntry, CollectionType};
 use super::restore::build::expiries;
 use super::restore::plan::{Move, RestorePlan};
 use crate::error::rights::Resource;
-use crate::mongo::rights::{self, Demands, Need, all_of};
+use crate::mongo::demands::Demands;
+use crate::mongo::rights::{self, Need, all_of};
 use crate::mongo::server::Server;
 
 /// What reading these collections for a backup needs.

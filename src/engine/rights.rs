@@ -9,7 +9,8 @@ use crate::error::server::ServerError;
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::mongo::catalog;
-use crate::mongo::rights::{self, Demands, Need, Rights, all_of};
+use crate::mongo::demands::Demands;
+use crate::mongo::rights::{self, Need, Rights, all_of};
 use crate::mongo::server::Server;
 use crate::undo::moved;
 use crate::undo::operation::UndoOperation;
@@ -195,7 +196,7 @@ async fn of_undo(server: &Server, undo: &UndoOperation) -> Result<Vec<Need>, Ser
 
 /// What the user may do and what of `demands` is missing, for a plan.
 pub async fn known(server: &Server, demands: &Demands) -> crate::analysis::plan::report::RightsReport {
-    let rights = Rights::read(server).await;
+    let rights = server.rights().await;
     crate::analysis::plan::report::RightsReport {
         user: rights.user().map(str::to_owned),
         not_known: match &rights {

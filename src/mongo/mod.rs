@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod connecting;
 mod credentials;
 pub mod cursor;
+pub mod demands;
 pub mod expiry;
 pub mod guard;
 pub mod hashes;

@@ -4,13 +4,9 @@
 //! each right was taken away (`tests/python/engine/test_rights.py`).
 
 use bson::raw::RawBsonRef;
-use bson::{Bson, Document, RawDocument, doc};
-use serde::Serialize;
+use bson::{Bson, Document, RawDocument};
 
-use super::server::Server;
-use crate::error::rights::{Lacking, Resource, Right};
-use crate::error::server::{ServerError, codes};
-use crate::error::{Error, Result};
+use crate::error::rights::{Resource, Right};
 
 /// Rights that are needed: all of one of these lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,15 +151,8 @@ pub enum Rights {
 }
 
 impl Rights {
-    /// Asks the server.
-    pub async fn read(server: &Server) -> Self {
-        match server.run_admin(doc! {"connectionStatus": 1, "showPrivileges": true}).await {
-            Ok(status) => Self::of_status(&status),
-            Err(error) => Self::Unknown(error.to_string()),
-        }
-    }
-
-    fn of_status(status: &Document) -> Self {
+    /// What the answer to `connectionStatus` says.
+    pub fn of_status(status: &Document) -> Self {
         let listed = |name: &str| {
             let info = status.get_document("authInfo").ok()?;
             Some(info.get_array(name).ok()?.iter().filter_map(Bson::as_document).cloned().collect::<Vec<_>>())
@@ -236,86 +225,5 @@ fn covers(resource: &Document, on: &Resource) -> bool {
                 && of_database(database)
                 && text("collection").is_some_and(|own| own == name || own.is_empty() && normal)
         }
-    }
-}
-
-/// The error with what the user lacks, where the server refused a command that needs `needs`.
-pub(crate) async fn explained(server: &Server, error: ServerError, needs: &[Need]) -> ServerError {
-    if !error.is(codes::UNAUTHORIZED) || error.login_missing || error.lacking.is_some() || needs.is_empty() {
-        return error;
-    }
-    // Boxed: asking goes through the same connection.
-    let rights = Box::pin(Rights::read(server)).await;
-    let missing = rights.missing(needs);
-    let known = !missing.is_empty();
-    let needed = || needs.iter().filter_map(|Need(ways)| ways.first()).flatten().cloned().collect();
-    let lacking =
-        Lacking { user: rights.user().map(str::to_owned), rights: if known { missing } else { needed() }, known };
-    ServerError { lacking: Some(Box::new(lacking)), ..error }
-}
-
-/// Rights that work is going to need, and which part of it needs them.
-#[derive(Debug, Clone, Default)]
-pub struct Demands(Vec<(Need, String)>);
-
-/// A right that is missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MissingRight {
-    /// The server's name for the action.
-    pub action: String,
-    /// What it is done to: `database.collection`, a database, or the cluster.
-    pub resource: String,
-    /// What needs it.
-    pub needed_by: Vec<String>,
-    #[serde(skip)]
-    right: Right,
-}
-
-impl Demands {
-    /// `needs` are going to be needed by `what`.
-    pub fn add(&mut self, what: &str, needs: impl IntoIterator<Item = Need>) {
-        self.0.extend(needs.into_iter().map(|need| (need, what.to_owned())));
-    }
-
-    /// Those that are known to be missing.
-    pub fn missing(&self, rights: &Rights) -> Vec<MissingRight> {
-        let mut missing: Vec<MissingRight> = Vec::new();
-        for (need, what) in &self.0 {
-            for right in rights.missing(std::slice::from_ref(need)) {
-                match missing.iter_mut().find(|it| it.right == right) {
-                    Some(known) if known.needed_by.contains(what) => {}
-                    Some(known) => known.needed_by.push(what.clone()),
-                    None => missing.push(MissingRight {
-                        action: right.action.to_owned(),
-                        resource: right.on.to_string(),
-                        needed_by: vec![what.clone()],
-                        right,
-                    }),
-                }
-            }
-        }
-        missing
-    }
-
-    /// Refuses work of which the user may not do a part.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] with every missing right and what needs it.
-    pub async fn refuse(&self, server: &Server, nothing_done: &str) -> Result<()> {
-        let rights = Rights::read(server).await;
-        let missing = self.missing(&rights);
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let each: Vec<String> =
-            missing.iter().map(|it| format!("{} (needed by {})", it.right, it.needed_by.join(", "))).collect();
-        let user = rights.user().unwrap_or("of MONGO_URI").to_owned();
-        let all = missing.into_iter().map(|it| it.right).collect();
-        let lacking = Lacking { user: Some(user.clone()), rights: all, known: true };
-        Err(Error::Unavailable(format!(
-            "The user {user} lacks rights: {}. {nothing_done} {}, then run the command again.",
-            each.join("; "),
-            lacking.advice()
-        )))
     }
 }

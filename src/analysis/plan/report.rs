@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::analysis::checks::CheckResult;
 use crate::model::source::Ignored;
-use crate::mongo::rights::MissingRight;
+use crate::mongo::demands::MissingRight;
 use crate::run::report::{Direction, Outcome, Overreaches, Undone};
 
 /// What `apply` or `rollback` would do.

@@ -21,7 +21,7 @@ pub fn parse(bytes: &[u8]) -> Result<(Value, bool), String> {
     }
     let text = std::str::from_utf8(bytes).map_err(|e| format!("it is not UTF-8 (byte {})", e.valid_up_to()))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let Unique(value) = Unique::deserialize(&mut deserializer).map_err(|e| {
+    let UniqueKeys(value) = UniqueKeys::deserialize(&mut deserializer).map_err(|e| {
         let place = format!("line {}, column {}", e.line(), e.column());
         match e.classify() {
             serde_json::error::Category::Eof => "it is cut off".to_owned(),
@@ -52,11 +52,11 @@ pub fn upgraded(value: Value) -> Value {
     }
 }
 
-struct Unique(Value);
+struct UniqueKeys(Value);
 
-impl<'de> Deserialize<'de> for Unique {
+impl<'de> Deserialize<'de> for UniqueKeys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader).map(Unique)
+        deserializer.deserialize_any(Reader).map(UniqueKeys)
     }
 }
 
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut read = Vec::new();
-        while let Some(Unique(item)) = items.next_element()? {
+        while let Some(UniqueKeys(item)) = items.next_element()? {
             read.push(item);
         }
         Ok(Value::Array(read))
@@ -107,7 +107,7 @@ impl<'de> Visitor<'de> for Reader {
             if read.contains_key(&name) {
                 return Err(de::Error::custom(format!("it holds {name:?} twice in one object")));
             }
-            let Unique(value) = members.next_value()?;
+            let UniqueKeys(value) = members.next_value()?;
             read.insert(name, value);
         }
         Ok(Value::Object(read))

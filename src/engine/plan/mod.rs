@@ -12,7 +12,7 @@ use crate::analysis::plan::{self, PlanContext, UndoneBefore};
 use crate::backup::restore::journal;
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
-use crate::mongo::rights::Demands;
+use crate::mongo::demands::Demands;
 use crate::observe::{Kind, Level};
 use crate::run::ledger;
 use crate::run::report::{Direction, Overreaches};

@@ -5,6 +5,7 @@
 
 mod collect;
 mod connect;
+mod rights;
 
 use std::future::{Future, IntoFuture};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::error::server::{ServerError, checked};
 use crate::mongo::guard::{Guard, WriteAccess};
 use crate::mongo::profile::{Profile, Version};
 use crate::mongo::retry::{Backoff, Policy};
-use crate::mongo::rights;
+use crate::mongo::rights::of_command;
 use crate::mongo::waiting::Waits;
 use crate::names::Names;
 
@@ -145,7 +146,7 @@ impl Server {
             self.writes.allow(&command).await?;
         }
         let waits = Waits::of(self.database(), &command);
-        let needs = rights::of_command(self.database(), &command);
+        let needs = of_command(self.database(), &command);
         let mut action = self.db.run_raw_command(self.profile.adapt(command));
         if let Some(session) = session {
             action = action.session(session);
@@ -154,7 +155,7 @@ impl Server {
         self.count_round_trip();
         match answer.map_err(ServerError::from).and_then(checked) {
             Ok(reply) => Ok(reply),
-            Err(e) => Err(rights::explained(self, ServerError { ours, ..e }, &needs).await),
+            Err(e) => Err(self.explained(ServerError { ours, ..e }, &needs).await),
         }
     }
 
@@ -199,12 +200,12 @@ impl Server {
     pub async fn write_what_can_be(&self, command: RawDocumentBuf) -> Result<Vec<ServerError>, ServerError> {
         let ours = self.is_ours(&command);
         self.writes.allow(&command).await?;
-        let needs = rights::of_command(self.database(), &command);
+        let needs = of_command(self.database(), &command);
         let answer = self.db.run_raw_command(self.profile.adapt(command)).await;
         self.count_round_trip();
         let reply = match answer.map_err(ServerError::from) {
             Ok(reply) => reply,
-            Err(e) => return Err(rights::explained(self, e, &needs).await),
+            Err(e) => return Err(self.explained(e, &needs).await),
         };
         let refused: Vec<ServerError> = reply
             .get_array("writeErrors")
@@ -236,12 +237,12 @@ impl Server {
         let raw = RawDocumentBuf::try_from(&command).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
         self.writes.allow(&raw).await?;
         let waits = Waits::of("admin", &raw);
-        let needs = rights::of_command("admin", &raw);
+        let needs = of_command("admin", &raw);
         let admin = self.client.database("admin");
         let action = admin.run_raw_command(raw);
         match waits.during(&self.client, action.into_future()).await.map_err(ServerError::from).and_then(checked) {
             Ok(reply) => Ok(reply),
-            Err(e) => Err(rights::explained(self, e, &needs).await),
+            Err(e) => Err(self.explained(e, &needs).await),
         }
     }
 
@@ -265,14 +266,14 @@ impl Server {
     ) -> Result<RawBatchCursor, ServerError> {
         let ours = self.is_ours(&command);
         let waits = Waits::of(self.database(), &command);
-        let needs = rights::of_command(self.database(), &command);
+        let needs = of_command(self.database(), &command);
         let mut action = self.db.run_raw_cursor_command(self.profile.adapt(command));
         if let Some(documents) = documents {
             action = action.batch_size(documents);
         }
         match waits.during(&self.client, action.batch().into_future()).await {
             Ok(batches) => Ok(batches),
-            Err(e) => Err(rights::explained(self, ServerError { ours, ..ServerError::from(e) }, &needs).await),
+            Err(e) => Err(self.explained(ServerError { ours, ..ServerError::from(e) }, &needs).await),
         }
     }
 
