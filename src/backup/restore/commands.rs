@@ -3,7 +3,7 @@
 use bson::{Document, RawDocumentBuf, doc};
 
 use crate::error::server::{ServerError, codes};
-use crate::error::{Error, Result};
+use crate::error::{ASK_FOR_RIGHTS, Error, Result};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
 use crate::observe::Stop;
@@ -81,10 +81,10 @@ pub fn raw(command: &Document) -> Result<RawDocumentBuf> {
 /// An error that leaves the swap incomplete, in words.
 pub fn stuck(target: &str, error: ServerError) -> Error {
     if error.is(codes::UNAUTHORIZED) {
+        let advice = error.lacking.as_ref().map_or_else(|| ASK_FOR_RIGHTS.to_owned(), |lacking| lacking.advice());
         return Error::Backup(format!(
-            "{target:?} could not be put in its place: the server does not allow it: {error}. The swap is not complete. Run `restore` \
-             again as a user with the readWrite and dbAdmin roles on the database: it takes the swap to its end first. `restore \
-             --abandon` gives it up."
+            "{target:?} could not be put in its place: the server does not allow it: {error}. The swap is not complete. {advice}, then \
+             run the command again: `restore` takes the swap to its end first. `restore --abandon` gives it up."
         ));
     }
     if error.is_passing() || error.authentication || error.is(codes::LEASE_LOST) {
