@@ -90,7 +90,7 @@ pub fn manifest(data: &[u8]) {
     let file = Path::new("manifest.json");
     let _ = manifest::Manifest::from_bytes(data, file);
     let _ = metadata::read(data, file, None, &mut Vec::new());
-    let sum = manifest::hex(&Sha256::digest(data));
+    let sum = edulearn_migrate::hex::hex(&Sha256::digest(data));
     let whole = [format!("{{\n  \"sha256\": \"{sum}\",").as_bytes(), data].concat();
     if let Ok(manifest) = manifest::Manifest::from_bytes(&whole, file) {
         let again = manifest::Manifest::from_bytes(&manifest.to_bytes(), file).expect("our own manifest reads");

@@ -12,6 +12,7 @@ pub mod backup;
 pub mod capture;
 pub mod engine;
 pub mod error;
+pub mod hex;
 pub mod holder;
 pub mod model;
 pub mod mongo;

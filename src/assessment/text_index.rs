@@ -1,12 +1,13 @@
 //! The text index of the assessments' collection, which takes a document's own language from it and refuses languages
 //! that it does not know.
 
-use bson::{Bson, Document, RawDocument};
+use bson::{Document, RawDocument};
 
 use super::candidates::{Asking, Candidate};
 use super::mapping::Unmapped;
 use super::values::{shown, text_of};
 use crate::error::server::ServerError;
+use crate::model::number::whole;
 use crate::mongo::raw::{ARRAY, DOCUMENT, TEXT, fields, get};
 
 /// Languages of text indexes, and their short names, in the order of the server's list.
@@ -143,14 +144,5 @@ impl TextIndex {
     /// Whether something that is searched lies inside.
     fn goes_through(&self, path: &str) -> bool {
         self.all || self.paths.iter().any(|own| own.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
-    }
-}
-
-fn whole(value: &Bson) -> Option<i64> {
-    match value {
-        Bson::Int32(n) => Some(i64::from(*n)),
-        Bson::Int64(n) => Some(*n),
-        Bson::Double(n) => Some(*n as i64),
-        _ => None,
     }
 }

@@ -16,6 +16,7 @@ use crate::capture::kept::insert_whole;
 use crate::capture::pack::{Packer, raw_entries};
 use crate::error::server::{ServerError, codes};
 use crate::mongo::id::{Id, by_id};
+use crate::mongo::raw::LARGEST_STORED;
 use crate::mongo::raw::{Element, fields, first, get};
 use crate::mongo::server::Server;
 use crate::names::ORIGINALS;
@@ -36,8 +37,6 @@ use crate::undo::writes::{UndoWrites, Write};
 
 /// Bytes of packs, and of documents, read for one transaction.
 const BYTES: usize = 24 * 1024 * 1024;
-/// The largest document that the server stores.
-const LARGEST: usize = 16 * 1024 * 1024;
 
 /// Undoes the copying, from where the journal says.
 ///
@@ -274,7 +273,7 @@ fn decide(
         return (Fate::Stays, None);
     };
     let writable = |document: &RawDocumentBuf| {
-        document.as_bytes().len() <= LARGEST && Write::replacing(document.clone()).is_some()
+        document.as_bytes().len() <= LARGEST_STORED && Write::replacing(document.clone()).is_some()
     };
     if carried.document.as_ref().is_some_and(|document| !writable(document)) {
         return (Fate::Stays, None);

@@ -5,10 +5,9 @@ use bson::RawDocumentBuf;
 use super::mapping::{Unified, UnifiedValue, Unmapped};
 use super::model::AssessmentKind;
 use crate::capture::delta::KnownDelta;
+use crate::mongo::raw::LARGEST_STORED;
 use crate::mongo::raw::{Builder, DOCUMENT, Element, fields, has_duplicates, has_zero_timestamp};
 
-/// The largest document that the server stores.
-const LARGEST: usize = 16 * 1024 * 1024;
 /// What the lengths of the embedded settings add at most.
 const AROUND: usize = 64;
 
@@ -30,7 +29,7 @@ impl Unified<'_> {
     /// [`Unmapped`], as the making of it would say.
     pub fn check(&self, document: &[u8], side: AssessmentKind) -> Result<(), Unmapped> {
         let own = self.values.iter().map(|value| value.path.name.len() + value.bytes.len() + 2).sum::<usize>();
-        if document.len() + own + AROUND <= LARGEST && !has_zero_timestamp(document) {
+        if document.len() + own + AROUND <= LARGEST_STORED && !has_zero_timestamp(document) {
             return Ok(());
         }
         match side {
@@ -154,7 +153,7 @@ pub fn put(own: &[Element<'_>], wanted: Vec<Element<'_>>, sorted: bool) -> RawDo
 }
 
 fn fitting(document: RawDocumentBuf) -> Result<RawDocumentBuf, Unmapped> {
-    if document.as_bytes().len() <= LARGEST {
+    if document.as_bytes().len() <= LARGEST_STORED {
         return Ok(document);
     }
     Err(Unmapped { field: "_id".to_owned(), reason: "would be larger than 16 MiB with the model's fields".to_owned() })

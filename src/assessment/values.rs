@@ -3,6 +3,7 @@
 use bson::Bson;
 
 use super::model::{Fallback, Field, FieldType};
+use crate::hex::hex;
 use crate::mongo::raw::{
     ARRAY, BOOLEAN, Builder, DATE, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, OBJECT_ID, TEXT,
 };
@@ -24,7 +25,7 @@ pub fn text_of<'a>(element: &Element<'a>) -> Option<&'a [u8]> {
 /// An `_id` as text: an ObjectId's hexadecimal digits, a text as it is, anything else as relaxed Extended JSON.
 pub fn id_text(id: &Element<'_>) -> Vec<u8> {
     match id.kind {
-        OBJECT_ID => id.value.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect(),
+        OBJECT_ID => hex(id.value).into_bytes(),
         TEXT => text_of(id).unwrap_or_default().to_vec(),
         _ => shown(id).to_string().into_bytes(),
     }

@@ -7,12 +7,13 @@ use tokio::task::JoinSet;
 
 use super::format::files::{blocking, read_small};
 use super::format::frames::{Written, size};
-use super::format::manifest::{corrupt, hex};
+use super::format::manifest::corrupt;
 use super::format::reader::FileDocuments;
 use super::meter::Meter;
 use super::parallelism;
 use super::source::{BackupSource, SourceCollection};
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::observe::{Reporter, Stop};
 
 /// How much is decoded between two looks at the stop token.

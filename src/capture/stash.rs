@@ -13,13 +13,12 @@ use crate::error::server::{ServerError, codes};
 use crate::mongo::catalog;
 use crate::mongo::hashes;
 use crate::mongo::profile::BUCKETS;
+use crate::mongo::profile::LONGEST_EXPIRY;
 use crate::mongo::retry::Policy;
 use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
 use crate::run::transaction::with_majority;
 
-/// The longest expiry there is, in seconds: 68 years.
-const SUSPENDED: i64 = 2_147_483_647;
 /// Buckets read at once.
 const BATCH: usize = 16 * 1024 * 1024;
 
@@ -171,7 +170,7 @@ fn expiring(before: &Document) -> impl Iterator<Item = (&str, &Bson)> {
 
 async fn suspend(server: &Server, name: &str, before: &Document) -> Result<(), ServerError> {
     for (index, _) in expiring(before) {
-        let change = doc! {"collMod": name, "index": {"name": index, "expireAfterSeconds": SUSPENDED}};
+        let change = doc! {"collMod": name, "index": {"name": index, "expireAfterSeconds": LONGEST_EXPIRY}};
         server.run(with_majority(change), None).await?;
     }
     if before.get_document("options").is_ok_and(|options| options.contains_key("expireAfterSeconds")) {
@@ -191,7 +190,7 @@ pub async fn resume_expiry(server: &Server, name: &str, before: &Document) -> Re
         let listed = standing.iter().find(|listed| listed.get_str("name").is_ok_and(|own| own == index));
         listed
             .and_then(|listed| listed.get("expireAfterSeconds"))
-            .is_some_and(|now| crate::model::equivalence::same(now, &SUSPENDED.into()))
+            .is_some_and(|now| crate::model::equivalence::same(now, &LONGEST_EXPIRY.into()))
     };
     for (index, seconds) in expiring(before).filter(|(index, _)| suspended(index)) {
         let change = doc! {"collMod": name, "index": {"name": index, "expireAfterSeconds": seconds.clone()}};

@@ -7,6 +7,7 @@ use bson::doc;
 use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::{Retained, RetainedRun};
 use crate::error::server::{ServerError, codes};
+use crate::model::number;
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::names::{Form, Names};
@@ -28,7 +29,7 @@ pub async fn survey(server: &Server) -> Result<Retained, ServerError> {
     let registry = sizes.get(&server.names().captures()).map_or(0, |size| size.bytes);
     let bytes = registry + runs.iter().map(|run| run.bytes).sum::<i64>();
     let stats = server.run(doc! {"dbStats": 1}, None).await?;
-    let data_bytes = (number(stats.get("dataSize")) - bytes).max(0);
+    let data_bytes = (number::field(&stats, "dataSize").unwrap_or(0) - bytes).max(0);
     Ok(Retained { bytes, data_bytes, large: bytes * LARGE > data_bytes, runs })
 }
 
@@ -72,13 +73,4 @@ pub async fn sizes(server: &Server) -> Result<HashMap<String, Stats>, ServerErro
 /// The name of a ledger's collection for a regular expression: of its characters only the dot means something there.
 fn escaped(name: &str) -> String {
     name.replace('.', "\\.")
-}
-
-fn number(value: Option<&bson::Bson>) -> i64 {
-    match value {
-        Some(bson::Bson::Int32(n)) => i64::from(*n),
-        Some(bson::Bson::Int64(n)) => *n,
-        Some(bson::Bson::Double(n)) => *n as i64,
-        _ => 0,
-    }
 }

@@ -2,5 +2,6 @@
 
 pub mod equivalence;
 pub mod migration;
+pub mod number;
 pub mod script;
 pub mod source;

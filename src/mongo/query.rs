@@ -4,6 +4,7 @@ use bson::raw::cstr;
 use bson::{Document, RawBson, RawDocumentBuf, rawdoc};
 
 use crate::error::server::ServerError;
+use crate::model::number::raw_field;
 use crate::mongo::reply::written;
 use crate::mongo::server::Server;
 
@@ -62,12 +63,8 @@ impl Query<'_> {
             return Ok(written(&server.ask(command).await?));
         }
         let counted = server.read_all(command).await?;
-        Ok(counted.first().map_or(0, |document| number(document, "n")))
+        Ok(counted.first().map_or(0, |document| raw_field(document, "n").unwrap_or_default()))
     }
-}
-
-fn number(document: &RawDocumentBuf, name: &str) -> i64 {
-    document.get_i32(name).map_or_else(|_| document.get_i64(name).unwrap_or_default(), i64::from)
 }
 
 /// A document as bytes.

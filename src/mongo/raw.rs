@@ -7,8 +7,10 @@
 use bson::RawDocumentBuf;
 use sha2::{Digest, Sha256};
 
-/// The greatest document there may be in a reply or file: what the server stores, and its own allowance on top.
-pub const LARGEST: usize = 16 * 1024 * 1024 + 16 * 1024;
+/// The largest document that the server stores for its users.
+pub const LARGEST_STORED: usize = 16 * 1024 * 1024;
+/// The largest document there may be in a reply or file: what the server stores, and its own allowance on top.
+pub const LARGEST: usize = LARGEST_STORED + 16 * 1024;
 /// The least one: length and closing NUL.
 pub const SMALLEST: usize = 5;
 /// The type byte of a double.

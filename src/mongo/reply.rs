@@ -2,7 +2,9 @@
 
 use bson::Document;
 
+use crate::model::number::field;
+
 /// How many documents a write matched or made.
 pub fn written(reply: &Document) -> i64 {
-    reply.get_i32("n").map_or_else(|_| reply.get_i64("n").unwrap_or_default(), i64::from)
+    field(reply, "n").unwrap_or_default()
 }

@@ -1,9 +1,9 @@
 //! What the server remembers of a collection's size.
 
-use bson::raw::RawBsonRef;
 use bson::{RawDocument, doc};
 
 use crate::error::server::ServerError;
+use crate::model::number::raw_field;
 use crate::mongo::server::Server;
 
 /// Documents and bytes of a collection, before the server's compression. After a crash they may be wrong.
@@ -32,24 +32,15 @@ impl Stats {
     fn read(answer: &RawDocument) -> Self {
         let Ok(storage) = answer.get_document("storageStats") else { return Self::default() };
         // Of a time-series collection the server counts the buckets apart.
-        let buckets = storage.get_document("timeseries").ok().and_then(|it| number(it, "bucketCount"));
+        let buckets = storage.get_document("timeseries").ok().and_then(|it| raw_field(it, "bucketCount"));
         Self {
-            documents: number(storage, "count").or(buckets).unwrap_or(0),
-            bytes: number(storage, "size").unwrap_or(0),
+            documents: raw_field(storage, "count").or(buckets).unwrap_or(0),
+            bytes: raw_field(storage, "size").unwrap_or(0),
         }
     }
 
     /// The average size of a document in bytes; `None` where there is none.
     pub fn average(self) -> Option<i64> {
         self.bytes.checked_div(self.documents)
-    }
-}
-
-fn number(document: &RawDocument, name: &str) -> Option<i64> {
-    match document.get(name) {
-        Ok(Some(RawBsonRef::Int32(n))) => Some(i64::from(n)),
-        Ok(Some(RawBsonRef::Int64(n))) => Some(n),
-        Ok(Some(RawBsonRef::Double(n))) => Some(n as i64),
-        _ => None,
     }
 }

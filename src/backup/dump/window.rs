@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::backup::format::{directory, files};
 use crate::error::Result;
 use crate::error::server::ServerError;
+use crate::model::number::field;
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level, Reporter};
 
@@ -140,11 +141,7 @@ async fn on_member(server: &Server, member: &str, command: Document) -> std::res
 
 async fn read(server: &Server, member: &str) -> std::result::Result<i64, ServerError> {
     let reply = on_member(server, member, doc! {"getParameter": 1, PARAMETER: 1}).await?;
-    Ok(whole(&reply).unwrap_or(300))
-}
-
-fn whole(reply: &Document) -> Option<i64> {
-    reply.get_i64(PARAMETER).ok().or_else(|| reply.get_i32(PARAMETER).ok().map(i64::from))
+    Ok(field(&reply, PARAMETER).unwrap_or(300))
 }
 
 async fn set(server: &Server, member: &str, seconds: i64) -> std::result::Result<(), ServerError> {

@@ -10,8 +10,9 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
 use super::files;
-use super::manifest::{StoredFile, hex};
+use super::manifest::StoredFile;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::mongo::raw::documents;
 
 /// How much BSON a frame holds, but for a document that is larger by itself.

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::files::read_small;
 use crate::backup::names::is_plain_file;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 
 /// The manifest's file.
 pub const FILE: &str = "manifest.json";
@@ -303,11 +304,6 @@ pub fn corrupt(file: &Path, what: &str) -> Error {
         file: file.to_owned(),
         message: format!("The backup cannot be trusted: {}: {what}. Nothing was written.", file.display()),
     }
-}
-
-/// Bytes in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

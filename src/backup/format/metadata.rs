@@ -5,11 +5,12 @@ use std::path::Path;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
 
-use super::manifest::{corrupt, hex};
+use super::manifest::corrupt;
 use super::strict_json;
 use crate::backup::catalog::{CatalogEntry, CollectionType, index_name};
 use crate::backup::old_tool::options;
 use crate::error::Result;
+use crate::hex::hex;
 
 /// The metadata of a collection. For people and mongorestore: our own restore takes the manifest's catalog, because
 /// JSON cannot hold a name twice.

@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::files::open_regular;
 use super::frames::{Written, size};
-use super::manifest::{StoredFile, corrupt, hex};
+use super::manifest::{StoredFile, corrupt};
 use super::pieces::{Pieces, PiecesReader};
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::mongo::raw::{LARGEST, SMALLEST};
 
 /// How much is read at once.

@@ -5,6 +5,7 @@ use std::path::Path;
 use bson::{Document, doc};
 
 use crate::error::{Error, Result};
+use crate::model::number::field;
 use crate::mongo::server::Server;
 
 /// The bytes that this user can still write where `directory` is or will be; `None` where nobody can tell.
@@ -21,7 +22,7 @@ pub async fn warning(server: &Server, directory: &Path) -> Option<String> {
     let free = free(directory)?;
     let statistics = statistics(server).await?;
     // Compressed on the server, where space of deleted documents counts, too; and as BSON.
-    let needed = number(&statistics, "storageSize")?.min(number(&statistics, "dataSize")?);
+    let needed = bytes(&statistics, "storageSize")?.min(bytes(&statistics, "dataSize")?);
     short(free, needed).then(|| {
         format!(
             "{} has room for {}, and the backup may need {}",
@@ -39,7 +40,7 @@ pub async fn warning(server: &Server, directory: &Path) -> Option<String> {
 /// [`Error::Backup`].
 pub async fn refuse_full_server(server: &Server, stored: u64) -> Result<()> {
     let Some(statistics) = statistics(server).await else { return Ok(()) };
-    let (Some(total), Some(used)) = (number(&statistics, "fsTotalSize"), number(&statistics, "fsUsedSize")) else {
+    let (Some(total), Some(used)) = (bytes(&statistics, "fsTotalSize"), bytes(&statistics, "fsUsedSize")) else {
         return Ok(());
     };
     let free = total.saturating_sub(used);
@@ -62,12 +63,10 @@ async fn statistics(server: &Server) -> Option<Document> {
     server.run(doc! {"dbStats": 1}, None).await.ok()
 }
 
-fn number(reply: &Document, name: &str) -> Option<u64> {
-    let value = reply.get_f64(name).ok().or_else(|| reply.get_i64(name).ok().map(|it| it as f64));
-    let value = value.or_else(|| reply.get_i32(name).ok().map(f64::from))?;
-    (value >= 0.0).then_some(value as u64)
-}
-
 fn megabytes(bytes: u64) -> String {
     format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+}
+
+fn bytes(reply: &Document, name: &str) -> Option<u64> {
+    field(reply, name).and_then(|bytes| u64::try_from(bytes).ok())
 }

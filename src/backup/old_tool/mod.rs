@@ -15,6 +15,7 @@ use super::format::reader::Data;
 use super::report::BackupSummary;
 use super::source::{BackupSource, SourceCollection};
 use crate::error::{Error, Result};
+use crate::model::number::field;
 use crate::mongo::raw as bytes;
 use crate::mongo::server::Server;
 use crate::names::OLD_BACKUPS;
@@ -55,19 +56,15 @@ pub async fn list(server: &Server) -> Result<Vec<BackupSummary>> {
         server_version: None,
         database: server.database().to_owned(),
         created_at: it.get_datetime("timestamp").copied().unwrap_or(DateTime::from_millis(0)),
-        bytes: number(&it, "bytes"),
-        stored_bytes: number(&it, "bytes"),
-        documents: number(&it, "documents"),
-        collections: number(&it, "collections"),
+        bytes: field(&it, "bytes").unwrap_or(0),
+        stored_bytes: field(&it, "bytes").unwrap_or(0),
+        documents: field(&it, "documents").unwrap_or(0),
+        collections: field(&it, "collections").unwrap_or(0),
         consistency: Consistency::None.as_str().to_owned(),
         full: true,
         location: format!("the collection {OLD_BACKUPS} of {}", server.database()),
     });
     Ok(summaries.collect())
-}
-
-fn number(document: &Document, name: &str) -> i64 {
-    document.get_i64(name).ok().or_else(|| document.get_i32(name).ok().map(i64::from)).unwrap_or(0)
 }
 
 /// The one of this name, the newest where there are several; `None` where there is none.

@@ -3,6 +3,7 @@
 //!
 //! Source: mongo-tools, `mongorestore` (`ignoreUnknownIndexOptions`, `convertLegacyIndexes`), and the manual's lists of options.
 
+use crate::mongo::profile::LONGEST_EXPIRY;
 use bson::{Bson, Document};
 
 /// What `create` takes.
@@ -51,8 +52,6 @@ const INDEX_OPTIONS: [&str; 23] = [
 ];
 /// Options without a meaning that nobody would miss.
 const SILENT: [&str; 4] = ["background", "dropDups", "ns", "temp"];
-/// The longest expiry that the server takes, in seconds.
-const LONGEST_EXPIRY: i64 = 2_147_483_647;
 
 /// A collection's options for `create`.
 pub fn collection(name: &str, options: &Document, notes: &mut Vec<String>) -> Document {
@@ -131,7 +130,7 @@ fn keys(value: &Bson, note: &mut impl FnMut(String)) -> Document {
 
 fn expiry(value: &Bson, note: &mut impl FnMut(String)) -> Bson {
     let fits = match value {
-        Bson::Double(seconds) => *seconds >= 0.0 && *seconds <= 2_147_483_647.0,
+        Bson::Double(seconds) => *seconds >= 0.0 && *seconds <= LONGEST_EXPIRY as f64,
         other => number(other).is_some_and(|seconds| (0..=LONGEST_EXPIRY).contains(&seconds)),
     };
     if fits {

@@ -1,6 +1,6 @@
 //! The nine operations of a script, as a file writes them.
 
-use std::fmt::Write as _;
+use crate::hex::hex;
 
 use bson::{Bson, Document, RawDocumentBuf};
 use serde_json::Value;
@@ -376,12 +376,4 @@ pub fn collection_name(field: &str, name: String) -> Result<String, String> {
         return Ok(name);
     };
     Err(format!("the {field} name {name:?} {refused}"))
-}
-
-/// Lower-case hexadecimal text.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
