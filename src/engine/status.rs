@@ -21,7 +21,7 @@ use crate::run::report::Direction;
 /// Where every migration stands.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) for a file that cannot be read, or the server's.
+/// [`Error::Invalid`] for a file that cannot be read, or the server's.
 pub async fn status(engine: &Engine) -> Result<StatusReport> {
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;

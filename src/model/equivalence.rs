@@ -2,6 +2,8 @@
 
 use bson::{Bson, Document, doc};
 
+use super::number::cut;
+
 /// The option of a time-series collection that says whether all of its buckets begin where its bucketing says.
 pub const FIXED_BUCKETING: &str = "fixedBucketing";
 
@@ -144,5 +146,5 @@ fn number(value: &Bson) -> Option<f64> {
 }
 
 fn whole(value: &Bson) -> Option<i64> {
-    number(value).filter(|n| n.fract() == 0.0).map(|n| n as i64)
+    number(value).filter(|n| n.fract() == 0.0).map(cut)
 }

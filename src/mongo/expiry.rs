@@ -4,6 +4,7 @@
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
 use crate::error::server::ServerError;
+use crate::model::number::cut;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::Server;
 
@@ -53,7 +54,7 @@ fn seconds(after: &Bson) -> Option<i64> {
     match after {
         Bson::Int32(n) => Some(i64::from(*n)),
         Bson::Int64(n) => Some(*n),
-        Bson::Double(n) if n.is_finite() => Some(*n as i64),
+        Bson::Double(n) if n.is_finite() => Some(cut(*n)),
         _ => None,
     }
     .filter(|seconds| *seconds >= 0)

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::model::number::cut;
+
 /// How long the documents of a chunk should take: short enough for the application not to notice.
 const TARGET: Duration = Duration::from_millis(200);
 /// The most that is aimed at. Where round trips are long, more of it has to be work.
@@ -100,10 +102,10 @@ impl Size {
         let wanted = self.documents as f64 * (aim.as_secs_f64() / work).clamp(0.5, 4.0);
         let floor = self.documents.min((FLOOR / self.weight).max(1));
         let largest = LARGEST as f64 * aim.as_secs_f64() / TARGET.as_secs_f64();
-        let largest = ((largest as usize).min(LARGEST_FAR) / self.weight).max(1);
+        let largest = (count(largest).min(LARGEST_FAR) / self.weight).max(1);
         self.slow = self.documents == floor && work > 2.0 * aim.as_secs_f64();
         self.ceiling *= CEILING_DRIFT;
-        self.documents = (wanted.min(self.ceiling).ceil() as usize).clamp(floor, largest.max(floor));
+        self.documents = count(wanted.min(self.ceiling).ceil()).clamp(floor, largest.max(floor));
         self.shrunk = self.shrunk.filter(|(_, before)| self.documents < *before);
     }
 
@@ -128,6 +130,11 @@ impl Size {
         let slow = self.slow.then_some("small chunks, because each document takes long");
         self.shrunk.map(|(why, _)| why.remark()).or(slow)
     }
+}
+
+/// A number of documents, without a fraction.
+fn count(documents: f64) -> usize {
+    usize::try_from(cut(documents)).unwrap_or(0)
 }
 
 #[cfg(test)]

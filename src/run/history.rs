@@ -9,6 +9,7 @@ use super::identity::Identity;
 use super::report::MigrationReport;
 use super::transaction::with_majority;
 use crate::error::{Error, Result};
+use crate::model::number::cut;
 use crate::mongo::server::Server;
 
 /// What an error says of it.
@@ -95,5 +96,5 @@ pub fn append(server: &Server, entry: Document) -> Document {
 
 /// Whole milliseconds, for the database.
 pub fn milliseconds(seconds: f64) -> i64 {
-    (seconds * 1000.0) as i64
+    cut(seconds * 1000.0)
 }

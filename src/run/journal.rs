@@ -54,7 +54,7 @@ impl From<Error> for JournalError {
 }
 
 impl Journal {
-    /// The journal of a migration that [`ledger::begin`] has written.
+    /// The journal of a migration that [`ledger::begin`](super::ledger::begin) has written.
     pub fn new(id: &str, progress: Progress) -> Self {
         Self { id: id.to_owned(), key: id.into(), progress, costs: Costs::default(), stopped_at: None }
     }

@@ -95,7 +95,7 @@ impl Line<'_> {
     /// Works through the range with `body`, from where the journal says. `done` hears how far it is after each chunk.
     ///
     /// # Errors
-    /// As [`work_through`].
+    /// [`JournalError::Server`] for what the server refuses for good, [`JournalError::Run`] for a stop or a lost lease.
     pub async fn work_through<B: ChunkBody>(
         &self,
         worker: &mut Worker<'_>,

@@ -6,6 +6,7 @@
 
 use bson::Document;
 
+use crate::model::number::cut;
 use crate::mongo::raw::{self, ARRAY, DECIMAL, DOCUMENT, DOUBLE, Element, INT32, INT64, NULL, SYMBOL, TEXT, UNDEFINED};
 
 /// What an index tells apart beyond the types: a whole number.
@@ -198,7 +199,7 @@ fn double(number: f64, key: &mut Vec<u8>) {
     // Of the doubles beyond it, none is a 64-bit integer.
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;
     if number.fract() == 0.0 && (-BEYOND..BEYOND).contains(&number) {
-        return whole(number as i64, key);
+        return whole(cut(number), key);
     }
     key.push(DOUBLE);
     let one_of_its_kind = if number.is_nan() { f64::NAN } else { number };

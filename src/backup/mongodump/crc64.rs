@@ -27,7 +27,7 @@ pub struct Crc64(u64);
 impl Crc64 {
     /// Takes some more bytes in.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0 = !bytes.iter().fold(!self.0, |crc, byte| TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8));
+        self.0 = !bytes.iter().fold(!self.0, |crc, byte| TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8));
     }
 
     /// That of all bytes so far.

@@ -42,7 +42,8 @@ use crate::run::{self, handle::Run};
 /// Unifies the assessment model. The backup goes into `directory`.
 ///
 /// # Errors
-/// [`Error::WrongState`] before anything is written where it cannot be done, or any [`Error`] with what was done before.
+/// [`WrongState`](crate::error::Error::WrongState) before anything is written where it cannot be done, or any error with
+/// what was done before.
 pub async fn migrate(
     engine: &Engine,
     call: &CallContext,

@@ -1,6 +1,7 @@
 //! The `checks` of a migration file: what must hold before its up script runs, and after. Reading them; running
 //! them is [`crate::analysis::checks`].
 
+use crate::model::number::cut;
 use std::fmt;
 
 use bson::{Bson, Document};
@@ -222,7 +223,7 @@ fn whole(fields: &mut Fields, name: &str) -> Result<Option<i64>, String> {
         None => Ok(None),
         Some(Bson::Int32(n)) => Ok(Some(i64::from(n))),
         Some(Bson::Int64(n)) => Ok(Some(n)),
-        Some(Bson::Double(n)) if n.fract() == 0.0 && n.abs() < 9e15 => Ok(Some(n as i64)),
+        Some(Bson::Double(n)) if n.fract() == 0.0 && n.abs() < 9e15 => Ok(Some(cut(n))),
         Some(other) => Err(fields.mistyped(name, "a whole number", &other)),
     }
 }
