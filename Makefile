@@ -214,6 +214,8 @@ lint: lint-rust lint-python docs ## formatters, linters, types and the site, eve
 lint-rust: $(VENV)/.built | prerequisites-lint ## the part of `make lint` for Rust
 	@$(STAGE) "cargo fmt" $(CARGO) fmt --check
 	@$(STAGE) "clippy" $(CARGO) clippy --quiet --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(STAGE) "rustdoc" \
+		$(CARGO) doc --quiet --no-deps --document-private-items
 	@$(STAGE) "circles" "$(PY)" scripts/circles.py
 	@$(STAGE) "models: fmt" $(CARGO) fmt --check --manifest-path model/Cargo.toml
 	@$(STAGE) "models: clippy" $(CARGO) clippy --quiet --all-targets --manifest-path model/Cargo.toml \
