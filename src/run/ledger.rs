@@ -52,7 +52,10 @@ pub async fn read(server: &Server) -> Result<Vec<Record>> {
 }
 
 /// Fills in what the parts of a record's unfinished operation did; false where they are not there.
-async fn add_up(server: &Server, record: &mut Record) -> Result<bool> {
+///
+/// # Errors
+/// The server's.
+pub async fn add_up(server: &Server, record: &mut Record) -> Result<bool> {
     let Some(progress) = &mut record.progress else { return Ok(true) };
     let whole = parts::add_up(server, &record.id, progress).await?;
     if !whole {

@@ -69,7 +69,7 @@ pub fn cut(whole: &Progress, done: &OperationProgress, after: Option<Id>, upper:
     parts
 }
 
-/// Makes the parts, in the transaction of the entry that counts them.
+/// Makes the parts, in the transaction of the entry that counts them, in place of any that are there.
 pub struct Make<'a> {
     /// The migration.
     pub migration: &'a str,
@@ -84,7 +84,11 @@ pub struct Make<'a> {
 impl Body for Make<'_> {
     type Output = ();
 
-    async fn write(&mut self, server: &Server, session: Option<&mut ClientSession>) -> Result<Option<()>, ServerError> {
+    async fn write(
+        &mut self,
+        server: &Server,
+        mut session: Option<&mut ClientSession>,
+    ) -> Result<Option<()>, ServerError> {
         let mut documents = Vec::new();
         for part in self.parts {
             let mut progress = part.progress.fresh();
@@ -110,6 +114,8 @@ impl Body for Make<'_> {
             "insert": server.names().ledger(),
             "documents": documents.into_iter().collect::<bson::RawArrayBuf>(),
         };
+        // A run that was stopped before any part had begun has left those that it had made.
+        server.run(removal(server.names(), self.migration), session.as_deref_mut()).await?;
         super::transaction::send(server, session, command).await.map(|_| Some(()))
     }
 }

@@ -234,3 +234,30 @@ fn inserted_documents_without_an_id_are_inserted_once() {
         assert_eq!(fixture.count("c", doc! {}).await, 0);
     });
 }
+
+/// Asks the run to stop as soon as an operation has started.
+struct StopAtStart(Stop);
+
+impl Observer for StopAtStart {
+    fn notify(&self, event: &Event) {
+        if event.kind == Kind::OperationStarted {
+            self.0.cancel();
+        }
+    }
+}
+
+#[test]
+fn parts_of_which_none_has_begun_are_made_again() {
+    with_database(async |fixture| {
+        numbered(&fixture, 40_000).await;
+        fixture.write(1, INCREMENT, "");
+        let stop = Stop::new();
+        let failed = fixture.apply_with(Arc::new(StopAtStart(stop.clone())), stop).await.expect_err("it was stopped");
+        assert!(matches!(failed.error, Error::Interrupted(_)), "{failed}");
+        assert!(fixture.find("migrations", doc! {"kind": "part"}).await.len() > 1);
+        assert_eq!(fixture.count("c", doc! {"n": 1}).await, 0);
+        fixture.apply().await.expect("it carries on");
+        assert_eq!(fixture.count("c", doc! {"n": 1}).await, 40_000);
+        assert!(fixture.find("migrations", doc! {"kind": "part"}).await.is_empty());
+    });
+}

@@ -39,7 +39,11 @@ pub(super) async fn read(server: &Server) -> Result<AssessmentRecord> {
         return Ok(AssessmentRecord::default());
     };
     if raw.get_str("kind").is_ok_and(|kind| kind == ASSESSMENT) {
-        return Ok(AssessmentRecord::of(raw));
+        let mut own = AssessmentRecord::of(raw);
+        if let Some(record) = &mut own.record {
+            ledger::add_up(server, record).await?;
+        }
+        return Ok(own);
     }
     Err(Error::WrongState(format!(
         "The ledger has a record {RECORD:?} that is not that of the assessment migration. Nothing was changed. Rename it first."
