@@ -72,7 +72,7 @@ pub struct Retained {
     pub bytes: i64,
     /// The size of the database's other data in bytes, before compression.
     pub data_bytes: i64,
-    /// Whether it is worth a thought: more than a fifth of the data.
+    /// Whether a purge is worth a thought: it is 100 MB or more.
     pub large: bool,
     /// Run by run, oldest first.
     pub runs: Vec<RetainedRun>,

@@ -12,8 +12,8 @@ use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::names::{Form, Names};
 
-/// A retention beyond one part in so many of the data is pointed out.
-const LARGE: i64 = 5;
+/// From so many bytes on a purge is suggested.
+const LARGE: i64 = 100_000_000;
 
 /// Measures what is retained.
 ///
@@ -30,7 +30,7 @@ pub async fn survey(server: &Server) -> Result<Retained, ServerError> {
     let bytes = registry + runs.iter().map(|run| run.bytes).sum::<i64>();
     let stats = server.run(doc! {"dbStats": 1}, None).await?;
     let data_bytes = (number::field(&stats, "dataSize").unwrap_or(0) - bytes).max(0);
-    Ok(Retained { bytes, data_bytes, large: bytes * LARGE > data_bytes, runs })
+    Ok(Retained { bytes, data_bytes, large: bytes >= LARGE, runs })
 }
 
 /// A run's captures with their size.

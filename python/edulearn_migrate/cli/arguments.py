@@ -14,6 +14,22 @@ _ID = "by id (as in migration_001), file stem or name"
 _BACKUP = "the backup's name, as `backups list` shows it"
 
 
+def _status(parser: Parser) -> None:
+    parser.add_argument(
+        "--pending",
+        action="store_true",
+        help="list only what is pending, failed or unfinished",
+    )
+    parser.add_argument(
+        "--last", metavar="N", type=positive, help="list only the last N migrations"
+    )
+    parser.add_argument(
+        "--retained",
+        action="store_true",
+        help="list what is retained for undo, migration by migration",
+    )
+
+
 def _apply(parser: Parser) -> None:
     _plan(parser)
     _dry_run(parser)
@@ -277,7 +293,7 @@ def _assessment_migrate(parser: Parser) -> None:
 
 
 COMMANDS: dict[str, tuple[str, Fill | None]] = {
-    "status": ("show what is applied, pending, rolled back and failed", None),
+    "status": ("show what is applied, pending, rolled back and failed", _status),
     "apply": ("apply every pending migration, or one", _apply),
     "rollback": ("roll back every applied migration, or one", _rollback),
     "create": ("write a new migration file from a template", _create),

@@ -27,7 +27,8 @@ class RetainedRun(Report):
 class Retained(Report):
     """All that was captured and not purged, its runs oldest first.
 
-    `large` when `bytes` is more than a fifth of `data_bytes`, the database's other data.
+    `large` says that a purge is worth a thought: `bytes` are 100 MB or more. `data_bytes` is the
+    size of the database's other data.
     """
 
     bytes: int

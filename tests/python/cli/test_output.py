@@ -48,7 +48,7 @@ def migration(name: str, state: str, **more: Any) -> dict[str, Any]:
         "id": f"migration_{name}",
         "name": name,
         "status": state,
-        "applied_at": MOMENT,
+        "applied_at": None if state == "pending" else MOMENT,
         "rolled_back_at": None,
         "out_of_order": False,
         "changed": False,
@@ -80,7 +80,7 @@ def test_status_lines() -> None:
         output,
         status_report(
             migration("one", "applied"),
-            migration("two", "rolled_back"),
+            migration("two", "rolled_back", rolled_back_at=MOMENT),
             migration("three", "pending"),
             total=3,
             applied=1,
@@ -97,8 +97,11 @@ def test_status_lines() -> None:
         "",
         "Migration History:",
         "  ✓ one - applied",
+        "      migration_one, applied 2026-11-22 13:40:49 UTC",
         "  ✗ two - rolled_back",
+        "      migration_two, applied 2026-11-22 13:40:49 UTC, rolled back 2026-11-22 13:40:49 UTC",
         "  ○ three - pending",
+        "      migration_three",
     ]
 
 

@@ -40,10 +40,6 @@ Db = Database[dict[str, Any]]
 THIRD = "migration_003"
 # Of the third example: who had the role already, and whom the migration gives it to.
 BEFORE, GIVEN = 12, 30
-LARGE = (
-    "  That is more than a fifth of the data. `purge --older-than 30d` frees what was captured "
-    "more than 30 days ago; what is purged can no longer be undone."
-)
 
 
 def content(db: Db) -> dict[str, list[bytes]]:
@@ -386,15 +382,19 @@ def test_help_knows_them(cli: Cli) -> None:
 def test_status_shows_what_is_retained(cli: Cli, third: Db) -> None:
     applied(cli)
     lines = cli("status").lines
-    at = lines.index("Migration History:")
-    [total] = [line for line in lines[at:] if line.startswith("Retained for undo: ")]
+    [total] = [line for line in lines if line.startswith("Retained")]
     retained = as_json(cli("status", "--json").stdout)["retained"]
     share = round(100 * retained["bytes"] / retained["data_bytes"])
     words = size(retained["bytes"])
-    assert total == f"Retained for undo: {words} in 1 run ({share}% of the data)"
+    said = f"Retained for undo: {words} in 1 run"
+    assert total == f"{said} ({share}% of the data); `status --retained` lists it"
     [run] = retained["runs"]
     assert run["bytes"] > 0
-    assert f"  - {THIRD}: {size(run['bytes'])} in 1 run" in lines[lines.index(total) :]
+    listed = cli("status", "--retained").lines
+    assert listed[-2:] == [
+        f"{said} ({share}% of the data)",
+        f"  - {THIRD}: {size(run['bytes'])} in 1 run",
+    ]
     assert {name: run[name] for name in ("migration", "name", "direction", "exact")} == {
         "migration": THIRD,
         "name": "update_document_schema",
@@ -402,22 +402,34 @@ def test_status_shows_what_is_retained(cli: Cli, third: Db) -> None:
         "exact": False,
     }
     assert abs(datetime.fromisoformat(run["at"]) - datetime.now(timezone.utc)) < timedelta(hours=1)
-    # Forty small documents, nearly all of them changed.
-    assert retained["large"] is True
-    assert LARGE in lines
+    assert retained["large"] is False
     third["users"].insert_one({"_id": "big", "text": "x" * 20 * retained["bytes"]})
-    lines = cli("status").lines
-    assert LARGE not in lines
-    [total] = [line for line in lines if line.startswith("Retained for undo: ")]
+    [total] = [line for line in cli("status").lines if line.startswith(said)]
     # The data is twenty times what is retained, and a little more.
-    assert total in (f"Retained for undo: {words} in 1 run ({n}% of the data)" for n in (4, 5))
+    assert any(f"{said} ({n}% of the data);" in total for n in (4, 5))
     assert not [line for line in cli("status", "--quiet").lines if "Retained" in line]
+
+
+def test_a_purge_is_suggested_from_100_mb_on(cli: Cli, migrations: Migrations, db: Db) -> None:
+    for number, documents in enumerate((6, 1), start=1):
+        name = f"large_{number}"
+        db[name].insert_many([{"_id": n, "x": bytes(15_000_000)} for n in range(documents)])
+        migrations.write(number, [{"type": "drop_collection", "collection": name}], [])
+    applied(cli, "migration_1")
+    assert as_json(cli("status", "--json").stdout)["retained"]["large"] is False
+    assert "`purge" not in cli("status").stdout
+    applied(cli, "migration_2")
+    assert as_json(cli("status", "--json").stdout)["retained"]["large"] is True
+    *_, total, suggestion = cli("status").lines
+    assert total.startswith("Retained for undo: 105.0 MB in 2 runs")
+    assert suggestion.startswith("  `purge --older-than 30d` frees ")
 
 
 def test_status_of_a_database_without_captures(cli: Cli, increment: str) -> None:
     del increment
     applied(cli, "--no-capture")
     assert "Retained" not in cli("status").stdout
+    assert cli("status", "--retained").lines[-1] == "Retained for undo: nothing"
     retained = as_json(cli("status", "--json").stdout)["retained"]
     assert retained == {"bytes": 0, "data_bytes": 0, "large": False, "runs": []}
 
@@ -767,7 +779,7 @@ async def test_typed_exact_rollback(call: Call, third: Db) -> None:
         ("down", True),
     ]
     assert retained.bytes > sum(each.bytes for each in retained.runs) > 0
-    assert retained.large is (retained.bytes * 5 > retained.data_bytes)
+    assert not retained.large and retained.data_bytes > 0
 
 
 async def test_typed_capture_is_off(call: Call, third: Db) -> None:
