@@ -22,6 +22,7 @@ pub mod operations;
 pub mod plural;
 pub mod redact;
 pub mod run;
+pub mod sentence;
 pub mod undo;
 
 #[cfg(feature = "python")]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bson::DateTime;
 use serde::Serialize;
 
+use crate::plural::{counted, number};
+
 /// Asks a run to stop at its next safe point: after the chunk or operation under way.
 pub type Stop = tokio_util::sync::CancellationToken;
 
@@ -162,8 +164,10 @@ impl Reporter {
     /// Tells how far an operation is.
     pub fn progress(&self, index: usize, operations: usize, documents: i64, total: Option<i64>) {
         let message = match total {
-            Some(total) => format!("Operation {index} of {operations}: {documents} of {total} documents."),
-            None => format!("Operation {index} of {operations}: {documents} documents."),
+            Some(total) => {
+                format!("Operation {index} of {operations}: {} of {}.", number(documents), counted(total, "document"))
+            }
+            None => format!("Operation {index} of {operations}: {}.", counted(documents, "document")),
         };
         self.observer.notify(&Event {
             index: u32::try_from(index).ok(),
@@ -176,18 +180,21 @@ impl Reporter {
 
     /// Tells that a chunk of an operation is done, and how far the operation is.
     pub fn chunk(&self, index: usize, operations: usize, documents: i64, total: Total, remark: Option<&'static str>) {
-        let (number, about) = match total {
-            Total::Exactly(number) => (number, ""),
-            Total::About(number) => (number, "about "),
+        let (most, about) = match total {
+            Total::Exactly(most) => (most, ""),
+            Total::About(most) => (most, "about "),
         };
         let remark_text = remark.map(|remark| format!("; {remark}")).unwrap_or_default();
-        let message =
-            format!("Operation {index} of {operations}: {documents} of {about}{number} documents{remark_text}.");
+        let message = format!(
+            "Operation {index} of {operations}: {} of {about}{}{remark_text}.",
+            number(documents),
+            counted(most, "document")
+        );
         self.observer.notify(&Event {
             index: u32::try_from(index).ok(),
             operations: u32::try_from(operations).ok(),
             documents: Some(documents),
-            total: Some(number),
+            total: Some(most),
             total_is_estimate: !about.is_empty(),
             remark,
             ..self.event(Kind::Progress, Level::Debug, message)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from edulearn_migrate import _native
+from edulearn_migrate.plural import counted
 from edulearn_migrate.reports.base import IgnoredFile, Report
 
 Level = Literal["error", "warning", "advice"]
@@ -58,7 +59,7 @@ class LintReport(Report):
 
     def __str__(self) -> str:
         """A line for each finding, as the command prints them."""
-        return "\n".join(map(str, self.findings)) or f"{self.files} files: nothing found"
+        return "\n".join(map(str, self.findings)) or f"{counted(self.files, 'file')}: nothing found"
 
 
 def lint(

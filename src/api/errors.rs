@@ -97,6 +97,10 @@ pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
 
 fn set_attributes(py: Python<'_>, value: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
     value.setattr("report", py.None())?;
+    if let Some(parts) = error.parts() {
+        // For the layout of the command line.
+        value.setattr("_parts", parts)?;
+    }
     match error {
         Error::Invalid { file, .. } => {
             value.setattr("file", file.as_ref().map(|path| path.display().to_string()))?;

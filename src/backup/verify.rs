@@ -15,6 +15,7 @@ use super::source::{BackupSource, SourceCollection};
 use crate::error::{Error, Result};
 use crate::hex::hex;
 use crate::observe::{Reporter, Stop};
+use crate::plural::{counted, number};
 
 /// How much is decoded between two looks at the stop token.
 const STEP: usize = 4 * 1024 * 1024;
@@ -109,8 +110,11 @@ fn read(part: &SourceCollection, meter: &Meter, reporter: &Reporter, stop: &Stop
         Some(expected) if expected != written => Err(corrupt(
             data.path(),
             &format!(
-                "it holds {} documents of {} bytes instead of {} of {}",
-                written.documents, written.bytes, expected.documents, expected.bytes
+                "it holds {} in {} bytes instead of {} in {}",
+                counted(written.documents, "document"),
+                number(written.bytes),
+                number(expected.documents),
+                number(expected.bytes)
             ),
         )),
         _ => Ok(written),

@@ -295,7 +295,7 @@ async fn run_operations(
                 report.seconds = started.elapsed().as_secs_f64();
                 report.outcome = MigrationOutcome::Failed;
                 let failure = describe(step, direction, task, place, &journal, failure);
-                report.error = Some(failure.sentence());
+                report.error = Some(failure.message());
                 ledger::fail(run, &step.id, direction, &failure, report).await?;
                 return Err(Error::Operation(Box::new(failure)));
             }
@@ -342,8 +342,11 @@ fn operation_report(
 fn stopped(error: Error, step: &PlannedMigration, place: OperationIndex, journal: &Journal) -> Error {
     let Error::Interrupted(why) = error else { return error };
     let documents = journal.progress.operations.get(place.index).map_or(0, |operation| operation.counts.documents());
-    let within =
-        if documents > 0 { format!(", {} of the next one too", counted(documents, "document")) } else { String::new() };
+    let within = if documents > 0 {
+        format!(", and {} of operation {}", counted(documents, "document"), place.index + 1)
+    } else {
+        String::new()
+    };
     Error::Interrupted(format!(
         "{why} {} ({}): {} of {} done{within}. Run the same command again to carry on, or `{}` to undo it.",
         step.id,
@@ -365,20 +368,21 @@ fn describe(
 ) -> OperationFailure {
     let own = journal.progress.operations.get(place.index);
     let documents = own.map_or(0, |own| own.counts.documents());
+    let number = place.index + 1;
     let before = match place.index {
-        0 => "Of this operation, ".to_owned(),
-        1 => "Operation 1 is done; of this one, ".to_owned(),
-        n => format!("Operations 1 to {n} are done; of this one, "),
+        0 => String::new(),
+        1 => "Operation 1 is done. ".to_owned(),
+        n => format!("Operations 1 to {n} are done. "),
     };
     let documents = documents + failure.written.unwrap_or(0);
     // Without transactions a write may be refused half-way.
     let unsure = failure.written.is_none() && own.is_some_and(|own| own.begun && own.chunks == 0);
     let own = if documents > 0 {
-        format!("{} done", counted_are(documents, "document"))
+        format!("Of operation {number}, {} done", counted_are(documents, "document"))
     } else if unsure {
-        "some documents may be done: there are no transactions here".to_owned()
+        format!("Of operation {number}, some documents may be done, because this server has no transactions")
     } else {
-        "nothing is done".to_owned()
+        format!("Of operation {number}, nothing is done")
     };
     let mut advice = failure.remedy.unwrap_or_else(|| remedy(failure.code, task.kind()).to_owned());
     if step.assessment.is_some() || direction == Direction::Down {

@@ -17,6 +17,7 @@ use crate::backup::{old_tool, store, verify};
 use crate::error::{Error, Result};
 use crate::mongo::server::Server;
 use crate::observe::{self, Level};
+use crate::plural::counted_were;
 
 /// Every backup in `directory`, and those that the old tool left in the database; newest first. Without a server only
 /// the former, with a word about it.
@@ -129,7 +130,8 @@ pub async fn prune(
             report.kept += 1;
         } else {
             if call.stop.is_cancelled() {
-                return Err(Error::Interrupted(format!("Stopped; {} backups were removed.", report.removed.len())));
+                let removed = counted_were(report.removed.len(), "backup");
+                return Err(Error::Interrupted(format!("Stopped on request. {removed} removed.")));
             }
             let (parent, name) = (absolute(directory)?, backup.name.clone());
             blocking(move || remove_backup(&parent, &name)).await?;

@@ -18,6 +18,7 @@ use crate::mongo::reply::written;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level};
+use crate::plural::number;
 use crate::run::handle::Run;
 use crate::run::history;
 use crate::run::ledger;
@@ -144,7 +145,7 @@ async fn free(run: &mut Run, header: &CaptureHeader, report: &mut PurgeReport) -
     }
     let noted = history::append(&run.server, entry);
     run.write(history::WRITING, vec![noted, registry::removal(&names, header.capture)]).await?;
-    let message = format!("Purged what {} captured ({} bytes).", header.migration, retained.bytes);
+    let message = format!("Purged what {} captured ({} bytes).", header.migration, number(retained.bytes));
     run.reporter.for_migration(&header.migration).tell(Kind::Purged, Level::Info, message);
     report.bytes += retained.bytes;
     report.purged.push(retained);

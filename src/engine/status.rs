@@ -115,7 +115,7 @@ fn note(entry: &InventoryEntry) -> Option<String> {
         notes.push("its file changed since it was applied".to_owned());
     }
     if entry.out_of_order {
-        notes.push("out of order: migrations that sort behind it are applied".to_owned());
+        notes.push("out of order: migrations that sort after it are applied".to_owned());
     }
     if entry.status() == Status::RolledBack {
         notes.push("`apply ID` or `apply --rolled-back` applies it again".to_owned());
@@ -148,7 +148,7 @@ fn resumption(record: &Record) -> Option<String> {
     Some(match documents {
         0 => format!("`{command}` carries on with operation {next}"),
         _ => {
-            format!("`{command}` carries on in operation {next}, of which {} done", counted_are(documents, "document"))
+            format!("`{command}` carries on in operation {next}: {} done", counted_are(documents, "document"))
         }
     })
 }

@@ -49,7 +49,7 @@ pub async fn after(run: &mut Run, step: &PlannedMigration, report: &mut Migratio
         refused => refused,
     };
     if let Err(Error::Check(failure)) = &result {
-        report.error = Some(failure.sentence());
+        report.error = Some(failure.message());
         ledger::fail_check(run, failure, report).await?;
     }
     result

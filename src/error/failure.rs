@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::server::codes;
+use crate::sentence::sentence;
 
 /// A backup that was not found: where it was looked for, and what there is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,13 +17,22 @@ pub struct MissingBackup {
 }
 
 impl MissingBackup {
-    /// All of it as sentences.
-    pub fn sentence(&self) -> String {
+    /// All of it, as one text.
+    pub fn message(&self) -> String {
+        self.parts().join(" ")
+    }
+
+    /// What is missing, where it was looked for, and what there is.
+    pub fn parts(&self) -> Vec<String> {
         let there = match self.newest.as_slice() {
             [] => "There are no backups there.".to_owned(),
             names => format!("The newest there: {}.", names.join(", ")),
         };
-        format!("There is no backup {:?}. Looked in {}. {there}", self.name, self.looked_in.join(" and in "))
+        vec![
+            format!("There is no backup {:?}.", self.name),
+            format!("Looked in {}.", self.looked_in.join(" and in ")),
+            there,
+        ]
     }
 }
 
@@ -47,27 +57,25 @@ pub struct OperationFailure {
     pub cause: String,
     /// The server's error code.
     pub code: Option<i32>,
-    /// What of this script stands in the database.
+    /// What of this script is done, as sentences.
     pub done: String,
     /// What to do next.
     pub remedy: String,
 }
 
 impl OperationFailure {
-    /// All of it as sentences.
-    pub fn sentence(&self) -> String {
-        format!(
-            "{}: operation {} of {} ({} on {:?}, {} script) failed: {}. {} {}",
-            self.source,
-            self.index,
-            self.operations,
-            self.kind,
-            self.collection,
-            self.direction,
-            self.cause.trim_end_matches('.'),
-            self.done,
-            self.remedy
-        )
+    /// All of it, as one text.
+    pub fn message(&self) -> String {
+        self.parts().join(" ")
+    }
+
+    /// What failed, what is done so far, and what to do next.
+    pub fn parts(&self) -> Vec<String> {
+        let failed = format!(
+            "{}: operation {} of {} ({} on {:?}, {} script) failed: {}",
+            self.source, self.index, self.operations, self.kind, self.collection, self.direction, self.cause,
+        );
+        vec![sentence(failed), self.done.clone(), self.remedy.clone()]
     }
 }
 
@@ -108,32 +116,33 @@ pub struct CheckFailure {
 }
 
 impl CheckFailure {
-    /// All of it as sentences.
-    pub fn sentence(&self) -> String {
-        let (place, remedy) = match self.when {
+    /// All of it, as one text.
+    pub fn message(&self) -> String {
+        self.parts().join(" ")
+    }
+
+    /// What does not hold, what is done so far, and what to do next.
+    pub fn parts(&self) -> Vec<String> {
+        let undo = format!("`rollback {}` undoes exactly what it did.", self.migration);
+        let (place, done, remedies) = match self.when {
             When::Before => (
-                "before the migration".to_owned(),
-                "Nothing was done. Mend what the check is about, or correct the check in the file; then apply again."
-                    .to_owned(),
+                "before the migration",
+                "Nothing was done.",
+                vec!["Mend what the check is about or correct the check in the file, then apply again.".to_owned()],
             ),
             When::After => (
-                "after the migration".to_owned(),
-                format!(
-                    "All its operations are done and the migration is marked failed. `rollback {}` undoes exactly what it did; or mend \
-                     what the check is about and apply again, which only checks again.",
-                    self.migration
-                ),
+                "after the migration",
+                "All its operations are done, and the migration is marked failed.",
+                vec!["Mend what the check is about and apply again, which only checks again.".to_owned(), undo],
             ),
             When::EndState => (
-                "the end state that its operations ask for does not stand".to_owned(),
-                format!(
-                    "All its operations are done, so somebody has changed this meanwhile; the migration is marked failed. Put it right and \
-                     apply again, which only looks again; or `rollback {}` undoes exactly what the migration did.",
-                    self.migration
-                ),
+                "the end state that its operations ask for is not there",
+                "All its operations are done, so somebody has changed this since; the migration is marked failed.",
+                vec!["Put it right and apply again, which only looks again.".to_owned(), undo],
             ),
         };
-        format!("{}: {place}: {}. {remedy}", self.source, self.failed.join("; "))
+        let failed = sentence(format!("{}: {place}: {}", self.source, self.failed.join("; ")));
+        [vec![failed, done.to_owned()], remedies].concat()
     }
 }
 
@@ -150,13 +159,13 @@ pub fn remedy(code: Option<i32>, kind: &str) -> &'static str {
             "Change the operation so that its result meets the collection's validator, or set bypass_document_validation, then apply again."
         }
         Some(codes::INDEX_OPTIONS_CONFLICT | codes::INDEX_KEY_SPECS_CONFLICT) => {
-            "Drop the standing index first (drop_index), or ask for the one that stands."
+            "Drop the existing index first (drop_index), or ask for the one that exists."
         }
         Some(codes::WRITE_CONFLICT) => {
-            "Another client keeps the document in an open transaction; find it with db.currentOp() and end it, then apply again."
+            "Another client keeps the document in an open transaction. Find it with db.currentOp() and end it, then apply again."
         }
         Some(codes::NAMESPACE_NOT_FOUND) => "Create the collection first (create_collection).",
-        Some(codes::NAMESPACE_EXISTS) => "Drop or rename the one that stands, or choose another name.",
+        Some(codes::NAMESPACE_EXISTS) => "Drop or rename the one that exists, or choose another name.",
         Some(codes::UNAUTHORIZED) => {
             "Grant the user of MONGO_URI the rights that the documentation lists for the operation, then apply again."
         }

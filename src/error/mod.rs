@@ -2,6 +2,7 @@
 //! treat differently.
 
 pub mod failure;
+pub mod foreign;
 pub mod rights;
 pub mod server;
 
@@ -76,11 +77,11 @@ pub enum Error {
     },
 
     /// An operation of a migration failed.
-    #[error("{}", .0.sentence())]
+    #[error("{}", .0.message())]
     Operation(Box<OperationFailure>),
 
     /// A check of a migration, or the end state that its operations ask for, does not hold.
-    #[error("{}", .0.sentence())]
+    #[error("{}", .0.message())]
     Check(Box<CheckFailure>),
 
     /// The run was asked to stop and has, at a safe point.
@@ -88,7 +89,7 @@ pub enum Error {
     Interrupted(String),
 
     /// No backup has this name.
-    #[error("{}", .0.sentence())]
+    #[error("{}", .0.message())]
     BackupMissing(Box<MissingBackup>),
 
     /// A backup is not as it was written, or no backup of ours.
@@ -118,6 +119,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The message in its parts, where it is made of some: what failed, what is done so far, what to do next.
+    pub fn parts(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Operation(failure) => Some(failure.parts()),
+            Self::Check(failure) => Some(failure.parts()),
+            Self::BackupMissing(missing) => Some(missing.parts()),
+            _ => None,
+        }
+    }
+
     /// The server cannot be reached or refuses us.
     pub fn unavailable(target: &str, error: &ServerError) -> Self {
         let advice = if error.authentication {

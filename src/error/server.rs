@@ -8,8 +8,10 @@ use mongodb::error::{
     UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
 
+use super::foreign;
 use super::rights::Lacking;
 use crate::redact::redact;
+use crate::sentence::unended;
 
 /// What people are told when a run has lost its lease.
 pub const LEASE_LOST: &str = "This run no longer holds the lock: it was stopped or cut off for longer than its lease lasts, and \
@@ -225,7 +227,7 @@ impl ServerError {
         Self {
             overloaded: OVERLOADED.iter().any(|name| has_label(name) || code_name == *name),
             login_missing: code == Some(codes::UNAUTHORIZED) && says_login_missing(&message),
-            message: redact(&without_documents(code, &message)),
+            message: redact(unended(&without_documents(code, &message))),
             code,
             code_name,
             index: error.get_i32("index").ok().and_then(|i| usize::try_from(i).ok()),
@@ -262,7 +264,7 @@ impl From<mongodb::error::Error> for ServerError {
                 (Some(concern.code), concern.code_name.clone(), concern.message.clone())
             }
             ErrorKind::ServerSelection { message, .. } => (None, String::new(), selection(message)),
-            other => (None, String::new(), other.to_string()),
+            other => (None, String::new(), foreign::driver(other)),
         };
         let connection = matches!(
             error.kind.as_ref(),
@@ -279,7 +281,7 @@ impl From<mongodb::error::Error> for ServerError {
         Self {
             overloaded: OVERLOADED.iter().any(|name| error.contains_label(name) || code_name == *name),
             login_missing: code == Some(codes::UNAUTHORIZED) && says_login_missing(&message),
-            message: redact(&without_documents(code, &message)),
+            message: redact(unended(&without_documents(code, &message))),
             code,
             code_name,
             index: None,
@@ -348,7 +350,7 @@ fn selection(message: &str) -> String {
             let address = server.split([',', ' ']).next()?;
             let error = server.split_once("Error: Kind: ")?.1;
             let error = error.split_once(", labels:").map_or(error, |(error, _)| error);
-            Some(format!("{address}: {}", error.trim_start_matches("I/O error: ")))
+            Some(format!("{address}: {}", unended(error.trim_start_matches("I/O error: "))))
         })
         .collect();
     if servers.is_empty() { message.to_owned() } else { format!("no server can be used ({})", servers.join("; ")) }
@@ -374,7 +376,7 @@ mod tests {
             source: None, server response: None }, { Address: db2:2, Type: Unknown, Error: Kind: Authentication failed., labels: {} } ] }";
         assert_eq!(
             selection(driver),
-            "no server can be used (db1:1: Connection refused (os error 111); db2:2: Authentication failed.)"
+            "no server can be used (db1:1: Connection refused (os error 111); db2:2: Authentication failed)"
         );
         assert_eq!(selection("something else"), "something else");
     }

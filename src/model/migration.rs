@@ -10,6 +10,7 @@ use crate::model::script::allow::allowances;
 use crate::model::script::checks::Checks;
 use crate::model::script::fields::unknown;
 use crate::model::script::{Script, reader};
+use crate::sentence::sentence;
 
 /// Longest scripts, up and down together, in bytes. The ledger keeps both in one document, which the
 /// server limits to 16 MiB; the rest is room for the record of progress.
@@ -71,7 +72,7 @@ impl Migration {
     /// # Errors
     /// [`Error::Invalid`] naming the file, and line and column for text that is no JSON.
     pub fn from_file_text(id: &str, path: &Path, text: &str) -> Result<Self> {
-        let invalid = |what: String| Error::invalid(Some(path), format!("{what}."));
+        let invalid = |what: String| Error::invalid(Some(path), sentence(what));
         let Value::Object(mut fields) = reader::read(text).map_err(|e| invalid(e.to_string()))? else {
             return Err(invalid("the file must hold one object".to_owned()));
         };

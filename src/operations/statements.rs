@@ -7,6 +7,7 @@ use mongodb::ClientSession;
 use super::error::Failure;
 use crate::capture::documents::{Does, Finds, Rehearsal};
 
+use crate::error::foreign;
 use crate::error::server::ServerError;
 use crate::model::script::operation::{DeleteDocuments, UpdateDocuments};
 use crate::mongo::id::Id;
@@ -368,11 +369,13 @@ fn push_document(fields: &mut FieldList, key: &'static CStr, document: Option<&D
 /// # Errors
 /// Where it cannot be encoded.
 pub fn raw(document: &Document) -> Result<RawDocumentBuf, Failure> {
-    RawDocumentBuf::try_from(document)
-        .map_err(|e| Failure::found(format!("a document cannot be encoded: {e}"), "Correct it in the file."))
+    RawDocumentBuf::try_from(document).map_err(|e| {
+        Failure::found(format!("a document cannot be encoded: {}", foreign::bson(&e)), "Correct it in the file.")
+    })
 }
 
 fn raw_value(value: &Bson) -> Result<RawBson, Failure> {
-    RawBson::try_from(value.clone())
-        .map_err(|e| Failure::found(format!("a value cannot be encoded: {e}"), "Correct it in the file."))
+    RawBson::try_from(value.clone()).map_err(|e| {
+        Failure::found(format!("a value cannot be encoded: {}", foreign::bson(&e)), "Correct it in the file.")
+    })
 }

@@ -230,7 +230,7 @@ pub async fn fail(
     report: &MigrationReport,
 ) -> Result<()> {
     let error = doc! {
-        "message": failure.sentence(),
+        "message": failure.message(),
         "operation": i64::try_from(failure.index).unwrap_or_default(),
         "code": failure.code,
         "at": DateTime::now(),
@@ -243,7 +243,7 @@ pub async fn fail(
 /// # Errors
 /// [`Error::LeaseLost`], or the server's.
 pub async fn fail_check(run: &mut Run, failure: &CheckFailure, report: &MigrationReport) -> Result<()> {
-    let error = doc! {"message": failure.sentence(), "check": failure.when.as_str(), "at": DateTime::now()};
+    let error = doc! {"message": failure.message(), "check": failure.when.as_str(), "at": DateTime::now()};
     fail_with(run, &failure.migration, Direction::Up, error, report).await
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capture_key::CaptureId;
 use super::report::{Counts, Direction, Outcome};
+use crate::error::foreign;
 use crate::mongo::id::Id;
 
 /// How far one script is.
@@ -177,7 +178,8 @@ impl Progress {
             let document =
                 item.ok().and_then(|value| value.as_document()).ok_or("progress.operations holds something else")?;
             operations.push(
-                bson::deserialize_from_slice(document.as_bytes()).map_err(|e| format!("progress.operations: {e}"))?,
+                bson::deserialize_from_slice(document.as_bytes())
+                    .map_err(|e| format!("progress.operations: {}", foreign::bson(&e)))?,
             );
         }
         let position = match raw.get_document("position") {

@@ -54,7 +54,7 @@ fn what_stands_differently_is_shown_beside_what_was_asked() {
             let path = fixture.write(2, operation, "");
             let failed = fixture.apply().await.expect_err(operation);
             let Error::Operation(failure) = &failed.error else { panic!("{failed}") };
-            let text = failure.sentence();
+            let text = failure.message();
             assert!(text.contains(expected), "{text}\nlacks {expected}");
             assert!(text.contains(&path.display().to_string()) && text.contains("operation 1 of 1"), "{text}");
         }

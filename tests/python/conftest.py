@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from edulearn_migrate import Migrator
 from edulearn_migrate.local import LocalServer
 from edulearn_migrate.pytest_plugin import TestDatabase, TestServer
 from harness import HANGING, SEED, TEST_COMMANDS
+from message_rules import check_message
 from random_migrations import Attempts
 
 # A shell without job control starts its background jobs with Ctrl-C ignored, and children inherit
@@ -147,6 +149,13 @@ class Result:
     def lines(self) -> list[str]:
         """The lines of standard output."""
         return self.stdout.splitlines()
+
+    @property
+    def error(self) -> str:
+        """The one error, with its mark, as a single text: its indented lines are joined to it."""
+        [at] = [at for at, line in enumerate(self.lines) if line.startswith("✗ Error: ")]
+        more = itertools.takewhile(lambda line: line.startswith("    "), self.lines[at + 1 :])
+        return check_message(" ".join([self.lines[at], *map(str.strip, more)]))
 
 
 class Cli:

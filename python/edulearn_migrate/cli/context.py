@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "ledger", "log_level", "workers")
 _LOCAL_DIR = ".edulearn-local"
-_SAID_BY_THE_COMMAND = ("migration_failed", "migration_interrupted")
-"""How a run ended. The command's last line says it; the log repeats it from level `info` down."""
+_SAID_BY_THE_COMMAND = ("migration_failed", "migration_interrupted", "unlocked")
+"""How a run ended. The command's lines say it; the log repeats it from level `info` down."""
 _SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 

@@ -13,7 +13,7 @@ import sys
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import IO, Any
 
@@ -37,6 +37,13 @@ class Output:
         """A documented line."""
         if not self.json:
             self._write(one_line(text))
+
+    def problem(self, text: str, parts: Sequence[str] = ()) -> None:
+        """A documented line of an error; if it is long, with indented lines of what to do."""
+        from edulearn_migrate.cli.layout import problem
+
+        for each in problem(one_line(text), parts):
+            self.line(each)
 
     def note(self, text: str, *, style: str = "") -> None:
         """A line for people, left out by --quiet. `style` is a name of `_STYLES`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edulearn_migrate.plural import counted
+
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
@@ -21,11 +23,6 @@ def size(number: int) -> str:
         if round(value, 1) < _THOUSAND:
             return f"{value:.1f} {unit}"
     return f"{value / _THOUSAND:,.1f} TB"
-
-
-def counted(number: int, thing: str) -> str:
-    """As in `1 run` and `1,234 runs`."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def by_migration(runs: Iterable[Mapping[str, Any]]) -> Iterator[str]:

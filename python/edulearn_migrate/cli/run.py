@@ -69,7 +69,9 @@ def _run(command: str, args: Namespace, output: Output, document: dict[str, Any]
 def _say(error: BaseException, code: int, output: Output, document: dict[str, Any]) -> None:
     """The `✗ Error:` line, or the `error` of the JSON document."""
     text = safe(sentence(error))
-    output.line(f"✗ Error: {text}")
+    # The engine knows the parts of some messages.
+    parts = [safe(each) for each in getattr(error, "_parts", None) or [text]]
+    output.problem(f"✗ Error: {parts[0]}", parts[1:])
     document["error"] = {"type": type(error).__name__, "message": text, "exit_code": code}
     for name in _DETAILS:
         value = getattr(error, name, None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from edulearn_migrate.plural import counted
 from edulearn_migrate.reports.base import Direction, IgnoredFile, Report
 
 RunOutcome = Literal["applied", "already_applied", "rolled_back", "failed", "interrupted"]
@@ -141,7 +142,8 @@ class RunReport(Report):
 
     def __str__(self) -> str:
         """A line for each migration."""
-        lines = [f"{self.database}: {len(self.migrations)} migrations, {self.direction}"]
+        number = counted(len(self.migrations), "migration")
+        lines = [f"{self.database}: {number}, {self.direction}"]
         lines += [f"  {line}" for each in self.migrations for line in str(each).splitlines()]
         return "\n".join([*lines, *map(str, self.ignored)])
 

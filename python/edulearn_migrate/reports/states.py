@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from edulearn_migrate.plural import counted
 from edulearn_migrate.reports.backups import UnfinishedRestore
 from edulearn_migrate.reports.base import IgnoredFile, Report, Status
 from edulearn_migrate.reports.undo import Retained
@@ -101,7 +102,8 @@ class StatusReport(Report):
             "rolling back": self.rolling_back,
         }
         said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        head = f"{self.database}: {self.total} migrations" + (f", {said}" if said else "")
+        number = counted(self.total, "migration")
+        head = f"{self.database}: {number}" + (f", {said}" if said else "")
         return "\n".join([head, *(f"  {each}" for each in self.migrations)])
 
 

@@ -20,6 +20,7 @@ use crate::model::script::options::{grammar, unknown_type};
 use crate::model::script::reader;
 use crate::model::source::{Ignored, classify, list, read_text};
 use crate::run::report::Direction;
+use crate::sentence::sentence;
 
 impl File {
     /// Reads a file; what is wrong with it is in the findings. One that is no migration by its name is read only
@@ -63,7 +64,7 @@ impl File {
             Ok(value) => value,
             Err(error) => {
                 let position = TextPosition { line: error.line, column: error.column };
-                findings.add(self, UNREADABLE, FindingPlace::At(position), format!("{}.", error.message));
+                findings.add(self, UNREADABLE, FindingPlace::At(position), sentence(error.message));
                 return;
             }
         };

@@ -20,6 +20,7 @@ use crate::model::script::Operation;
 use crate::model::script::operation::CreateIndex;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::raw::fingerprint;
+use crate::plural::counted;
 
 /// Hashes of one pass: 24 MB.
 const AT_ONCE: usize = 3_000_000;
@@ -67,9 +68,10 @@ const PARALLEL_ARRAYS: i32 = 171;
 fn report(found: Duplicates, plan: &mut OperationPlan) {
     if found.keys > 0 {
         let message = format!(
-            "{} in more than one document, {} documents in all: {}",
-            if found.keys == 1 { "1 key occurs".to_owned() } else { format!("{} keys occur", found.keys) },
-            found.documents,
+            "{} {} in more than one document, {} in all: {}",
+            counted(found.keys, "key"),
+            if found.keys == 1 { "occurs" } else { "occur" },
+            counted(found.documents, "document"),
             found.examples.join("; ")
         );
         plan.fails(message, Some(codes::DUPLICATE_KEY));
@@ -180,7 +182,11 @@ async fn look_closely(
     }
     twice.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
     for (documents, ids) in twice.into_iter().filter(|(_, ids)| ids.len() == 2).take(EXAMPLES) {
-        found.examples.push(format!("{documents} documents with the key of _id {}", ids.join(" and _id ")));
+        found.examples.push(format!(
+            "{} with the key of _id {}",
+            counted(*documents, "document"),
+            ids.join(" and _id ")
+        ));
     }
     Ok(())
 }
@@ -233,8 +239,8 @@ async fn grouped(
         if found.examples.len() < EXAMPLES {
             let id = |name: &str| group.get(name).map(show).unwrap_or_default();
             found.examples.push(format!(
-                "{} documents with the key of _id {} and _id {}",
-                group.get_i32("n").unwrap_or(2),
+                "{} with the key of _id {} and _id {}",
+                counted(group.get_i32("n").unwrap_or(2), "document"),
                 id("a"),
                 id("b")
             ));

@@ -22,13 +22,14 @@ use super::super::ranges::{self, Range};
 use super::super::snapshot::ReadMode;
 use super::attempt::{Dump, stopped};
 use crate::error::server::{ServerError, codes};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, foreign};
 use crate::mongo::raw as bytes;
 use crate::mongo::retry::Policy;
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::observe::{Reporter, Stop};
+use crate::plural::{counted, number};
 
 /// Why an attempt came to nothing.
 pub enum DumpError {
@@ -301,7 +302,9 @@ impl DumpShared {
                 Ok(count) if count == written => return Ok(()),
                 Ok(count) => {
                     return Err(DumpError::Again(format!(
-                        "{written} of {count} documents of {:?} were read",
+                        "{} of {} of {:?} were read",
+                        number(written),
+                        counted(count, "document"),
                         sink.entry.name
                     )));
                 }
@@ -319,7 +322,9 @@ struct Batch {
 
 /// Writes a reply's documents, but for the first where its `_id` is `skip`.
 fn append(file: &FrameFile, batch: &RawBatch, skip: Option<&RawDocumentBuf>) -> Result<Batch> {
-    let array = batch.doc_slices().map_err(|e| Error::Backup(format!("The server's reply cannot be read: {e}.")))?;
+    let array = batch
+        .doc_slices()
+        .map_err(|e| Error::Backup(format!("The server's reply cannot be read: {}.", foreign::driver(&e.kind))))?;
     let array = array.as_bytes();
     let mut first = bytes::documents(array);
     let repeated = skip.is_some() && first.next().and_then(bytes::id_of).as_ref() == skip;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::files::read_small;
 use crate::backup::names::is_plain_file;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, foreign};
 use crate::hex::hex;
 
 /// The manifest's file.
@@ -259,14 +259,14 @@ impl Manifest {
             format: String,
             version: i64,
         }
-        let header: Header = serde_json::from_slice(&json).map_err(|e| corrupt(&format!("it cannot be read ({e})")))?;
+        let header: Header = serde_json::from_slice(&json).map_err(|e| corrupt(&foreign::json(&e)))?;
         if header.format != FORMAT || header.version > VERSION {
             return Err(corrupt(&format!(
                 "it is of format {:?}, version {}, which this version of edulearn_migrate cannot read",
                 header.format, header.version
             )));
         }
-        let manifest: Self = serde_json::from_slice(&json).map_err(|e| corrupt(&format!("it cannot be read ({e})")))?;
+        let manifest: Self = serde_json::from_slice(&json).map_err(|e| corrupt(&foreign::json(&e)))?;
         let stored = manifest.collections.iter().flat_map(|it| it.data.iter().chain([&it.metadata]));
         if let Some(odd) = stored.map(|stored| &stored.name).find(|name| !is_plain_file(name)) {
             return Err(corrupt(&format!("it names a file outside the backup, {odd:?}")));

@@ -18,6 +18,7 @@ use super::pieces::{Pieces, PiecesReader};
 use crate::error::{Error, Result};
 use crate::hex::hex;
 use crate::mongo::raw::{LARGEST, SMALLEST};
+use crate::plural::number;
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
@@ -147,7 +148,10 @@ impl FileDocuments {
                 .map_err(|e| corrupt(&path, &format!("it cannot be read ({e})")))?;
             let hashing = hashing.into_inner();
             if hashing.read != expected.bytes {
-                return Err(corrupt(&path, &format!("it has {} bytes instead of {}", hashing.read, expected.bytes)));
+                return Err(corrupt(
+                    &path,
+                    &format!("it has {} bytes instead of {}", number(hashing.read), number(expected.bytes)),
+                ));
             }
             if hex(&hashing.hash.finalize()) != expected.sha256 {
                 return Err(corrupt(&path, "its SHA-256 is not the manifest's: it was changed after it was written"));
@@ -180,7 +184,7 @@ impl FileDocuments {
 
     fn broken(&self, what: &str, error: Option<std::io::Error>) -> Error {
         let why = error.map(|e| format!(" ({e})")).unwrap_or_default();
-        corrupt(&self.path, &format!("it {what}{why}, behind document {}", self.written.documents))
+        corrupt(&self.path, &format!("it {what}{why}, after document {}", self.written.documents))
     }
 }
 

@@ -27,6 +27,7 @@ use super::collection::{DumpedCollection, USERS};
 use super::crc64::Crc64;
 use super::listing::{DumpListing, Opening};
 use crate::error::{Error, Result};
+use crate::plural::counted;
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
@@ -183,9 +184,9 @@ fn blocks(
             store.flush(stream)?;
             if crc != stream.crc.sum() {
                 let what = format!(
-                    "the checksum of {} is not that of its {} documents",
+                    "the checksum of {} is not that of its {}",
                     shown(&header.key),
-                    stream.written.documents
+                    counted(stream.written.documents, "document")
                 );
                 return Err(corrupt(path, &what));
             }

@@ -3,7 +3,7 @@
 use bson::{Document, RawDocumentBuf, doc};
 
 use crate::error::server::{ServerError, codes};
-use crate::error::{ASK_FOR_RIGHTS, Error, Result};
+use crate::error::{ASK_FOR_RIGHTS, Error, Result, foreign};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
 use crate::observe::Stop;
@@ -75,7 +75,8 @@ async fn dropped(run: &mut Run, name: &str) -> Result<Result<(), ServerError>> {
 /// # Errors
 /// [`Error::Backup`] where it cannot be one.
 pub fn raw(command: &Document) -> Result<RawDocumentBuf> {
-    RawDocumentBuf::try_from(command).map_err(|e| Error::Backup(format!("A command could not be put together: {e}.")))
+    RawDocumentBuf::try_from(command)
+        .map_err(|e| Error::Backup(format!("A command could not be put together: {}.", foreign::bson(&e))))
 }
 
 /// An error that leaves the swap incomplete, in words.

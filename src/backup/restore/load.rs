@@ -10,7 +10,7 @@ use super::super::format::frames::{Written, size};
 use super::super::format::reader::{Data, FileDocuments};
 use super::super::meter::Meter;
 use crate::error::server::ServerError;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, foreign};
 use crate::mongo::raw::{self as bytes, Builder};
 use crate::mongo::server::Server;
 use crate::observe::{Reporter, Stop};
@@ -184,8 +184,9 @@ async fn restamp(target: &Target, document: &[u8]) -> std::result::Result<(), Lo
             target.collection
         ))));
     };
-    let whole = RawDocumentBuf::from_bytes(document.to_vec())
-        .map_err(|e| Error::Backup(format!("A document of {:?} cannot be restored: {e}.", target.collection)))?;
+    let whole = RawDocumentBuf::from_bytes(document.to_vec()).map_err(|e| {
+        Error::Backup(format!("A document of {:?} cannot be restored: {}.", target.collection, foreign::bson(&e)))
+    })?;
     let mut value = Builder::new();
     if let Some(element) = bytes::get(id.as_bytes(), "_id") {
         value.value(element.kind, b"$eq", element.value);

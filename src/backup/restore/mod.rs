@@ -37,7 +37,7 @@ use super::{catalog, parallelism, rights};
 use crate::error::{Error, Result};
 use crate::mongo::retry::{Retry, retry};
 use crate::observe::{self, Level};
-use crate::plural::counted;
+use crate::plural::{self, counted};
 use crate::run::handle::Run;
 use crate::run::history;
 
@@ -118,10 +118,11 @@ pub async fn restore(run: &mut Run, source: &BackupSource, restoring: &Restoring
         // Counted before the swap lets the server delete them. To know it is no reason for a restore to fail.
         let expired = one.expired(&run.server).await.unwrap_or_default();
         if expired > 0 {
-            notes.push(format!(
-                "{expired} documents of {:?} are past their TTL: the server deletes them within about a minute",
-                one.build.part.entry.name
-            ));
+            let (number, name) = (counted(expired, "document"), &one.build.part.entry.name);
+            notes.push(match expired {
+                1 => format!("{number} of {name:?} is past its TTL: the server deletes it within about a minute"),
+                _ => format!("{number} of {name:?} are past their TTL: the server deletes them within about a minute"),
+            });
         }
     }
     // From here on it is taken to its end, whoever asks to stop.
@@ -304,8 +305,10 @@ async fn short_of_documents(run: &Run, built: &mut Vec<Built>) -> Result<Vec<(us
         let overfull = one.build.part.entry.capped() && count > 0 && count < one.written.documents;
         if overfull {
             one.notes.push(format!(
-                "{:?} is capped: of the {} documents that were read from it while it was being written, it holds the newest {count}",
-                one.build.part.entry.name, one.written.documents
+                "{:?} is capped: of {} that were read while it was being written, it holds the newest {}",
+                one.build.part.entry.name,
+                counted(one.written.documents, "document"),
+                plural::number(count)
             ));
             one.written.documents = count;
         }

@@ -7,6 +7,7 @@ use super::super::source::{BackupSource, SourceCollection};
 use crate::error::{Error, Result};
 use crate::mongo::raw as bytes;
 use crate::names::Names;
+use crate::plural::counted_were;
 
 /// What to do besides restoring everything.
 #[derive(Debug, Clone, Default)]
@@ -180,7 +181,7 @@ pub fn plan(
         .collect();
     plan.replaces = touched.iter().any(|name| standing(name).is_some());
     if unbuilt > 0 {
-        let were = if unbuilt == 1 { "1 index was".to_owned() } else { format!("{unbuilt} indexes were") };
+        let were = counted_were(unbuilt, "index");
         plan.notes.push(format!("{were} not built (--no-indexes): what they made unique or let expire is neither"));
     }
     if source.scope != BackupScope::Full

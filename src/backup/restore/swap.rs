@@ -17,6 +17,7 @@ use crate::mongo::raw::{self as bytes, Builder};
 use crate::mongo::retry::{Retry, retry};
 use crate::names::Form;
 use crate::observe::{Kind, Level, Stop};
+use crate::plural::{counted, number};
 use crate::run::handle::Run;
 
 /// How much is copied at once.
@@ -139,8 +140,10 @@ async fn copy(run: &mut Run, temporary: &str, entry: &CatalogEntry, documents: i
             Ok(copied) if copied == documents => break,
             Ok(copied) => {
                 return Err(Error::Backup(format!(
-                    "{:?} has {copied} documents instead of {documents} after it was made anew; run `restore` again, which makes it anew.",
-                    entry.name
+                    "{:?} has {} instead of {} after it was made anew. Run `restore` again, which makes it anew.",
+                    entry.name,
+                    counted(copied, "document"),
+                    number(documents)
                 )));
             }
             Err(e) => retry.wait(e).await?.map_err(|e| stuck(&entry.name, e))?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::assessment::report::Meant;
 use crate::assessment::survey::Survey;
 use crate::observe::{Event, Kind, Level, Observer, Reporter};
+use crate::plural::{counted, number};
 
 /// How many there are.
 const STEPS: usize = 5;
@@ -30,16 +31,19 @@ impl Steps {
     pub fn surveyed(&self, found: &Survey, meant: Option<Meant>) {
         let unmapped = found.regular.unmapped + found.teacher.unmapped;
         let mut message = format!(
-            "To be migrated: {} regular and {} teacher assessments. Cannot be mapped: {unmapped}.",
-            found.regular.migrated, found.teacher.migrated
+            "To be migrated: {} regular and {} teacher assessments. Cannot be mapped: {}.",
+            number(found.regular.migrated),
+            number(found.teacher.migrated),
+            number(unmapped)
         );
         if let Some(meant) = meant {
             let clashes = found.teacher.clashes.unwrap_or_default();
-            message.push_str(&format!(" Have an _id that another document has: {clashes}."));
+            message.push_str(&format!(" Have an _id that another document has: {}.", number(clashes)));
             if found.teacher.migrated > 0 {
                 message.push_str(&format!(
-                    " Copies keep the _id: {} results and {} submissions refer to them.",
-                    meant.results, meant.submissions
+                    " Copies keep the _id: {} and {} refer to them.",
+                    counted(meant.results, "result"),
+                    counted(meant.submissions, "submission")
                 ));
             }
         }

@@ -8,6 +8,7 @@ use crate::assessment::names::RECORD;
 use crate::assessment::report::{MigrateReport, Validation};
 use crate::assessment::validate::ValidationResult;
 use crate::error::Result;
+use crate::plural::{counted, counted_were};
 use crate::run::handle::Run;
 use crate::run::history;
 
@@ -50,8 +51,11 @@ pub(super) fn conclude(report: &mut MigrateReport, ground: &Ground, found: Valid
 /// Adds what follows from documents that cannot be mapped, and judges.
 pub(super) fn settle(validation: &mut Validation, missing: Vec<String>, left: &str, options: MigrateOptions) {
     if validation.unmapped > 0 && !options.accept_unmapped {
-        let unmapped = validation.unmapped;
-        validation.problems.push(format!("{unmapped} documents cannot be mapped and {left} left as they are"));
+        let unmapped = counted(validation.unmapped, "document");
+        validation.problems.push(match validation.unmapped {
+            1 => format!("{unmapped} cannot be mapped and {} left as it is", if left == "were" { "was" } else { left }),
+            _ => format!("{unmapped} cannot be mapped and {left} left as they are"),
+        });
     }
     validation.problems.extend(missing);
     validation.valid = validation.problems.is_empty();
@@ -63,7 +67,8 @@ pub(super) fn unlisted(validation: &mut Validation, passed_over: i64) {
     let unlisted = (passed_over - validation.unmapped).min(validation.added_meanwhile);
     if unlisted > 0 {
         validation.problems.push(format!(
-            "{unlisted} documents were refused by the server before the run was interrupted; run the command again to list them"
+            "{} refused by the server before the run was interrupted; run the command again for a list",
+            counted_were(unlisted, "document")
         ));
         validation.valid = false;
     }

@@ -2,6 +2,7 @@
 //! them is [`crate::analysis::checks`].
 
 use crate::model::number::cut;
+use crate::plural::{counted, number};
 use std::fmt;
 
 use bson::{Bson, Document};
@@ -100,9 +101,12 @@ impl fmt::Display for Bounds {
             ("at least", self.at_least),
             ("at most", self.at_most),
         ];
-        let words: Vec<String> =
-            all.iter().filter_map(|(word, number)| number.map(|n| format!("{word} {n}"))).collect();
-        f.write_str(&words.join(" and "))
+        let asked: Vec<(&str, i64)> = all.iter().filter_map(|(word, count)| count.map(|n| (*word, n))).collect();
+        let (last, before) = asked.split_last().ok_or(fmt::Error)?;
+        for (word, count) in before {
+            write!(f, "{word} {} and ", number(*count))?;
+        }
+        write!(f, "{} {}", last.0, counted(last.1, "document"))
     }
 }
 
@@ -204,10 +208,11 @@ impl Check {
         let name = &self.collection;
         let not = |exists: bool, word: &str| if exists { word.to_owned() } else { format!("no {word}") };
         match &self.demand {
-            Demand::Count { filter, bounds } if filter.is_empty() => format!("{bounds} documents in {name:?}"),
+            Demand::Count { filter, bounds } if filter.is_empty() => format!("{bounds} in {name:?}"),
             Demand::Count { filter, bounds } => {
                 let filter = crate::error::server::show(&Bson::Document(filter.clone()));
-                format!("{bounds} documents in {name:?} that match {filter}")
+                let matching = if bounds.to_string().ends_with("document") { "matches" } else { "match" };
+                format!("{bounds} in {name:?} that {matching} {filter}")
             }
             Demand::Collection { exists, .. } => format!("{} {name:?}", not(*exists, "collection")),
             Demand::Index { index, exists, .. } => {
@@ -269,7 +274,9 @@ mod tests {
         let Demand::Count { bounds, .. } = &checks.after[3].demand else { panic!("a count") };
         assert!([1, 2, 4, 5].iter().all(|n| bounds.hold(*n)));
         assert!([0, 3, 6].iter().all(|n| !bounds.hold(*n)));
-        assert_eq!(bounds.to_string(), "not exactly 3 and at least 1 and at most 5");
+        assert_eq!(bounds.to_string(), "not exactly 3 and at least 1 and at most 5 documents");
+        let one = Bounds { at_most: Some(1), ..Bounds::default() };
+        assert_eq!(one.to_string(), "at most 1 document");
         assert!(checks.before[0].describe().contains("exactly 0 documents in \"users\" that match"));
     }
 

@@ -1,5 +1,6 @@
 //! The nine operations of a script, as a file writes them.
 
+use crate::error::foreign;
 use crate::hex::hex;
 
 use bson::{Bson, Document, RawDocumentBuf};
@@ -164,7 +165,8 @@ impl Operation {
             Bson::Document(document) => document,
             other => return Err(format!("must be an object, not {}", type_name(&other))),
         };
-        let raw = RawDocumentBuf::try_from(&document).map_err(|e| format!("it cannot be stored: {e}"))?;
+        let raw =
+            RawDocumentBuf::try_from(&document).map_err(|e| format!("it cannot be stored: {}", foreign::bson(&e)))?;
         let fingerprint = hex(&Sha256::digest(raw.as_bytes()));
         let kind = match document.get("type") {
             Some(Bson::String(kind)) => kind.clone(),

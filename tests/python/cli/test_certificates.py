@@ -58,8 +58,7 @@ def refused(cli: Cli, uri: str, *, command: str = "status") -> str:
     assert done.code == 1, done.stdout + done.stderr
     assert took < AT_ONCE, f"{took:.1f} s: {done.stdout}"
     assert "Traceback" not in done.stderr
-    [message] = [line for line in done.lines if line.startswith("✗ Error: ")]
-    return message
+    return done.error
 
 
 def certificate(kind: str, authority: Authority) -> Certificate:

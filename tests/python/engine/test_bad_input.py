@@ -17,6 +17,7 @@ from edulearn_migrate import (
     Migrator,
     OperationFailedError,
 )
+from message_rules import check_message
 
 Db = Database[dict[str, Any]]
 
@@ -41,7 +42,7 @@ def refused(cli: Cli, db: Db, *wanted: str, file: str = "migration_2_bad.json") 
         assert result.code == 1, (command, result)
         assert "Traceback" not in result.stderr
         assert "panicked" not in result.stderr
-        [error] = [line for line in result.lines if line.startswith("✗ Error: ")]
+        error = result.error
         for text in (file, *wanted):
             assert text in error
     assert db.list_collection_names() == []
@@ -194,7 +195,7 @@ def test_a_bad_operation(
         migrator.apply()
     said = str(bad.value)
     assert said.startswith(f"{good.directory}/migration_2_bad.json: up: operation 2")
-    assert said.endswith(".")
+    assert check_message(said).endswith((".", "?"))
     for each in wanted:
         assert each in said
     assert (bad.value.file or "").endswith("migration_2_bad.json")
@@ -218,7 +219,7 @@ def test_a_byte_order_mark(cli: Cli, good: Migrations) -> None:
     good.raw("migration_2_bom.json", "\ufeff" + text)
     result = cli("apply")
     if result.code:
-        [error] = [line for line in result.lines if line.startswith("✗ Error: ")]
+        error = result.error
         assert "migration_2_bom.json" in error
         assert "line 1, column 1" in error
 

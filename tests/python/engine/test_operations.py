@@ -15,6 +15,7 @@ from pymongo.database import Database
 from conftest import Migrations, login
 from edulearn_migrate import Migrator, OperationFailedError, OperationRun
 from edulearn_migrate.local import LocalServer
+from message_rules import check_message
 
 Db = Database[dict[str, Any]]
 Op = dict[str, Any]
@@ -46,7 +47,7 @@ class Runner:
         with pytest.raises(OperationFailedError) as failed:
             self({"type": "drop_collection", "collection": "no_such"}, operation)
         error, migration = failed.value, f"migration_{self.number}"
-        said = str(error)
+        said = check_message(str(error))
         assert f"{self.migrations.directory}/{migration}_x.json: operation 2 of 2" in said
         assert f'({operation["type"]} on "{operation["collection"]}", up script) failed: ' in said
         assert "Operation 1 is done" in said

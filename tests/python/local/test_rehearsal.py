@@ -352,7 +352,7 @@ def test_what_fails_is_told_and_what_comes_after_is_not_rehearsed(
     result = cli("rehearse", "--live")
     assert result.code == 1
     assert "✗ Failed to rehearse migration: migration_1 (apply)" in result.lines
-    assert "✗ Not rehearsed, behind one that could not be applied: migration_2" in result.lines
+    assert "✗ Not rehearsed, after one that could not be applied: migration_2" in result.lines
     assert result.lines[-1] == "✗ Rehearsal failed: migration_1, migration_2"
     # Half of it was done there, and came back.
     assert not any("Not everything came back" in line for line in result.lines), result

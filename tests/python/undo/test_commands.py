@@ -32,7 +32,8 @@ from edulearn_migrate import (
     WrongStateError,
 )
 from edulearn_migrate.cli.parser import parse
-from edulearn_migrate.cli.retained import by_migration, counted, size
+from edulearn_migrate.cli.retained import by_migration, size
+from edulearn_migrate.plural import counted
 from harness import as_json, closed_gate, delete, lock_of, start_holding, update
 
 Db = Database[dict[str, Any]]
@@ -50,9 +51,8 @@ def content(db: Db) -> dict[str, list[bytes]]:
 
 
 def error_of(result: Result) -> str:
-    """The one line that says what went wrong, without its mark."""
-    [line] = [line for line in result.lines if line.startswith("✗ Error: ")]
-    return line.removeprefix("✗ Error: ")
+    """What went wrong, without its mark."""
+    return result.error.removeprefix("✗ Error: ")
 
 
 def notes(result: Result) -> list[str]:

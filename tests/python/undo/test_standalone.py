@@ -213,7 +213,7 @@ def test_an_update_that_a_unique_index_refuses_says_what_it_did_and_goes_back(
     db["c"].create_index("a", unique=True)
     before = snapshot(db)
     write_migration(directory, 1, [update("c", {}, {"$set": {"a": 100}})])
-    with pytest.raises(OperationFailedError, match="Of this operation, 1 document is done"):
+    with pytest.raises(OperationFailedError, match="Of operation 1, 1 document is done"):
         migrator.apply()
     assert db["c"].count_documents({"a": 100}) == 1
     assert counts(undo(migrator)) == (1, 0, 0, 0)
@@ -226,7 +226,7 @@ def test_an_update_that_one_document_refuses_does_nothing(
     db["c"].insert_many([{"_id": at, "n": at if at != 3 else "three"} for at in range(5)])
     before = snapshot(db)
     write_migration(directory, 1, [update("c", {}, {"$inc": {"n": 1}})])
-    with pytest.raises(OperationFailedError, match=r"\$inc.*Of this operation, nothing is done"):
+    with pytest.raises(OperationFailedError, match=r"\$inc.*Of operation 1, nothing is done"):
         migrator.apply()
     check_same(before, db)
 
@@ -237,7 +237,7 @@ def test_an_insert_that_is_refused_half_way_says_what_it_did_and_goes_back(
     db.create_collection("c", validator={"n": {"$lt": 3}})
     before = snapshot(db)
     write_migration(directory, 1, [insert(*({"n": n} for n in range(5)))])
-    with pytest.raises(OperationFailedError, match="Of this operation, 3 documents are done"):
+    with pytest.raises(OperationFailedError, match="Of operation 1, 3 documents are done"):
         migrator.apply()
     with pytest.raises(OperationFailedError, match="nothing is done"):
         migrator.apply()

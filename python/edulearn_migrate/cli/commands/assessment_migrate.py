@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from edulearn_migrate.cli import exits
+from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -126,7 +127,8 @@ def _listed(output: Output, report: Report) -> None:
         output.line(f"  Teacher assessments whose _id another document has: {report['clashing']}")
     for each in clashes[:_SHOWN]:
         new = "a new one" if each["new_id"] is None else _shown(each["new_id"])
-        references = f"{each['references']} references mean the other document"
+        mean = "means" if each["references"] == 1 else "mean"
+        references = f"{counted(each['references'], 'reference')} {mean} the other document"
         output.line(f"    {_shown(each['_id'])} gets {new}; {references}")
     _more(output, clashes, report["clashing"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.output import megabytes
-from edulearn_migrate.cli.retained import counted
+from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.output import megabytes
 from edulearn_migrate.cli.run import LISTING
+from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -30,9 +31,10 @@ def _list(context: Context) -> int:
     for each in found:
         moment = each["created_at"].strftime("%Y-%m-%d %H:%M:%S")
         part = "" if each["full"] else ", part"
+        documents = counted(each["documents"], "document")
         context.output.line(
             f"{each['name']}  {moment} UTC  {each['kind']}{part}  {each['database']}  "
-            f"{each['documents']} documents  {megabytes(each['bytes'])}  {each['consistency']}"
+            f"{documents}  {megabytes(each['bytes'])}  {each['consistency']}"
         )
     return exits.DONE
 
@@ -54,7 +56,7 @@ def _verify(context: Context) -> int:
     for note in report["notes"]:
         context.output.line(f"  Note: {note}")
     context.output.note(
-        f"  {report['collections']} collections, {megabytes(report['bytes'])}, "
+        f"  {counted(report['collections'], 'collection')}, {megabytes(report['bytes'])}, "
         f"in {report['seconds']:.1f} s"
     )
     return exits.DONE

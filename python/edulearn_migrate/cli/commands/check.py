@@ -22,7 +22,7 @@ def run(context: Context) -> int:
     context.output.note(f"Target: {context.target()}")
     for each in report["findings"]:
         who = f"{each['migration']} ({each['name']}): " if each["migration"] else ""
-        context.output.line(f"✗ {each['kind']}: {who}{each['message']}")
+        context.output.problem(f"✗ {each['kind']}: {who}{each['message']}")
     if report["findings"]:
         return exits.FOUND
     context.output.line("✓ Nothing is pending, changed, failed, unfinished or held")

@@ -50,7 +50,7 @@ def _line(finding: Mapping[str, Any]) -> str:
 
 
 def _summary(report: Mapping[str, Any]) -> str:
-    from edulearn_migrate.cli.retained import counted
+    from edulearn_migrate.plural import counted
 
     errors, warnings = counted(report["errors"], "error"), counted(report["warnings"], "warning")
     advice = counted(report["advice"], "piece")

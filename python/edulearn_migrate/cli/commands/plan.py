@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.output import megabytes
-from edulearn_migrate.cli.retained import counted
 from edulearn_migrate.cli.runs import passed_over
+from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -69,7 +69,7 @@ def show(context: Context, work: Work[dict[str, Any]]) -> int:
         output.line(f"No {'applied' if down else 'pending'} migrations: nothing would be done")
     passed_over(output, report)
     if report["blocked"] is not None:
-        output.line(f"✗ Would stop at {report['blocked']['id']}: {report['blocked']['error']}")
+        output.problem(f"✗ Would stop at {report['blocked']['id']}: {report['blocked']['error']}")
     _rights(output, report["rights"])
     if report["problems"]:
         output.line(f"✗ Problems found: {report['problems']}")
@@ -161,7 +161,7 @@ def _parts(step: Data) -> Iterator[str]:
         verb = "sets aside" if aside["kept"] else "removes for good"
         yield (
             f"{verb} {counted(aside['documents'], 'document')}, {megabytes(aside['bytes'])}, "
-            f"{len(aside['indexes'])} index{'' if len(aside['indexes']) == 1 else 'es'}"
+            f"{counted(len(aside['indexes']), 'index')}"
         )
     if step["duplicates"] is not None and not step["duplicates"]["keys"]:
         yield "no key occurs twice"

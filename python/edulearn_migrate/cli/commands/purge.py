@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.errors import report_of
-from edulearn_migrate.cli.retained import by_migration, counted, size
+from edulearn_migrate.cli.retained import by_migration, size
+from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.output import columns
+from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -59,7 +60,8 @@ def run(context: Context) -> int:
 def _show(output: Output, report: Report, target: str) -> None:
     moment = f"{report['created_at']:%Y-%m-%d %H:%M:%S} UTC"
     data = f"{target} as it is" if report["live"] else f"the backup {report['backup']}"
-    output.line(f"Rehearsed on {data}: {report['documents']} documents of {moment}")
+    documents = counted(report["documents"], "document")
+    output.line(f"Rehearsed on {data}: {documents} of {moment}")
     output.line(f"  Data of: MongoDB {report['production_version'] or 'of an unknown version'}")
     output.line(f"  Private server: MongoDB {report['private_version'] or 'of an unknown version'}")
     migrations = report["migrations"]
@@ -71,10 +73,10 @@ def _show(output: Output, report: Report, target: str) -> None:
     for each in migrations:
         _came_back(output, each)
     for later in report["not_rehearsed"]:
-        output.line(f"✗ Not rehearsed, behind one that could not be applied: {later}")
+        output.line(f"✗ Not rehearsed, after one that could not be applied: {later}")
     output.note(f"  In {report['seconds']:.1f} s; the database itself was not changed")
     if report["passed"]:
-        output.line(f"✓ Rehearsal passed: {len(migrations)} migrations")
+        output.line(f"✓ Rehearsal passed: {counted(len(migrations), 'migration')}")
     else:
         bad = [each["id"] for each in migrations if each["outcome"] != "came_back"]
         output.line(f"✗ Rehearsal failed: {', '.join([*bad, *report['not_rehearsed']])}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.output import megabytes
+from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
@@ -59,15 +60,9 @@ def run(context: Context) -> int:
 
 
 def missing(output: Output, error: BaseException) -> None:
-    """The documented line for a backup that is not there, and where it was looked for."""
-    if type(error).__name__ != "BackupNotFoundError":
-        return
-    data: Mapping[str, Any] = vars(error)
-    output.line(f"✗ Backup not found: {data['name']}")
-    for place in data["looked_in"]:
-        output.line(f"  Looked in: {place}")
-    for name in data["newest"]:
-        output.line(f"  There is: {name}")
+    """The documented line for a backup that is not there. The error says where it was sought."""
+    if type(error).__name__ == "BackupNotFoundError":
+        output.line(f"✗ Backup not found: {vars(error)['name']}")
 
 
 def _show(output: Output, report: Mapping[str, Any]) -> None:
@@ -82,5 +77,5 @@ def _show(output: Output, report: Mapping[str, Any]) -> None:
         output.line(f"  Safety backup: {report['safety_backup']}")
     for note in report["notes"]:
         output.line(f"  Note: {note}")
-    indexes = "1 index" if report["indexes"] == 1 else f"{report['indexes']} indexes"
+    indexes = counted(report["indexes"], "index")
     output.note(f"  {megabytes(report['bytes'])}, {indexes}, in {report['seconds']:.1f} s")

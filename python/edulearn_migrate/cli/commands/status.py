@@ -90,7 +90,7 @@ def _history(output: Output, migrations: Sequence[Mapping[str, Any]], *, fold: b
     older = max(len(migrations) - _NEWEST, 0) if fold else 0
     folded = sum(_settled(each) for each in migrations[:older])
     if folded:
-        from edulearn_migrate.cli.retained import counted
+        from edulearn_migrate.plural import counted
 
         output.note(
             f"  … {counted(folded, 'older migration')}, applied "
@@ -104,7 +104,7 @@ def _history(output: Output, migrations: Sequence[Mapping[str, Any]], *, fold: b
         output.line(f"  {symbol} {each['name']} - {each['status']}")
         output.note(f"      {each['id']}{_moments(each)}", style="faint")
         for text in notes(each):
-            output.line(f"      {text}")
+            output.problem(f"      {text}")
 
 
 def _settled(migration: Mapping[str, Any]) -> bool:
@@ -138,7 +138,8 @@ def _moments(migration: Mapping[str, Any]) -> str:
 
 def _retained(output: Output, retained: Mapping[str, Any], *, listed: bool) -> None:
     """What is kept for undo, in one line; migration by migration if `listed`."""
-    from edulearn_migrate.cli.retained import by_migration, counted, size
+    from edulearn_migrate.cli.retained import by_migration, size
+    from edulearn_migrate.plural import counted
 
     runs = retained["runs"]
     if not runs:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.errors import UsageError
 from edulearn_migrate.cli.output import rfc3339
-from edulearn_migrate.cli.retained import counted, size
+from edulearn_migrate.cli.retained import size
+from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
