@@ -74,10 +74,10 @@ async fn examine(server: &Server, check: &Check) -> Result<(bool, String), Serve
 fn collection(standing: Option<&Collection>, options: Option<&Document>, exists: bool) -> (bool, String) {
     match (standing, options) {
         (None, _) => (!exists, "there is none".to_owned()),
-        (Some(standing), None) => (exists, format!("a {} stands", standing.noun())),
+        (Some(standing), None) => (exists, format!("a {} exists", standing.noun())),
         (Some(standing), Some(options)) => match difference(options, standing) {
-            None => (exists, format!("the {} stands as demanded", standing.noun())),
-            Some(what) => (false, format!("a {} stands and differs: {what}", standing.noun())),
+            None => (exists, format!("the {} is as demanded", standing.noun())),
+            Some(what) => (false, format!("a {} exists and differs: {what}", standing.noun())),
         },
     }
 }
@@ -95,8 +95,8 @@ fn index_of(listed: &[Document], index: &IndexRef, options: Option<&Document>, e
         None => (!exists, "there is none".to_owned()),
         Some((_, false)) => (false, "it is still being built".to_owned()),
         Some((spec, true)) => match options.and_then(|options| indexes::difference_in(options, spec)) {
-            None => (exists, "it stands".to_owned()),
-            Some(what) => (false, format!("it stands and differs: {what}")),
+            None => (exists, "it exists".to_owned()),
+            Some(what) => (false, format!("it exists and differs: {what}")),
         },
     }
 }
@@ -109,8 +109,8 @@ fn validator_of(standing: Option<&Collection>, validator: Option<&Document>, exi
         (Some(own), Some(asked))
             if !crate::model::equivalence::same(&Bson::Document(asked.clone()), &Bson::Document(own.clone())) =>
         {
-            (false, format!("another one stands: {}", show(&Bson::Document(own.clone()))))
+            (false, format!("there is another one: {}", show(&Bson::Document(own.clone()))))
         }
-        (Some(_), _) => (exists, "one stands".to_owned()),
+        (Some(_), _) => (exists, "there is one".to_owned()),
     }
 }

@@ -167,7 +167,7 @@ fn conflict(name: &str, keys: &Document, standing: &Document) -> String {
     let mut standing = standing.clone();
     standing.remove("v");
     format!(
-        "the index {name:?} cannot be made: asked for {}, stands {}",
+        "the index {name:?} cannot be made: asked for {}, found {}",
         show(&Bson::Document(doc! {"key": keys.clone(), "name": name})),
         show(&Bson::Document(standing))
     )

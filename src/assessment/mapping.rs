@@ -149,7 +149,7 @@ fn twice(within: &str, present: &[Element<'_>]) -> Result<(), Unmapped> {
     }
     let again = named.iter().enumerate().find(|(at, field)| named[..*at].iter().any(|other| other.name == field.name));
     let name = again.map_or_else(String::new, |(_, field)| String::from_utf8_lossy(field.name).into_owned());
-    Err(Unmapped { field: joined(within, &name), reason: "stands twice in the document".to_owned() })
+    Err(Unmapped { field: joined(within, &name), reason: "occurs twice in the document".to_owned() })
 }
 
 /// Whether the model or one of its sources has the name there.

@@ -93,8 +93,7 @@ impl Unified<'_> {
         if has_zero_timestamp(copy.as_bytes()) && has_duplicates(copy.as_bytes()) {
             return Err(Unmapped {
                 field: "_id".to_owned(),
-                reason: "has an empty timestamp beside a name that stands twice, which no insert leaves as it is"
-                    .to_owned(),
+                reason: "has an empty timestamp and a name that occurs twice; no insert would keep both".to_owned(),
             });
         }
         fitting(copy)

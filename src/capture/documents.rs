@@ -274,7 +274,7 @@ pub(super) fn count(documents: &[RawDocumentBuf]) -> i64 {
 /// Other documents were written than captured: the filter selects others each time it is asked (`$$NOW`,
 /// `$rand`). Within a transaction that is tried again, like a conflict.
 fn checked(counts: Counts, others: bool) -> Result<Counts, ServerError> {
-    let message = "the operation did not write the documents that were captured for it: its filter selects others each \
+    let message = "the operation did not write the documents that were captured for it: its filter selects different ones each \
                    time it is asked. \"capture\": false goes without";
     if others { Err(ServerError::found(codes::WRITE_CONFLICT, message)) } else { Ok(counts) }
 }

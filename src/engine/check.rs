@@ -45,7 +45,7 @@ pub async fn check(engine: &Engine, allow_rolled_back: bool) -> Result<CheckRepo
         findings.push(CheckFinding::of_database(FindingKind::NoFiles, message));
     }
     if let Some(restore) = restore? {
-        let message = format!("a restore of {} was begun; `restore --finish` takes it to its end", restore.backup);
+        let message = format!("a restore of {} was begun; `restore --finish` finishes it", restore.backup);
         findings.push(CheckFinding::of_database(FindingKind::Unfinished, message));
     }
     let assessment = assessment::unfinished(server).await?;
@@ -76,7 +76,7 @@ fn of_entry(entry: &InventoryEntry) -> Option<CheckFinding> {
             }
             Status::Applied | Status::RolledBack => return None,
             Status::Pending if entry.out_of_order => {
-                (FindingKind::Pending, "not applied, although migrations that sort behind it are".to_owned())
+                (FindingKind::Pending, "not applied, although migrations that sort after it are".to_owned())
             }
             Status::Pending => (FindingKind::Pending, "not applied".to_owned()),
             Status::Applying => (FindingKind::Unfinished, "half applied; `apply` carries on".to_owned()),

@@ -112,7 +112,7 @@ impl EndState {
             match (&standing, wanted.stands) {
                 (None, Some(true)) => found.push(format!("{name:?} is missing")),
                 (Some(standing), Some(false)) => {
-                    found.push(format!("{name:?} should be gone, but a {} stands", standing.noun()));
+                    found.push(format!("{name:?} should be gone, but a {} exists", standing.noun()));
                 }
                 _ => {}
             }
@@ -145,7 +145,7 @@ impl Expected {
                 let stands =
                     standing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::error::server::show);
                 let asked = crate::error::server::show(asked);
-                found.push(format!("{option} of {name:?} differs: asked for {asked}, stands as {stands}"));
+                found.push(format!("{option} of {name:?} differs: asked for {asked}, found {stands}"));
             }
         }
     }
@@ -169,7 +169,7 @@ impl Expected {
                 IndexRef::Name(_) => find_index(listed, index).is_some(),
             };
             if gone && standing.kind != "timeseries" {
-                found.push(format!("the index {} of {name:?} should be gone, but stands", shown(index)));
+                found.push(format!("the index {} of {name:?} should be gone, but exists", shown(index)));
             }
         }
         for change in &self.changed_indexes {

@@ -94,7 +94,7 @@ fn warn(run: &Run, step: &PlannedMigration, found: &[Overreach]) {
     }
     if found.iter().any(|each| each.documents.is_none()) {
         tell(format!(
-            "{}: whether the down script reaches documents that the up script had not touched cannot be told: \
+            "{}: it is not known whether the down script reaches documents that the up script had not touched: \
              what it changed was not captured.",
             step.id
         ));

@@ -125,7 +125,7 @@ async fn dump(engine: &Engine, call: &CallContext, path: &Path, room: &Path, dro
 
 fn other_database(source: &BackupSource, server: &Server) -> Error {
     Error::OtherDatabase(format!(
-        "{} is a backup of the database {}, not of {}. --allow-different-db restores it there all the same; --into restores into \
+        "{} is a backup of the database {}, not of {}. --allow-different-db restores it there all the same. --into restores into \
          the database that it names.",
         source.name,
         source.database,

@@ -76,7 +76,7 @@ impl Inventory {
             let late: Vec<&str> = chosen.iter().filter(|e| e.out_of_order).map(|e| e.id.as_str()).collect();
             if !late.is_empty() {
                 return Err(Error::OutOfOrder(format!(
-                    "--strict-order: {} would be applied after migrations that sort behind it. Nothing was done. \
+                    "--strict-order: {} would be applied after migrations that sort after it. Nothing was done. \
                      Give the file a newer number, or apply without --strict-order.",
                     late.join(", ")
                 )));
@@ -181,7 +181,7 @@ impl Inventory {
         match self.entries.iter().find(|entry| entry.changed()) {
             None => Ok(()),
             Some(entry) => Err(Error::ScriptChanged(format!(
-                "{} changed since {} was applied, so the file no longer says what stands in the database. Nothing was done. \
+                "{} changed since {} was applied, so the file no longer describes the database. Nothing was done. \
                  Put the file back as it was and write a new migration for the change; or roll {} back (the ledger keeps the \
                  script that was applied) and apply it again; or, if the database already is as the new file says, \
                  `mark {} --as applied` takes the new file's word for it.",

@@ -64,9 +64,9 @@ impl InventoryEntry {
     pub fn ways_back(&self) -> String {
         let id = &self.id;
         match self.undoing() {
-            true => format!("`rollback {id} --exact` finishes that; then it can be applied again."),
+            true => format!("`rollback {id} --exact` finishes that. Then it can be applied again."),
             false => format!(
-                "`rollback {id}` finishes that; then it can be applied again. Other ways: {}",
+                "`rollback {id}` finishes that. Then it can be applied again. Other ways: {}",
                 self.other_ways_back()
             ),
         }
@@ -80,7 +80,7 @@ impl InventoryEntry {
             None => String::new(),
         };
         format!(
-            "{from_file}`rollback {id} --exact` runs no script and undoes what was captured; `mark {id} --as rolled_back` takes \
+            "{from_file}`rollback {id} --exact` runs no script and undoes what was captured, and `mark {id} --as rolled_back` takes \
              your word that it is undone."
         )
     }

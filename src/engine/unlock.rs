@@ -45,7 +45,7 @@ async fn break_lock(server: &Server, identity: &Identity, force: bool, reporter:
         if !force && !holder.expired && !identity.proves_dead(owner) {
             return Err(Error::LockHeld {
                 message: format!(
-                    "The lock is held and its owner may be alive: {}. `unlock --force` breaks it all the same; \
+                    "The lock is held and its owner may be alive: {}. `unlock --force` breaks it all the same, and \
                      that run then stops at its next write.",
                     holder.describe()
                 ),

@@ -170,6 +170,6 @@ pub fn remedy(code: Option<i32>, kind: &str) -> &'static str {
             "Grant the user of MONGO_URI the rights that the documentation lists for the operation, then apply again."
         }
         Some(codes::CANNOT_CREATE_INDEX) => "Correct the index's keys or options in the file, then apply again.",
-        _ => "Mend the cause, then run the same command again: it carries on at this operation.",
+        _ => "Remove the cause, then run the same command again. It carries on at this operation.",
     }
 }

@@ -150,7 +150,7 @@ impl Error {
             }
             if error.is_passing() || error.authentication {
                 return Self::Unavailable(format!(
-                    "{context}: the server cannot be reached: {error}. Run the same command again when it can; it carries on where it stopped."
+                    "{context}: the server cannot be reached: {error}. Run the same command again when it can. It carries on where it stopped."
                 ));
             }
             if error.login_missing {

@@ -116,7 +116,7 @@ pub fn difference(asked: &Document, standing: &Collection) -> Option<String> {
     let differing: Vec<String> = differences(asked, &standing.options)
         .iter()
         .map(|(key, asked, stands)| {
-            format!("{key}: asked for {}, stands as {}", shown(asked.as_ref()), shown(stands.as_ref()))
+            format!("{key}: asked for {}, found {}", shown(asked.as_ref()), shown(stands.as_ref()))
         })
         .collect();
     (!differing.is_empty()).then(|| differing.join("; "))

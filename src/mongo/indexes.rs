@@ -162,10 +162,10 @@ fn differing(
     Some(match part {
         "weights" => {
             let asked = Text::asked(keys, options).map(|text| Bson::Document(text.weights));
-            format!("weights: asked for {}, stands as {}", shown(asked.as_ref()), shown(stands))
+            format!("weights: asked for {}, found {}", shown(asked.as_ref()), shown(stands))
         }
-        "key" => format!("key: asked for {}, stands as {}", show(&Bson::Document(keys.clone())), shown(stands)),
-        _ => format!("{part}: asked for {}, stands as {}", shown(asked), shown(stands)),
+        "key" => format!("key: asked for {}, found {}", show(&Bson::Document(keys.clone())), shown(stands)),
+        _ => format!("{part}: asked for {}, found {}", shown(asked), shown(stands)),
     })
 }
 
@@ -311,7 +311,7 @@ mod tests {
             place("t", doc! {"a": "text"}, doc! {"default_language": "none"}),
             IndexPlace::InTheWay {
                 standing: listed[1].clone(),
-                why: "default_language: asked for \"none\", stands as nothing".to_owned(),
+                why: "default_language: asked for \"none\", found nothing".to_owned(),
                 code: 85,
             }
         );

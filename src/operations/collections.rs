@@ -26,14 +26,13 @@ pub async fn create(server: &Server, name: &str, options: &Document) -> Result<S
         return Err(error.into());
     };
     match difference(options, &standing) {
-        None => Ok(Settled::standing(format!("the {} stands already, as asked", standing.noun()))),
+        None => Ok(Settled::standing(format!("the {} exists already, as asked", standing.noun()))),
         Some(what) => Err(Failure {
             written: None,
-            cause: format!("a {} of this name stands already and differs: {what}", standing.noun()),
+            cause: format!("a {} of this name exists already and differs: {what}", standing.noun()),
             code: Some(codes::NAMESPACE_EXISTS),
             remedy: Some(
-                "Change what stands with modify_collection, drop or rename it, or ask for the options that stand."
-                    .to_owned(),
+                "Change it with modify_collection, drop or rename it, or ask for the options that it has.".to_owned(),
             ),
         }
         .into()),
@@ -73,7 +72,7 @@ pub async fn modify(server: &Server, name: &str, options: &Document) -> Result<S
             };
     }
     if all_stand {
-        return Ok(Settled::standing("the options stand already, as asked"));
+        return Ok(Settled::standing("the options are as asked already"));
     }
     let mut command = doc! {"collMod": name};
     command.extend(options.clone());
@@ -124,7 +123,7 @@ pub async fn rename(server: &Server, from: &str, to: &str) -> Result<Settled, Sc
     let target = catalog::collection(server, to).await?;
     match (&source, &target) {
         (None, Some(_)) => {
-            return Ok(Settled::standing(format!("{from:?} is gone and {to:?} stands: it was renamed already")));
+            return Ok(Settled::standing(format!("{from:?} is gone and {to:?} exists: it was renamed already")));
         }
         (None, None) => {
             return Err(Failure {

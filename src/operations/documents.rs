@@ -276,7 +276,7 @@ pub async fn in_one_go<B: ChunkBody>(
                 code: error.code,
                 remedy: Some(
                     "Narrow the filter and split the operation, add an index that its filter can use, or raise the server's \
-                     transactionLifetimeLimitSeconds for the maintenance window; then apply again."
+                     transactionLifetimeLimitSeconds for the maintenance window. Then apply again."
                         .to_owned(),
                 ),
             }));
@@ -287,7 +287,7 @@ pub async fn in_one_go<B: ChunkBody>(
                 cause: format!("{why} needs one transaction, with what it captures: {error}"),
                 code: error.code,
                 remedy: Some(
-                    "Narrow the filter and split the operation, or write \"capture\": false into it to go without; then apply again."
+                    "Narrow the filter and split the operation, or write \"capture\": false into it to capture nothing. Then apply again."
                         .to_owned(),
                 ),
             }));

@@ -34,7 +34,7 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
         {
             // A newer server may have another default than the one that built it (`2dsphereIndexVersion`).
             if stands(server, collection, index).await? {
-                return Ok(Settled::standing(format!("the index {:?} stands already, as asked", index.name)));
+                return Ok(Settled::standing(format!("the index {:?} exists already, as asked", index.name)));
             }
             return Err(conflict(server, collection, index, &e).await?.into());
         }
@@ -59,7 +59,7 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
     }
     let before = reply.get_i32("numIndexesBefore").ok();
     Ok(if before.is_some() && before == reply.get_i32("numIndexesAfter").ok() {
-        Settled::standing(format!("the index {:?} stands already, as asked", index.name))
+        Settled::standing(format!("the index {:?} exists already, as asked", index.name))
     } else {
         Settled::done()
     })
@@ -151,7 +151,7 @@ fn different(index: &CreateIndex, standing: &Document, code: i32) -> Failure {
     Failure {
         written: None,
         cause: format!(
-            "an index stands already and differs: asked for {}, stands {} (code {code})",
+            "an index exists already and differs: asked for {}, found {} (code {code})",
             show(&Bson::Document(asked)),
             show(&Bson::Document(standing))
         ),

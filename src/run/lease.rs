@@ -185,7 +185,7 @@ fn held(holder: Holder, timeout: Duration) -> Error {
         .unwrap_or_default();
     Error::LockHeld {
         message: format!(
-            "Another run holds the lock: {}. Waited {} s; nothing was done. Wait for it to finish, or raise \
+            "Another run holds the lock: {}. Waited {} s. Nothing was done. Wait for it to finish, or raise \
              --lock-timeout.{until} `unlock --force` breaks the lock of a run that is known to be gone.",
             holder.describe(),
             timeout.as_secs_f64()

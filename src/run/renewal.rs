@@ -33,7 +33,7 @@ impl Renewal {
         let (server, stopped) = (server.clone(), stop.clone());
         let failed = |e: std::io::Error| {
             Error::Unavailable(format!(
-                "The thread that renews the lock cannot be started: {e}. Nothing was done; the lock ends by itself within 30 s."
+                "The thread that renews the lock cannot be started: {e}. Nothing was done. The lock ends by itself within 30 s."
             ))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;

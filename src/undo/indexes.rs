@@ -76,7 +76,7 @@ pub(super) async fn index_dropped(server: &Server, undo: &UndoOperation) -> Resu
     // One that is being built may yet fail: making it again waits for that.
     let listed = catalog::indexes(server, &undo.collection).await?;
     Ok(match named(listed.iter(), name) {
-        Some(now) if now == *before => Way::nothing("the index stands"),
+        Some(now) if now == *before => Way::nothing("the index exists"),
         Some(_) => Way::conflict(format!("another index {name:?} was made since and stays")),
         None => Way::by(undo, Action::CreateIndex(index_again(before, &collection))),
     })

@@ -42,7 +42,7 @@ pub async fn remove_made(
     if standing.get_str("type").is_ok_and(|kind| kind == "view") {
         return Ok((
             Undone { conflicts: 1, ..Undone::default() },
-            Some(format!("a view {name:?} stands now, and stays")),
+            Some(format!("a view {name:?} exists now, and stays")),
         ));
     }
     if documents(server, name).await? > 0 {

@@ -61,7 +61,7 @@ pub(super) async fn modified(server: &Server, undo: &UndoOperation) -> Result<Wa
             Way::Operation(operation(undo, Action::ModifyCollection { options: back }), remark)
         }
         Some(left) => Way::conflict(left),
-        None => Way::nothing("the options stand as before"),
+        None => Way::nothing("the options are as before"),
     })
 }
 

@@ -112,8 +112,8 @@ async fn dropped(server: &Server, undo: &UndoOperation) -> Result<Way, ServerErr
         let options = before.get_document("options").cloned().unwrap_or_default();
         return Ok(match now {
             None => Way::by(undo, Action::CreateCollection { options }),
-            Some(now) if same_standing(&now, before) => Way::nothing("the view stands"),
-            Some(_) => Way::conflict("something else stands under the view's name"),
+            Some(now) if same_standing(&now, before) => Way::nothing("the view exists"),
+            Some(_) => Way::conflict("something else has the view's name"),
         });
     };
     let kept = catalog::collection(server, aside).await?.is_some();
@@ -126,7 +126,7 @@ async fn dropped(server: &Server, undo: &UndoOperation) -> Result<Way, ServerErr
             Way::Return { aside: Some(aside.to_owned()), before: before.clone() }
         }
         (Some(_), true) => Way::conflict(format!(
-            "a collection of this name was made since and stays; `undrop {} --to NEW_NAME` brings the old one back beside it",
+            "a collection of this name was made since and stays; `undrop {} --to NEW_NAME` brings the old one back under another name",
             undo.slot.name()
         )),
     })
@@ -150,7 +150,7 @@ async fn renamed(server: &Server, undo: &UndoOperation) -> Result<Way, ServerErr
             back.collection = to.to_owned();
             Way::Operation(back, None)
         }
-        (true, true) => Way::conflict(format!("both {:?} and {to:?} stand; both stay", undo.collection)),
+        (true, true) => Way::conflict(format!("both {:?} and {to:?} exist; both stay", undo.collection)),
         (true, false) => Way::nothing("it has its name"),
         (false, false) => Way::nothing("it is gone"),
     })

@@ -44,7 +44,7 @@ fn what_stands_differently_is_shown_beside_what_was_asked() {
             r#"{"type": "create_index", "collection": "c", "index": [("n", 1), ("m", -1)], "options": {"name": "x", "unique": true, "hidden": true}}"#,
             "(code 85",
         ),
-        (r#"{"type": "create_collection", "collection": "log"}"#, "stands as true"),
+        (r#"{"type": "create_collection", "collection": "log"}"#, "found true"),
         (r#"{"type": "rename_collection", "collection": "c", "to": "log"}"#, "both \"c\" and \"log\" exist"),
     ];
     with_database(async |fixture| {

@@ -32,12 +32,13 @@ def _status(parser: Parser) -> None:
 
 def _apply(parser: Parser) -> None:
     _plan(parser)
+    _workers(parser)
     _dry_run(parser)
 
 
 def _dry_run(parser: Parser) -> None:
     parser.add_argument(
-        "--dry-run", action="store_true", help="change nothing; say what would be done"
+        "--dry-run", action="store_true", help="change nothing; print what would be done"
     )
 
 
@@ -49,15 +50,14 @@ def _plan(parser: Parser) -> None:
         help=f"one migration, {_ID}; without it, every pending one",
     )
     parser.add_argument(
-        "--rolled-back", action="store_true", help="apply rolled-back migrations again, too"
+        "--rolled-back", action="store_true", help="also apply migrations that were rolled back"
     )
     parser.add_argument(
         "--strict-order",
         action="store_true",
         help="refuse a migration that sorts before one already applied",
     )
-    _no_capture(parser, "keep nothing of what is overwritten: there is no exact rollback then")
-    _workers(parser)
+    _no_capture(parser, "do not keep what is overwritten; there is no exact rollback then")
 
 
 def _workers(parser: Parser) -> None:
@@ -80,14 +80,14 @@ def _rollback(parser: Parser) -> None:
     which.add_argument(
         "--from-file",
         action="store_true",
-        help="run the down script the file has now, not the recorded one",
+        help="run the down script that the file has now, not the recorded one",
     )
     which.add_argument(
         "--exact",
         action="store_true",
-        help="run no script: undo what was captured, but for what was changed since",
+        help="run no script; undo what was captured, and keep what was changed since",
     )
-    _no_capture(parser, "keep nothing of what the rollback takes away")
+    _no_capture(parser, "do not keep what the rollback overwrites or removes")
     _workers(parser)
     _dry_run(parser)
 
@@ -97,15 +97,19 @@ def _no_capture(parser: Parser, text: str) -> None:
 
 
 def _create(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="what it does, as in add_user_preferences")
-    parser.add_argument("--description", metavar="TEXT", default="", help="what it is for")
+    parser.add_argument(
+        "name", metavar="NAME", help="the migration's name, such as add_user_preferences"
+    )
+    parser.add_argument(
+        "--description", metavar="TEXT", default="", help="what the migration is for"
+    )
 
 
 def _lint(parser: Parser) -> None:
     parser.add_argument(
         "files", metavar="FILE", nargs="*", help="files or directories (default: all migrations)"
     )
-    parser.add_argument("--strict", action="store_true", help="exit 1 for warnings, too")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
 
 
 def _mark(parser: Parser) -> None:
@@ -115,7 +119,7 @@ def _mark(parser: Parser) -> None:
         dest="state",
         required=True,
         choices=["applied", "pending", "rolled_back"],
-        help="what it is from now on",
+        help="the state that it has from now on",
     )
 
 
@@ -127,13 +131,16 @@ def _unlock(parser: Parser) -> None:
 
 def _purge(parser: Parser) -> None:
     parser.add_argument(
-        "migration_id", metavar="ID", nargs="?", help=f"of one migration, {_ID}; without it, of all"
+        "migration_id",
+        metavar="ID",
+        nargs="?",
+        help=f"only this migration, {_ID}; without it, all of them",
     )
     parser.add_argument(
         "--older-than",
         metavar="AGE",
         type=age,
-        help="only what is older, as in 30d (units: s, m, h, d, w)",
+        help="only what is older than this, such as 30d (units: s, m, h, d, w)",
     )
 
 
@@ -142,9 +149,13 @@ def _undrop(parser: Parser) -> None:
         "name",
         metavar="NAME",
         nargs="?",
-        help="what to bring back, as listed; without it, the list is printed",
+        help="what to bring back, by its name in the list; without it, the list is printed",
     )
-    parser.add_argument("--to", metavar="NEW", help="bring it back as this collection, or into it")
+    parser.add_argument(
+        "--to",
+        metavar="NEW",
+        help="bring a collection back under this name, or documents into this collection",
+    )
 
 
 def _backup(parser: Parser) -> None:
@@ -173,12 +184,12 @@ def _restore(parser: Parser) -> None:
     parser.add_argument(
         "--finish",
         action="store_true",
-        help="restore nothing new; only take a restore that was killed to its end",
+        help="restore nothing new; finish a restore that was killed",
     )
     parser.add_argument(
         "--abandon",
         action="store_true",
-        help="restore nothing new; only give up a restore that was killed or cannot end",
+        help="restore nothing new; give up a restore that was killed or cannot finish",
     )
     _collections(parser, "restore these collections only")
     _exclude(parser, "leave these collections as they are")
@@ -230,13 +241,17 @@ def _backup_name(parser: Parser) -> None:
 
 def _prune(parser: Parser) -> None:
     parser.add_argument(
-        "--keep", metavar="N", type=positive, required=True, help="how many of the kind to keep"
+        "--keep",
+        metavar="N",
+        type=positive,
+        required=True,
+        help="how many backups of the kind to keep",
     )
     parser.add_argument(
         "--kind",
         choices=["manual", "safety"],
         default="manual",
-        help="those made by `backup` (the default), or by `restore`",
+        help="prune backups made by `backup` (the default), or by `restore`",
     )
 
 
@@ -244,7 +259,7 @@ def _check(parser: Parser) -> None:
     parser.add_argument(
         "--allow-rolled-back",
         action="store_true",
-        help="migrations that are rolled back are no finding",
+        help="do not report migrations that were rolled back",
     )
 
 
@@ -257,10 +272,10 @@ def _rehearse(parser: Parser) -> None:
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
-        "--backup", metavar="NAME", help="on this backup (default: the newest full one)"
+        "--backup", metavar="NAME", help="rehearse on this backup (default: the newest full one)"
     )
     data.add_argument(
-        "--live", action="store_true", help="on the live database, which is only read"
+        "--live", action="store_true", help="rehearse on the live database, which is only read"
     )
     parser.add_argument(
         "--any-version",
@@ -278,16 +293,16 @@ def _assessment_migrate(parser: Parser) -> None:
     parser.add_argument(
         "--accept-unmapped",
         action="store_true",
-        help="documents that cannot be mapped are no failure",
+        help="succeed even if some documents cannot be mapped",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="write nothing; say what would be done"
+        "--dry-run", action="store_true", help="change nothing; print what would be done"
     )
     _workers(parser)
     parser.add_argument(
         "--ids",
         choices=("new", "keep"),
-        help="copy teacher assessments under a new _id (default), or keep theirs, for an "
+        help="give copies of teacher assessments a new _id (default), or keep theirs, for an "
         "application that reads only `assessments`",
     )
 
@@ -297,10 +312,10 @@ COMMANDS: dict[str, tuple[str, Fill | None]] = {
     "apply": ("apply every pending migration, or one", _apply),
     "rollback": ("roll back every applied migration, or one", _rollback),
     "create": ("write a new migration file from a template", _create),
-    "mark": ("set a migration's state by hand, running nothing", _mark),
+    "mark": ("set a migration's state by hand, without running anything", _mark),
     "unlock": ("release the lock of a run that is gone", _unlock),
     "lint": ("find what is wrong or risky in the files, without a server", _lint),
-    "plan": ("show what apply would do, changing nothing", _plan),
+    "plan": ("show what apply would do, without changing anything", _plan),
     "check": ("for CI: exit 3 if anything is pending or wrong", _check),
     "rehearse": ("apply and roll back on a private server, and compare", _rehearse),
     "backup": ("write a backup of the database", _backup),

@@ -36,9 +36,9 @@ examples:
   edulearn-migrate --uri mongodb://db.example.org:27017 --db edulearn status --json
   edulearn-migrate --local apply              on a private server of its own, to try things out
 
-settings, where an option does not say it (environment, or .env in the working directory):
+settings that are taken from the environment, or from .env in the working directory:
   MONGO_URI  DB_NAME  LOG_LEVEL  EDULEARN_MIGRATIONS_DIR  EDULEARN_BACKUP_DIR  EDULEARN_LEDGER
-  EDULEARN_AUDIT_LOG
+  EDULEARN_WORKERS  EDULEARN_AUDIT_LOG
 
 exit codes:
   0 done, 1 failed, 2 wrong usage, 3 `check` found something, 4 another run holds the lock,
@@ -99,8 +99,8 @@ def _parser(names: list[str] | None = None) -> Parser:
     """The parser for the commands of these names, or for all."""
     parser = Parser(
         prog=PROGRAM,
-        description="Migrations for EDULEARN's MongoDB. A run that was killed goes on where it "
-        "stopped, by the same command.",
+        description="Migrations for EDULEARN's MongoDB. If a run is killed, the same command "
+        "carries on where it stopped.",
         epilog=_EXAMPLES,
         formatter_class=formatter,
         allow_abbrev=False,

@@ -149,8 +149,8 @@ def _reach(
         place = f"operation {each['index']} of the down script ({each['collection']})"
         if each["documents"] is None:
             text = (
-                f"whether {place} {did} documents that the up script had not touched cannot be "
-                "told: what that one changed was not captured, or has been purged"
+                f"it is not known whether {place} {did} documents that the up script had not "
+                "touched: what that one changed was not captured, or has been purged"
             )
         else:
             number = counted(each["documents"], "document")

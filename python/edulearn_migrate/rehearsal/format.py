@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edulearn_migrate.plural import counted
+
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def _collection(found: Part) -> Iterator[str]:
     if found["standing"] != "stands":
         missing = found["standing"] == "missing"
         count = documents["missing" if missing else "added"]
-        held = f", with {_counted(count, 'document')}" if noun != "view" else ""
+        held = f", with {counted(count, 'document')}" if noun != "view" else ""
         yield f"the {noun} is missing{held}" if missing else f"a {noun} that was not there{held}"
         return
     for option in found["options"]:
@@ -60,21 +62,21 @@ def _index(index: Part) -> str:
 def _documents(found: Part) -> Iterator[str]:
     if found["missing"]:
         examples = _ids(found["missing_examples"])
-        yield f"{_counted(found['missing'], 'document')} missing{examples}"
+        yield f"{counted(found['missing'], 'document')} missing{examples}"
     if found["added"]:
         examples = _ids(found["added_examples"])
-        count = _counted(found["added"], "document")
+        count = counted(found["added"], "document")
         yield f"{count} that {_was(found['added'])} not there{examples}"
     for field in found["fields"]:
         yield from _field(field)
     if found["elsewhere"]:
-        yield f"{_counted(found['elsewhere'], 'document')} changed in further fields"
+        yield f"{counted(found['elsewhere'], 'document')} changed in further fields"
     if found["reordered"]:
         yield _reordered(found)
 
 
 def _reordered(found: Part) -> str:
-    count, examples = _counted(found["reordered"], "document"), _ids(found["reordered_examples"])
+    count, examples = counted(found["reordered"], "document"), _ids(found["reordered_examples"])
     return f"{count} with the same fields in another order{examples}"
 
 
@@ -82,7 +84,7 @@ def _field(field: Part) -> Iterator[str]:
     lost, gained = field["lost"], field["gained"]
     other = field["documents"] - lost - gained
     told = [
-        f"{_counted(number, 'document')} {what}"
+        f"{counted(number, 'document')} {what}"
         for number, what in (
             (lost, "lost it"),
             (gained, "had none before"),
@@ -106,7 +108,3 @@ def _value(text: str | None) -> str:
 
 def _ids(examples: list[str]) -> str:
     return f" (as _id {', '.join(examples)})" if examples else ""
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -68,7 +68,7 @@ codes! {
         "Add a check of the collection to \"checks\".\"before\", so that duplicates stop the migration before it begins.";
     USED_BEFORE_CREATED = "EM305", "used-before-created", Warning, "Create the collection first.";
     USED_AFTER_DROP = "EM306", "used-after-drop", Warning, "Do this before the collection goes, or not at all.";
-    REFUSED = "EM307", "refused-by-server", Warning, "Correct it: the server refuses it whatever the data, when its turn comes.";
+    REFUSED = "EM307", "refused-by-server", Warning, "Correct it: the server refuses it with any data.";
     EXPIRES = "EM308", "deletes-by-expiry", Warning,
         "Look with `plan` how many documents expire at once, take a backup, and say under \"allow\" that they may go.";
 
@@ -76,7 +76,7 @@ codes! {
     EMPTY_MIGRATION = "EM402", "empty-migration", Advice,
         "Write its operations: `apply` refuses a file as `create` left it, unless it says \"empty\": true.";
     DUPLICATE_NAME = "EM403", "duplicate-name", Warning,
-        "Rename one of them: `apply NAME` and `rollback NAME` cannot tell them apart.";
+        "Rename one of them: `apply NAME` and `rollback NAME` cannot distinguish them.";
     LISTING_ORDER = "EM404", "listing-order", Advice, "Give the numbers the same number of digits, as `create` does.";
     UNUSED_ALLOWANCE = "EM405", "unused-allow", Advice, "Take it out.";
     UNKNOWN_ALLOWANCE = "EM406", "unknown-allow", Warning,

@@ -14,6 +14,7 @@ use crate::mongo::movable;
 use crate::mongo::profile::BUCKETS;
 use crate::mongo::query::{Query, raw};
 use crate::operations::collections::{index_stands_in, option_stands};
+use crate::plural::number;
 use crate::run::report::Outcome;
 
 /// `create_collection`.
@@ -37,11 +38,11 @@ pub async fn create(
     };
     match difference(options, &standing) {
         Some(what) => plan.fails(
-            format!("a {} of this name stands already and differs: {what}", standing.noun()),
+            format!("a {} of this name exists already and differs: {what}", standing.noun()),
             Some(codes::NAMESPACE_EXISTS),
         ),
         None => {
-            plan.ends(Outcome::Standing, Some("stands already, as asked"));
+            plan.ends(Outcome::Standing, Some("exists already, as asked"));
             not_admitted(look, operation, options, &standing, plan).await?;
         }
     }
@@ -102,7 +103,7 @@ pub async fn modify(
         _ => option_stands(option, asked, &standing.options),
     });
     if all_stand {
-        plan.ends(Outcome::Standing, Some("the options stand already, as asked"));
+        plan.ends(Outcome::Standing, Some("the options are as asked already"));
     } else {
         plan.ends(Outcome::Done, None);
         refused(operation, plan);
@@ -234,7 +235,8 @@ async fn not_admitted(
     let enforced = set("validationLevel", "strict") == "strict" && set("validationAction", "error") == "error";
     if documents > 0 && enforced && plan.outcome == Some(Outcome::Done) {
         let message = format!(
-            "{documents} standing documents do not meet the validator, and the server will refuse updates of them: _id {}",
+            "{} not meet the validator, and the server will refuse updates of them: _id {}",
+            if documents == 1 { "1 document does".to_owned() } else { format!("{} documents do", number(documents)) },
             rejected.examples.join(", ")
         );
         plan.leaves(message, codes::DOCUMENT_VALIDATION_FAILURE);

@@ -26,7 +26,7 @@ pub async fn create(
 ) -> Result<(), PlanError> {
     let name = &operation.collection;
     let Some(standing) = catalog::collection(look.server, name).await? else {
-        plan.ends(Outcome::Done, Some("makes the collection, which does not stand yet"));
+        plan.ends(Outcome::Done, Some("makes the collection, which does not exist yet"));
         return understood(look, operation, index, None, plan).await;
     };
     if standing.kind == "view" {
@@ -40,7 +40,7 @@ pub async fn create(
     let collation = standing.options.get_document("collation").ok();
     match indexes::place(&listed, &index.name, &index.keys, &index.options, collation) {
         IndexPlace::Taken => {
-            plan.ends(Outcome::Standing, Some("stands already, as asked"));
+            plan.ends(Outcome::Standing, Some("exists already, as asked"));
             return Ok(());
         }
         IndexPlace::Building => {
@@ -53,7 +53,7 @@ pub async fn create(
             let mut standing = standing;
             standing.remove("v");
             let message = format!(
-                "an index stands already and differs ({why}): asked for {}, stands {}",
+                "an index exists already and differs ({why}): asked for {}, found {}",
                 show(&Bson::Document(asked)),
                 show(&Bson::Document(standing))
             );
@@ -94,7 +94,7 @@ async fn understood(
     }
     let uncollated = |kind: &Bson| matches!(kind.as_str(), Some("text" | "2d"));
     if !index.options.contains_key("collation") && collation.is_some() && index.keys.values().any(uncollated) {
-        let message = "a text or 2d index has no collation, and the collection's own one would be its: write \
+        let message = "a text or 2d index has no collation, and would get the collection's own: write \
                        {\"collation\": {\"locale\": \"simple\"}}";
         plan.fails(message, Some(codes::CANNOT_CREATE_INDEX));
     }

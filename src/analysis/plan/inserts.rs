@@ -14,6 +14,7 @@ use crate::model::script::operation::InsertDocuments;
 use crate::mongo::catalog::{self, Collection};
 use crate::mongo::raw;
 use crate::operations::documents::is_a_view;
+use crate::plural::counted_are;
 use crate::run::progress::Position;
 use crate::run::report::Outcome;
 
@@ -90,7 +91,7 @@ async fn taken_ids(
     }
     if standing > 0 {
         let message =
-            format!("{standing} of the documents' _ids stand already in {name:?}, for example {}", examples.join(", "));
+            format!("{} already in {name:?}, for example {}", counted_are(standing, "new _id"), examples.join(", "));
         plan.fails(message, Some(codes::DUPLICATE_KEY));
     }
     if !twice.is_empty() {

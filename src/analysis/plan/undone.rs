@@ -119,9 +119,9 @@ async fn look_at(
         }
         "drop_collection" => plan.notes.push(match task.entry.get_str("aside") {
             Ok(_) => {
-                format!("{:?} comes back as it was set aside, unless another one stands in its place", task.collection)
+                format!("{:?} comes back as it was set aside, unless another one is in its place", task.collection)
             }
-            Err(_) => "what was dropped comes back, unless another one stands in its place".to_owned(),
+            Err(_) => "what was dropped comes back, unless another one is in its place".to_owned(),
         }),
         "create_collection" => {
             plan.notes.push("is dropped if it is as it was made and empty; else it stays".to_owned());

@@ -85,15 +85,15 @@ pub fn stuck(target: &str, error: ServerError) -> Error {
         let advice = error.lacking.as_ref().map_or_else(|| ASK_FOR_RIGHTS.to_owned(), |lacking| lacking.advice());
         return Error::Backup(format!(
             "{target:?} could not be put in its place: the server does not allow it: {error}. The swap is not complete. {advice}, then \
-             run the command again: `restore` takes the swap to its end first. `restore --abandon` gives it up."
+             run the command again: `restore` completes the swap first. `restore --abandon` gives it up."
         ));
     }
     if error.is_passing() || error.authentication || error.is(codes::LEASE_LOST) {
         return Error::server(format!("Putting {target:?} in its place"))(error);
     }
     Error::Backup(format!(
-        "{target:?} could not be put in its place: {error}. The swap is not complete; mend the cause and run `restore` again: it takes \
-         the swap to its end first. `restore --abandon` gives it up."
+        "{target:?} could not be put in its place: {error}. The swap is not complete. Remove the cause and run `restore` again: it completes \
+         the swap first. `restore --abandon` gives it up."
     ))
 }
 

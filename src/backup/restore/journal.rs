@@ -49,13 +49,13 @@ pub async fn unfinished(server: &Server) -> Result<Option<UnfinishedRestore>> {
 pub async fn refuse_unfinished(server: &Server) -> Result<()> {
     let Some(unfinished) = unfinished(server).await? else { return Ok(()) };
     let state = if unfinished.phase == SWAPPING {
-        "Part of the database is of the backup, part of it is as before"
+        "A part of the database comes from the backup, the rest is as it was before"
     } else {
-        "The database is as it was before, with temporary collections beside it"
+        "The database is as it was before, with some temporary collections"
     };
     Err(Error::WrongState(format!(
-        "A restore of {:?} was begun on {} and has not ended. {state}. Where it no longer runs, run `restore` again: it takes \
-         that one to its end first. `restore --abandon` gives it up.",
+        "A restore of {:?} was begun on {} and has not ended. {state}. If it no longer runs, run `restore` again: it finishes \
+         that one first. `restore --abandon` gives it up.",
         unfinished.backup, unfinished.host
     )))
 }

@@ -182,7 +182,7 @@ pub fn plan(
     plan.replaces = touched.iter().any(|name| standing(name).is_some());
     if unbuilt > 0 {
         let were = counted_were(unbuilt, "index");
-        plan.notes.push(format!("{were} not built (--no-indexes): what they made unique or let expire is neither"));
+        plan.notes.push(format!("{were} not built (--no-indexes): nothing is unique or expires because of them"));
     }
     if source.scope != BackupScope::Full
         || choice.collections.is_some()

@@ -58,7 +58,7 @@ impl Ground {
             return Ok(());
         }
         Err(Error::WrongState(format!(
-            "Indexes of {ASSESSMENTS:?} are in the way: {}. Nothing was changed. Drop what stands, then run the same command \
+            "Indexes of {ASSESSMENTS:?} are in the way: {}. Nothing was changed. Drop them, then run the same command \
              again.",
             self.standing.conflicts.join("; ")
         )))

@@ -30,10 +30,13 @@ pub(super) fn conclude(report: &mut MigrateReport, ground: &Ground, found: Valid
     report.unmapped = found.unmapped;
     let validation = &mut report.validation;
     if validation.missing_fields > 0 {
-        let incomplete = validation.missing_fields;
-        validation
-            .problems
-            .push(format!("{incomplete} unified documents lack a field of the model, or have one of a wrong type"));
+        let incomplete = counted(validation.missing_fields, "unified document");
+        let lack = if validation.missing_fields == 1 {
+            "lacks a field of the model, or has"
+        } else {
+            "lack a field of the model, or have"
+        };
+        validation.problems.push(format!("{incomplete} {lack} one of a wrong type"));
     }
     let why = |name: &str| report.indexes.conflicts.iter().find(|conflict| conflict.starts_with(name)).cloned();
     let missing: Vec<String> = match &ground.assessments {

@@ -47,7 +47,7 @@ pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<
         Occupant::Free | Occupant::Ours if found.back => return Err(super::stashed::unknown(&found.entry.name)),
         _ => {
             return Err(Error::WrongState(format!(
-                "{target:?} stands, and nothing is overwritten. `undrop {} --to NEW_NAME` brings the {} back under another name.",
+                "{target:?} exists, and nothing is overwritten. `undrop {} --to NEW_NAME` brings the {} back under another name.",
                 found.entry.name, found.entry.kind
             )));
         }

@@ -34,7 +34,11 @@ pub(super) fn tuples_as_arrays(text: &str) -> Result<String, SyntaxError> {
         match byte {
             b'"' => at = end_of_string(&bytes, at),
             b'(' if !value_may_begin(&bytes[..at]) => {
-                return Err(error_at(text, at, "no tuple can stand here: scripts are JSON and are never run as code"));
+                return Err(error_at(
+                    text,
+                    at,
+                    "a tuple is not allowed here: scripts are JSON and are never run as code",
+                ));
             }
             b'(' | b'[' | b'{' => {
                 open.push(OpenBracket { bracket: byte, at, trailing_comma: None, commas: 0, empty: true });

@@ -113,8 +113,9 @@ impl Server {
                 None => Error::unavailable(&server.target, &e),
             })?;
         let build = server.ask(rawdoc! {"buildInfo": 1}).await.map_err(|e| Error::unavailable(&server.target, &e))?;
-        let profile = Profile::of(&hello, &build)
-            .ok_or_else(|| Error::Unavailable(format!("The server at {} does not tell its version.", server.target)))?;
+        let profile = Profile::of(&hello, &build).ok_or_else(|| {
+            Error::Unavailable(format!("The server at {} does not report its version.", server.target))
+        })?;
         if profile.version < Version::OLDEST {
             return Err(Error::Unavailable(format!(
                 "The server at {} is MongoDB {}, and edulearn_migrate needs MongoDB {}.{} or newer: nothing was written.",

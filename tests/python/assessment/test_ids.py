@@ -62,11 +62,11 @@ def test_keeping_them_says_beforehand_what_refers_to_them(school: Documents, cli
     assert report["ids"] == "keep" and report["meant"] == {"results": 4, "submissions": 1}
     assert both(school) == before
     done = cli("assessment-migrate", "--ids", "keep", "--dry-run")
-    assert "4 results and 1 submissions refer" in done.stdout, told(done)
+    assert "4 results and 1 submission refer" in done.stdout, told(done)
     done = cli("assessment-migrate", "--ids", "keep")
     assert done.code == 0, told(done)
     before_step_2 = done.stdout.split("Step 2")[0]
-    assert "4 results and 1 submissions refer to them" in before_step_2, told(done)
+    assert "4 results and 1 submission refer to them" in before_step_2, told(done)
     assert one(school, "assessments", PLANTS)["original_id"] == str(PLANTS)
     rollback(cli)
     assert both(school) == before

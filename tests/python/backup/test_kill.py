@@ -204,7 +204,7 @@ def test_a_killed_restore_is_finished_by_the_next_one(
     assert done.code == 0, done.stdout
     assert hashes(db) == state
     if killed is not None:
-        assert "✓ An earlier restore was taken to its end" in done.lines
+        assert "✓ An earlier restore was finished" in done.lines
 
 
 @pytest.mark.parametrize(

@@ -366,7 +366,7 @@ def test_a_failure_is_told_once(cli: Cli, steps: Migrations) -> None:
     assert failed.code == 1
     assert "E11000" in failed.stdout
     assert "E11000" not in failed.stderr
-    assert "Operation 1 is done. Of operation 2, nothing is done." in failed.stdout
+    assert "Operation 1 is done. Of operation 2, nothing is done." in failed.error
     again = cli("apply", "--log-level", "info")
     assert "E11000" in again.stderr
 

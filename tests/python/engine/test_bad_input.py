@@ -304,7 +304,7 @@ def test_what_the_server_refuses(
     assert "operation 1" in said
     if isinstance(failed.value, OperationFailedError):
         assert failed.value.server_code is not None
-        assert "Mend the cause" in said or "in the file" in said
+        assert "Remove the cause" in said or "in the file" in said
         assert {each["_id"]: each["status"] for each in db["migrations"].find()} == {
             "migration_1": "applied",
             "migration_2": "failed",

@@ -244,7 +244,7 @@ def tampering(db: Documents, migrator: Migrator, tamper: Any) -> CheckFailedErro
         (lambda db: db.create_collection("gone"), '"gone" should be gone'),
         (
             lambda db: db.command("collMod", "a", index={"name": "by_x", "hidden": True}),
-            "hidden: asked for nothing, stands as true",
+            "hidden: asked for nothing, found true",
         ),
     ],
 )

@@ -142,7 +142,7 @@ def test_create_collection(run: Runner, db: Db, options: dict[str, Any]) -> None
             assert made[key] == (5120 if key == "size" else value)
     again = run.one(create(**options))
     assert (again.outcome, options_of(db)) == ("standing", made)
-    assert "stands already, as asked" in (again.note or "")
+    assert "exists already, as asked" in (again.note or "")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_collection_that_stands_differently(
     before = options_of(db)
     error = run.refused(create(**asked))
     assert error.server_code == 48
-    for text in ["differs", "asked for", "stands as", *shown]:
+    for text in ["differs", "asked for", "found", *shown]:
         assert text in str(error)
     assert "modify_collection" in str(error)
     assert options_of(db) == before
@@ -270,8 +270,8 @@ def test_an_index_that_stands_differently(
     before = list(db["c"].list_indexes())
     error = run.refused(asked)
     assert error.server_code == code
-    assert "an index stands already and differs: asked for {" in str(error)
-    assert ", stands {" in str(error)
+    assert "an index exists already and differs: asked for {" in str(error)
+    assert ", found {" in str(error)
     assert "drop_index" in str(error)
     assert list(db["c"].list_indexes()) == before
 
@@ -636,7 +636,7 @@ def test_modify_validators(run: Runner, db: Db) -> None:
     assert options_of(db)["validator"] == SCHEMA
     assert options_of(db)["validationAction"] == "warn"
     again = run.one(asked)
-    assert (again.outcome, again.note) == ("standing", "the options stand already, as asked")
+    assert (again.outcome, again.note) == ("standing", "the options are as asked already")
     assert run.one(modify(validator={}, comment="none any more")).outcome == "done"
     assert run.one(modify(validator={}, validationLevel="moderate")).outcome == "standing"
 

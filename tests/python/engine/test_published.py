@@ -146,9 +146,9 @@ def test_on_a_database_where_somebody_did_half_of_it(published: Cli, school: Db)
     school["assessments"].create_index([("type", 1), ("status", 1)], name="type_status_idx")
     result = published("apply", "migration_002")
     assert result.code == 0
-    assert any("type_status_idx" in line and "stands already" in line for line in result.lines)
+    assert any("type_status_idx" in line and "exists already" in line for line in result.lines)
     school.create_collection("user_preferences")
     refused = published("apply")
     assert refused.code == 1
     assert "✗ Failed to apply migration: migration_001" in refused.lines
-    assert "a collection of this name stands already and differs: validator" in refused.stdout
+    assert "a collection of this name exists already and differs: validator" in refused.stdout

@@ -97,16 +97,21 @@ def _copies(report: Report) -> list[str]:
         if report["dry_run"] and report["teacher"]["migrated"]:
             said.append(
                 "the copies keep the _id of their teacher assessments, to which "
-                f"{meant['results']:,} results and {meant['submissions']:,} submissions refer"
+                f"{counted(meant['results'], 'result')} and "
+                f"{counted(meant['submissions'], 'submission')} refer"
             )
         if copies["new_ids"]:
+            one = copies["new_ids"] == 1
+            have = "1 copy has" if one else f"{copies['new_ids']:,} copies have"
             said.append(
-                f"{copies['new_ids']:,} copies have an _id of their own and stay. To give them "
-                "their teacher assessment's, run assessment-rollback, then this command again"
+                f"{have} a new _id and {'stays' if one else 'stay'}. For the _id of the teacher "
+                "assessment, run assessment-rollback, then this command again"
             )
     elif copies["kept_ids"]:
+        one = copies["kept_ids"] == 1
+        have = "1 copy has" if one else f"{copies['kept_ids']:,} copies have"
         said.append(
-            f"{copies['kept_ids']:,} copies have the _id of their teacher assessment, as earlier "
+            f"{have} the _id of {'its' if one else 'their'} teacher assessment, as earlier "
             "versions and --ids keep make them. An application that looks into assessments first "
             "finds the copies"
         )

@@ -100,7 +100,7 @@ def _undecided(report: Data) -> str:
     all_of_them = sum(len(each["operations"]) for each in report["migrations"])
     return (
         f" ({undecided} of {counted(all_of_them, 'operation')} cannot be judged before the run;"
-        " rehearse tells)"
+        " try `rehearse`)"
     )
 
 
@@ -196,7 +196,7 @@ def _rejected(rejected: Data) -> str:
     if not rejected["documents"]:
         return "every document meets the validator"
     examples = ", ".join(rejected["examples"])
-    number = counted(rejected["documents"], "standing document")
+    number = counted(rejected["documents"], "existing document")
     return f"{number} would not meet the validator (_id {examples})"
 
 
@@ -207,7 +207,7 @@ def _dependencies(dependencies: list[Data]) -> str:
 def _overreach(documents: int | None) -> str:
     if documents is None:
         return (
-            "whether it reaches documents that the up script had not touched cannot be told: what "
+            "it is not known whether it reaches documents that the up script had not touched: what "
             "that one changed was not captured, or has been purged"
         )
     return f"reaches {counted(documents, 'document')} that the up script had not touched"

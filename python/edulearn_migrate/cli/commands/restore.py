@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edulearn_migrate.cli.output import Output
 
 _EARLIER = {
-    "finished": "✓ An earlier restore was taken to its end",
+    "finished": "✓ An earlier restore was finished",
     "undone": "✓ An earlier restore was undone; it had replaced nothing",
     "abandoned": "✓ An earlier restore was given up in the middle: "
     "the database is neither as it was before nor as in the backup",

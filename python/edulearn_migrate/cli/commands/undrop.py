@@ -71,9 +71,9 @@ def _bring_back(context: Context, name: str) -> int:
     if entry["kind"] == "documents":
         text = f"{counted(report['documents'], 'document')} into {to}"
         if report["standing"]:
-            text += f", {report['standing']:,} were passed over: others stand in their place"
+            text += f", {_left_out(report['standing'])}: others have the same _id"
         if report["barred"]:
-            text += f", {report['barred']:,} were passed over: a unique index bars them"
+            text += f", {_left_out(report['barred'])}: a unique index does not allow it"
     elif entry["kind"] == "index":
         text = f"index {entry['index']} of {to} (dropped by {_run(entry)})"
     else:
@@ -81,6 +81,10 @@ def _bring_back(context: Context, name: str) -> int:
         text = f"{_what(entry)}{renamed} (set aside by {_run(entry)})"
     context.output.line(f"✓ Brought back {text}")
     return exits.DONE
+
+
+def _left_out(number: int) -> str:
+    return f"{number:,} {'was' if number == 1 else 'were'} left out"
 
 
 def _what(entry: Entry) -> str:

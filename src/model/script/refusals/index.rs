@@ -79,7 +79,7 @@ impl RefusalList {
             self.add("/index", "an index has one 2d field at most, and it comes first");
         }
         if places("text").windows(2).any(|pair| pair[0] + 1 != pair[1]) {
-            self.add("/index", "the text fields of an index must stand together");
+            self.add("/index", "the text fields of an index must be next to each other");
         }
     }
 
