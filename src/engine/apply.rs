@@ -347,13 +347,16 @@ fn stopped(error: Error, step: &PlannedMigration, place: OperationIndex, journal
     } else {
         String::new()
     };
+    let or_back = match journal.progress.direction {
+        Direction::Up => format!(", or `{}` to undo it", step.undone_by()),
+        Direction::Down => String::new(),
+    };
     Error::Interrupted(format!(
-        "{why} {} ({}): {} of {} done{within}. Run the same command again to carry on, or `{}` to undo it.",
+        "{why} {} ({}): {} of {} done{within}. Run the same command again to carry on{or_back}.",
         step.id,
         step.name,
         place.index,
         counted_are(place.operations, "operation"),
-        step.undone_by()
     ))
 }
 

@@ -108,7 +108,7 @@ def test_text_and_ok(migrator: Migrator, migrations: Migrations, db: Documents) 
     first = migrations.write(1, [CREATES])
     status = migrator.status()
     assert status.ok and not status.current
-    assert str(status) == (f"{db.name}: 1 migrations, 1 pending\n  {first} (step_1): pending")
+    assert str(status) == (f"{db.name}: 1 migration, 1 pending\n  {first} (step_1): pending")
     plan = migrator.plan()
     assert plan.ok and "migration_1" in str(plan)
     check = migrator.check()

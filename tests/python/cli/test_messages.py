@@ -133,6 +133,16 @@ def test_runs(cli: Cli, migrations: Migrations, db: Db) -> None:
         assert result.code == code, (command, result)
 
 
+def test_a_plan_says_the_code_once(cli: Cli, migrations: Migrations, db: Db) -> None:
+    """The server's words have its code, and the plan has it beside them."""
+    db["users"].insert_one({"_id": 1, "n": 1})
+    update = {"type": "update_documents", "collection": "users", "update": {"$set": {"a": 1}}}
+    migrations.write(1, [{**update, "filter": {"$expr": {"$divide": ["$n", 0]}}}], [])
+    plan = check(cli("plan"))
+    assert plan.code == 1
+    assert plan.stdout.count("code 2") == 1, plan
+
+
 def test_damaged_backups(cli: Cli, db: Db) -> None:
     db["users"].insert_many([{"_id": n, "text": "x" * n} for n in range(2_000)])
     assert cli("backup").code == 0

@@ -855,6 +855,27 @@ def test_a_purge_that_is_stopped_tells_what_it_freed(
     assert undo_collections(db) == []
 
 
+def test_an_interrupted_rollback_is_carried_on_and_not_rolled_back(
+    migrator: Migrator, migrations: Migrations, db: Db
+) -> None:
+    db["c"].insert_many([{"_id": n} for n in range(30_000)])
+    migrations.write(
+        1, [update("c", {}, {"$set": {"a": 1}})], [update("c", {}, {"$unset": {"a": 1}})]
+    )
+    migrator.apply()
+    stop = StopToken()
+
+    def watch(event: Event) -> None:
+        if event.kind == "operation_started":
+            stop.set()
+
+    with pytest.raises(InterruptedRunError) as stopped:
+        migrator.rollback(progress=watch, stop=stop)
+    assert str(stopped.value).endswith(" Run the same command again to carry on.")
+    migrator.rollback()
+    assert db["c"].count_documents({"a": 1}) == 0
+
+
 def test_events_of_undrop(migrator: Migrator, dropped: Entries) -> None:
     events: list[Event] = []
     migrator.undrop(dropped["view"]["name"], progress=events.append)

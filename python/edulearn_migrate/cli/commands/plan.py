@@ -127,17 +127,21 @@ def _migration(output: Output, migration: Data, would: str) -> None:
     for step in migration["operations"]:
         output.line(f"  {step['index']}. {step['type']} {step['collection']}: {said(step)}")
         for problem in step["problems"]:
-            code = f" (code {problem['code']})" if problem["code"] else ""
             what = "would fail: " if problem["fails"] else ""
-            output.line(f"     ✗ {what}{problem['message']}{code}")
+            output.line(f"     ✗ {what}{_with_code(problem)}")
         for doubt in step["doubts"]:
-            code = f" (code {doubt['code']})" if doubt["code"] else ""
             what = "it would fail: " if doubt["fails"] else ""
-            output.line(f"     ! on today's data {what}{doubt['message']}{code}")
+            output.line(f"     ! on today's data {what}{_with_code(doubt)}")
         if step["index"] in overreach:
             output.line(f"     ! {_overreach(overreach[step['index']])}")
         for note in step["notes"]:
             output.note(f"     {note}", style="faint")
+
+
+def _with_code(problem: Data) -> str:
+    """The message, with the server's code once."""
+    message, code = problem["message"], problem["code"]
+    return str(message) if not code or f"code {code}" in message else f"{message} (code {code})"
 
 
 def said(step: Data) -> str:
