@@ -4,10 +4,11 @@
 //! the journal's, before the operation is carried out; a run that carries on with it after a kill keeps it.
 //! What stands afterwards (`after`) is added when the operation has finished.
 
-use bson::{Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
 use crate::error::server::ServerError;
+use crate::mongo::reply::written;
 use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::run::capture_key::{CaptureId, CaptureKey, HEADER};
@@ -150,6 +151,24 @@ pub async fn amend(server: &Server, slot: CaptureKey, what: Document) -> Result<
     server.run(with_majority(command), None).await.map(drop)
 }
 
+/// Adds to an entry outside a run of scripts, where `field` is still as it was read; false where it is not. A run that has
+/// lost its lease without knowing it may send this after another one has finished the work.
+///
+/// # Errors
+/// The server's.
+pub async fn amend_unchanged(
+    server: &Server,
+    slot: CaptureKey,
+    (field, read): (&str, Option<&Bson>),
+    what: Document,
+) -> Result<bool, ServerError> {
+    let mut amended = statement(slot, doc! {"$set": what}, false);
+    let filter = doc! {"_id": id(slot), field: {"$eq": read.cloned().unwrap_or(Bson::Null)}};
+    amended.insert("q", filter);
+    let reply = server.run(with_majority(update(server.names(), vec![amended])), None).await?;
+    Ok(written(&reply) > 0)
+}
+
 /// Changes an operation's entry, within a transaction if there is one.
 ///
 /// # Errors
@@ -256,8 +275,6 @@ fn decode(raw: &RawDocumentBuf) -> Result<Document, ServerError> {
 
 #[cfg(test)]
 mod tests {
-    use bson::Bson;
-
     use super::*;
 
     #[test]

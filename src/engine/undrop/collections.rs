@@ -60,7 +60,11 @@ pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<
     }
     run.safe_point()?;
     let returns = doc! {RETURNING: {"to": target, "note": note}};
-    retry!(retry, registry::amend(&run.server, found.slot, returns.clone())).map_err(failed())?;
+    let unchanged = (RETURNED, found.registered.get(RETURNED));
+    let noted = retry!(retry, registry::amend_unchanged(&run.server, found.slot, unchanged, returns.clone()));
+    if !noted.map_err(failed())? {
+        return Err(run.lease_lost());
+    }
     let returned = match found.registered.get_str("aside") {
         Ok(aside) => retry!(retry, stash::bring_back(&run.server, aside, target, &before)),
         Err(_) => retry!(retry, stash::make_again(&run.server, target, &before)),

@@ -147,7 +147,7 @@ def test_wrong_usage(cli: Cli) -> None:
         (("restore", "latest", "--finish"), "Name one backup"),
         (("restore", "latest", "--into", "admin"), "server's own database"),
         (("restore", "latest", "--into", "a/b"), "cannot be a database's name"),
-        (("restore", "--from-mongodump", "nowhere"), "no such directory"),
+        (("restore", "--from-mongodump", "nowhere"), "no such file or directory"),
         (("backup", "--collections", ","), "names no collection"),
         (("backup", "--collections", "nothing"), "has no collection nothing"),
         (("backup", "--consistency", "some"), "invalid choice"),

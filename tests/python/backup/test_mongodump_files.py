@@ -182,7 +182,8 @@ def test_what_is_no_archive_is_refused(
 
 def test_a_collection_that_is_listed_twice_is_refused(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "archive"
-    views = [{"db": "x", "collection": "v", "type": "view", "metadata": '{"type": "view"}'}] * 2
+    metadata = json.dumps({"type": "view", "options": {"viewOn": "users", "pipeline": []}})
+    views = [{"db": "x", "collection": "v", "type": "view", "metadata": metadata}] * 2
     archive(path, views, [])
     done = cli("restore", "--from-mongodump", str(path))
     assert done.code == 2

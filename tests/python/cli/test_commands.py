@@ -22,7 +22,7 @@ from pymongo.database import Database
 
 from conftest import ROOT, Cli, Migrations, Operation, Result, login
 from edulearn_migrate.local import LocalServer
-from harness import until
+from harness import operations_done, until
 
 Db = Database[dict[str, Any]]
 
@@ -691,10 +691,8 @@ def test_a_user_who_may_only_read(cli: Cli, steps: Migrations, guarded: LocalSer
 
 
 def begun(db: Db, migration: str = "migration_1") -> int:
-    """Documents of the migration's first operation that are done and committed."""
-    record = db["migrations"].find_one({"_id": migration}) or {}
-    operations = record.get("progress", {}).get("operations", [])
-    return int(operations[0]["modified"]) if operations else 0
+    """Documents of the unfinished migration's operation that are done and committed."""
+    return operations_done(db, migration, "modified")
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from harness import (
     failures,
     finish,
     lock_of,
+    parts_of,
     record_of,
     start_holding,
     until,
@@ -101,12 +102,13 @@ def check(db: Documents, migration: str, result: tuple[int, str, str], total: in
 
 
 def seq_of(db: Documents, migration: str) -> int:
-    """Number of the journal's last entry; -1 where there is none, or nobody to ask."""
+    """Sum of the numbers of all journals' last entries; -1 where there is nobody to ask."""
     try:
         progress = record_of(db, migration).get("progress") or {}
+        parts = [part["progress"] for part in parts_of(db, migration)]
     except PyMongoError:
         return -1
-    return int(progress.get("seq", -1))
+    return sum((int(each["seq"]) for each in parts), int(progress.get("seq", -1)))
 
 
 def reached(db: Documents, migration: str, seq: int, process: Process) -> bool:

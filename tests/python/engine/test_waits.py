@@ -83,4 +83,5 @@ def test_refused_everywhere_is_not_waited_for() -> None:
     hosts = f"127.0.0.1:{port},localhost:{port}"
     with pytest.raises(ServerUnavailableError) as raised:
         Migrator(f"mongodb://{hosts}", "x").status()
-    assert f"connection refused by 127.0.0.1:{port}, localhost:{port}" in str(raised.value)
+    for host in hosts.split(","):
+        assert f"{host}: connection refused" in str(raised.value)
