@@ -151,21 +151,23 @@ pub fn taking(names: &Names, migration: &str, token: i64) -> Document {
 /// # Errors
 /// The server's.
 pub async fn read(server: &Server, migration: &str, count: usize) -> Result<Option<Vec<Part>>, ServerError> {
+    Ok(read_all(server, migration).await?.filter(|parts| parts.len() == count))
+}
+
+/// The parts of a migration, in order; `None` where one cannot be read.
+async fn read_all(server: &Server, migration: &str) -> Result<Option<Vec<Part>>, ServerError> {
     let find = doc! {
         "find": server.names().ledger(),
         "filter": {"kind": KIND, "of": migration},
         "sort": {"_id": 1},
     };
     let found = server.find_certain(find).await?;
-    let parts: Option<Vec<Part>> = found
-        .iter()
-        .map(|document| {
-            let number = document.get_document("_id").ok()?.get_i64("part").ok()?;
-            let progress = Progress::from_raw(document.get_document("progress").ok()?).ok()?;
-            Some(Part { number, progress }).filter(|part| part.operation().is_some() && part.upper().is_some())
-        })
-        .collect();
-    Ok(parts.filter(|parts| parts.len() == count))
+    let parts = found.iter().map(|document| {
+        let number = document.get_document("_id").ok()?.get_i64("part").ok()?;
+        let progress = Progress::from_raw(document.get_document("progress").ok()?).ok()?;
+        Some(Part { number, progress }).filter(|part| part.operation().is_some() && part.upper().is_some())
+    });
+    Ok(parts.collect())
 }
 
 /// What all parts did.
@@ -180,22 +182,26 @@ pub fn sum(parts: &[Part], hash: &str) -> OperationProgress {
     sum
 }
 
-/// Fills in what the parts of an unfinished operation did, where it has parts; false where they are not there as the
-/// record says.
+/// Fills in what the parts of an unfinished operation did, where it has parts; false where the parts are not as the record
+/// says. Parts of which none has begun may be there without it: a run was stopped right after it had made them.
 ///
 /// # Errors
 /// The server's.
 pub async fn add_up(server: &Server, migration: &str, progress: &mut Progress) -> Result<bool> {
-    let Some(Position::Parts(count)) = progress.position else { return Ok(true) };
-    let parts = read(server, migration, count).await.map_err(Error::server("Reading the ledger"))?;
+    let parts = read_all(server, migration).await.map_err(Error::server("Reading the ledger"))?;
     let Some(parts) = parts else { return Ok(false) };
-    if let Some(last) = progress.operations.last_mut() {
-        *last = OperationProgress { note: last.note.clone(), ..sum(&parts, &last.hash) };
+    let under_way = progress.operations.last_mut().filter(|last| last.outcome.is_none());
+    match (progress.position.as_ref(), under_way) {
+        (Some(Position::Parts(count)), _) if parts.len() != *count => return Ok(false),
+        (Some(Position::Parts(_)), Some(last)) => {
+            *last = OperationProgress { note: last.note.clone(), ..sum(&parts, &last.hash) };
+        }
+        _ => return Ok(!parts.iter().filter_map(Part::operation).any(|part| part.begun)),
     }
     Ok(true)
 }
 
-/// The error of a run whose migration's parts are not there.
+/// The error of a run whose migration's parts are not as its record says.
 pub fn missing(names: &Names, migration: &str) -> Error {
     Error::WrongState(format!(
         "{migration} cannot be carried on: {}. Bring them back from a backup, or undo the migration with `rollback {migration} \
@@ -204,10 +210,10 @@ pub fn missing(names: &Names, migration: &str) -> Error {
     ))
 }
 
-/// What is wrong with a record whose parts are not there, in words that follow its id.
+/// What is wrong with a record whose parts are not as it says, in words that follow its id.
 pub fn problem(names: &Names) -> String {
     format!(
-        "the ledger {:?} lacks documents of the operation under way (those of kind {KIND:?}): somebody has changed or removed some",
+        "its documents of kind {KIND:?} in the ledger {:?} are not as its record says: somebody has changed or removed some",
         names.ledger()
     )
 }

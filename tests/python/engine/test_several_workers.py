@@ -184,6 +184,39 @@ def test_parts_that_somebody_removed_are_named(db: Documents, cli: Cli) -> None:
     assert times(db) == {1: 24_000}
 
 
+@pytest.mark.parametrize(
+    ("of_part", "edit"),
+    [
+        (False, {"$set": {"progress.position": {"kind": "whole"}}}),
+        (False, {"$unset": {"progress.position": ""}}),
+        (False, {"$set": {"progress.position.count": 1}}),
+        (False, {"$set": {"progress.operations": []}}),
+        (True, {"$unset": {"progress": ""}}),
+        (True, {"$set": {"progress.operations": []}}),
+        (True, {"$unset": {"progress.position.upper": ""}}),
+        (True, {"$set": {"of": "another"}}),
+    ],
+    ids=str,
+)
+def test_parts_edited_by_hand(db: Documents, cli: Cli, of_part: bool, edit: dict[str, Any]) -> None:
+    fill(db, 24_000, 300)
+    migration = write_migration(cli.directory, 1, [ONCE])
+    process = start_holding(db, lambda: cli.start("apply"))
+    stop_in_chunk(db, process, migration, after=2)
+    # Not killed: its transaction would hold the part until the server ends it.
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    finish(process)
+    edited = parts_of(db, migration)[-1]["_id"] if of_part else migration
+    assert db["migrations"].update_one({"_id": edited}, edit).modified_count == 1
+    before = times(db)
+    assert "cannot be relied on" in cli("status").stdout
+    result = cli("apply")
+    assert result.code == 1
+    assert "cannot be relied on" in result.stdout
+    assert times(db) == before, "nothing was begun anew"
+
+
 def test_an_exact_rollback_of_a_half_done_operation_takes_every_part_back(
     db: Documents, cli: Cli
 ) -> None:
