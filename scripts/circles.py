@@ -1,4 +1,4 @@
-"""Fails where Rust files or rooms use each other in a circle, or where two types have one name.
+"""Fails on circles of Rust files or rooms, on two types of one name, and on files too long to read.
 
 A room is a directory of `src`. A file uses another one by a path in a `use` or anywhere else in
 its text. Tests and comments do not count, and neither does the declaration of a module's children.
@@ -8,6 +8,9 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+# Lines of a file, its comments and tests with it.
+LONGEST = 350
 
 Name = tuple[str, ...]
 Graph = dict[Name, set[Name]]
@@ -111,14 +114,26 @@ def names_twice(texts: dict[Name, str]) -> int:
     return len(twice)
 
 
+def too_long(root: Path) -> int:
+    """Prints the files that have more than `LONGEST` lines, and says how many there are."""
+    found = 0
+    for file in sorted(root.rglob("*.rs")):
+        lines = len(file.read_text(encoding="utf-8").splitlines())
+        if lines > LONGEST:
+            print(f"{file} has {lines} lines, more than {LONGEST}", file=sys.stderr)
+            found += 1
+    return found
+
+
 def main() -> int:
     """Looks at the directory that is named, or at `src`."""
-    texts = modules(Path(sys.argv[1] if len(sys.argv) > 1 else "src"))
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else "src")
+    texts = modules(root)
     files = {name: set(used_by(name, texts)) for name in texts if name}
     rooms: Graph = {}
     for name, used in files.items():
         rooms.setdefault(name[:1], set()).update({other[:1] for other in used} - {name[:1]})
-    found = report(files, "files") + report(rooms, "rooms") + names_twice(texts)
+    found = report(files, "files") + report(rooms, "rooms") + names_twice(texts) + too_long(root)
     return min(found, 1)
 
 

@@ -3,7 +3,8 @@
 use bson::{Bson, Document, RawDocumentBuf};
 use serde::Serialize;
 
-use crate::error::server::{ServerError, show};
+use crate::error::message::show;
+use crate::error::server::ServerError;
 use crate::model::script::checks::{Check, Demand};
 use crate::model::script::operation::IndexRef;
 use crate::mongo::catalog::{self, Collection, difference};

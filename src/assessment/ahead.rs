@@ -6,7 +6,8 @@ use bson::RawDocumentBuf;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::capture::pack::Packer;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 
 /// Documents of the first part: nothing is written meanwhile. The next ones have twice as many each, as mapping takes about
 /// half as long as writing.

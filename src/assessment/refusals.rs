@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::mapping::Unmapped;
 use super::model::AssessmentKind;
 use super::values::shown;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::first;
 

@@ -7,7 +7,8 @@ use bson::{RawDocument, RawDocumentBuf, doc};
 
 use super::names::{BUCKETS, the_servers};
 use super::own::Own;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::mongo::raw::{self as bytes, Builder};
 use crate::mongo::server::Server;

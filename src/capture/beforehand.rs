@@ -19,11 +19,14 @@ use super::by_id::{lists, read_by_id};
 use super::delta::{DocumentChange, difference};
 use super::documents::{Capturing, Does, Finds, MEASUREMENT, count, keep_packs, malformed, packed_inserts};
 use super::earlier::replace;
+use super::foreseen::{as_written, only};
 use super::kept::{Barred, insert, is_changed, nested, uncaptured};
+use super::measurements::unordered;
 use super::pack::Packer;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
-use crate::mongo::raw::{Builder, fields, fingerprint, first};
+use crate::mongo::raw::first;
 use crate::mongo::server::Server;
 use crate::names::COPIES;
 use crate::run::line::Selection;
@@ -312,82 +315,5 @@ impl<B: Finds> Capturing<B> {
     async fn capture_as_made(&self, server: &Server, (number, other): (i64, i64), id: &Id) -> Result<(), ServerError> {
         let made = read_by_id(server, None, self.body.collection(), [id], usize::MAX).await?;
         replace(server, self.slot, number, &packed_inserts(self.slot, other, &made)?).await
-    }
-}
-
-/// The selection of these documents only, if they still match.
-fn only(selection: &Selection, ids: &[&Id]) -> Selection {
-    let listed = rawdoc! {"_id": Id::any_of(ids.iter().copied())};
-    // Beside the others at the top: `$text` and `$near` must stand there.
-    let mut filter = Builder::default();
-    let mut both = vec![listed];
-    for field in fields(selection.filter.as_bytes()).unwrap_or_default() {
-        if field.name == b"$and" {
-            both.push(rawdoc! {"$and": selection.filter.get_array("$and").map(ToOwned::to_owned).unwrap_or_default()});
-        } else {
-            filter.push(&field);
-        }
-    }
-    filter.array("$and", both.iter().map(|each| each.as_bytes()));
-    Selection { filter: filter.finish(), ..selection.clone() }
-}
-
-/// What an update made of a document: what it made of the copy, with the values of the document that it changed.
-fn as_written(before: &RawDocumentBuf, copy: &RawDocumentBuf, now: &RawDocumentBuf) -> RawDocumentBuf {
-    let (Some(was), Some(foreseen), Some(stands)) =
-        (fields(before.as_bytes()), fields(copy.as_bytes()), fields(now.as_bytes()))
-    else {
-        return now.clone();
-    };
-    if [&was, &foreseen, &stands].into_iter().any(|fields| crate::mongo::raw::repeats(fields)) {
-        return now.clone();
-    }
-    let mut made = Builder::default();
-    for field in &foreseen {
-        let unchanged = was.iter().any(|own| own.name == field.name && own.same_value(field));
-        match stands.iter().find(|own| own.name == field.name) {
-            _ if unchanged => made.push(field),
-            Some(now) => made.push(now),
-            None => {}
-        }
-    }
-    made.finish()
-}
-
-/// A measurement's fingerprint whatever the order of its fields: the server's buckets decide that.
-pub fn unordered(measurement: &RawDocumentBuf) -> [u8; 16] {
-    let mut sorted = fields(measurement.as_bytes()).unwrap_or_default();
-    sorted.sort_by_key(|field| (field.name, field.kind, field.value));
-    let mut document = Builder::default();
-    sorted.iter().for_each(|field| document.push(field));
-    fingerprint(document.finish().as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_selection_is_narrowed_at_the_top() {
-        let ids: Vec<Id> = (1..3).filter_map(|n| Id::of(&rawdoc! {"_id": n})).collect();
-        let ids: Vec<&Id> = ids.iter().collect();
-        let narrowed = |filter| only(&Selection::whole(filter), &ids).filter;
-        let listed = rawdoc! {"_id": {"$in": [1, 2]}};
-        assert_eq!(
-            narrowed(rawdoc! {"$text": {"$search": "x"}, "_id": 1}),
-            rawdoc! {"$text": {"$search": "x"}, "_id": 1, "$and": [listed.clone()]}
-        );
-        assert_eq!(
-            narrowed(rawdoc! {"$and": [{"a": 1}], "b": 2}),
-            rawdoc! {"b": 2, "$and": [listed, {"$and": [{"a": 1}]}]}
-        );
-    }
-
-    #[test]
-    fn what_the_moment_decided_is_taken_from_the_document() {
-        let before = rawdoc! {"_id": 1, "at": 1, "mine": 1};
-        let copy = rawdoc! {"_id": 1, "at": 5, "mine": 1, "new": 5};
-        let now = rawdoc! {"_id": 1, "at": 6, "mine": 2, "new": 6};
-        assert_eq!(as_written(&before, &copy, &now), rawdoc! {"_id": 1, "at": 6, "mine": 1, "new": 6});
     }
 }

@@ -2,6 +2,7 @@ use bson::{Bson, Document, doc};
 use proptest::prelude::*;
 
 use super::*;
+use crate::capture::reversal::take_back;
 
 fn raw(document: &Document) -> RawDocumentBuf {
     RawDocumentBuf::try_from(document).expect("encodes")

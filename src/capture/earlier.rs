@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawDocumentBuf, rawdoc};
 
 use super::by_id::read_by_id;
-use super::delta::take_back;
 use super::kept::{Barred, insert, unwrapped};
 use super::pack::{self, PARTS, PackEntry, What};
+use super::reversal::take_back;
 use crate::error::server::ServerError;
 use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{ARRAY, Builder, DOCUMENT, fields, fingerprint};

@@ -8,7 +8,8 @@
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{BINARY, Builder, DOCUMENT, depth, fields, first, has_duplicates, has_zero_timestamp};
 use crate::mongo::server::Server;

@@ -8,14 +8,13 @@ use std::collections::{HashMap, HashSet};
 
 use bson::{RawDocumentBuf, rawdoc};
 
-use super::beforehand::unordered;
 use super::by_id::lists;
 use super::documents::MEASUREMENT;
 use super::kept::{Barred, insert, nested};
 use crate::error::server::ServerError;
 use crate::mongo::catalog::Collection;
 use crate::mongo::id::Id;
-use crate::mongo::raw::{ARRAY, Builder, get};
+use crate::mongo::raw::{ARRAY, Builder, fields, fingerprint, get};
 use crate::mongo::server::Server;
 use crate::run::transaction::send;
 
@@ -115,4 +114,13 @@ async fn standing_like(
         }
     }
     Ok(there)
+}
+
+/// A measurement's fingerprint whatever the order of its fields: the server's buckets decide that.
+pub fn unordered(measurement: &RawDocumentBuf) -> [u8; 16] {
+    let mut sorted = fields(measurement.as_bytes()).unwrap_or_default();
+    sorted.sort_by_key(|field| (field.name, field.kind, field.value));
+    let mut document = Builder::default();
+    sorted.iter().for_each(|field| document.push(field));
+    fingerprint(document.finish().as_bytes())
 }

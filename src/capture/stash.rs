@@ -9,7 +9,8 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::kept::{Barred, insert};
 use super::registry;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::mongo::catalog;
 use crate::mongo::hashes;
 use crate::mongo::profile::BUCKETS;

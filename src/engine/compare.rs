@@ -15,7 +15,7 @@ use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::restore::plan::Choice;
 use crate::backup::restore::{self, Restoring};
 use crate::backup::{store, verify};
-use crate::error::server::codes;
+use crate::error::codes;
 use crate::error::{Error, Result};
 use crate::mongo::profile::Topology;
 use crate::names::{OLD_ASSESSMENT_BACKUP, OLD_BACKUPS};

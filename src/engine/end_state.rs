@@ -143,8 +143,8 @@ impl Expected {
             let comparable = written_as(option) == option && option != "timeseries";
             if comparable && !option_stands(option, asked, &standing.options) {
                 let stands =
-                    standing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::error::server::show);
-                let asked = crate::error::server::show(asked);
+                    standing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::error::message::show);
+                let asked = crate::error::message::show(asked);
                 found.push(format!("{option} of {name:?} differs: asked for {asked}, found {stands}"));
             }
         }
@@ -174,7 +174,7 @@ impl Expected {
         }
         for change in &self.changed_indexes {
             if !index_stands_in(listed, change) {
-                let change = crate::error::server::show(&bson::Bson::Document(change.clone()));
+                let change = crate::error::message::show(&bson::Bson::Document(change.clone()));
                 found.push(format!("an index of {name:?} is not as modify_collection asks: {change}"));
             }
         }
@@ -236,7 +236,7 @@ fn changes(change: &Document, index: &IndexRef) -> bool {
 fn shown(index: &IndexRef) -> String {
     match index {
         IndexRef::Name(name) => format!("{name:?}"),
-        IndexRef::Keys(keys) => crate::error::server::show(&bson::Bson::Document(keys.clone())),
+        IndexRef::Keys(keys) => crate::error::message::show(&bson::Bson::Document(keys.clone())),
     }
 }
 

@@ -2,7 +2,8 @@
 //! applied, the latest first.
 
 use super::inventory::Inventory;
-use super::selection::{Plan, unchanged_where_begun};
+use super::selection::Plan;
+use super::steps::unchanged_where_begun;
 use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};

@@ -8,8 +8,8 @@ use super::{CallContext, Engine, start};
 use crate::engine::reports::MarkReport;
 use crate::error::{Error, Result};
 use crate::observe::{Kind, Level};
-use crate::run::ledger;
 use crate::run::record::Status;
+use crate::run::{ledger, registration};
 
 /// Sets the state of migration `id` to `applied`, `pending` or `rolled_back`, running nothing.
 ///
@@ -40,7 +40,7 @@ pub async fn mark(
         let entry = inventory.find(id)?;
         entry.addressable()?;
         let before = entry.status().as_str().to_owned();
-        ledger::mark(&mut run, &entry.step_for_mark().header(), &before, &status).await?;
+        registration::mark(&mut run, &entry.step_for_mark().header(), &before, &status).await?;
         let report = MarkReport {
             id: entry.id.clone(),
             name: entry.name().to_owned(),

@@ -7,7 +7,7 @@ use crate::engine::reports::RegisterReport;
 use crate::error::{Error, Result};
 use crate::model::migration::ScriptSource;
 use crate::observe::{Kind, Level};
-use crate::run::{foreign, ledger};
+use crate::run::{foreign, registration};
 
 /// Writes a pending record and returns its id: `migration_<unix seconds>`, the next free second where that
 /// is taken.
@@ -37,11 +37,11 @@ pub async fn register(
     let (up, down) = (read("up", up_script)?, read("down", down_script)?);
     let server = engine.server().await?;
     foreign::refuse(server).await?;
-    let record = ledger::pending(name, description, &up, &down);
+    let record = registration::pending(name, description, &up, &down);
     let mut second = DateTime::now().timestamp_millis() / 1000;
     loop {
         let id = format!("migration_{second}");
-        if ledger::register(server, &id, &record, &call.reporter, &call.stop).await? {
+        if registration::register(server, &id, &record, &call.reporter, &call.stop).await? {
             call.reporter.for_migration(&id).tell(
                 Kind::Registered,
                 Level::Info,

@@ -6,7 +6,8 @@ use bson::doc;
 
 use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::{Retained, RetainedRun};
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::model::number;
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;

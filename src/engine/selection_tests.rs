@@ -5,7 +5,9 @@ use std::path::Path;
 use bson::{DateTime, Document, RawDocumentBuf, doc};
 
 use super::*;
+use crate::model::migration::Migration;
 use crate::run::progress::{OperationProgress, Position};
+use crate::run::record::Record;
 use crate::run::report::Outcome;
 
 const UP: &str =

@@ -9,8 +9,10 @@ use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::mongo::server::Server;
 use crate::observe::{Kind, Level, Reporter};
+use crate::run::fencing::raise_token_command;
 use crate::run::identity::Identity;
-use crate::run::lease::{end_sessions, raise_token_command, read, sessions_of};
+use crate::run::lease::read;
+use crate::run::sessions::{end_sessions, sessions_of};
 use crate::run::transaction::with_majority;
 use crate::run::{foreign, history};
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::server::codes;
+use super::codes;
 use crate::sentence::sentence;
 
 /// A backup that was not found: where it was looked for, and what there is.
@@ -150,26 +150,28 @@ impl CheckFailure {
 pub fn remedy(code: Option<i32>, kind: &str) -> &'static str {
     match code {
         Some(codes::DUPLICATE_KEY) if kind == "create_index" => {
-            "Make the values unique (the message names one), then apply again."
+            "Make the values unique (the message names one), then run the same command again."
         }
         Some(codes::DUPLICATE_KEY) => {
-            "Remove or change the document that has this key, or the operation that would make it twice, then apply again."
+            "Remove or change the document that has this key, or the operation that would make it twice, then run the same command again."
         }
         Some(codes::DOCUMENT_VALIDATION_FAILURE) => {
-            "Change the operation so that its result meets the collection's validator, or set bypass_document_validation, then apply again."
+            "Change the operation so that its result meets the collection's validator, or set bypass_document_validation, then run the same command again."
         }
         Some(codes::INDEX_OPTIONS_CONFLICT | codes::INDEX_KEY_SPECS_CONFLICT) => {
             "Drop the existing index first (drop_index), or ask for the one that exists."
         }
         Some(codes::WRITE_CONFLICT) => {
-            "Another client keeps the document in an open transaction. Find it with db.currentOp() and end it, then apply again."
+            "Another client keeps the document in an open transaction. Find it with db.currentOp() and end it, then run the same command again."
         }
         Some(codes::NAMESPACE_NOT_FOUND) => "Create the collection first (create_collection).",
         Some(codes::NAMESPACE_EXISTS) => "Drop or rename the one that exists, or choose another name.",
         Some(codes::UNAUTHORIZED) => {
-            "Grant the user of MONGO_URI the rights that the documentation lists for the operation, then apply again."
+            "Grant the user of MONGO_URI the rights that the documentation lists for the operation, then run the same command again."
         }
-        Some(codes::CANNOT_CREATE_INDEX) => "Correct the index's keys or options in the file, then apply again.",
+        Some(codes::CANNOT_CREATE_INDEX) => {
+            "Correct the index's keys or options in the file, then run the same command again."
+        }
         _ => "Remove the cause, then run the same command again. It carries on at this operation.",
     }
 }

@@ -1,15 +1,17 @@
 //! The engine's errors: each is the sentence its reader needs, and its variant is what a caller would
 //! treat differently.
 
+pub mod codes;
 pub mod failure;
 pub mod foreign;
+pub mod message;
 pub mod rights;
 pub mod server;
 
 use std::path::{Path, PathBuf};
 
 use self::failure::{CheckFailure, MissingBackup, OperationFailure};
-use self::server::{ServerError, codes};
+use self::server::ServerError;
 
 /// Result of anything in the engine.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

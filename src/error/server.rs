@@ -8,7 +8,9 @@ use mongodb::error::{
     UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
 
+use super::codes;
 use super::foreign;
+use super::message::{selection, show, without_documents};
 use super::rights::Lacking;
 use crate::redact::redact;
 use crate::sentence::unended;
@@ -16,68 +18,6 @@ use crate::sentence::unended;
 /// What people are told when a run has lost its lease.
 pub const LEASE_LOST: &str = "This run no longer holds the lock: it was stopped or cut off for longer than its lease lasts, and \
     another run took over, or the record was changed by hand. Nothing more was written. See `status`.";
-
-/// Server error codes the engine acts on.
-/// Source: `src/mongo/base/error_codes.yml` of the MongoDB server.
-pub mod codes {
-    #![allow(missing_docs)]
-    /// None of the server's: an attempt that learned something and is to be made again at once.
-    pub const TRY_AGAIN: i32 = -1;
-    /// None of the server's: the proof of the lease touched nothing. Every error that is made of it stops the run.
-    pub const LEASE_LOST: i32 = -2;
-    pub const UNAUTHORIZED: i32 = 13;
-    pub const AUTHENTICATION_FAILED: i32 = 18;
-    pub const ILLEGAL_OPERATION: i32 = 20;
-    pub const TYPE_MISMATCH: i32 = 14;
-    pub const INVALID_BSON: i32 = 22;
-    pub const NAMESPACE_NOT_FOUND: i32 = 26;
-    pub const INDEX_NOT_FOUND: i32 = 27;
-    pub const PATH_NOT_VIABLE: i32 = 28;
-    pub const CURSOR_NOT_FOUND: i32 = 43;
-    pub const NAMESPACE_EXISTS: i32 = 48;
-    pub const MAX_TIME_EXPIRED: i32 = 50;
-    pub const CANNOT_CREATE_INDEX: i32 = 67;
-    pub const INDEX_OPTIONS_CONFLICT: i32 = 85;
-    pub const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
-    pub const INVALID_OPTIONS: i32 = 72;
-    pub const IMMUTABLE_FIELD: i32 = 66;
-    pub const WRITE_CONFLICT: i32 = 112;
-    pub const CONFLICTING_OPERATION: i32 = 117;
-    pub const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
-    pub const NO_SUCH_TRANSACTION: i32 = 251;
-    /// The cursor was ended, with its session or by hand.
-    pub const CURSOR_KILLED: i32 = 237;
-    /// A capped collection was overwritten faster than it was read.
-    pub const CAPPED_POSITION_LOST: i32 = 136;
-    pub const CANNOT_INDEX_PARALLEL_ARRAYS: i32 = 171;
-    /// The collection of a cursor was dropped or renamed, or an index that its plan used.
-    pub const QUERY_PLAN_KILLED: i32 = 175;
-    pub const LOCK_TIMEOUT: i32 = 24;
-    pub const NOT_SUPPORTED_IN_TRANSACTION: i32 = 263;
-    pub const SNAPSHOT_TOO_OLD: i32 = 239;
-    pub const SNAPSHOT_UNAVAILABLE: i32 = 246;
-    pub const COMMAND_NOT_SUPPORTED_ON_VIEW: i32 = 166;
-    pub const TRANSACTION_TOO_LARGE: i32 = 257;
-    pub const CANNOT_CONVERT_INDEX_TO_UNIQUE: i32 = 359;
-    pub const TRANSACTION_TOO_LARGE_FOR_CACHE: i32 = 388;
-    pub const BSON_OBJECT_TOO_LARGE: i32 = 10334;
-    pub const DUPLICATE_KEY: i32 = 11000;
-    pub const INTERRUPTED: i32 = 11601;
-    pub const OUT_OF_DISK_SPACE: i32 = 14031;
-    /// The language that a document says for a text index is no text, or none that the server knows.
-    pub const LANGUAGE_OVERRIDE_TYPE: i32 = 17261;
-    pub const LANGUAGE_OVERRIDE_UNSUPPORTED: i32 = 17262;
-    /// `min` and `max` leave nothing between them.
-    pub const EMPTY_RANGE: i32 = 51175;
-    /// The primary changed, or the node is going away or has too much to do: the command was not carried out, or its
-    /// result is unknown, and it is worth asking again.
-    /// In order: host unreachable, host not found, network timeout, shutdown in progress, no member fits the read
-    /// preference, majority reads not yet possible, primary stepped down, exceeded time limit, temporarily unavailable,
-    /// too many requests, socket closed, not primary (old form), not primary, interrupted at shutdown, interrupted by a
-    /// state change, not primary and no secondary reads, neither.
-    pub const PASSING: [i32; 17] =
-        [6, 7, 89, 91, 133, 134, 189, 262, 365, 462, 9001, 10058, 10107, 11600, 11602, 13435, 13436];
-}
 
 /// Labels, or names of codes, of a server that has too much to do: it did nothing, and wants to be asked again later.
 const OVERLOADED: [&str; 3] = [SYSTEM_OVERLOADED_ERROR, RETRYABLE_ERROR, "TooManyOpenTransactions"];
@@ -314,119 +254,6 @@ fn says_login_missing(message: &str) -> bool {
     message.ends_with(" requires authentication")
 }
 
-/// The longest message that is passed on, in characters.
-const LONGEST_MESSAGE: usize = 1_000;
-
-/// A server's message without the documents that it quotes: what is stored of an error, in the ledger, in backups and
-/// in logs, must not hold the application's data.
-fn without_documents(code: Option<i32>, message: &str) -> String {
-    // "not authorized on shop to execute command { insert: \"users\", documents: [ … ], lsid: …, signature: … }"
-    if let Some((before, command)) = message.split_once(" to execute command {") {
-        let name: String = command.trim_start().chars().take_while(|it| it.is_ascii_alphanumeric()).collect();
-        let collection = command.trim_start()[name.len()..].strip_prefix(": \"").and_then(|it| it.split('"').next());
-        let collection = collection.map(|it| format!(" on {it:?}")).unwrap_or_default();
-        return format!("{before} to execute the command {name}{collection}");
-    }
-    // "Cannot create field 'b' in element {a: …}"
-    if code == Some(codes::PATH_NOT_VIABLE)
-        && let Some((before, element)) = message.split_once(" in element {")
-    {
-        let name = element.split(':').next().unwrap_or_default();
-        return format!("{before} in element {name:?}, which is no document");
-    }
-    match message.char_indices().nth(LONGEST_MESSAGE) {
-        Some((cut, _)) => format!("{}…", &message[..cut]),
-        None => message.to_owned(),
-    }
-}
-
-/// The driver's account of a server selection that failed, without the internals it prints along: each
-/// server and why it could not be used.
-fn selection(message: &str) -> String {
-    let servers: Vec<String> = message
-        .split("{ Address: ")
-        .skip(1)
-        .filter_map(|server| {
-            let address = server.split([',', ' ']).next()?;
-            let error = server.split_once("Error: Kind: ")?.1;
-            let error = error.split_once(", labels:").map_or(error, |(error, _)| error);
-            Some(format!("{address}: {}", unended(error.trim_start_matches("I/O error: "))))
-        })
-        .collect();
-    if servers.is_empty() { message.to_owned() } else { format!("no server can be used ({})", servers.join("; ")) }
-}
-
-/// A value as relaxed Extended JSON, short enough for a message.
-pub fn show(value: &bson::Bson) -> String {
-    let text = value.clone().into_relaxed_extjson().to_string();
-    match text.char_indices().nth(400) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_selection_names_servers_and_reasons_only() {
-        let driver = "Server selection timeout: No available servers. Topology: { Type: Unknown, Servers: [ \
-            { Address: db1:1, Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: {\"X\"}, \
-            source: None, server response: None }, { Address: db2:2, Type: Unknown, Error: Kind: Authentication failed., labels: {} } ] }";
-        assert_eq!(
-            selection(driver),
-            "no server can be used (db1:1: Connection refused (os error 111); db2:2: Authentication failed)"
-        );
-        assert_eq!(selection("something else"), "something else");
-    }
-
-    #[test]
-    fn errors_are_classified_by_code_and_label() {
-        let class = |code: i32| ServerError::found(code, "").class();
-        for code in [91, 133, 134, 365, 462, 10107] {
-            assert_eq!(class(code), Class::Passing, "{code}");
-        }
-        for code in [43, 175, 237] {
-            assert_eq!(class(code), Class::CursorLost, "{code}");
-        }
-        for code in [112, 251, 11601] {
-            assert_eq!(class(code), Class::Contended, "{code}");
-        }
-        for code in [257, 388, 10334] {
-            assert_eq!(class(code), Class::TooLarge, "{code}");
-        }
-        assert_eq!(class(11000), Class::Refused);
-        for label in ["SystemOverloadedError", "RetryableError", "TooManyOpenTransactions"] {
-            let labels = bson::doc! {"errorLabels": [label]};
-            let error = ServerError::from_reply_error(&bson::doc! {"code": 1, "errmsg": "busy"}, &labels);
-            assert_eq!(error.class(), Class::Passing, "{label}");
-        }
-    }
-
-    #[test]
-    fn what_a_document_says_classifies_nothing() {
-        let reply = bson::doc! {"code": 11000, "errmsg": "E11000 dup key: { title: \"Authentication failed\" }"};
-        let error = ServerError::from_reply_error(&reply, &bson::doc! {});
-        assert!(!error.authentication);
-        assert_eq!(error.class(), Class::Refused);
-    }
-
-    #[test]
-    fn a_message_quotes_no_document() {
-        let message = "not authorized on shop to execute command { insert: \"users\", documents: [ { name: \"Ada\" } ], \
-            lsid: { id: UUID(\"x\") } }";
-        let error = ServerError::from_reply_error(&bson::doc! {"code": 13, "errmsg": message}, &bson::doc! {});
-        assert_eq!(error.message, "not authorized on shop to execute the command insert on \"users\"");
-        assert!(!error.login_missing);
-        let message = "Cannot create field 'b' in element {a: \"secret\"}";
-        let error = ServerError::from_reply_error(&bson::doc! {"code": 28, "errmsg": message}, &bson::doc! {});
-        assert!(!error.message.contains("secret"), "{error}");
-        let long = "x".repeat(5_000);
-        let error = ServerError::from_reply_error(&bson::doc! {"code": 2, "errmsg": long}, &bson::doc! {});
-        assert!(error.message.chars().count() <= LONGEST_MESSAGE + 1);
-        let message = "command find requires authentication";
-        let error = ServerError::from_reply_error(&bson::doc! {"code": 13, "errmsg": message}, &bson::doc! {});
-        assert!(error.login_missing);
-    }
-}
+#[path = "server_tests.rs"]
+mod tests;

@@ -2,7 +2,8 @@
 
 use bson::{Bson, Document, doc};
 
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::model::equivalence::{FIXED_BUCKETING, differences};
 use crate::mongo::profile::{BUCKETS, Version};
 use crate::mongo::server::Server;
@@ -123,7 +124,7 @@ pub fn difference(asked: &Document, standing: &Collection) -> Option<String> {
 }
 
 fn shown(value: Option<&Bson>) -> String {
-    value.map_or_else(|| "nothing".to_owned(), crate::error::server::show)
+    value.map_or_else(|| "nothing".to_owned(), crate::error::message::show)
 }
 
 #[cfg(test)]

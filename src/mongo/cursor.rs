@@ -16,7 +16,8 @@ use futures_util::StreamExt;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use tokio::sync::mpsc;
 
-use crate::error::server::{Class, ServerError, codes};
+use crate::error::codes;
+use crate::error::server::{Class, ServerError};
 use crate::mongo::catalog;
 use crate::mongo::id::Id;
 use crate::mongo::raw;

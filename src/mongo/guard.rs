@@ -11,7 +11,8 @@ use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 use mongodb::Database;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::server::{ServerError, checked, codes};
+use crate::error::codes;
+use crate::error::server::{ServerError, checked};
 
 /// Who may write through a connection.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use bson::{Bson, Document, doc};
 use super::catalog::Collection;
 use super::profile::BUCKETS;
 use super::server::Server;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 
 /// What the names of the collections begin with in which the server keeps what belongs to an encrypted one.
 const COMPANIONS: &str = "enxcol_.";

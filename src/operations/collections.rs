@@ -4,7 +4,7 @@ use bson::{Bson, Document, doc};
 
 use super::error::{Failure, SchemaError};
 use super::position::Settled;
-use crate::error::server::codes;
+use crate::error::codes;
 use crate::model::equivalence::same;
 use crate::mongo::catalog::{self, difference};
 use crate::mongo::server::Server;

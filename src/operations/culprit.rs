@@ -8,7 +8,9 @@ use std::ops::Range;
 use bson::raw::cstr;
 use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, rawdoc};
 
-use crate::error::server::{ServerError, codes, show};
+use crate::error::codes;
+use crate::error::message::show;
+use crate::error::server::ServerError;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::Server;
 

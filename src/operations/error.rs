@@ -1,7 +1,8 @@
 //! Why an operation did not finish.
 
 use crate::error::Error;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::run::journal::JournalError;
 
 /// Why an operation did not finish.

@@ -4,7 +4,9 @@ use bson::{Bson, Document, doc};
 
 use super::error::{Failure, SchemaError};
 use super::position::Settled;
-use crate::error::server::{ServerError, codes, show};
+use crate::error::codes;
+use crate::error::message::show;
+use crate::error::server::ServerError;
 use crate::model::equivalence::same_collation;
 use crate::model::script::Operation;
 use crate::model::script::operation::{Action, CreateIndex, IndexRef};
@@ -48,7 +50,7 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
                 "the server accepted the index {:?} but does not list it: somebody dropped it meanwhile",
                 index.name
             ),
-            "Apply again.",
+            "Run the same command again.",
         )
         .into());
     };

@@ -7,11 +7,13 @@ pub mod collections;
 pub mod culprit;
 pub mod documents;
 pub mod error;
+pub mod in_one_go;
 pub mod indexes;
 pub mod inserts;
 pub mod position;
 pub mod schema;
 pub mod statements;
+mod write_command;
 
 use self::error::OperationError;
 use self::position::slot;

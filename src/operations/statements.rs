@@ -1,13 +1,13 @@
 //! The `update` and `delete` commands of operations, all but their filters, built once and sent for each chunk.
 
-use bson::raw::{CStr, cstr};
-use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
+use bson::raw::cstr;
+use bson::{Bson, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::error::Failure;
+use super::write_command::{FieldList, WriteCommand, append_all, raw, raw_value};
 use crate::capture::documents::{Does, Finds, Rehearsal};
 
-use crate::error::foreign;
 use crate::error::server::ServerError;
 use crate::model::script::operation::{DeleteDocuments, UpdateDocuments};
 use crate::mongo::id::Id;
@@ -16,84 +16,6 @@ use crate::mongo::reply::written;
 use crate::mongo::server::Server;
 use crate::run::line::{ChunkBody, Selection};
 use crate::run::report::Counts;
-use crate::run::transaction::send;
-
-type FieldList = Vec<(&'static CStr, RawBson)>;
-
-/// What an `update` and a `delete` command have in common.
-#[derive(Clone)]
-struct WriteCommand {
-    collection: String,
-    /// `collation` and `hint`, of the statement and of a `find` alike.
-    selecting: FieldList,
-    /// `let`, of the command and of a `find` alike.
-    variables: FieldList,
-    /// `comment`.
-    comment: FieldList,
-    hinted: bool,
-    collated: bool,
-}
-
-impl WriteCommand {
-    fn new(
-        collection: &str,
-        collation: Option<&Document>,
-        hint: Option<&Bson>,
-        variables: Option<&Document>,
-        comment: Option<&Bson>,
-    ) -> Result<Self, Failure> {
-        let mut writing = Self {
-            collection: collection.to_owned(),
-            selecting: Vec::new(),
-            variables: Vec::new(),
-            comment: Vec::new(),
-            hinted: hint.is_some(),
-            collated: collation.is_some(),
-        };
-        push_document(&mut writing.selecting, cstr!("collation"), collation)?;
-        push_value(&mut writing.selecting, cstr!("hint"), hint)?;
-        push_document(&mut writing.variables, cstr!("let"), variables)?;
-        push_value(&mut writing.comment, cstr!("comment"), comment)?;
-        Ok(writing)
-    }
-
-    /// Completes `statement` and sends it in `command`'s array `statements`.
-    async fn send(
-        &self,
-        server: &Server,
-        session: Option<&mut ClientSession>,
-        selection: &Selection,
-        verb: (&'static CStr, &'static CStr),
-        mut statement: RawDocumentBuf,
-        others: &FieldList,
-    ) -> Result<Document, ServerError> {
-        append_all(&mut statement, &self.selecting);
-        self.hint_along_id(&mut statement, selection);
-        let mut command = RawDocumentBuf::new();
-        command.append(verb.0, self.collection.as_str());
-        command.append(verb.1, std::iter::once(statement).collect::<RawArrayBuf>());
-        append_all(&mut command, &self.variables);
-        append_all(&mut command, &self.comment);
-        append_all(&mut command, others);
-        send(server, session, command).await
-    }
-
-    fn find(&self, selection: &Selection) -> RawDocumentBuf {
-        let mut command = rawdoc! {"find": self.collection.as_str(), "filter": selection.filter.clone()};
-        append_all(&mut command, &self.selecting);
-        self.hint_along_id(&mut command, selection);
-        append_all(&mut command, &self.variables);
-        command
-    }
-
-    /// Ranges are walked along `_id`, whatever index the planner would rather use; a hint of the operation's
-    /// own wins.
-    fn hint_along_id(&self, statement: &mut RawDocumentBuf, selection: &Selection) {
-        if selection.along_id && !self.hinted {
-            statement.append(cstr!("hint"), rawdoc! {"_id": 1});
-        }
-    }
-}
 
 /// The `update` command of an operation, all but its filter.
 #[derive(Clone)]
@@ -342,40 +264,4 @@ impl Finds for Delete {
     fn rehearsal(&self, _: &str, _: &Selection, _: bool) -> Option<Rehearsal> {
         None
     }
-}
-
-fn append_all(document: &mut RawDocumentBuf, fields: &FieldList) {
-    for (key, value) in fields {
-        document.append(*key, value.clone());
-    }
-}
-
-fn push_value(fields: &mut FieldList, key: &'static CStr, value: Option<&Bson>) -> Result<(), Failure> {
-    if let Some(value) = value {
-        fields.push((key, raw_value(value)?));
-    }
-    Ok(())
-}
-
-fn push_document(fields: &mut FieldList, key: &'static CStr, document: Option<&Document>) -> Result<(), Failure> {
-    if let Some(document) = document {
-        fields.push((key, RawBson::Document(raw(document)?)));
-    }
-    Ok(())
-}
-
-/// A document as bytes.
-///
-/// # Errors
-/// Where it cannot be encoded.
-pub fn raw(document: &Document) -> Result<RawDocumentBuf, Failure> {
-    RawDocumentBuf::try_from(document).map_err(|e| {
-        Failure::found(format!("a document cannot be encoded: {}", foreign::bson(&e)), "Correct it in the file.")
-    })
-}
-
-fn raw_value(value: &Bson) -> Result<RawBson, Failure> {
-    RawBson::try_from(value.clone()).map_err(|e| {
-        Failure::found(format!("a value cannot be encoded: {}", foreign::bson(&e)), "Correct it in the file.")
-    })
 }

@@ -10,7 +10,7 @@
 //! - The end of the next chunk is looked up while the one before is written.
 
 use super::handle::Run;
-use super::id_ranges::{Matching, Scope, boundaries, last_id, matching};
+use super::id_ranges::{Matching, Scope, last_id, matching};
 use super::journal::{Journal, JournalError};
 use super::line::{ChunkBody, Line, after};
 use super::pace::Pace;
@@ -65,7 +65,7 @@ pub async fn work_through<B: ChunkBody>(
     let open = retry!(retry, matching(&run.server, scope, &upper, after.clone())).map_err(JournalError::Server)?;
     let wanted = if scope.atomic && scope.apart { open.parts(scope, run.at_once()) } else { 1 };
     if wanted > 1 {
-        let bounds = retry!(retry, boundaries(&run.server, scope, after.as_ref(), &upper, wanted));
+        let bounds = retry!(retry, parts::boundaries(&run.server, scope, after.as_ref(), &upper, wanted));
         let bounds = bounds.map_err(JournalError::Server)?;
         let parts = parts::cut(&journal.progress, &progress, after, upper, bounds);
         make_parts(run, journal, index, progress, &parts).await?;

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use bson::raw::cstr;
 use bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::mongo::cursor::DocumentCursor;
 use crate::mongo::id::Id;
 use crate::mongo::query::{Query, raw};
@@ -23,8 +24,6 @@ const SPARSE: i64 = 20;
 const PARTS_OF_A_WORKER: usize = 8;
 /// Documents that are worth a part of their own.
 const PART_DOCUMENTS: usize = 1_000;
-/// Documents drawn for each part, so that the parts are about equal.
-const DRAWN: usize = 20;
 
 /// What to work through.
 #[derive(Debug, Clone)]
@@ -92,7 +91,7 @@ impl IdRange {
 }
 
 /// `after < _id <= through`, across types and by the collection's collation.
-fn within(after: Option<&Id>, through: &Id) -> RawDocumentBuf {
+pub(super) fn within(after: Option<&Id>, through: &Id) -> RawDocumentBuf {
     // Plain comparisons meet one type only, but between two values of these types there is nothing else, and
     // the server checks them faster: chunks take about a tenth less time than with $expr.
     if let Some(after) = after.filter(|after| after.compares_plainly_with(through)) {
@@ -267,37 +266,6 @@ impl IdRanges {
             _ => {}
         }
     }
-}
-
-/// `_id`s that cut what lies above `after`, up to `upper`, into about so many equal parts, in ascending order.
-///
-/// # Errors
-/// The server's.
-pub async fn boundaries(
-    server: &Server,
-    scope: &Scope,
-    after: Option<&Id>,
-    upper: &Id,
-    parts: usize,
-) -> Result<Vec<Id>, ServerError> {
-    let sample = rawdoc! {"$sample": {"size": i64::try_from(parts * DRAWN).unwrap_or(i64::MAX)}};
-    let range = rawdoc! {"$match": within(after, upper)};
-    let keys = rawdoc! {"$project": {"_id": 1}};
-    // Drawn at random from a whole collection, only what is drawn is read. Of a range all keys are read, and only those.
-    let mut pipeline: RawArrayBuf = match after {
-        None => [sample, keys, range].into_iter().collect(),
-        Some(_) => [range, keys, sample].into_iter().collect(),
-    };
-    // By the server: only it knows the order across types and collations.
-    pipeline.push(rawdoc! {"$sort": {"_id": 1}});
-    let found =
-        server.read_all(rawdoc! {"aggregate": scope.collection.as_str(), "pipeline": pipeline, "cursor": {}}).await?;
-    let drawn: Vec<Id> = found.iter().filter_map(|document| Id::of(document)).collect();
-    let step = drawn.len().div_ceil(parts.max(1)).max(1);
-    let mut bounds: Vec<Id> = drawn.into_iter().skip(step).step_by(step).filter(|id| id != upper).collect();
-    // A document may be drawn twice.
-    bounds.dedup();
-    Ok(bounds)
 }
 
 /// The `documents`-th `_id` above `after`, or `None` where `upper` comes first. Reads keys only.

@@ -6,17 +6,18 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{Bson, Document, RawBson, RawDocumentBuf, doc, rawdoc};
-use mongodb::ClientSession;
+use bson::{Bson, Document, doc};
 
 use super::chunk_size::Costs;
 use super::handle::Run;
+use super::journal_entry::{EntryPlace, JournalEntry, Made, NoWork};
 use super::parts;
 use super::progress::{OperationProgress, Position, Progress};
 use super::report::Direction;
 use super::transaction::{Body, attempt, send};
 use super::worker::Worker;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::mongo::reply::written;
 use crate::mongo::retry::{Retry, retry};
@@ -145,7 +146,7 @@ impl Journal {
     where
         W::Output: Copy,
     {
-        let slip = Slip {
+        let place = EntryPlace {
             key: self.key.clone(),
             token: worker.lease.token(),
             status: self.status(),
@@ -156,9 +157,9 @@ impl Journal {
             let Some(output) = work.write(&worker.server, None).await.map_err(JournalError::Server)? else {
                 return Err(JournalError::Run(worker.lease.lost()));
             };
-            return self.enter_alone(worker, &slip, entry(output)).await;
+            return self.enter_alone(worker, &place, entry(output)).await;
         }
-        let mut body = JournalEntry { work, make: entry, slip: &slip, made: None, costs: Costs::default() };
+        let mut body = JournalEntry { work, make: entry, entry_place: &place, made: None, costs: Costs::default() };
         let result = attempt(&worker.server, Some(worker.session), &mut body).await;
         let costs = body.costs;
         match (result, body.made.take()) {
@@ -177,8 +178,8 @@ impl Journal {
     }
 
     /// Makes an entry without a transaction. Its work is done and stays: only the entry is tried again.
-    async fn enter_alone(&mut self, worker: &Worker<'_>, slip: &Slip, made: Made) -> Result<(), JournalError> {
-        let command = slip.command(&worker.server, &made).map_err(JournalError::Server)?;
+    async fn enter_alone(&mut self, worker: &Worker<'_>, place: &EntryPlace, made: Made) -> Result<(), JournalError> {
+        let command = place.command(&worker.server, &made).map_err(JournalError::Server)?;
         let never = Stop::new();
         let mut retry = Retry::new(worker.reporter, &never);
         loop {
@@ -186,7 +187,7 @@ impl Journal {
             match send(&worker.server, None, command.clone()).await {
                 Ok(reply) if written(&reply) > 0 => {
                     self.costs = Costs { entry: began.elapsed(), commit: Duration::ZERO };
-                    self.take_over(slip.index, made);
+                    self.take_over(place.index, made);
                     return Ok(());
                 }
                 Ok(_) if self.was_made(worker).await? => return Ok(()),
@@ -253,100 +254,5 @@ impl Journal {
             .await?;
         let progress = record.first().and_then(|record| record.get_document("progress").ok());
         Ok(progress.map(Progress::from_raw))
-    }
-}
-
-/// What an entry says: how far the operation is, and where.
-type Made = (OperationProgress, Option<Position>);
-
-struct NoWork;
-
-impl Body for NoWork {
-    type Output = ();
-    const WRITES: bool = false;
-
-    async fn write(&mut self, _: &Server, _: Option<&mut ClientSession>) -> Result<Option<()>, ServerError> {
-        Ok(Some(()))
-    }
-}
-
-/// The place of one entry.
-struct Slip {
-    key: Bson,
-    token: i64,
-    status: &'static str,
-    seq: i64,
-    index: usize,
-}
-
-impl Slip {
-    /// The command that makes the entry, once.
-    fn command(&self, server: &Server, (operation, position): &Made) -> Result<RawDocumentBuf, ServerError> {
-        let document = bson::serialize_to_raw_document_buf(operation)
-            .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
-        let slot = format!("progress.operations.{}", self.index);
-        let slot = <&bson::raw::CStr>::try_from(slot.as_str())
-            .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?
-            .to_owned();
-        let mut set = rawdoc! {"progress.seq": self.seq + 1};
-        set.append(&slot, document);
-        let mut change = RawDocumentBuf::new();
-        match position {
-            Some(position) => {
-                set.append(bson::raw::cstr!("progress.position"), position.to_raw());
-                change.append(bson::raw::cstr!("$set"), set);
-            }
-            None => {
-                change.append(bson::raw::cstr!("$set"), set);
-                change.append(bson::raw::cstr!("$unset"), rawdoc! {"progress.position": ""});
-            }
-        }
-        let key = RawBson::try_from(self.key.clone()).map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
-        Ok(rawdoc! {
-            "update": server.names().ledger(),
-            "updates": [{
-                "q": {"_id": key, "token": self.token, "status": self.status, "progress.seq": self.seq},
-                "u": change,
-            }],
-        })
-    }
-}
-
-/// Work and its entry, as one transaction's body.
-struct JournalEntry<'a, W: Body, F> {
-    work: &'a mut W,
-    make: F,
-    slip: &'a Slip,
-    made: Option<Made>,
-    costs: Costs,
-}
-
-impl<W, F> Body for JournalEntry<'_, W, F>
-where
-    W: Body,
-    W::Output: Copy,
-    F: FnMut(W::Output) -> Made + Send,
-{
-    type Output = ();
-
-    async fn write(
-        &mut self,
-        server: &Server,
-        mut session: Option<&mut ClientSession>,
-    ) -> Result<Option<()>, ServerError> {
-        let Some(output) = self.work.write(server, session.as_deref_mut()).await? else {
-            return Ok(None);
-        };
-        let made = (self.make)(output);
-        let command = self.slip.command(server, &made)?;
-        self.made = Some(made);
-        let began = Instant::now();
-        let reply = send(server, session, command).await?;
-        self.costs.entry = began.elapsed();
-        Ok((written(&reply) > 0).then_some(()))
-    }
-
-    fn committed(&mut self, took: Duration) {
-        self.costs.commit = took;
     }
 }

@@ -12,12 +12,13 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::foreign;
+use super::fencing::fence;
 use super::identity::Identity;
-use super::login;
 use super::renewal::Renewal;
+use super::sessions::{end_sessions, sessions_of};
 use super::transaction::with_majority;
-use crate::error::server::{LEASE_LOST, ServerError, codes};
+use crate::error::codes;
+use crate::error::server::{LEASE_LOST, ServerError};
 use crate::error::{Error, Result};
 use crate::holder::Holder;
 use crate::mongo::retry::{Retry, retry};
@@ -214,53 +215,11 @@ async fn give_up_owner(
     Some(if dead { holder.run.clone() } else { String::new() })
 }
 
-/// The server sessions of an owner: one for each of its workers.
-pub fn sessions_of(owner: &Document) -> Vec<Bson> {
-    let others = owner.get_array("sessions").into_iter().flatten();
-    owner.get("session").into_iter().chain(others).cloned().collect()
-}
-
-/// Ends server sessions of owners that are gone. Without this, a transaction that a killed run left open
-/// blocks its documents for a minute or more.
-pub async fn end_sessions(server: &Server, sessions: Vec<Bson>, reporter: Option<&Reporter>) {
-    let sessions = sessions.iter().filter_map(Bson::as_document);
-    let own = login::of(server).await.ok().flatten().map(|login| login::digest(&login));
-    // A session belongs to the database user who began it. Named without one, it is the asking user's.
-    let (own, others): (Vec<&Document>, Vec<&Document>) =
-        sessions.partition(|session| session.get("uid").is_none_or(|uid| own.as_ref() == Some(uid)));
-    let tell = |message: String| {
-        if let Some(reporter) = reporter {
-            reporter.tell(Kind::Warning, Level::Warning, message);
-        }
-    };
-    // An empty list means every session there is, to the server.
-    if !own.is_empty() {
-        let named: Vec<Document> = own.iter().map(|session| doc! {"id": session.get("id").cloned()}).collect();
-        if let Err(e) = server.run_admin(doc! {"killSessions": named}).await {
-            tell(format!(
-                "The server session of the earlier run could not be ended ({e}). A transaction that it has left open may block \
-                 this run until the server ends it, within two minutes."
-            ));
-        }
-    }
-    if !others.is_empty() {
-        let named: Vec<Document> = others.iter().map(|session| doc! {"lsid": Document::clone(session)}).collect();
-        if let Err(e) = server.run_admin(doc! {"killAllSessionsByPattern": named}).await {
-            tell(format!(
-                "The earlier run worked as another database user, whose session this one may not end ({}). A transaction that it \
-                 has left open may block this run until the server ends it, within two minutes. The right `killAnySession` on the \
-                 cluster allows it.",
-                e.code_name
-            ));
-        }
-    }
-}
-
 fn unreadable(server: &Server, lock: Document) -> Error {
     Error::WrongState(format!(
         "The lock document in {} cannot be read: {}. Remove it with `unlock --force`.",
         server.names().lock(),
-        crate::error::server::show(&Bson::Document(lock))
+        crate::error::message::show(&Bson::Document(lock))
     ))
 }
 
@@ -320,49 +279,6 @@ async fn try_take(
             Err(e) if e.is(codes::DUPLICATE_KEY) => {}
             Err(e) => retry.wait(e).await?.map_err(Error::server("Taking the lock"))?,
         }
-    }
-}
-
-/// Makes sure that earlier owners write nothing more.
-async fn fence(
-    server: &Server,
-    run: &str,
-    token: i64,
-    retired: Vec<Bson>,
-    reporter: &Reporter,
-    stop: &Stop,
-) -> Result<()> {
-    // Those that were told of have been tried once.
-    end_sessions(server, retired, None).await;
-    raise_token(server, token, reporter, stop).await?;
-    let mut retry = Retry::new(reporter, stop);
-    let command = doc! {
-        "update": server.names().lock(),
-        "updates": [{"q": {"_id": "lock", "owner.run": run}, "u": {"$set": {"retired": []}}}],
-        "writeConcern": {"w": "majority"},
-    };
-    retry!(retry, server.run(command.clone(), None)).map(drop).map_err(Error::server("Taking over the lock"))
-}
-
-/// Raises the fencing token in the record of every unfinished migration.
-async fn raise_token(server: &Server, token: i64, reporter: &Reporter, stop: &Stop) -> Result<()> {
-    let command = with_majority(raise_token_command(server.names(), token));
-    let mut retry = Retry::new(reporter, stop);
-    retry!(retry, server.run(command.clone(), None)).map(drop).map_err(Error::server("Fencing the earlier run"))
-}
-
-/// The command that raises the fencing token in the record of every unfinished migration.
-pub fn raise_token_command(names: &Names, token: i64) -> Document {
-    // Another tool's documents may stand beside ours, and have such a status, too.
-    let mut unfinished = foreign::of_ours();
-    unfinished.insert("status", doc! {"$in": ["applying", "rolling_back", "failed"]});
-    doc! {
-        "update": names.ledger(),
-        "updates": [{
-            "q": unfinished,
-            "u": {"$max": {"token": token}},
-            "multi": true,
-        }],
     }
 }
 

@@ -6,9 +6,10 @@
 //! resumes takes those that are not done, with as many workers as it has. When all are done, one transaction removes them
 //! and writes their sum into the record.
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
+use super::id_ranges::{Scope, within};
 use super::progress::{OperationProgress, Position, Progress};
 use super::transaction::Body;
 use crate::error::server::ServerError;
@@ -19,6 +20,9 @@ use crate::names::Names;
 
 /// The `kind` of the documents in the ledger that are parts.
 pub const KIND: &str = "part";
+
+/// Documents drawn for each part, so that the parts are about equal.
+const DRAWN: usize = 20;
 
 /// A part, as the ledger keeps it.
 #[derive(Debug, Clone)]
@@ -52,6 +56,37 @@ impl Part {
     pub fn is_done(&self) -> bool {
         matches!(&self.progress.position, Some(Position::Ids { upper, after: Some(after) }) if after == upper)
     }
+}
+
+/// `_id`s that cut what lies above `after`, up to `upper`, into about so many equal parts, in ascending order.
+///
+/// # Errors
+/// The server's.
+pub async fn boundaries(
+    server: &Server,
+    scope: &Scope,
+    after: Option<&Id>,
+    upper: &Id,
+    parts: usize,
+) -> Result<Vec<Id>, ServerError> {
+    let sample = rawdoc! {"$sample": {"size": i64::try_from(parts * DRAWN).unwrap_or(i64::MAX)}};
+    let range = rawdoc! {"$match": within(after, upper)};
+    let keys = rawdoc! {"$project": {"_id": 1}};
+    // Drawn at random from a whole collection, only what is drawn is read. Of a range all keys are read, and only those.
+    let mut pipeline: RawArrayBuf = match after {
+        None => [sample, keys, range].into_iter().collect(),
+        Some(_) => [range, keys, sample].into_iter().collect(),
+    };
+    // By the server: only it knows the order across types and collations.
+    pipeline.push(rawdoc! {"$sort": {"_id": 1}});
+    let found =
+        server.read_all(rawdoc! {"aggregate": scope.collection.as_str(), "pipeline": pipeline, "cursor": {}}).await?;
+    let drawn: Vec<Id> = found.iter().filter_map(|document| Id::of(document)).collect();
+    let step = drawn.len().div_ceil(parts.max(1)).max(1);
+    let mut bounds: Vec<Id> = drawn.into_iter().skip(step).step_by(step).filter(|id| id != upper).collect();
+    // A document may be drawn twice.
+    bounds.dedup();
+    Ok(bounds)
 }
 
 /// Cuts what lies above `after`, up to and with `upper`, at these `_id`s in ascending order. `done` is what was done

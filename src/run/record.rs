@@ -6,7 +6,7 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use super::capture_key::CaptureId;
 use super::progress::{Position, Progress};
 use super::report::Direction;
-use crate::error::server::show;
+use crate::error::message::show;
 use crate::error::{Error, Result};
 use crate::model::migration::{ScriptSource, checksum};
 use crate::model::script::checks::Checks;

@@ -1,6 +1,7 @@
 //! What an error means to the attempt that meets it.
 
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 
 /// A unique value that somebody else has taken since: the next attempt goes without it.
 pub(super) fn taken(error: &ServerError) -> bool {

@@ -6,20 +6,20 @@ use bson::{RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
 use super::attempts::{again, taken};
-use super::edits::{Edits, Paths, bars};
+use super::decision::decide;
+use super::edits::Edits;
 use super::read_budget::{ReadBudget, size};
-use super::writes::{UndoWrites, Write};
+use super::recapture::Recapture;
+use super::writes::UndoWrites;
 use crate::capture::by_id::read_by_id;
-use crate::capture::delta::{DocumentChange, difference, take_back};
-use crate::capture::documents::keep_packs;
 use crate::capture::earlier::EarlierAttempts;
-use crate::capture::kept::{insert_whole, unwrapped};
+use crate::capture::kept::unwrapped;
 use crate::capture::pack::bounds;
-use crate::capture::pack::{self, PackEntry, Packer, What, entries};
-use crate::error::server::{ServerError, codes};
+use crate::capture::pack::{self, PackEntry, What, entries};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::mongo::catalog::Collection;
 use crate::mongo::id::{Id, by_id};
-use crate::mongo::raw::{fingerprint, first};
 use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::operations::announce::takes_transactions;
@@ -270,111 +270,4 @@ async fn removed_before(
     }
     let kept = read_by_id(server, None, &own.whole(server.names()), gone, usize::MAX).await?;
     Ok(kept.iter().filter_map(|document| Id::of_stored(document)).collect())
-}
-
-/// What is to be written of one document, by the three-way rule, and which of its fields somebody edited.
-pub(crate) fn decide(
-    entry: &PackEntry,
-    current: &RawDocumentBuf,
-    whole: &HashMap<Id, RawDocumentBuf>,
-    edited: Option<&Paths>,
-    counts: &mut Undone,
-) -> (Option<Write>, Vec<Vec<u8>>) {
-    let now = fingerprint(current.as_bytes());
-    // The whole document, as the path that names no field.
-    let all = || vec![Vec::new()];
-    match &entry.what {
-        What::Changed { delta, after } => {
-            let barred = |path: &[u8]| edited.is_some_and(|edited| bars(edited, path));
-            let Some(merged) = take_back(delta, current, &barred) else {
-                counts.conflicts += 1;
-                return (None, all());
-            };
-            let write = match (merged.document, merged.operators) {
-                (None, _) => None,
-                (Some(document), Some(operators)) => Some(Write::Operators { operators, document }),
-                (Some(document), None) => match Write::replacing(document) {
-                    None => {
-                        counts.conflicts += 1;
-                        return (None, all());
-                    }
-                    write => write,
-                },
-            };
-            if merged.conflicts > 0 {
-                counts.conflicts += 1;
-            } else if now[..8] == after[..] {
-                counts.restored += 1;
-            } else {
-                counts.restored_with_edits += 1;
-            }
-            (write, merged.edited)
-        }
-        What::Replaced { after } => {
-            let before = whole.get(&entry.id);
-            // Somebody may have put it back already.
-            if before == Some(current) {
-                counts.restored += 1;
-                return (None, all());
-            }
-            let write = before.filter(|_| now == *after && edited.is_none()).cloned().and_then(Write::replacing);
-            if write.is_some() {
-                counts.restored += 1;
-                return (write, Vec::new());
-            }
-            counts.conflicts += 1;
-            (None, all())
-        }
-        What::Inserted { after } if now == *after && edited.is_none() => {
-            counts.restored += 1;
-            (Some(Write::Delete), Vec::new())
-        }
-        What::Inserted { .. } => {
-            counts.conflicts += 1;
-            (None, all())
-        }
-    }
-}
-
-/// What the undo itself takes away, captured in turn.
-pub(crate) struct Recapture {
-    slot: Option<CaptureKey>,
-    packer: Option<Packer>,
-    whole: Vec<RawDocumentBuf>,
-}
-
-impl Recapture {
-    /// For the chunk of this number.
-    pub(crate) fn new(slot: Option<CaptureKey>, chunk: i64) -> Self {
-        Self { slot, packer: slot.map(|slot| Packer::new(slot, chunk)), whole: Vec::new() }
-    }
-
-    /// Adds a document and what is written of it.
-    pub(crate) fn add(&mut self, current: &RawDocumentBuf, write: &Write) {
-        let Some(packer) = &mut self.packer else { return };
-        let Some(id) = first(current.as_bytes()) else { return };
-        let Some(result) = write.document() else {
-            self.whole.push(current.clone());
-            return;
-        };
-        match difference(current, result) {
-            DocumentChange::None => {}
-            DocumentChange::Fields(delta) => packer.changed(&id, &delta, result),
-            DocumentChange::Whole => {
-                packer.replaced(&id, result);
-                self.whole.push(current.clone());
-            }
-        }
-    }
-
-    /// Writes it, once.
-    pub(crate) async fn write(
-        &mut self,
-        server: &Server,
-        mut session: Option<&mut ClientSession>,
-    ) -> Result<(), ServerError> {
-        let (Some(slot), Some(packer)) = (self.slot, self.packer.take()) else { return Ok(()) };
-        insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), &self.whole).await?;
-        keep_packs(server, session, slot, &packer.finish()).await
-    }
 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use bson::{RawDocumentBuf, rawdoc};
 
-use super::documents::decide;
+use super::decision::decide;
 use super::edits::Edits;
 use crate::capture::by_id::read_by_id;
 use crate::capture::kept::unwrapped;

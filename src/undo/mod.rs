@@ -7,6 +7,7 @@
 //! as they were on the way there.
 
 mod attempts;
+pub(crate) mod decision;
 mod deleted;
 pub(crate) mod documents;
 mod edits;
@@ -19,6 +20,7 @@ pub mod moved;
 pub mod operation;
 mod options;
 pub mod read_budget;
+pub(crate) mod recapture;
 pub mod schema;
 mod way;
 pub mod writes;

@@ -5,7 +5,8 @@ use std::slice::Chunks;
 use bson::RawDocumentBuf;
 
 use super::attempts::again;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 
 /// Documents read at once, before their size is known: they are in memory as they are and as they will be.
 const AT_ONCE: usize = 2_000;

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;
 
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::mongo::id::Id;
 use crate::mongo::raw::{fields, has_duplicates, has_zero_timestamp};
 use crate::mongo::reply::written;

@@ -4,7 +4,7 @@ use bson::{Document, RawDocument, RawDocumentBuf};
 
 use super::report::{CollectionDifference, IndexDifference, OptionDifference, Presence};
 use crate::backup::catalog::{CatalogEntry, index_name};
-use crate::error::server::show;
+use crate::error::message::show;
 use crate::model::equivalence::{differences, same_fields};
 
 /// Adds what differs in the catalog.

@@ -157,7 +157,7 @@ fn shown(element: &Element<'_>) -> String {
     builder.value(element.kind, b"v", element.value);
     let decoded = bson::Document::try_from(builder.finish().as_ref());
     match decoded.ok().and_then(|mut it| it.remove("v")) {
-        Some(value) => crate::error::server::show(&value),
+        Some(value) => crate::error::message::show(&value),
         None => format!("{} bytes that cannot be shown", element.value.len()),
     }
 }

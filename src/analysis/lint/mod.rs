@@ -79,4 +79,6 @@ pub fn lint(paths: &[PathBuf]) -> Result<LintReport> {
 }
 
 #[cfg(test)]
+mod mutation_tests;
+#[cfg(test)]
 mod tests;

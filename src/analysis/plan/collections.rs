@@ -5,7 +5,7 @@ use bson::{Document, RawDocumentBuf};
 use super::look::{EXAMPLES, PlanContext, PlanError, find, id_text};
 use super::report::{OperationPlan, Rejected, SetsAside};
 use super::{duplicates, expiry};
-use crate::error::server::codes;
+use crate::error::codes;
 use crate::model::script::Operation;
 use crate::model::script::operation::CreateIndex;
 use crate::model::script::refusals::refusals;

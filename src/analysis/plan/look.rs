@@ -6,7 +6,8 @@ use bson::raw::cstr;
 use bson::{Bson, Document, RawBson, RawDocument, RawDocumentBuf, rawdoc};
 
 use crate::error::Error;
-use crate::error::server::{ServerError, show};
+use crate::error::message::show;
+use crate::error::server::ServerError;
 use crate::mongo::query::{Query, raw};
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;

@@ -5,7 +5,7 @@ use bson::{Bson, Document, RawDocumentBuf, rawdoc};
 
 use super::look::{EXAMPLES, PlanContext, PlanError, find as find_command, id_text};
 use super::report::OperationPlan;
-use crate::error::server::codes;
+use crate::error::codes;
 use crate::model::script::operation::UpdateDocuments;
 use crate::mongo::query::{Query, raw};
 use crate::plural;

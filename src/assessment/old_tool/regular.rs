@@ -19,7 +19,8 @@ use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{Builder, DOCUMENT, Element, fields, first, get};
 use crate::mongo::server::Server;
 use crate::run::report::{Counts, Undone};
-use crate::undo::documents::{Recapture, decide};
+use crate::undo::decision::decide;
+use crate::undo::recapture::Recapture;
 use crate::undo::writes::UndoWrites;
 
 impl OldToolUndo {

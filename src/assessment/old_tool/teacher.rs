@@ -18,7 +18,7 @@ use crate::mongo::id::{Id, by_id};
 use crate::mongo::raw::{ARRAY, Builder, NULL, TEXT, first};
 use crate::mongo::server::Server;
 use crate::run::report::{Counts, Mapped, Undone};
-use crate::undo::documents::Recapture;
+use crate::undo::recapture::Recapture;
 use crate::undo::writes::{UndoWrites, Write};
 
 impl OldToolUndo {

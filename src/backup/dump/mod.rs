@@ -5,6 +5,7 @@
 //! difference makes the dump start over.
 
 pub mod attempt;
+mod error;
 mod reading;
 pub mod window;
 
@@ -15,7 +16,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::attempt::{Dump, DumpRequest, stopped};
-use self::reading::{DumpError, DumpResult, pending};
+use self::error::{DumpError, DumpResult, pending};
 use self::window::SnapshotWindow;
 use super::catalog::{self, CatalogEntry, Listing};
 use super::format::directory::{self, Partial};
@@ -28,7 +29,7 @@ use super::report::BackupReport;
 use super::restore::journal;
 use super::rights;
 use super::snapshot::{self, ReadMode};
-use crate::error::server::codes;
+use crate::error::codes;
 use crate::error::{Error, Result};
 use crate::mongo::retry::Policy;
 use crate::mongo::retry::{Retry, retry};

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::task::JoinSet;
 
-use super::super::catalog::{self, CatalogEntry, CollectionType};
+use super::super::catalog::{CatalogEntry, CollectionType};
 use super::super::format::files::blocking;
 use super::super::format::frames::{FrameFile, Written};
 use super::super::format::manifest::StoredFile;
@@ -21,32 +21,16 @@ use super::super::parallelism;
 use super::super::ranges::{self, Range};
 use super::super::snapshot::ReadMode;
 use super::attempt::{Dump, stopped};
-use crate::error::server::{ServerError, codes};
+use super::error::{DumpError, DumpResult, interrupted, outwait, poisoned};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::error::{Error, Result, foreign};
 use crate::mongo::raw as bytes;
-use crate::mongo::retry::Policy;
-use crate::mongo::retry::{Retry, retry};
+use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::observe::{Reporter, Stop};
 use crate::plural::{counted, number};
-
-/// Why an attempt came to nothing.
-pub enum DumpError {
-    /// It may well succeed when tried again.
-    Again(String),
-    /// It did not.
-    Failed(Error),
-}
-
-impl From<Error> for DumpError {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// The outcome of an attempt.
-pub type DumpResult<T> = std::result::Result<T, DumpError>;
 
 impl Dump<'_> {
     /// Writes the data files: one for each entry, none for views.
@@ -131,10 +115,6 @@ impl Dump<'_> {
             }
         }
     }
-}
-
-fn poisoned() -> Error {
-    Error::Backup("A part of the backup ended unexpectedly.".to_owned())
 }
 
 /// What the reading tasks share.
@@ -330,42 +310,4 @@ fn append(file: &FrameFile, batch: &RawBatch, skip: Option<&RawDocumentBuf>) -> 
     let repeated = skip.is_some() && first.next().and_then(bytes::id_of).as_ref() == skip;
     let last = bytes::documents(array).last().and_then(bytes::id_of);
     Ok(Batch { written: file.append(array, usize::from(repeated))?, last })
-}
-
-fn interrupted() -> DumpError {
-    DumpError::Failed(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()))
-}
-
-/// What an error of a read means: wait and read on, start over, or give up.
-async fn outwait(server: &Server, error: ServerError, entry: &CatalogEntry, retry: &mut Retry<'_>) -> DumpResult<()> {
-    let collection = &entry.name;
-    match error.code {
-        Some(codes::SNAPSHOT_TOO_OLD) => Err(DumpError::Failed(Error::SnapshotLost(format!(
-            "No backup was made: the server gave up the snapshot while {collection:?} was read ({error}). Let the user of MONGO_URI \
-             raise minSnapshotHistoryWindowInSeconds (the role clusterAdmin), raise it by hand, or make a backup that is not of \
-             one time with `backup --consistency none`."
-        )))),
-        Some(codes::SNAPSHOT_UNAVAILABLE) => Err(pending(&error).await),
-        // A plan is also killed with an index, or when an indexed field first holds an array.
-        Some(codes::QUERY_PLAN_KILLED) if !stands(server, entry, retry).await? => {
-            Err(DumpError::Again(format!("{collection:?} was dropped or renamed")))
-        }
-        Some(codes::CAPPED_POSITION_LOST) => {
-            Err(DumpError::Again(format!("{collection:?} is capped and was overwritten faster than it was read")))
-        }
-        _ => Ok(retry.wait(error).await?.map_err(Error::server(format!("Reading {collection:?}")))?),
-    }
-}
-
-/// Whether the collection that is read is still the one of its name.
-async fn stands(server: &Server, entry: &CatalogEntry, retry: &mut Retry<'_>) -> Result<bool> {
-    let listed = retry!(retry, catalog::list_all(server, |name| name == entry.name));
-    let found = listed.map_err(Error::server("Reading the catalog"))?;
-    Ok(found.iter().any(|it| it.uuid == entry.uuid))
-}
-
-/// The catalog changed so recently that no majority has it yet.
-pub async fn pending(error: &ServerError) -> DumpError {
-    tokio::time::sleep(Policy::SNAPSHOT.first).await;
-    DumpError::Again(format!("a collection was created or indexed just now ({error})"))
 }

@@ -2,7 +2,8 @@
 
 use bson::{Document, RawDocumentBuf, doc};
 
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::error::{ASK_FOR_RIGHTS, Error, Result, foreign};
 use crate::mongo::retry::Retry;
 use crate::mongo::server::Server;

@@ -4,7 +4,7 @@ use super::super::names::STORED_FUNCTIONS;
 use super::commands::{self, rename, stuck};
 use super::journal;
 use crate::error::Result;
-use crate::error::server::codes;
+use crate::error::codes;
 use crate::run::handle::Run;
 
 /// Drops a collection, time-series collection or view, or moves it aside where the server drops no such one; one that is not there is dropped already.

@@ -17,7 +17,7 @@ use crate::capture::registry;
 use crate::capture::registry::{BRING_OVER, UNIFY};
 use crate::engine::apply::take_one;
 use crate::engine::planned::{PlannedMigration, WorkItem};
-use crate::engine::selection::unchanged_where_begun;
+use crate::engine::steps::unchanged_where_begun;
 use crate::engine::{CallContext, Engine, exact};
 use crate::error::{Error, Failed, Result};
 use crate::mongo::catalog;

@@ -210,7 +210,7 @@ impl Check {
         match &self.demand {
             Demand::Count { filter, bounds } if filter.is_empty() => format!("{bounds} in {name:?}"),
             Demand::Count { filter, bounds } => {
-                let filter = crate::error::server::show(&Bson::Document(filter.clone()));
+                let filter = crate::error::message::show(&Bson::Document(filter.clone()));
                 let matching = if bounds.to_string().ends_with("document") { "matches" } else { "match" };
                 format!("{bounds} in {name:?} that {matching} {filter}")
             }

@@ -54,7 +54,7 @@ pub fn index_keys(index: Bson) -> Result<Document, String> {
                 _ => {
                     return Err(format!(
                         "the direction of {field:?} is {}; there are 1, -1, \"text\", \"hashed\", \"2d\", \"2dsphere\"",
-                        crate::error::server::show(&direction)
+                        crate::error::message::show(&direction)
                     ));
                 }
             },

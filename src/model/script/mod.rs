@@ -8,6 +8,7 @@ pub mod keys;
 pub mod numbers;
 pub mod operation;
 pub mod options;
+mod parsing;
 pub mod reader;
 pub mod refusals;
 pub mod text;

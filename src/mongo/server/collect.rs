@@ -7,7 +7,8 @@ use mongodb::ClientSession;
 use mongodb::raw_batch_cursor::RawBatch;
 
 use super::Server;
-use crate::error::server::{ServerError, codes};
+use crate::error::codes;
+use crate::error::server::ServerError;
 use crate::mongo::retry::{Backoff, Policy};
 
 /// Documents of one reply where all of them are wanted: the server ends it at 16 MB.

@@ -3,8 +3,9 @@
 use bson::doc;
 
 use super::Server;
+use crate::error::codes;
 use crate::error::rights::Lacking;
-use crate::error::server::{ServerError, codes};
+use crate::error::server::ServerError;
 use crate::mongo::rights::{Need, Rights};
 
 impl Server {

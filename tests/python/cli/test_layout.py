@@ -64,7 +64,7 @@ def test_a_long_error(cli: Cli, migrations: Migrations) -> None:
     assert first.endswith("(code 11000).")
     assert (done, nothing) == ("    Operation 1 is done.", "    Of operation 2, nothing is done.")
     assert todo and all(line.startswith("    ") for line in todo)
-    assert "then apply again." in result.stdout
+    assert "then run the same command again." in result.stdout
     # The ledger keeps one text, and status and check lay it out.
     for command, mark in (("status", "      error: migrations/"), ("check", "✗ failed: ")):
         lines = cli(command).lines
