@@ -236,7 +236,7 @@ impl Work {
 #[pymethods]
 impl Work {
     /// Carries it out with Python's lock released. A signal whose handler raises (Ctrl-C) asks the run to stop at its next
-    /// safe point and is raised once it has; a second one gives the run up where it stands.
+    /// safe point and is raised once it has; a second one gives the run up where it is.
     pub fn run(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let begun = self.spawn(py)?;
         let mut signal: Option<PyErr> = None;

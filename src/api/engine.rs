@@ -44,7 +44,7 @@ impl PyEngine {
             .map_err(|error| exception(py, &error))
     }
 
-    /// Where every migration stands. Reads only.
+    /// The state of every migration. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
     fn status(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
         let engine = self.0.clone();

@@ -32,7 +32,7 @@ pub fn short(bytes: &[u8]) -> Print {
     short
 }
 
-/// The fields of a document but for its `_id`, those of embedded documents one by one; `None` where a name stands twice.
+/// The fields of a document but for its `_id`, those of embedded documents one by one; `None` where a name occurs twice.
 /// An empty document is a value, or it would be none.
 pub fn flat(document: &[u8]) -> Option<Vec<(Key, Element<'_>)>> {
     let mut all = Vec::with_capacity(32);

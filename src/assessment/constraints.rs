@@ -1,4 +1,4 @@
-//! What of the assessments' collection may refuse a document: a validator, unique indexes, and the text index, which
+//! What may refuse a document of the assessments' collection: a validator, unique indexes, and the text index, which
 //! takes a document's own language from it. Asked before anything is written; what the server refuses beyond these is
 //! met when it is written.
 
@@ -48,7 +48,7 @@ struct Unique {
 pub struct Seen(HashSet<(usize, [u8; 16])>);
 
 impl Constraints {
-    /// Those of the assessments' collection.
+    /// The constraints of the assessments' collection.
     ///
     /// # Errors
     /// The server's.

@@ -31,7 +31,7 @@ pub fn original_of(document: &[u8]) -> Option<&[u8]> {
     if is_teacher { get(document, ORIGINAL_ID).as_ref().and_then(text_of) } else { None }
 }
 
-/// What of a document tells whether it is a copy.
+/// The fields that show whether a document is a copy.
 pub fn telling() -> RawDocumentBuf {
     rawdoc! {"_id": 1, "migration_source": 1, "original_id": 1}
 }
@@ -113,7 +113,7 @@ impl KnownCopies {
         Ok(self)
     }
 
-    /// Those of the teacher assessments whose `_id`s have these texts, asked of the server.
+    /// The teacher assessments whose `_id`s have these texts, asked of the server.
     async fn ask(server: &Server, originals: &[Vec<u8>]) -> Result<Self, ServerError> {
         let mut texts = Builder::new();
         for (index, original) in originals.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The five indexes of the unified collection, and what stands in their way.
+//! The five indexes of the unified collection, and what prevents them.
 
 use std::collections::BTreeMap;
 
@@ -90,20 +90,20 @@ pub async fn made(server: &Server, capture: CaptureId) -> Result<Vec<String>, Se
     Ok(made.filter_map(|(_, entry)| entry.get_str("index").ok().map(str::to_owned)).collect())
 }
 
-/// How they stand.
+/// The state of the indexes.
 #[derive(Debug, Default)]
 pub struct ExistingIndexes {
-    /// Those to be made.
+    /// The indexes to be made.
     pub missing: Vec<String>,
-    /// Those that stand, as wanted or under another name.
+    /// The indexes that exist, as wanted or under another name.
     pub equal: Vec<String>,
-    /// Of those under another name, that one.
+    /// The other name, where an index has one.
     pub otherwise: BTreeMap<&'static str, String>,
     /// What is in the way of the others, in words.
     pub conflicts: Vec<String>,
 }
 
-/// Compares what stands with what is wanted.
+/// Compares what exists with what is wanted.
 ///
 /// # Errors
 /// The server's.

@@ -138,7 +138,7 @@ fn get<'a>(fields: &[Element<'a>], name: &str) -> Option<Element<'a>> {
     fields.iter().find(|field| field.name == name.as_bytes()).filter(|field| field.kind != NULL).copied()
 }
 
-/// Refuses a document in which a name of the model stands twice: which one is meant cannot be known.
+/// Refuses a document that has a name of the model twice: which one is meant cannot be known.
 fn twice(within: &str, present: &[Element<'_>]) -> Result<(), Unmapped> {
     if !repeats(present) {
         return Ok(());

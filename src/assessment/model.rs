@@ -41,7 +41,7 @@ pub enum Fallback {
 /// A field of the model.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
-    /// Where it lies.
+    /// The path of the field.
     pub path: Path,
     /// Its type.
     pub kind: FieldType,

@@ -19,11 +19,11 @@ const TRIED: usize = 100;
 /// A document, and why the server would refuse it.
 pub type ForeseenRefusal = ((AssessmentKind, Id), Unmapped);
 
-/// Those of a run, with the reasons.
+/// Documents that the server refuses in a run, with the reasons.
 #[derive(Debug, Default)]
 pub struct Refusals {
     met: Mutex<HashMap<(AssessmentKind, Id), Unmapped>>,
-    /// Those that are tried all the same.
+    /// Refused documents that are tried all the same.
     foreseen: HashMap<(AssessmentKind, Id), Unmapped>,
 }
 

@@ -88,7 +88,7 @@ pub async fn execute(
     finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
 
-/// Whether something of the task may stand already.
+/// Whether a part of the task may be done already.
 pub fn begun(journal: &Journal, place: OperationIndex) -> bool {
     journal.progress.operations.get(place.index).is_some_and(|own| own.begun)
 }

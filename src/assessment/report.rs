@@ -24,7 +24,7 @@ pub struct MigrateReport {
     pub teacher: KindReport,
     /// Under which `_id` copies are made: `new` or `keep`.
     pub ids: &'static str,
-    /// Copies that stand, by where.
+    /// Copies that exist, by their place.
     pub copies: CopiesReport,
     /// With kept `_id`s: results and submissions that will mean, or mean, the copies.
     pub meant: Option<Meant>,
@@ -109,7 +109,7 @@ pub struct Clash {
     /// Its `_id`, as Extended JSON.
     #[serde(rename = "_id")]
     pub id: Value,
-    /// That of its copy; null in a dry run.
+    /// The copy's `_id`; null in a dry run.
     pub new_id: Value,
     /// References to the `_id`, which now mean the other document.
     pub references: i64,
@@ -127,13 +127,13 @@ pub struct Reported {
 /// The five indexes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Indexes {
-    /// Those made, or to be made.
+    /// Indexes made, or to be made.
     pub created: Vec<String>,
-    /// Those that stood, as wanted.
+    /// Indexes that existed already, as wanted.
     pub standing: Vec<String>,
     /// What is in the way of others, in words.
     pub conflicts: Vec<String>,
-    /// Which of them stand under another name, in words.
+    /// Which of them have another name, in words.
     pub notes: Vec<String>,
 }
 

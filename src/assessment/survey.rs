@@ -27,7 +27,7 @@ const AT_ONCE: usize = 1_000;
 /// What there is to do.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// Which copies stand under another `_id`.
+    /// Copies that have another `_id`.
     pub known: KnownCopies,
     /// Regular assessments: `migrated` is how many would be.
     pub regular: Counted,
@@ -35,7 +35,7 @@ pub struct Survey {
     pub teacher: Counted,
     /// What cannot be mapped, and what the server would refuse, as far as it is listed.
     pub unmapped: Vec<UnmappedDocument>,
-    /// Those of them that the server would refuse.
+    /// Documents among them that the server would refuse.
     pub refused: Vec<ForeseenRefusal>,
     /// Teacher assessments whose `_id` is taken by another document, as far as they are listed.
     pub clashes: Vec<Id>,

@@ -28,7 +28,7 @@ pub enum AssessmentWork {
     Regular {
         /// The mapping.
         rules: Rules,
-        /// Those that the server refuses.
+        /// Documents that the server refuses.
         refusals: Arc<Refusals>,
     },
     /// Teacher assessments, into the others' collection.

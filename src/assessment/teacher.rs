@@ -82,9 +82,9 @@ pub struct CopyOptions {
     pub rules: Rules,
     /// Under which `_id`s.
     pub ids: Ids,
-    /// Copies that stand under others.
+    /// Copies that have another `_id`.
     pub known: Arc<KnownCopies>,
-    /// Those that the server refuses.
+    /// Documents that the server refuses.
     pub refusals: Arc<Refusals>,
 }
 
@@ -180,7 +180,7 @@ impl ChunkBody for CopyChunk {
         let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
         let mut counts = Counts { matched, ..Counts::default() };
         if session.is_none() {
-            // The capture first: without transactions a copy must not stand and its capture lack.
+            // The capture first: without transactions there must be no copy without its capture.
             let part = map_all(&documents, &how, &places, &mut packer);
             counts.inserted = part.count;
             counts.mapped = part.mapped;

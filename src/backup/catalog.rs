@@ -122,7 +122,7 @@ pub fn index_name(index: &RawDocument) -> &str {
     index.get_str("name").unwrap_or_default()
 }
 
-/// What of a database a backup holds, and what it does not.
+/// Which parts of a database a backup holds, and which it does not.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// What it holds, by name.

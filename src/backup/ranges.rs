@@ -1,7 +1,7 @@
 //! Ranges over `_id`, so that one large collection is read by several at once.
 //!
 //! `min` and `max` on the index of `_id` go across BSON types, which `$gte` and `$lt` do not. `max` is exclusive and so
-//! is the end that an absent `max` stands for: a document whose `_id` is MaxKey itself needs a read of its own.
+//! is the end that an absent `max` means: a document whose `_id` is MaxKey itself needs a read of its own.
 
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 

@@ -125,7 +125,7 @@ impl<B: Finds> Capturing<B> {
         Ok(counts)
     }
 
-    /// Those of these measurements that no earlier attempt kept.
+    /// The measurements among these that no earlier attempt kept.
     async fn not_kept<'d>(
         &self,
         server: &Server,

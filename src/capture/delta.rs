@@ -9,7 +9,7 @@
 //! was, `{b, h}` with a fingerprint in place of a long `a`, or `{d: delta}`; with `k`, the delta from an empty document,
 //! an embedded document that the change made goes back key by key once somebody has edited it; `o` has the names before in
 //! their order, where taking the changes back one by one would not restore it; `n` says that other fields than those named
-//! may have names that stand twice.
+//! may have a name twice.
 
 use bson::{RawDocument, RawDocumentBuf};
 
@@ -54,7 +54,7 @@ pub fn difference_opening(before: &RawDocument, after: &RawDocument, opened: &[&
 }
 
 /// A delta put together of the fields that are known to have changed, where they kept their places and what is new came last.
-/// Other fields are none of its business, and their names may stand twice.
+/// Other fields are none of its business, and may have a name twice.
 #[derive(Debug, Default)]
 pub struct KnownDelta {
     changes: Builder,

@@ -41,7 +41,7 @@ pub struct EarlierAttempts {
 }
 
 impl EarlierAttempts {
-    /// Those of what is captured in `slot`.
+    /// The attempts at what is captured in `slot`.
     pub fn new(slot: CaptureKey) -> Self {
         Self { slot, chunk: None, next: 0, written: HashMap::new(), recognised: 0, captured: HashSet::new() }
     }

@@ -9,7 +9,7 @@ use crate::run::line::Selection;
 /// The selection of these documents only, if they still match.
 pub(super) fn only(selection: &Selection, ids: &[&Id]) -> Selection {
     let listed = rawdoc! {"_id": Id::any_of(ids.iter().copied())};
-    // Beside the others at the top: `$text` and `$near` must stand there.
+    // Beside the others at the top: `$text` and `$near` must be there.
     let mut filter = Builder::default();
     let mut both = vec![listed];
     for field in fields(selection.filter.as_bytes()).unwrap_or_default() {

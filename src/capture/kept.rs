@@ -144,7 +144,7 @@ pub async fn keep_timestamps<'d>(
     Ok(())
 }
 
-/// Whether no command inserts a document as it is: a zero timestamp at the top beside a name that stands twice.
+/// Whether no command inserts a document as it is: a zero timestamp at the top beside a name that it has twice.
 pub fn is_changed(document: &RawDocumentBuf) -> bool {
     has_zero_timestamp(document.as_bytes()) && has_duplicates(document.as_bytes())
 }

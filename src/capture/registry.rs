@@ -1,8 +1,8 @@
 //! The registry of captures: a header for each run, an entry for each of its operations.
 //!
-//! An entry says what stood before the operation (`before`, `made`) and is written, in one transaction with
+//! An entry says what existed before the operation (`before`, `made`) and is written, in one transaction with
 //! the journal's, before the operation is carried out; a run that carries on with it after a kill keeps it.
-//! What stands afterwards (`after`) is added when the operation has finished.
+//! The state afterwards (`after`) is added when the operation has finished.
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
@@ -125,7 +125,7 @@ impl Body for RegistryEntry {
 }
 
 /// Whether the operation of an entry on an index made that index; `None` where it was killed before it could note it.
-/// What stood before may have been another index of the name, which somebody has dropped since.
+/// There may have been another index of the name before, which somebody has dropped since.
 pub fn made_index(entry: &Document) -> Option<bool> {
     match (entry.get_document("before").ok(), entry.get("after")) {
         (None, None) => None,

@@ -50,7 +50,7 @@ pub fn take_back(delta: &RawDocument, current: &RawDocument, barred: &dyn Fn(&[u
 
 struct FieldReversal<'b> {
     barred: &'b dyn Fn(&[u8]) -> bool,
-    /// Whether only the names that the delta has must stand once.
+    /// Whether only the names in the delta must be unique.
     narrow: bool,
     conflicts: i64,
     edited: Vec<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What schema operations overwrite or remove: what stood before them, for the registry.
+//! What schema operations overwrite or remove: the state before them, for the registry.
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, doc};
@@ -11,7 +11,7 @@ use crate::mongo::indexes;
 use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
 
-/// What stands before an operation.
+/// The state before an operation.
 ///
 /// # Errors
 /// The server's.
@@ -64,7 +64,7 @@ pub async fn before(server: &Server, operation: &Operation, slot: CaptureKey) ->
     })
 }
 
-/// What stands after an operation that has finished, where that is to be compared later.
+/// The state after an operation that has finished, where that is to be compared later.
 ///
 /// # Errors
 /// The server's.

@@ -26,7 +26,7 @@ const BATCH: usize = 16 * 1024 * 1024;
 /// Sets `name` aside as `aside`. `before` is its entry of the registry: what it was when the operation began.
 ///
 /// # Errors
-/// The server's; then it stands as it did.
+/// The server's; then it is as it was.
 pub async fn set_aside(server: &Server, name: &str, aside: &str, before: &Document) -> Result<(), ServerError> {
     if before.get_str("type").is_ok_and(|kind| kind == "timeseries") {
         return copy_and_drop(server, name, aside).await;
@@ -40,7 +40,7 @@ pub async fn set_aside(server: &Server, name: &str, aside: &str, before: &Docume
     Err(error)
 }
 
-/// Brings `aside` back as `name`, which must not stand but for an attempt that was killed or whose answer was lost.
+/// Brings `aside` back as `name`, which must be free, unless an earlier attempt was killed or its answer was lost.
 ///
 /// # Errors
 /// The server's.

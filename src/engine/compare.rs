@@ -23,7 +23,7 @@ use crate::run::worker::Workers;
 use crate::run::{self, handle::Run};
 
 /// What differs between `before`, a database of the same server, and the engine's. `known` are the hashes of `before`
-/// that an earlier comparison told, where it stands as it did.
+/// that an earlier comparison reported, where it is as it was.
 ///
 /// # Errors
 /// [`Error::Settings`] for a database that is refused, [`Error::Interrupted`], or the server's.
@@ -37,7 +37,7 @@ pub async fn compare(engine: &Engine, call: &CallContext, before: &str, known: O
 /// `directory` is the way; it is left there.
 ///
 /// # Errors
-/// Those of a backup and of a restore.
+/// The sizes of a backup and of a restore.
 pub async fn copy(
     engine: &Engine,
     call: &CallContext,
@@ -63,7 +63,7 @@ pub async fn copy(
     result
 }
 
-/// Drops what a restore leaves alone where it stands: of a copy it has to be the same as well.
+/// Drops what a restore leaves alone where it exists: in a copy it must be the same, too.
 async fn drop_old_backups(run: &Run, scope: &BackupScope) -> Result<()> {
     for name in [OLD_BACKUPS, OLD_ASSESSMENT_BACKUP].into_iter().filter(|it| scope.includes(it)) {
         match run.server.run(doc! {"drop": name}, None).await {

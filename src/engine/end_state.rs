@@ -1,4 +1,4 @@
-//! The end state that a script's schema operations ask for: what must stand, or be gone, once all of them are done.
+//! The end state that a script's schema operations ask for: what must exist, or be gone, once all of them are done.
 //!
 //! Later operations of the same script count: what one makes and a later one drops must be gone. What operations on
 //! documents may have made is not asked for.
@@ -19,7 +19,7 @@ use crate::operations::collections::{index_stands_in, option_stands};
 /// What is asked for of one name.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Expected {
-    /// Whether a collection or view of this name must stand (`Some(true)`) or must not (`Some(false)`).
+    /// Whether a collection or view of this name must exist (`Some(true)`) or must not (`Some(false)`).
     stands: Option<bool>,
     /// The options it was to be created with.
     created: Option<Document>,
@@ -27,7 +27,7 @@ struct Expected {
     modified: Document,
     /// Changes of indexes by `collMod`.
     changed_indexes: Vec<Document>,
-    /// The indexes that must stand.
+    /// The indexes that must exist.
     indexes: Vec<CreateIndex>,
     /// The indexes that must not.
     dropped: Vec<IndexRef>,
@@ -38,7 +38,7 @@ struct Expected {
 pub struct EndState(BTreeMap<String, Expected>);
 
 impl EndState {
-    /// Of a script.
+    /// An operation of a script.
     pub fn of(script: &[&Operation]) -> Self {
         let mut state = Self::default();
         for operation in script {
@@ -101,7 +101,7 @@ impl EndState {
         }
     }
 
-    /// What of it does not stand, each a part of a sentence.
+    /// What is not as it must be, each as a part of a sentence.
     ///
     /// # Errors
     /// The server's.

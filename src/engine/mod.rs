@@ -61,10 +61,10 @@ pub struct Engine {
     server: OnceCell<Server>,
 }
 
-/// Whom one call of a verb reports to and what stops it.
+/// The reporter of one call of a verb, and what stops the call.
 #[derive(Debug, Clone)]
 pub struct CallContext {
-    /// Whom it reports to.
+    /// The reporter of progress and warnings.
     pub reporter: Reporter,
     /// What asks it to stop at a safe point.
     pub stop: Stop,

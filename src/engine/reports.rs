@@ -188,7 +188,7 @@ pub struct UndropReport {
     pub to: String,
     /// Documents brought back, of those that were deleted.
     pub documents: Option<i64>,
-    /// Documents passed over, because others stand in their place.
+    /// Documents passed over, because others have their place.
     pub standing: Option<i64>,
     /// Documents passed over, because a unique index bars them.
     pub barred: Option<i64>,

@@ -118,7 +118,7 @@ async fn of_operation(
         }
         Action::DeleteDocuments(_) => on(&["find", "remove"]),
         Action::CreateIndex(_) => on(&["createIndex", "listIndexes"]),
-        // The others send nothing where their end state stands already.
+        // The others send nothing where their end state is there already.
         _ if first && EndState::of(&[operation]).violations(server).await?.is_empty() => Vec::new(),
         Action::DropIndex(_) => on(&["dropIndex", "listIndexes"]),
         Action::CreateCollection { options } => {

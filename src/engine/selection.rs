@@ -14,7 +14,7 @@ use crate::run::report::Direction;
 pub struct Plan {
     /// Scripts to run, in order.
     pub steps: Vec<PlannedMigration>,
-    /// A migration that was asked for by name and stands applied already.
+    /// A migration that was asked for by name and is applied already.
     pub already_applied: Option<(String, String)>,
     /// Why the run must stop after the steps.
     pub blocked: Option<(String, String, Error)>,

@@ -143,7 +143,7 @@ fn a_resumed_run_refuses_operations_that_changed_after_they_were_begun() {
     assert_eq!((resumed.seq, &resumed.position), (4, &Some(Position::Whole)));
     let changed = apply(&with(progress(Direction::Up, true, "another"))).blocked.expect("blocked").2;
     assert!(matches!(changed, Error::ScriptChanged(_)));
-    // Nothing of it stands: it may be mended.
+    // Nothing of it is done: it may be mended.
     assert_eq!(apply(&with(progress(Direction::Up, false, "another"))).steps.len(), 1);
     // Half rolled back: only a rollback carries on.
     let half = altered("migration_1", "rolling_back", 1, doc! {"progress": progress(Direction::Down, false, "x")});

@@ -18,7 +18,7 @@ use crate::run::ledger;
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
 
-/// Where every migration stands.
+/// The state of every migration.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a file that cannot be read, or the server's.

@@ -215,7 +215,7 @@ impl InventoryEntry {
     }
 }
 
-/// Operations that were begun must not have changed: what stands in the database came from them.
+/// Operations that were begun must not have changed: what is in the database came from them.
 pub(super) fn unchanged_where_begun(step: PlannedMigration) -> Result<PlannedMigration> {
     let Some(progress) = &step.resume else { return Ok(step) };
     for (at, begun) in progress.operations.iter().enumerate() {

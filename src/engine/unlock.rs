@@ -75,7 +75,7 @@ async fn break_lock(server: &Server, identity: &Identity, force: bool, reporter:
 const BLOCKED: i32 = 2_000;
 
 async fn break_and_fence(server: &Server, token: i64) -> Result<(), ServerError> {
-    // Neither owner nor expiry in the filter: what stands is broken, whatever it is.
+    // Neither owner nor expiry is in the filter: whatever lock there is, it is broken.
     let free = doc! {"_id": "lock", "token": token, "expires_at": DateTime::from_millis(0)};
     let mut broken =
         with_majority(doc! {"update": server.names().lock(), "updates": [{"q": {"_id": "lock"}, "u": free}]});

@@ -10,7 +10,7 @@ use crate::run::record::Status;
 use crate::run::report::{Direction, MigrationOutcome, MigrationReport, Overreaches};
 use crate::run::{lease, ledger};
 
-/// The report of the rollback that was asked for by id, if the run that did it still stands in the lease: it was killed
+/// The report of the rollback that was asked for by id, if the lease still names the run that did it: it was killed
 /// between its last write to the ledger and the end, and this is the same command again. Any other migration that is
 /// rolled back already is not applied, and to roll it back is a mistake.
 ///

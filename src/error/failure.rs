@@ -57,7 +57,7 @@ pub struct OperationFailure {
     pub cause: String,
     /// The server's error code.
     pub code: Option<i32>,
-    /// What of this script is done, as sentences.
+    /// The operations of this script that are done, as sentences.
     pub done: String,
     /// What to do next.
     pub remedy: String,

@@ -249,7 +249,7 @@ pub fn checked(reply: Document) -> Result<Document, ServerError> {
     Ok(reply)
 }
 
-/// Code 13 stands for a right that the user lacks, and for there being no user at all.
+/// Code 13 means that the user lacks a right, or that there is no user at all.
 fn says_login_missing(message: &str) -> bool {
     message.ends_with(" requires authentication")
 }

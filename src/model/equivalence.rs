@@ -27,7 +27,7 @@ pub fn same_collation(a: Option<&Document>, b: Option<&Document>) -> bool {
     }
 }
 
-/// Options without what stands for itself: defaults, comments, and what the server adds.
+/// Options without those that change nothing: defaults, comments, and what the server adds.
 fn normal_options(options: &Document) -> Document {
     let mut normal = Document::new();
     for (key, value) in options {

@@ -111,8 +111,8 @@ pub fn specification(listed: &Document) -> &Document {
     listed.get_document("spec").unwrap_or(listed)
 }
 
-/// How a collection that stands differs from the options asked for; `None` where it does not. Options that
-/// were not asked for must stand at the server's defaults.
+/// How an existing collection differs from the options asked for; `None` where it does not. Options that
+/// were not asked for must have the server's defaults.
 pub fn difference(asked: &Document, standing: &Collection) -> Option<String> {
     let differing: Vec<String> = differences(asked, &standing.options)
         .iter()

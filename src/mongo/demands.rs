@@ -30,7 +30,7 @@ impl Demands {
         self.0.extend(needs.into_iter().map(|need| (need, what.to_owned())));
     }
 
-    /// Those that are known to be missing.
+    /// The rights that are known to be missing.
     pub fn missing(&self, rights: &Rights) -> Vec<MissingRight> {
         let mut missing: Vec<MissingRight> = Vec::new();
         for (need, what) in &self.0 {

@@ -20,7 +20,7 @@ pub async fn hashes(server: &Server, names: &[String]) -> Result<BTreeMap<String
     let asked: Vec<&str> = names.iter().map(String::as_str).chain(own).collect();
     let reply = server.run(doc! {"dbHash": 1, "collections": asked}, None).await?;
     let found = reply.get_document("collections").cloned().unwrap_or_default();
-    // Words instead of a hash stand where there was no index to read along.
+    // There are words instead of a hash where there was no index to read along.
     let hash = |name: &str| found.get_str(name).ok().filter(|it| it.len() == 32 && !it.contains(' '));
     let of = |name: &String| {
         let own = name.strip_prefix(BUCKETS).filter(|_| raw);

@@ -1,4 +1,4 @@
-//! Whether an index that stands is the one asked for, told from the catalog alone.
+//! Whether an existing index is the one asked for, judged by the catalog alone.
 //!
 //! `create_index` lets the server tell; a plan and a check may not send it a command that would build the index.
 
@@ -10,7 +10,7 @@ use crate::model::equivalence::{same, same_collation, same_keys};
 use crate::model::script::operation::IndexRef;
 use crate::mongo::catalog;
 
-/// What stands in the place of an index that is asked for.
+/// What has the place of an index that is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum IndexPlace {
     /// Nothing.
@@ -21,7 +21,7 @@ pub enum IndexPlace {
     Building,
     /// Another one: `createIndexes` would answer with this code.
     InTheWay {
-        /// The one that stands.
+        /// The existing index.
         standing: Document,
         /// Why it cannot be both.
         why: String,
@@ -30,7 +30,7 @@ pub enum IndexPlace {
     },
 }
 
-/// What stands among `listed`, as `listIndexes` has them, in the place of the index `name` of these `keys` and
+/// What among `listed`, as `listIndexes` has them, has the place of the index `name` of these `keys` and
 /// `options`; `collation` is the collection's own.
 pub fn place(
     listed: &[Document],
@@ -74,7 +74,7 @@ fn same_signature(keys: &Document, options: &Document, standing: &Document, coll
         .all(|part| differing(part, keys, options, standing, collation).is_none())
 }
 
-/// How the index that stands differs from the one asked for; `None` where it does not.
+/// How the existing index differs from the one asked for; `None` where it does not.
 pub fn difference(
     keys: &Document,
     options: &Document,
@@ -199,7 +199,7 @@ pub fn means(reference: &IndexRef, listed: &Document) -> bool {
     }
 }
 
-/// Whether an index that stands has these keys.
+/// Whether an existing index has these keys.
 fn has_keys(standing: &Document, keys: &Document) -> bool {
     let (Some(asked), Some(listed)) = (Text::asked(keys, &Document::new()), Text::listed(standing)) else {
         return standing.get_document("key").is_ok_and(|own| same_keys(own, keys));

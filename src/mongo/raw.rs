@@ -66,7 +66,7 @@ impl Element<'_> {
 #[derive(Debug, Clone)]
 pub struct Elements<'a>(&'a [u8]);
 
-/// Walks elements that stand without their document.
+/// Walks elements without their document.
 pub fn elements_of(bytes: &[u8]) -> Elements<'_> {
     Elements(bytes)
 }
@@ -327,7 +327,7 @@ pub fn has_zero_timestamp(document: &[u8]) -> bool {
     elements(document).any(|field| zero(&field))
 }
 
-/// Whether a name stands twice among them.
+/// Whether two of them have one name.
 pub fn repeats(elements: &[Element<'_>]) -> bool {
     if elements.len() < 24 {
         return elements.iter().enumerate().any(|(at, one)| elements[..at].iter().any(|other| other.name == one.name));

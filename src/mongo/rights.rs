@@ -219,7 +219,7 @@ fn covers(resource: &Document, on: &Resource) -> bool {
             if let (Some(own), Some(series)) = (text("system_buckets"), name.strip_prefix("system.buckets.")) {
                 return of_database(database) && (own.is_empty() || own == series);
             }
-            // No name stands for all collections but those of the server.
+            // No name means all collections except those of the server.
             let normal = !name.starts_with("system.");
             text("db").is_some()
                 && of_database(database)

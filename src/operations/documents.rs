@@ -234,7 +234,7 @@ pub async fn look_up(run: &Run, name: &str) -> Result<Option<Collection>, Operat
     Ok(retry!(retry, catalog::collection(&run.server, name))?)
 }
 
-/// A collection that does not stand yet.
+/// A collection that does not exist yet.
 pub(super) fn plain() -> Collection {
     Collection { kind: "collection".to_owned(), options: Document::new(), uuid: None }
 }

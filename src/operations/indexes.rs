@@ -67,7 +67,7 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
     })
 }
 
-/// Whether an index of this name stands, with everything that was asked for.
+/// Whether an index of this name exists, with everything that was asked for.
 async fn stands(server: &Server, name: &str, index: &CreateIndex) -> Result<bool, ServerError> {
     let Some(collection) = catalog::collection(server, name).await? else { return Ok(false) };
     let collation = collection.options.get_document("collation").ok();

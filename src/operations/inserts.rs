@@ -255,7 +255,7 @@ impl InsertCommand<'_> {
                 taken.push((at, &self.documents[at]));
             }
         }
-        // The server says what stands in the way, before anything is written.
+        // The server says what prevents it, before anything is written.
         self.send(server, None, &taken).await.map_err(|error| ServerError { written: Some(0), ..error })?;
         let momentary = missing.iter().any(|(at, _)| has_zero_timestamp(stored[*at].as_bytes()));
         if let Some(slot) = self.slot {

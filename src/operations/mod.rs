@@ -1,5 +1,5 @@
 //! The operations of a script, carried out. One file per group; each follows the journal's protocol, so
-//! that a killed run finds out what stands.
+//! that a run finds out what a killed one has done.
 
 pub mod announce;
 pub mod apart;

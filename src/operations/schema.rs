@@ -43,7 +43,7 @@ pub enum SchemaChange<'a> {
     Return {
         /// Its name.
         name: &'a str,
-        /// The name that it has now; `None` where it stands and only its expiry was suspended.
+        /// The name that it has now; `None` where it exists and only its expiry was suspended.
         aside: Option<&'a str>,
         /// What it was.
         before: &'a Document,
@@ -76,7 +76,7 @@ pub async fn change(
         match error {
             SchemaError::Server(e) if e.is_passing() => retry.wait(e).await?.map_err(OperationError::from)?,
             error => {
-                // Nothing of it stands, so the file may be mended and the run carried on; of several indexes some may.
+                // Nothing of it is done, so the file may be mended and the run carried on; of several indexes some may.
                 progress.begun = matches!(change, SchemaChange::Indexes(_));
                 journal.note(run, place.index, progress, Some(Position::Whole)).await?;
                 return Err(match error {
@@ -119,7 +119,7 @@ async fn attempt(
         refuse_unmovable(&run.server, operation, slot.is_some()).await?;
     }
     let mut entry = match (slot, change) {
-        // What stood before the first attempt is what counts.
+        // The state before the first attempt counts.
         (Some(slot), _) if !begun => {
             let mut entry = RegistryEntry::none();
             for (slot, operation) in slot.parts().zip(change.operations()) {

@@ -24,7 +24,7 @@ pub struct Run {
     sessions: Vec<ClientSession>,
     /// The lease.
     pub lease: Lease,
-    /// Whom it reports to.
+    /// The reporter of progress and warnings.
     pub reporter: Reporter,
     /// What asks it to stop.
     pub stop: Stop,

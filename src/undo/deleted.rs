@@ -56,7 +56,7 @@ pub async fn undo(
         bounds: None,
         weight: 1,
         total: None,
-        // They stood beside each other.
+        // They existed beside each other.
         apart: true,
     };
     let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
@@ -81,7 +81,7 @@ pub async fn undo(
 #[derive(Clone)]
 struct Kept<'a> {
     collection: &'a str,
-    /// What stands that could hold documents.
+    /// The collections that exist and could hold documents.
     standing: Option<Collection>,
     /// Whether what is kept are measurements.
     measurements: bool,
@@ -112,7 +112,7 @@ impl ChunkBody for Kept<'_> {
                 let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
                 left::note(server, session, self.slot, &ids).await?;
             }
-            // Something else stands in its place.
+            // Something else has its place.
             Some(standing) if (standing.kind == "timeseries") != self.measurements => {
                 counts.conflicts = i64::try_from(documents.len()).unwrap_or(i64::MAX);
                 let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();

@@ -67,7 +67,7 @@ pub async fn undo(
     Ok(work_through(run, journal, place, &undo.hash, &scope, &mut body).await?)
 }
 
-/// The packs of what was captured, to be worked through, and what stands under the collection's name now.
+/// The packs of what was captured, to be worked through, and what has the collection's name now.
 pub async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, Option<Collection>)>, OperationError> {
     let Some(bounds) = bounds(undo.slot) else { return Ok(None) };
     let packs = undo.slot.capture.packs(run.server.names());

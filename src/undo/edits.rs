@@ -33,7 +33,7 @@ pub struct Edits {
 }
 
 impl Edits {
-    /// Those in the collection with this UUID, which it keeps however it is renamed.
+    /// Edits in the collection with this UUID, which it keeps however it is renamed.
     ///
     /// # Errors
     /// The server's.

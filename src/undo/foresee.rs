@@ -72,7 +72,7 @@ impl Looking<'_> {
         first
     }
 
-    /// Documents kept whole come back unless others stand in their place.
+    /// Documents kept whole come back unless others have their place.
     async fn deleted(&mut self) -> Result<(), ServerError> {
         let command =
             rawdoc! {"find": self.undo.slot.whole(self.server.names()), "filter": {}, "projection": {"_id": 1}};

@@ -138,7 +138,7 @@ pub async fn end(
     finish(run, journal, undo, place, counts, note).await
 }
 
-/// Why it cannot be undone at all: it was not captured, or what stands under the collection's name is another one,
+/// Why it cannot be undone at all: it was not captured, or the collection's name now belongs to another one,
 /// because the migration dropped or renamed the one that it worked on and that could not be taken back.
 async fn barred(
     server: &Server,

@@ -15,7 +15,7 @@ pub(super) enum Way {
     Rebuild { index: Document },
     /// A collection set aside returns.
     Return {
-        /// `None` where it stands under its name.
+        /// `None` where it still has its name.
         aside: Option<String>,
         before: Document,
     },

@@ -35,7 +35,7 @@ pub enum Write {
 
 impl Write {
     /// The replacement by a document whose fields cannot be told apart by name; `None` where no command leaves
-    /// it as it is: a zero timestamp at the top together with a name that stands twice.
+    /// it as it is: a zero timestamp at the top together with a name that it has twice.
     pub fn replacing(document: RawDocumentBuf) -> Option<Self> {
         let pipeline = needs_pipeline(&document);
         (!pipeline || !has_duplicates(document.as_bytes())).then_some(Self::Replace(document))

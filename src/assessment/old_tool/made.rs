@@ -12,7 +12,7 @@ use crate::mongo::raw::{ARRAY, DATE, INT32, TEXT, fields, get};
 
 impl Backup {
     /// The fields that the tool wrote, by its own mapping: a value of the same name at the top, whatever it is, or the
-    /// default. Its times are those that stand now, where they may be its own.
+    /// default. Its times are the present ones, where they may be its own.
     pub(super) fn made_of<'a>(
         &self,
         before: &'a RawDocumentBuf,

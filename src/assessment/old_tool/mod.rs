@@ -1,5 +1,5 @@
 //! Rolling back what the old tool did, from the backup document that it left: before is what that holds, as migrated is
-//! what the tool made of it, and what stands now is told from that by the three-way rule.
+//! what the tool made of it. The three-way rule compares that with the document as it is now.
 //!
 //! The tool noted no time of its own, neither which indexes it made. What it wrote as the time of its run is taken for its
 //! own where it lies within [`LONGEST`] of the backup.

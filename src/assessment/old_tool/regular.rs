@@ -58,7 +58,7 @@ impl OldToolUndo {
         Ok(Counts { undone: counts, ..Counts::default() })
     }
 
-    /// The document as the tool left it; `None` where what stands is not unified, or not any more.
+    /// The document as the tool left it; `None` where the document is not unified, or not any more.
     fn as_migrated(&self, before: &RawDocumentBuf, now: &RawDocumentBuf) -> Option<RawDocumentBuf> {
         let id = id_text(&first(before.as_bytes())?);
         let said = |name: &str| get(now.as_bytes(), name).as_ref().and_then(text_of).map(<[u8]>::to_vec);

@@ -35,7 +35,7 @@ pub(super) struct Dump<'a> {
 pub struct DumpRequest {
     /// What for.
     pub kind: BackupKind,
-    /// What of.
+    /// What is backed up.
     pub scope: BackupScope,
     /// Whether everything must be of one time where the server can do that.
     pub consistency: Consistency,

@@ -30,7 +30,7 @@ impl Crc64 {
         self.0 = !bytes.iter().fold(!self.0, |crc, byte| TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8));
     }
 
-    /// That of all bytes so far.
+    /// The checksum of all bytes so far.
     pub fn sum(self) -> u64 {
         self.0
     }

@@ -14,7 +14,7 @@ pub struct Opening<'a> {
     pub database: &'a str,
     /// Where there is room for what a gzipped archive holds, which is not kept in memory.
     pub room: &'a Path,
-    /// Whom to tell.
+    /// The reporter of progress and warnings.
     pub reporter: &'a Reporter,
     /// What asks to stop.
     pub stop: &'a Stop,

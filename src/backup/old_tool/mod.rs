@@ -23,7 +23,7 @@ use crate::names::OLD_BACKUPS;
 /// What `list` calls their kind.
 pub const KIND: &str = "old_tool";
 
-/// Those of the database, newest first.
+/// The old tool's backups of the database, newest first.
 ///
 /// # Errors
 /// The server's.

@@ -40,7 +40,7 @@ pub struct CollectionBuilder {
     pub inserts: Arc<Semaphore>,
     /// Progress.
     pub meter: Arc<Meter>,
-    /// Whom to tell.
+    /// The reporter of progress and warnings.
     pub reporter: Reporter,
     /// What asks to stop.
     pub stop: Stop,

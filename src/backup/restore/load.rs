@@ -34,7 +34,7 @@ pub struct Target {
     pub inserts: Arc<Semaphore>,
     /// Progress.
     pub meter: Arc<Meter>,
-    /// Whom to tell.
+    /// The reporter of progress and warnings.
     pub reporter: Reporter,
     /// What asks to stop.
     pub stop: Stop,

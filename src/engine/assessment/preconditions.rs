@@ -1,4 +1,4 @@
-//! What stands where the migration works.
+//! What exists where the migration works.
 
 use bson::DateTime;
 
@@ -15,7 +15,7 @@ use crate::mongo::catalog::{self, Collection};
 use crate::mongo::server::Server;
 use crate::observe::Stop;
 
-/// What stands where the migration works.
+/// What exists where the migration works.
 pub(super) struct Ground {
     pub(super) assessments: Option<Collection>,
     pub(super) teacher: Option<Collection>,

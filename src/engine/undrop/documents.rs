@@ -1,4 +1,4 @@
-//! Bringing deleted documents back, beside what stands.
+//! Bringing deleted documents back, beside the documents that exist.
 
 use std::collections::HashSet;
 
@@ -27,13 +27,13 @@ const DOCUMENTS: usize = 10_000;
 pub struct Returned {
     /// Brought back.
     pub documents: i64,
-    /// Passed over: others stand under their `_id`s, or they are back already.
+    /// Passed over: others have their `_id`s, or they are back already.
     pub standing: i64,
     /// Passed over: a unique index bars them.
     pub barred: i64,
 }
 
-/// Inserts the documents that nothing stands in the place of.
+/// Inserts the documents whose place is free.
 pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<Returned> {
     let failed = || Error::server(format!("Bringing documents back into {target:?}"));
     let server = run.server.clone();
@@ -132,7 +132,7 @@ impl ReturnedDocuments<'_> {
         if self.only_left { left::forget(server, self.slot, back).await } else { Ok(()) }
     }
 
-    /// The `_id`s of those that something stands in the place of.
+    /// The `_id`s of documents whose place is taken.
     async fn standing(&self, server: &Server, documents: &[(Id, RawDocumentBuf)]) -> Result<HashSet<Id>, ServerError> {
         let mut there = HashSet::new();
         let ids: Vec<Id> = documents.iter().filter_map(|(_, document)| Id::of_stored(document)).collect();

@@ -138,7 +138,7 @@ fn describe(
 /// Brings back what is listed under `name`, a collection or view as `to` if that is given.
 ///
 /// # Errors
-/// [`Error::Unknown`], [`Error::WrongState`] where something stands in its place, [`Error::LockHeld`], or the
+/// [`Error::Unknown`], [`Error::WrongState`] where something else has its place, [`Error::LockHeld`], or the
 /// server's. Run again, it carries on.
 pub async fn undrop(
     engine: &Engine,

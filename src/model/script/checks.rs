@@ -41,27 +41,27 @@ pub struct Check {
 /// What a check demands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Demand {
-    /// So many documents match.
+    /// The number of documents that match.
     Count {
         /// Which ones.
         filter: Document,
         /// How many.
         bounds: Bounds,
     },
-    /// The collection stands, with these options where they are given; or it does not stand.
+    /// The collection exists, with these options where they are given; or it does not exist.
     Collection {
         /// Compared as `create_collection` compares them.
         options: Option<Document>,
-        /// Whether it is to stand.
+        /// Whether it must exist.
         exists: bool,
     },
-    /// The index stands, finished, with these options where they are given; or it does not stand.
+    /// The index exists, finished, with these options where they are given; or it does not exist.
     Index {
         /// Which one.
         index: IndexRef,
-        /// Those that must stand so; others may be as they are.
+        /// The options that are compared; others may have any value.
         options: Option<Document>,
-        /// Whether it is to stand.
+        /// Whether it must exist.
         exists: bool,
     },
     /// The collection has a validator, this one where it is given; or it has none.

@@ -26,7 +26,7 @@ pub fn end_of_string(bytes: &[u8], start: usize) -> usize {
     bytes.len() - 1
 }
 
-/// The error about what stands at this byte.
+/// The error about what is at this byte.
 pub(super) fn error_at(text: &str, at: usize, message: &str) -> SyntaxError {
     let before = &text[..at];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -6,7 +6,7 @@ use super::text::{SyntaxError, end_of_string, error_at};
 struct OpenBracket {
     bracket: u8,
     at: usize,
-    /// Where the last comma directly inside stands, if nothing follows it yet.
+    /// Position of the last comma directly inside, if nothing follows it yet.
     trailing_comma: Option<usize>,
     commas: usize,
     empty: bool,
