@@ -8,7 +8,7 @@ use bson::oid::ObjectId;
 use super::inventory::Inventory;
 use super::migration_report::{already_applied, blocked, describe, operation_report, stopped};
 use super::selection::{ApplyOptions, Plan, RollbackOptions, RunOptions};
-use super::{CallContext, Engine, exact, overreach, own, rights, start, unreported, verify};
+use super::{CallContext, Engine, exact, overreach, own, retention, rights, start, unreported, verify};
 use crate::assessment::{task, undo_copies};
 use crate::backup::restore::journal;
 use crate::capture::registry;
@@ -233,6 +233,9 @@ async fn run_operations(
     let header =
         header.map(|capture| registry::header(run.server.names(), capture, &step.header(), direction, run.entry()));
     ledger::begin(run, &step.header(), direction, &fresh, header).await?;
+    if !run.server.transactions() {
+        retention::remove_unnamed(run, &step.id).await?;
+    }
     let progress = step.resume.clone().unwrap_or(fresh);
     let finished = progress.finished();
     let operations = step.items.len();

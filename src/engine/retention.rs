@@ -8,10 +8,13 @@ use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::reports::{Retained, RetainedRun};
 use crate::error::codes;
 use crate::error::server::ServerError;
+use crate::error::{Error, Result};
 use crate::model::number;
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::names::{Form, Names};
+use crate::run::handle::Run;
+use crate::run::ledger;
 
 /// From so many bytes on a purge is suggested.
 const LARGE: i64 = 100_000_000;
@@ -45,6 +48,30 @@ pub fn describe(names: &Names, header: &CaptureHeader, sizes: &HashMap<String, S
         at: header.at,
         bytes: own.map(|(_, size)| size.bytes).sum(),
     }
+}
+
+/// Removes the headers of a migration's captures that its record does not name and that have no entries. Where there are no
+/// transactions, a run that is killed between writing its header and naming it in the record leaves one.
+///
+/// # Errors
+/// [`Error::LeaseLost`](crate::error::Error::LeaseLost), or the server's.
+pub async fn remove_unnamed(run: &mut Run, migration: &str) -> Result<()> {
+    let failed = || Error::server("Reading what was captured");
+    let Some(record) = ledger::read_one(&run.server, migration).await? else { return Ok(()) };
+    // An exact rollback's captures are named by its progress alone.
+    let mut named = record.captures;
+    named.extend(record.progress.map(|progress| progress.capture));
+    let mut unnamed = Vec::new();
+    for header in registry::headers(&run.server).await.map_err(failed())? {
+        let left = header.migration == migration && !named.contains(&Some(header.capture));
+        if left && registry::entries(&run.server, header.capture).await.map_err(failed())?.is_empty() {
+            unnamed.push(registry::removal(run.server.names(), header.capture));
+        }
+    }
+    if unnamed.is_empty() {
+        return Ok(());
+    }
+    run.write("Removing what a killed run left", unnamed).await
 }
 
 /// The sizes of the collections of captures, by name.

@@ -42,6 +42,10 @@ pub async fn of_run(server: &Server, migrations: &[PlannedMigration]) -> Result<
         let captures = names.captures();
         if migration.capture || migration.exact {
             demands.add("captures", all_of(database, &captures, &["find", "insert", "update"]));
+            if !server.transactions() {
+                // A header that a killed run left.
+                demands.add("captures", all_of(database, &captures, &["remove"]));
+            }
         }
         let done = migration.resume.as_ref().map_or(0, |progress| progress.finished());
         for (at, item) in migration.items.iter().enumerate().skip(done) {
