@@ -5,7 +5,7 @@
 
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 
-use super::catalog::CatalogEntry;
+use super::catalog::{CatalogEntry, CollectionType};
 use super::snapshot::ReadMode;
 use crate::error::server::ServerError;
 use crate::mongo::raw as bytes;
@@ -55,7 +55,13 @@ pub fn greatest(collection: &str, reading: ReadMode) -> RawDocumentBuf {
     rawdoc! {"find": collection, "filter": {"_id": {"$eq": bson::RawBson::MaxKey}}, "readConcern": reading.concern()}
 }
 
-/// The command that reads a capped collection in its own order.
+/// Whether a collection is read in its own order, as a whole: a capped one, and buckets where no order of `_id` can be asked
+/// for.
+pub fn in_own_order(server: &Server, entry: &CatalogEntry) -> bool {
+    entry.capped() || (entry.kind == CollectionType::Timeseries && !server.profile().buckets_by_id())
+}
+
+/// The command that reads a collection in its own order.
 pub fn natural(collection: &str, reading: ReadMode, batch: u32) -> RawDocumentBuf {
     rawdoc! {"find": collection, "hint": {"$natural": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()}
 }

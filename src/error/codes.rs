@@ -17,6 +17,8 @@ pub const INDEX_NOT_FOUND: i32 = 27;
 pub const PATH_NOT_VIABLE: i32 = 28;
 pub const CURSOR_NOT_FOUND: i32 = 43;
 pub const NAMESPACE_EXISTS: i32 = 48;
+/// MongoDB 5.0 says so where a view is to be made and a collection has its name.
+pub const COLLECTION_EXISTS: i32 = 17399;
 pub const MAX_TIME_EXPIRED: i32 = 50;
 pub const CANNOT_CREATE_INDEX: i32 = 67;
 pub const INDEX_OPTIONS_CONFLICT: i32 = 85;

@@ -16,6 +16,8 @@ pub struct Version(pub u32, pub u32, pub u32);
 impl Version {
     /// The oldest version that is supported. Source: the captured options of 5.0 cannot be stored by 4.4 (code 52).
     pub const OLDEST: Self = Self(5, 0, 0);
+    /// From here on collections may be clustered by `_id`, and commands may name that order.
+    const CLUSTERED: Self = Self(5, 3, 0);
     /// From here on an operator may limit the time of every read that does not say its own limit (`defaultMaxTimeMS`).
     const LIMITS_READS: Self = Self(8, 0, 0);
     /// From here on the buckets of a time-series collection are read and written under its own name with `rawData`,
@@ -89,6 +91,12 @@ impl Profile {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         i64::try_from(now).unwrap_or(LONGEST_EXPIRY).min(LONGEST_EXPIRY) - 86_400
+    }
+
+    /// Whether a read of a time-series collection's buckets may be told to go along `_id`. They are clustered by it, and
+    /// MongoDB 5.0 knows no index there (code 2).
+    pub fn buckets_by_id(&self) -> bool {
+        self.version >= Version::CLUSTERED
     }
 
     /// Whether the buckets of time-series collections are reached by `rawData`.

@@ -19,7 +19,7 @@ pub async fn create(server: &Server, name: &str, options: &Document) -> Result<S
         Err(e) => e,
     };
     // Code 48 also where the standing one is equal, and where this very command was sent before a kill.
-    if !error.is(codes::NAMESPACE_EXISTS) {
+    if !error.is(codes::NAMESPACE_EXISTS) && !error.is(codes::COLLECTION_EXISTS) {
         return Err(error.into());
     }
     let Some(standing) = catalog::collection(server, name).await? else {

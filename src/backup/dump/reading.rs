@@ -74,7 +74,7 @@ impl Dump<'_> {
         order.sort_by_key(|at| std::cmp::Reverse(sizes[*at].unwrap_or_default().bytes));
         for at in order {
             let reading = reading.of(&entries[at]);
-            let ranges = if entries[at].capped() {
+            let ranges = if ranges::in_own_order(self.server, &entries[at]) {
                 vec![Range::ALL]
             } else {
                 self.cut(&entries[at], reading, sizes[at].unwrap_or_default()).await?
@@ -196,7 +196,7 @@ impl DumpShared {
         // The last `_id` written, which is the first that a resumed range reads.
         let mut last: Option<RawDocumentBuf> = None;
         loop {
-            let command = if sink.entry.capped() {
+            let command = if ranges::in_own_order(&self.server, &sink.entry) {
                 ranges::natural(&collection, sink.reading, sink.batch)
             } else {
                 range.command(&collection, sink.reading, sink.batch)
@@ -207,7 +207,7 @@ impl DumpShared {
             }
             if last.is_some() {
                 // In its own order there is nothing to carry on behind.
-                if sink.entry.capped() {
+                if ranges::in_own_order(&self.server, &sink.entry) {
                     return Err(DumpError::Again(format!(
                         "the connection was lost while {:?} was read",
                         sink.entry.name
@@ -245,7 +245,7 @@ impl DumpShared {
             // One batch is compressed and written while the next is on its way.
             let next = tokio::select! {
                 next = cursor.next() => next,
-                () = self.stop.cancelled() => return Err(interrupted()),
+                () = self.stop.cancelled() => return Err(interrupted().into()),
             };
             if let Some(writing) = writing.take() {
                 let batch = writing.await.map_err(|_| poisoned())??;

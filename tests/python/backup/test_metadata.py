@@ -10,6 +10,7 @@ import pytest
 
 from dumps import Dump
 from edulearn_migrate import MigrateError, Migrator
+from features import require
 from message_rules import check_message
 from metadata_table import DIFFERS, VARIANTS, Variant
 
@@ -24,6 +25,8 @@ DOCUMENT: dict[str, Any] = {"_id": 1, "a": 1, "s": "abc", "p": [1.0, 2.0]}
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda each: each.name)
 def test_metadata(db: Documents, server_uri: str, tmp_path: Path, variant: Variant) -> None:
+    if variant.name == "options pre images":
+        require(db, "changeStreamPreAndPostImages")
     dump = Dump(tmp_path / "dump" / db.name)
     dump.add("a", [DOCUMENT], variant.content)
     migrator = Migrator(server_uri, db.name, backup_dir=tmp_path / "backups")

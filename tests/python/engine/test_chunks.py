@@ -30,6 +30,7 @@ from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from pymongo import ReturnDocument
 
 from conftest import Cli
+from features import require
 from harness import (
     Documents,
     as_json,
@@ -130,6 +131,7 @@ def apply(cli: Cli, *operations: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", COLLATIONS)
 def test_ids_of_every_type_are_each_changed_once(db: Documents, cli: Cli, kind: str) -> None:
+    require(db, COLLATIONS[kind])
     db.create_collection("c", **COLLATIONS[kind])
     ids = ids_of_every_type()
     db["c"].insert_many({"_id": it, "n": 0, "odd": at % 2} for at, it in enumerate(ids))
@@ -144,6 +146,7 @@ def test_ids_of_every_type_are_each_changed_once(db: Documents, cli: Cli, kind: 
 
 @pytest.mark.parametrize("kind", COLLATIONS)
 def test_a_few_ids_of_every_type_among_many(db: Documents, cli: Cli, kind: str) -> None:
+    require(db, COLLATIONS[kind])
     db.create_collection("c", **COLLATIONS[kind])
     few = ids_of_every_type(2)
     db["c"].insert_many({"_id": it, "n": 0, "pick": True} for it in few)
@@ -168,6 +171,7 @@ def test_a_live_writer_s_transactions_shrink_the_chunks_to_one_document(
     db: Documents, cli: Cli, kind: str
 ) -> None:
     """Before each held document the run stands until it is let go, down to chunks of one."""
+    require(db, COLLATIONS[kind])
     db.create_collection("c", **COLLATIONS[kind])
     db["c"].insert_many({"_id": it, "n": 0, "live": 0} for it in ids_of_every_type(20))
     order = raw_ids(db)

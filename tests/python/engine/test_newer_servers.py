@@ -14,6 +14,7 @@ from pymongo.uri_parser import parse_uri
 
 from conftest import Cli, Migrations
 from disguises import Version
+from features import require
 from harness import Documents, state_of, update
 from rewriting import Disguise, Message, Reply, disguised, failure
 
@@ -22,8 +23,9 @@ NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.timezone.utc)
 
 
 @pytest.fixture
-def port(server_uri: str) -> int:
-    """The port of the real server."""
+def port(server_uri: str, db: Documents) -> int:
+    """The port of the real server, which must know what the newer ones know."""
+    require(db, "clusteredIndex")
     (_, port), *_ = parse_uri(server_uri)["nodelist"]
     return int(port)
 

@@ -21,6 +21,7 @@ from edulearn_migrate import (
     ScriptChangedError,
     WrongStateError,
 )
+from features import require
 from harness import CASES, SEED, Client, Documents, delete, update, write_migration
 from random_migrations import Attempts, Script, fill
 
@@ -243,6 +244,7 @@ def test_duplicates_are_those_that_the_build_meets(
 def test_what_is_in_the_way_of_schema_operations_is_shown(
     client: Client, db: Documents, migrator: Migrator, migrations: Migrations
 ) -> None:
+    require(db, "$documents")
     db.create_collection("c", validator={"a": 1})
     db["c"].create_index("x")
     db.create_collection("v", viewOn="c", pipeline=[])

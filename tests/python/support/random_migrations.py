@@ -14,6 +14,7 @@ from bson.timestamp import Timestamp
 from pymongo.database import Database
 
 from edulearn_migrate import CheckFailedError, OperationFailedError
+from features import supports
 
 Documents = Database[dict[str, Any]]
 Operation = dict[str, Any]
@@ -64,7 +65,8 @@ def fill(db: Documents, dice: random.Random, documents: int) -> None:
     """Collections of several kinds, with indexes, a validator, an expiry and a view."""
     db.create_collection("people", validator={"key": {"$exists": True}}, validationLevel="moderate")
     db.create_collection("letters", collation={"locale": "en", "strength": 2})
-    db.create_collection("clustered", clusteredIndex={"key": {"_id": 1}, "unique": True})
+    if supports(db, "clusteredIndex"):
+        db.create_collection("clustered", clusteredIndex={"key": {"_id": 1}, "unique": True})
     for name in ("people", "letters", "things", "clustered"):
         rows = [document(dice, at) for at in range(documents)]
         if name == "letters":

@@ -22,6 +22,7 @@ from edulearn_migrate import (
     WrongStateError,
 )
 from edulearn_migrate.local import LocalServer
+from features import require
 from harness import (
     Client,
     Documents,
@@ -122,6 +123,7 @@ def expiring(db: Documents, kind: str) -> None:
         db["c"].create_index("other", expireAfterSeconds=60.0, partialFilterExpression={"x": 1})
         db["c"].insert_one({"_id": 1, "at": datetime.now(timezone.utc)})
     else:
+        require(db, "clusteredIndex")
         db.create_collection(
             "c", clusteredIndex={"key": {"_id": 1}, "unique": True}, expireAfterSeconds=3600
         )
@@ -161,6 +163,7 @@ def test_the_expiry_is_suspended_with_the_collection_and_returns_with_it(
 def test_collections_of_every_kind(
     db: Documents, migrator: Migrator, directory: Path, name: str, options: dict[str, Any]
 ) -> None:
+    require(db, options)
     db.create_collection(name, **options)
     if name != "empty":
         db[name].insert_many([{"_id": at, "n": at} for at in (3, 1, 2)])
@@ -263,6 +266,7 @@ def test_an_empty_time_series_collection_returns(
 
 def test_deleted_measurements_return(db: Documents, migrator: Migrator, directory: Path) -> None:
     """With the same fields; their order is the server's business, bucket by bucket."""
+    require(db, "updates and deletes of measurements")
     series(db)
     before = list(db["c"].find().sort("_id", 1))
     write_migration(directory, 1, [delete("c", {"m": 3})])
@@ -472,6 +476,9 @@ def test_a_view_changed_since_stays(db: Documents, migrator: Migrator, directory
 def test_options_return(
     db: Documents, migrator: Migrator, directory: Path, change: dict[str, Any]
 ) -> None:
+    require(db, change)
+    if change.get("index", {}).get("expireAfterSeconds") and change["index"].get("name") == "plain":
+        require(db, "an index that is made to expire")
     db.create_collection("c", validator={"a": {"$exists": True}}, validationLevel="moderate")
     db["c"].create_index("plain", name="plain")
     db["c"].create_index("ttl", expireAfterSeconds=3600)
@@ -481,6 +488,7 @@ def test_options_return(
 def test_options_of_capped_and_clustered_collections_return(
     db: Documents, migrator: Migrator, directory: Path
 ) -> None:
+    require(db, "cappedSize", "clusteredIndex")
     db.create_collection("c", capped=True, size=4096, max=10)
     db.create_collection(
         "d", clusteredIndex={"key": {"_id": 1}, "unique": True}, expireAfterSeconds=3600
