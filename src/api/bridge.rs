@@ -33,8 +33,8 @@ use crate::run::worker::Workers;
 /// What a listener's thread runs, and what starts a thread.
 static LISTENING: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
 
-/// Gets ready for runs and for the end of the interpreter, when the module is loaded: on behalf of threads that may
-/// come too late for it.
+/// Registers the listener thread and the exit handler when the module is loaded. A thread that starts later may be
+/// too late to register them.
 pub fn prepare(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let listen = py.import("edulearn_migrate.listening")?.getattr("listen")?.unbind();
@@ -97,8 +97,8 @@ pub type Callback = Option<Py<PyAny>>;
 /// What a caller stops a verb by.
 pub type Token<'a, 'py> = Option<&'a Bound<'py, StopToken>>;
 
-/// How a verb ended, to be told to Python; the flag says whether a signal was to be raised meanwhile, which makes an error of
-/// any end.
+/// Converts the end of a verb into a Python value or exception. If the flag is set, a signal is pending, and the
+/// result is always an exception.
 type Ending = Box<dyn FnOnce(Python<'_>, bool) -> PyResult<Py<PyAny>> + Send>;
 
 type Pending = Pin<Box<dyn Future<Output = Ending> + Send>>;

@@ -100,7 +100,7 @@ impl Observer for Queue {
     }
 }
 
-/// Whether `event` says of the same work, only later, what `last` says.
+/// Returns true if `event` is a later progress report on the same work as `last`.
 fn is_newer(event: &Event, last: &Event) -> bool {
     let work = |of: &Event| (of.kind, of.index, of.bytes.is_some());
     event.kind == Kind::Progress && work(event) == work(last) && event.migration == last.migration

@@ -3,7 +3,8 @@
 //! - A command holds at most [`DOCUMENTS`] documents and [`BYTES`] bytes, unless one document alone has more: the
 //!   server takes 100,000 documents and 16 MiB.
 //! - The server puts the time into a zero timestamp at the top of a document that it is sent; the zero is put back.
-//! - What a unique index bars is told document by document. Within a transaction the server aborts at the first one.
+//! - If a unique index refuses documents, the answer names each one. Within a transaction the server aborts at the
+//!   first one.
 
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use mongodb::ClientSession;

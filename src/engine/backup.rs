@@ -22,7 +22,7 @@ pub struct BackupOptions {
     pub exclude: Option<Vec<String>>,
     /// `snapshot` (the default) or `none`.
     pub consistency: Option<String>,
-    /// Whether the server's snapshot window stays as it is, however long the backup takes: nothing is set there.
+    /// If true, the backup sets no server parameter, even if it outlasts the snapshot window.
     pub only_reading: bool,
 }
 
@@ -78,7 +78,7 @@ pub async fn backup(
         call.reporter.tell(observe::Kind::Warning, Level::Warning, format!("{warning}."));
     }
     let mut report = dump(server, directory, &request, &call.reporter, &call.stop).await?;
-    report.notes.extend(absent.iter().map(|name| format!("{name:?} was to be left out and does not exist")));
+    report.notes.extend(absent.iter().map(|name| format!("{name:?} is excluded and does not exist")));
     report.notes.extend(trust::notes(directory));
     Ok(report)
 }
@@ -107,7 +107,7 @@ async fn exist(server: &crate::mongo::server::Server, names: &[String]) -> Resul
         return Ok(());
     }
     Err(Error::Settings(format!(
-        "{} has no collection {} that a backup could hold.",
+        "{} has no collection {} that a backup could hold. No backup was made. Check the names after --collections.",
         server.target(),
         missing.join(", ")
     )))

@@ -12,7 +12,7 @@ use crate::run::lease;
 use crate::run::ledger;
 use crate::run::record::Status;
 
-/// What there is to stop at. With `allow_rolled_back` a migration that is rolled back is nothing of that.
+/// What there is to stop at. With `allow_rolled_back`, rolled-back migrations are not findings.
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::error::Error::Invalid) for a file that cannot be read, or the server's.

@@ -15,8 +15,8 @@ use crate::run::report::{CollectionUndone, Direction, Undone};
 use crate::undo::moved;
 use crate::undo::operation::UndoOperation;
 
-/// Fills in the tasks of the plan's exact steps. `asked` is whether the user asked for an exact rollback; else it is how a
-/// migration is rolled back that is only partly applied.
+/// Adds the undo items to every exact migration of the plan. `asked` is true if the user passed `--exact`. It is
+/// false if the engine chose an exact rollback because the migration is only partly applied.
 ///
 /// # Errors
 /// [`Error::WrongState`] where something was not captured, before anything is done; or the server's.
@@ -111,7 +111,7 @@ fn nothing_done(record: &Record) -> bool {
     begun.is_some_and(|progress| progress.clone().settled().operations.is_empty())
 }
 
-/// Refuses what cannot be undone because a collection was moved since by what has not been undone itself.
+/// Refuses the rollback if a later run has moved a collection and that run has not been undone.
 ///
 /// # Errors
 /// [`Error::WrongState`], or the server's.
@@ -127,8 +127,8 @@ pub async fn refuse_moved(server: &Server, step: &PlannedMigration) -> Result<()
     }
 }
 
-/// The first step, by its place in the plan, that [`refuse_moved`] would refuse once those before it are done, and the
-/// refusal. What follows a down script cannot be told.
+/// Returns the first migration that [`refuse_moved`] would refuse, with its position and the error. The migrations
+/// before it count as undone. The check ends at the first down script, because its effect is not known.
 ///
 /// # Errors
 /// The server's.
@@ -161,9 +161,13 @@ fn refused(step: &PlannedMigration, why: &str) -> Error {
              it made, without what was written since."
         ));
     }
+    let or_script = match step.down_text {
+        Some(_) => format!(" `rollback {}` runs its down script, if the migration is applied.", step.id),
+        None => String::new(),
+    };
     Error::WrongState(format!(
-        "{} ({}) cannot be rolled back exactly: {why}. Nothing was done. `rollback {}` runs its down script.",
-        step.id, step.name, step.id
+        "{} ({}) cannot be rolled back exactly: {why}. Nothing was done.{or_script}",
+        step.id, step.name
     ))
 }
 
@@ -174,7 +178,7 @@ fn begun(record: Option<&Record>, slot: CaptureKey) -> bool {
     own.is_none_or(|own| own.begun || own.outcome.is_some())
 }
 
-/// Why not all that was done is captured.
+/// Returns why the captures are incomplete, or `None` if they are complete.
 fn missing(captures: &[Option<CaptureId>], headers: &[CaptureHeader]) -> Option<String> {
     if captures.is_empty() {
         return Some("nothing was captured when it was applied (by the old tool, or marked by hand)".to_owned());

@@ -123,7 +123,7 @@ async fn start(server: &Server, command: &str, lock_timeout: Duration, call: &Ca
     let message = match resume_expiry(&run, call).await {
         Ok(resumed) if resumed.is_empty() => return Ok(run),
         Ok(resumed) => format!(
-            "Documents of {} expire again: an earlier run was stopped while it had suspended that.",
+            "The TTL of {} is active again: an earlier run had suspended it and was stopped.",
             resumed.join(", ")
         ),
         Err(error @ (Error::LeaseLost(_) | Error::Interrupted(_))) => {

@@ -35,7 +35,7 @@ pub struct PlannedMigration {
     pub resume: Option<Progress>,
     /// What must hold before and after.
     pub checks: Checks,
-    /// What to run where the captures that this would undo are not whole.
+    /// The script to run instead if the captures are incomplete.
     pub instead: Option<Box<PlannedMigration>>,
     /// What the record was when this was planned; `None` where there was none.
     pub seen: Option<Document>,

@@ -98,7 +98,7 @@ pub async fn sizes(server: &Server) -> Result<HashMap<String, Stats>, ServerErro
     Ok(sizes)
 }
 
-/// The name of a ledger's collection for a regular expression: of its characters only the dot means something there.
+/// Escapes a ledger name for a regular expression. The dot is the only special character that such a name can have.
 fn escaped(name: &str) -> String {
     name.replace('.', "\\.")
 }

@@ -88,8 +88,8 @@ fn packs(migration: &PlannedMigration, item: &WorkItem) -> bool {
     }
 }
 
-/// What an operation needs; `first` where no earlier one of the run works on its collection, so that what stands today
-/// says whether there is anything to do.
+/// What an operation needs. `first` is true if no earlier operation of the run works on the collection. The present
+/// state then shows whether there is anything to do.
 async fn of_operation(
     server: &Server,
     operation: &Operation,

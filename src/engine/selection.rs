@@ -108,7 +108,9 @@ impl Inventory {
     /// [`Error::Unknown`], or [`Error::WrongState`] where the one asked for is not applied.
     pub fn plan_rollback(&self, options: &RollbackOptions) -> Result<Plan> {
         if options.exact && options.from_file {
-            return Err(Error::Settings("An exact rollback runs no script, and so none from a file.".to_owned()));
+            return Err(Error::Settings(
+                "--exact and --from-file exclude each other: an exact rollback runs no script.".to_owned(),
+            ));
         }
         let chosen = match &options.id {
             Some(id) => {
@@ -181,7 +183,7 @@ impl Inventory {
                 "{} changed since {} was applied, so the file no longer describes the database. Nothing was done. \
                  Put the file back as it was and write a new migration for the change; or roll {} back (the ledger keeps the \
                  script that was applied) and apply it again; or, if the database already is as the new file says, \
-                 `mark {} --as applied` takes the new file's word for it.",
+                 `mark {} --as applied` records the new file as applied.",
                 entry.file_text(),
                 entry.id,
                 entry.id,

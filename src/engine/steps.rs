@@ -239,7 +239,7 @@ fn unreadable(record: &Record, which: &str, what: &str) -> Error {
         None,
         format!(
             "{} ({}): its {which} script in the ledger is no migration script ({what}), and scripts are never run as code. \
-             Write it as a migration file, and take this record off pending with `python migration_cli.py mark {} --as rolled_back`, \
+             Write it as a migration file, and take this record off pending with `mark {} --as rolled_back`, \
              or in the shell with db.migrations.updateOne({{_id: {:?}}}, {{$set: {{status: \"rolled_back\"}}}}).",
             record.id, record.name, record.id, record.id
         ),

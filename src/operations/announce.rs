@@ -1,5 +1,5 @@
-//! What is said of an operation on documents before it starts: to people, how much it promises; to the registry
-//! of captures, that it is coming.
+//! Announces a document operation before it starts. The log says whether it is exactly once. The registry of captures
+//! gets its entry.
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, doc};

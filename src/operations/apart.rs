@@ -1,7 +1,7 @@
 //! Whether chunks of an operation may be under way at once.
 //!
-//! One chunk after another, a value moves within a unique index to where the document before has just left. Side by side it
-//! may meet the document that still has it, and the server would refuse what is right.
+//! Chunks in sequence can pass a unique value from one document to the next. Chunks in parallel may write the new
+//! holder before the old one gives the value up. The server would then refuse a correct update.
 
 use std::collections::HashSet;
 

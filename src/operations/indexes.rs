@@ -15,9 +15,8 @@ use crate::mongo::indexes;
 use crate::mongo::server::Server;
 use crate::run::transaction::with_majority;
 
-/// `create_index`. Sent also where an index of that name is listed: the server joins a build that is
-/// under way and answers when it has finished, well or not, so that an index is never taken for standing
-/// whose build fails later.
+/// `create_index`. The command is sent even if the index is already listed. The server then joins a running build and
+/// answers when the build ends. An index whose build fails later is therefore never counted as existing.
 pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> Result<Settled, SchemaError> {
     let mut command = doc! {"createIndexes": collection, "indexes": [specification(index)]};
     if let Some(quorum) = &index.commit_quorum {
@@ -80,8 +79,8 @@ async fn stands(server: &Server, name: &str, index: &CreateIndex) -> Result<bool
 const ONE_IN_THE_WAY: [i32; 3] =
     [codes::CANNOT_INDEX_PARALLEL_ARRAYS, codes::INDEX_OPTIONS_CONFLICT, codes::INDEX_KEY_SPECS_CONFLICT];
 
-/// Several indexes of one collection, in one pass over its documents. Those that some document cannot be in are left
-/// out: the note has a line for each, which begins with its name.
+/// Several indexes of one collection, in one pass over its documents. An index that cannot hold one of the documents
+/// is left out. The note has one line for each such index and begins it with the name.
 pub async fn create_all(server: &Server, operations: &[Operation]) -> Result<Settled, SchemaError> {
     let wanted = operations.iter().filter_map(|operation| match &operation.action {
         Action::CreateIndex(index) => Some((operation.collection.as_str(), index)),

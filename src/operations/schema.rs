@@ -1,8 +1,8 @@
 //! Changes of the schema, by the journal's protocol: noted as begun, which also proves the lease right before
 //! the command is sent, then carried out, then noted as finished.
 //!
-//! A change describes an end state, so carrying it out again after a kill or a lost connection finds what
-//! stands. What it removes or overwrites is captured in the transaction of the first note.
+//! A change describes an end state. A repeated command after a kill or a lost connection finds what already exists.
+//! What it removes or overwrites is captured in the transaction of the first note.
 
 use bson::{Bson, Document, doc};
 

@@ -24,7 +24,7 @@ const FIRST: usize = 1_000;
 const FIRST_BYTES: i64 = 16 * 1024 * 1024;
 /// Fewer documents than this make a chunk no quicker, so slowness alone never goes below it.
 const FLOOR: usize = 200;
-/// How fast what is known of the fixed part gives way to what is measured, where it has become slower.
+/// The factor by which a slower measurement may raise the known fixed cost.
 const DRIFT: f64 = 1.25;
 /// How fast a chunk grows again from what just fitted into a transaction.
 const CEILING_DRIFT: f64 = 1.1;
@@ -109,8 +109,8 @@ impl Size {
         self.shrunk = self.shrunk.filter(|(_, before)| self.documents < *before);
     }
 
-    /// Makes it smaller; false where it is as small as that can make it. A server that fails now and then is asked in
-    /// as few round trips by a chunk of [`FLOOR`] documents as by a smaller one.
+    /// Makes the chunk smaller. Returns false if this reason cannot shrink it further. A server that fails now and
+    /// then is asked in as few round trips by a chunk of [`FLOOR`] documents as by a smaller one.
     pub fn shrink(&mut self, why: Why) -> bool {
         let least = if why == Why::Passing { (FLOOR / self.weight).max(1) } else { 1 };
         if self.documents <= least {

@@ -14,7 +14,7 @@ const BATCH: i32 = 200;
 /// The size at which a transaction is not filled any further.
 const BYTES: usize = 4 * 1024 * 1024;
 
-/// Moves every entry of ours. A history that cannot be moved keeps no run from its work.
+/// Moves every entry of ours. A run continues even if the history cannot be moved.
 ///
 /// # Errors
 /// [`Error::LeaseLost`] or [`Error::Interrupted`].

@@ -161,7 +161,7 @@ impl Statement {
         Self { command, must: false }
     }
 
-    /// One without which the others are not to be.
+    /// A command that must touch a document. If it touches none, the commands after it are not sent.
     pub fn must(command: Document) -> Self {
         Self { command, must: true }
     }

@@ -1,4 +1,4 @@
-//! What the ledger and the registry of captures are told of a migration that is run.
+//! The description of a running migration that the ledger and the registry of captures store.
 
 use bson::Document;
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::number::cut;
 use crate::mongo::server::Server;
 
-/// What an error says of it.
+/// What a run was doing, for errors about the history.
 pub const WRITING: &str = "Writing the history";
 
 /// How long a note may take once the run is asked to stop: the ledger is right without it.

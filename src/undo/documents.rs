@@ -115,7 +115,7 @@ struct Packs<'a> {
     slot: CaptureKey,
     own: Option<CaptureKey>,
     edits: Edits,
-    /// Documents whose old values somebody else's now bar.
+    /// Documents whose old value another document now holds in a unique index.
     left: HashSet<Id>,
     /// Whether each document is written by a statement of its own, in exact reverse order.
     one_by_one: bool,

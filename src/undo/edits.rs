@@ -121,7 +121,8 @@ impl Edits {
     }
 }
 
-/// Whether the field at `path` is not to be touched: it, or what holds it, or something in it was edited.
+/// Returns true if somebody edited the field, a field that contains it, or a field inside it. The undo then leaves it
+/// alone.
 pub fn bars(edited: &Paths, path: &[u8]) -> bool {
     let under = |inner: &[u8], outer: &[u8]| {
         inner.starts_with(outer) && (outer.is_empty() || inner.len() == outer.len() || inner[outer.len()] == b'.')

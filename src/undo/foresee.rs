@@ -27,7 +27,7 @@ const AT_ONCE: usize = 1_000;
 pub struct UndoForecast {
     /// What would become of the documents.
     pub undone: Undone,
-    /// How many others undoing a later operation meets first.
+    /// The number of documents that the undo of a later operation reaches first.
     pub met_again: i64,
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn index_made(server: &Server, undo: &UndoOperation) -> Result<
     })
 }
 
-/// What stays in a collection that the index was the first thing of.
+/// What remains in a collection that the server created for this index.
 async fn used(server: &Server, undo: &UndoOperation) -> Result<(Undone, String), ServerError> {
     let query = Query { collection: &undo.collection, hint: None, collation: None, variables: None };
     let made_since = query.count(server, RawDocumentBuf::new()).await?;

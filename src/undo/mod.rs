@@ -1,10 +1,10 @@
-//! Undoing what was captured, by the three-way rule: what is still as the migration left it goes back to what
-//! it was; what somebody has changed, made or removed since stays, and is counted.
+//! This room undoes captures by the three-way rule. A value that the migration wrote and nobody has changed since
+//! goes back. A later change stays and is counted.
 //!
 //! An undo runs like an operation: under the lease, journalled, in chunks of one transaction each, and what it
 //! takes away is captured in turn. Operations are undone in reverse order, each document of one in reverse
-//! order too, so that every step meets a state that has been before: unique indexes are met on the way back
-//! as they were on the way there.
+//! order too, so that each step produces a state that existed before. A unique index that accepted the states on the
+//! way there accepts them on the way back.
 
 mod attempts;
 pub(crate) mod decision;
@@ -138,8 +138,8 @@ pub async fn end(
     finish(run, journal, undo, place, counts, note).await
 }
 
-/// Why it cannot be undone at all: it was not captured, or the collection's name now belongs to another one,
-/// because the migration dropped or renamed the one that it worked on and that could not be taken back.
+/// Returns why the operation cannot be undone at all. It may not be captured. Or the migration dropped or renamed its
+/// collection, that could not be undone, and the name now belongs to another collection.
 async fn barred(
     server: &Server,
     undone_before: &[&UndoOperation],

@@ -23,7 +23,7 @@ pub struct UndoOperation {
 }
 
 impl UndoOperation {
-    /// Undoing what the entry of `slot` tells of.
+    /// Makes the undo of the operation that the entry of `slot` describes.
     pub fn new(slot: CaptureKey, entry: Document) -> Self {
         let text = |name: &str| entry.get_str(name).unwrap_or_default().to_owned();
         let done = text("type");

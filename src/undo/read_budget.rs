@@ -51,7 +51,8 @@ impl ReadBudget {
         self.average = bytes.checked_div(documents).or(self.average);
     }
 
-    /// What an error becomes, in a window of so many packs: one pack cannot be made less, so fewer documents are read at once.
+    /// Converts an error for a range of that many packs. A single pack cannot be split, so the next attempt reads
+    /// fewer documents at once.
     pub fn after(&mut self, error: ServerError, packs: usize) -> ServerError {
         if error.is(codes::TRANSACTION_TOO_LARGE) && packs == 1 && self.documents > FEW {
             self.documents = FEW;

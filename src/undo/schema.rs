@@ -1,5 +1,5 @@
-//! Undoing changes of the schema: each by the operation that takes it back, if what it made still stands as it
-//! left it.
+//! This file undoes schema changes. It runs the inverse operation if the result of the change is still as the
+//! migration left it.
 
 use bson::{Document, doc};
 

@@ -9,7 +9,7 @@ use crate::undo::operation::UndoOperation;
 
 /// How an operation is taken back.
 pub(super) enum Way {
-    /// By another, with what is to be told beside it.
+    /// Another operation undoes it. The text is a note for the report.
     Operation(Box<Operation>, Option<(Undone, String)>),
     /// An index is dropped and built as it was: `collMod` cannot make it so.
     Rebuild { index: Document },

@@ -64,8 +64,8 @@ def _workers(parser: Parser) -> None:
     parser.add_argument(
         "--workers",
         metavar="N",
-        help="how many chunks of one operation are under way at once, 1 to 8 (default 2); with 1 "
-        "the application notices less, and the run takes longer",
+        help="run N chunks of an operation at once, 1 to 8 (default 2); 1 loads the server least "
+        "and takes longest",
     )
 
 
@@ -85,7 +85,7 @@ def _rollback(parser: Parser) -> None:
     which.add_argument(
         "--exact",
         action="store_true",
-        help="run no script; undo what was captured, and keep what was changed since",
+        help="undo what was captured instead of running the down script; later edits stay",
     )
     _no_capture(parser, "do not keep what the rollback overwrites or removes")
     _workers(parser)
@@ -165,7 +165,7 @@ def _backup(parser: Parser) -> None:
         "--consistency",
         choices=["snapshot", "none"],
         default="snapshot",
-        help="everything as of one time (the default), or as it is when it is read",
+        help="snapshot: everything as of one time (default); none: each as it is when it is read",
     )
 
 
@@ -208,7 +208,7 @@ def _restore(parser: Parser) -> None:
         help="with --from-mongodump: drop collections that the dump lacks",
     )
     parser.add_argument(
-        "--no-safety-backup", action="store_true", help="do not save what is replaced first"
+        "--no-safety-backup", action="store_true", help="take no backup of what is replaced"
     )
     parser.add_argument(
         "--allow-different-db", action="store_true", help="restore another database's backup"

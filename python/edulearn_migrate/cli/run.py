@@ -18,7 +18,7 @@ LISTING = "\0listing"
 
 _MISSING_ENGINE = (
     "The native engine of edulearn_migrate is not built for this Python: "
-    "run `make demo` in its repository, or install its wheel."
+    "run `make build` in its repository, or install its wheel."
 )
 _DETAILS = ("migration_id", "operation", "server_code", "file", "owner", "looked_in", "newest")
 

@@ -39,7 +39,7 @@ class Words:
         self.done = done
         self.nothing = nothing
         self.outcomes = outcomes
-        """The first is what this run did; the others stood so before."""
+        """The first outcome is what this run did. The others were reached earlier."""
 
 
 def carry_out(context: Context, asked: str | None, words: Words, work: Work[dict[str, Any]]) -> int:

@@ -24,7 +24,7 @@ CheckFindingKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Problem(Report):
-    """What an operation would fail at; without `fails` it succeeds and leaves the data wrong.
+    """A problem of an operation. If `fails` is false, the operation succeeds and leaves wrong data.
 
     `code` is the server's, where it has one for it.
     """

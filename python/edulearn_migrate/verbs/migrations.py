@@ -15,7 +15,7 @@ MarkState = Literal["applied", "pending", "rolled_back"]
 
 
 class Migrations(Verbs):
-    """Migrations: where they stand, applying them, rolling them back."""
+    """The verbs that show, apply and roll back migrations."""
 
     def status(self, *, progress: Progress | None = None, stop: Stop | None = None) -> StatusReport:
         """Report the state of every migration, and what is retained for undo. Reads only."""

@@ -29,7 +29,7 @@ class Retained(Verbs):
         applied or half rolled back migration may need is kept.
 
         Args:
-            id: only that of this migration.
+            id: free only the captures of this migration.
             older_than: only what is older than this, by the server's clock.
             lock_timeout: seconds to wait for another run.
         """

@@ -5,7 +5,7 @@ use std::path::Path;
 use time::OffsetDateTime;
 
 use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mongo::server::Server;
 use crate::observe::{Reporter, Stop};
 
@@ -15,7 +15,7 @@ use crate::observe::{Reporter, Stop};
 /// [`Error::Interrupted`].
 pub(super) fn stopped(stop: &Stop) -> Result<()> {
     if stop.is_cancelled() {
-        return Err(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()));
+        return Err(super::error::interrupted());
     }
     Ok(())
 }
@@ -33,7 +33,7 @@ pub(super) struct Dump<'a> {
 /// What to write.
 #[derive(Debug, Clone)]
 pub struct DumpRequest {
-    /// What for.
+    /// The purpose of the backup: manual, safety or assessment.
     pub kind: BackupKind,
     /// What is backed up.
     pub scope: BackupScope,

@@ -28,8 +28,8 @@ pub(super) fn poisoned() -> Error {
     Error::Backup("A part of the backup ended unexpectedly.".to_owned())
 }
 
-pub(super) fn interrupted() -> DumpError {
-    DumpError::Failed(Error::Interrupted("Stopped; nothing remains of the backup.".to_owned()))
+pub(super) fn interrupted() -> Error {
+    Error::Interrupted("Stopped; nothing remains of the backup.".to_owned())
 }
 
 /// What an error of a read means: wait and read on, start over, or give up.
@@ -42,9 +42,9 @@ pub(super) async fn outwait(
     let collection = &entry.name;
     match error.code {
         Some(codes::SNAPSHOT_TOO_OLD) => Err(DumpError::Failed(Error::SnapshotLost(format!(
-            "No backup was made: the server gave up the snapshot while {collection:?} was read ({error}). Let the user of MONGO_URI \
-             raise minSnapshotHistoryWindowInSeconds (the role clusterAdmin), raise it by hand, or make a backup that is not of \
-             one time with `backup --consistency none`."
+            "No backup was made: the server gave up the snapshot while {collection:?} was read ({error}). Grant the user of \
+             MONGO_URI the role clusterAdmin, so that the backup can raise minSnapshotHistoryWindowInSeconds. Or raise that parameter \
+             by hand. Or run `backup --consistency none`, whose collections are not all from the same time."
         )))),
         Some(codes::SNAPSHOT_UNAVAILABLE) => Err(pending(&error).await),
         // A plan is also killed with an index, or when an indexed field first holds an array.

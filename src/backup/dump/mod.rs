@@ -1,8 +1,8 @@
 //! Writing a backup.
 //!
-//! The catalog is listed, a time taken, the catalog listed again, everything read at that time, and the catalog listed
-//! once more: a snapshot reads a collection that was renamed or dropped meanwhile as empty, without an error. Any
-//! difference makes the dump start over.
+//! A dump lists the catalog, takes a cluster time and lists the catalog again. It then reads everything at that time
+//! and lists the catalog once more. The lists are compared because a snapshot reads a dropped or renamed collection
+//! as empty, without an error. Any difference makes the dump start over.
 
 pub mod attempt;
 mod error;
@@ -169,13 +169,15 @@ impl Dump<'_> {
         let Listing { entries, left_out, resembling, .. } = listing;
         let mut notes = self.notes(&entries, reading);
         notes.extend(resembling.iter().map(|name| {
-            format!("{name:?} has a name like this tool's own, and no record says that it is: it is in the backup like any other")
+            format!(
+                "{name:?} has a name like this tool's own, but no record of this tool names it, so it is in the backup"
+            )
         }));
         let files = self.files(&entries, reading).await?;
         if let Some(changed) = catalog::difference(&entries, &self.list().await?.entries) {
             return Err(DumpError::Again(format!("the catalog changed: {changed}")));
         }
-        // One that was begun and killed meanwhile may have stopped half-way, with a catalog that stands still.
+        // A restore may have begun and been killed meanwhile. It can stop half-way and leave the catalog unchanged.
         journal::refuse_unfinished(self.server).await?;
         let heading = Heading {
             kind: self.request.kind,
@@ -245,7 +247,11 @@ impl Dump<'_> {
             }
         }
         for entry in entries.iter().filter(|entry| !entry.unfinished.is_empty()) {
-            notes.push(format!("left out of {:?}, being still built: {}", entry.name, entry.unfinished.join(", ")));
+            notes.push(format!(
+                "these indexes of {:?} are still being built and were left out: {}",
+                entry.name,
+                entry.unfinished.join(", ")
+            ));
         }
         notes
     }

@@ -19,5 +19,5 @@ pub(super) struct Stashed {
 
 /// The error where nothing is set aside under that name.
 pub(super) fn unknown(name: &str) -> Error {
-    Error::Unknown(format!("Nothing is set aside under the name {name:?}. `undrop` lists what is."))
+    Error::Unknown(format!("There is nothing to bring back under the name {name:?}. `undrop` lists the names."))
 }

@@ -50,7 +50,7 @@ def test_a_backup_without_some_is_not_full(cli: Cli, db: Documents, migrator: Mi
     made = cli("backup", "--exclude", "b,none")
     assert made.code == 0, made.stdout
     assert "  Excluded: b, none" in made.lines
-    assert '"none" was to be left out and does not exist' in made.stdout
+    assert '"none" is excluded and does not exist' in made.stdout
     name = made.lines[1].removeprefix("✓ Database backup created: ")
     manifest = json.loads((cli.directory / "backups" / name / "manifest.json").read_text())
     assert manifest["scope"] == {"except": ["b", "none"]}

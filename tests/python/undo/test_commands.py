@@ -669,7 +669,7 @@ def test_undrop_of_an_unknown_name(cli: Cli, dropped: Entries) -> None:
     result = cli("undrop", "0000-1")
     assert result.code == 1
     assert error_of(result) == (
-        'Nothing is set aside under the name "0000-1". `undrop` lists what is.'
+        'There is nothing to bring back under the name "0000-1". `undrop` lists the names.'
     )
 
 
