@@ -24,10 +24,10 @@ use crate::run::foreign;
 use crate::run::handle::Run;
 use crate::run::history;
 use crate::run::journal::Journal;
-use crate::run::ledger;
 use crate::run::progress::OperationIndex;
 use crate::run::progress::Progress;
 use crate::run::report::{Direction, MigrationOutcome, MigrationReport, Outcome, Overreaches, RunReport};
+use crate::run::{lease, ledger};
 use crate::undo;
 
 /// Applies every pending migration in order, or the one asked for.
@@ -77,9 +77,11 @@ async fn run_scripts(
         Direction::Up => "apply",
         Direction::Down => "rollback",
     };
+    let holder = lease::read_holder(server).await?;
     let plan = match plan(engine, &files, &wanted).await {
         Err(error @ Error::WrongState(_)) => {
-            let Some(done) = unreported::rolled_back(server, &files, &wanted).await? else { return Err(error.into()) };
+            let done = unreported::rolled_back(server, &files, &wanted, holder.as_ref()).await?;
+            let Some(done) = done else { return Err(error.into()) };
             // Takes over from the run that was killed, and gives the lease back.
             start(server, command, lock_timeout, call).await?.close().await;
             report.migrations.push(done);
@@ -97,7 +99,15 @@ async fn run_scripts(
     let result = async {
         // Half of the database may be of a backup.
         journal::refuse_unfinished(server).await?;
-        let plan = self::plan(engine, &files, &wanted).await?;
+        let plan = match self::plan(engine, &files, &wanted).await {
+            // The last commit of a killed run may arrive only now.
+            Err(error @ Error::WrongState(_)) => {
+                let done = unreported::rolled_back(server, &files, &wanted, holder.as_ref()).await?;
+                report.migrations.push(done.ok_or(error)?);
+                return Ok(());
+            }
+            plan => plan?,
+        };
         for sentence in &plan.unfinished {
             run.reporter.tell(Kind::Warning, Level::Warning, sentence.clone());
         }

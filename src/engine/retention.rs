@@ -54,7 +54,7 @@ pub fn describe(names: &Names, header: &CaptureHeader, sizes: &HashMap<String, S
 /// transactions, a run that is killed between writing its header and naming it in the record leaves one.
 ///
 /// # Errors
-/// [`Error::LeaseLost`](crate::error::Error::LeaseLost), or the server's.
+/// [`Error::LeaseLost`], or the server's.
 pub async fn remove_unnamed(run: &mut Run, migration: &str) -> Result<()> {
     let failed = || Error::server("Reading what was captured");
     let Some(record) = ledger::read_one(&run.server, migration).await? else { return Ok(()) };

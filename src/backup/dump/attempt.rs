@@ -12,7 +12,7 @@ use crate::observe::{Reporter, Stop};
 /// Ends the dump where it was asked to stop.
 ///
 /// # Errors
-/// [`Error::Interrupted`].
+/// [`Interrupted`](crate::error::Error::Interrupted).
 pub(super) fn stopped(stop: &Stop) -> Result<()> {
     if stop.is_cancelled() {
         return Err(super::error::interrupted());
