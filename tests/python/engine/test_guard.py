@@ -20,7 +20,7 @@ from conftest import Cli
 from edulearn_migrate import Event, LeaseLostError, MigrateError, Migrator, StopToken
 from edulearn_migrate.local import LocalServer
 from faults.message_proxy import Command, MessageProxy, Strike
-from harness import HANGING, Documents, Process, delete, write_migration
+from harness import HANGING, Documents, Process, delete, until, update, write_migration
 
 Matches = Callable[[str, bytes], bool]
 DROP: dict[str, Any] = {"type": "drop_collection", "collection": "old"}
@@ -375,25 +375,35 @@ def test_what_cannot_return_to_a_made_collection_is_listed(
     assert db["found"].find_one() == {"_id": 1, "n": "before"}
 
 
-def test_nothing_that_users_supply_delays_the_renewal(db: Documents, migrator: Migrator) -> None:
-    """Callbacks that block every thread which serves them."""
-    db["c"].insert_many([{"_id": at, "n": 0} for at in range(10)])
-    up = {"type": "update_documents", "collection": "c", "filter": {}}
-    assert migrator.migrations_dir is not None
-    write_migration(Path(migrator.migrations_dir).parent, 1, [{**up, "update": {"$inc": {"n": 1}}}])
-    go_on = threading.Event()
+def test_nothing_that_users_supply_delays_the_renewal(
+    port: int, db: Documents, tmp_path: Path
+) -> None:
+    """Callbacks that block, while an operation takes longer than a renewal may be away."""
+    db["c"].insert_one({"_id": 1})
+    index = {"type": "create_index", "collection": "c", "index": "n"}
+    write_migration(tmp_path, 1, [update("c", {}, {"$inc": {"n": 1}}), index])
+    blocks, go_on = threading.Event(), threading.Event()
 
-    def block(event: Event) -> None:
-        if event.kind == "progress":
-            taken = (db["migrations_lock"].find_one() or {})["renewed_at"]
-            # Renewed every eight seconds.
-            while not go_on.wait(0.1):
-                renewed = (db["migrations_lock"].find_one() or {})["renewed_at"]
-                if renewed > taken:
-                    go_on.set()
+    def block(_: Event) -> None:
+        blocks.set()
+        assert go_on.wait(HANGING)
 
-    migrator.apply(progress=block)
+    def renewed() -> datetime:
+        lock: dict[str, datetime] = db["migrations_lock"].find_one() or {}
+        return lock["renewed_at"]
+
+    def wait_for_a_renewal(_: Command) -> None:
+        assert blocks.wait(HANGING)
+        before = renewed()
+        # Every eight seconds, and nothing else proves the lease meanwhile.
+        until(lambda: renewed() > before, "the lease is renewed")
+        go_on.set()
+
+    held = Strike(0, after=wait_for_a_renewal)
+    with striking(port, db, tmp_path, a("createIndexes", b"n_1"), held) as migrator:
+        migrator.apply(progress=block)
     assert go_on.is_set()
+    assert "n_1" in db["c"].index_information()
 
 
 @pytest.mark.parametrize("edit", [{"token": "many"}, {"token": None}, {"retired": 7}])
