@@ -345,7 +345,8 @@ def test_a_restore_that_begins_meanwhile_ends_the_backup(
     db: Documents, migrator: Migrator, cli: Cli
 ) -> None:
     """Killed half-way it would leave a catalog that stands still, and a mixture of two states."""
-    db["large"].insert_many([{"_id": at, "x": os.urandom(1_000)} for at in range(4_000)])
+    # More than one reply: the first tells of progress, and the next is still to come.
+    db["large"].insert_many([{"_id": at, "x": os.urandom(1_000)} for at in range(9_000)])
     begun = threading.Event()
 
     def watch(event: Event) -> None:
@@ -355,7 +356,7 @@ def test_a_restore_that_begins_meanwhile_ends_the_backup(
     [(_, port)] = db.client.nodes
     assert port is not None
     with proxy_to(port) as proxy, ThreadPoolExecutor(1) as pool:
-        proxy.rate = 500_000
+        proxy.rate = 2_000_000
         uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
         slow = Migrator(uri, db.name, backup_dir=migrator.backup_dir)
         made = pool.submit(slow.backup, progress=watch)
