@@ -232,7 +232,8 @@ def test_commits_that_fail(
         with fail_point(with_failpoints, "failCommand", {"times": times}, **failing, **OURS):
             until(partial(struck_or_over, with_failpoints, struck + times, process), "it strikes")
     result = finish(process)
-    assert failures(with_failpoints) == began + 8
+    # Two workers that commit at once may both pass the last one.
+    assert began + 8 <= failures(with_failpoints) <= began + 11
     check(db, migration, result, 20_000)
     with_failpoints.drop_database(database_name)
 
