@@ -26,10 +26,12 @@ from harness import HANGING, SEED, TEST_COMMANDS
 from message_rules import check_message
 from random_migrations import Attempts
 
-# A shell without job control starts its background jobs with Ctrl-C ignored, and children inherit
-# that: the tests of Ctrl-C would wait for nothing.
+# A shell without job control starts its background jobs with Ctrl-C ignored, and `nohup` ignores a
+# terminal that closes. Children inherit that: the tests of these signals would wait for nothing.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_report_header() -> str:
