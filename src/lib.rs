@@ -1,10 +1,18 @@
 //! Migrations for MongoDB that resume exactly where they were killed.
 //!
-//! The engine is plain Rust: [`engine`] has one function per verb. It decides, and has its decisions carried out by
-//! [`operations`] over [`run`], which holds the lease, the journal and the chunked writer. [`model`] is what migration
-//! files say, and [`analysis`] looks at them and at the live data without writing. [`backup`] writes, verifies and
-//! restores backups. [`mongo`] is the only place that talks to MongoDB. The Python binding, in `api`, is compiled only
-//! with the feature `python`.
+//! The engine is plain Rust: [`engine`] has one function per verb, which decides what is to be done. The modules below it
+//! do it:
+//!
+//! - [`model`] reads migration files, and [`analysis`] looks at them and at the live data without writing.
+//! - [`run`] holds the lease, the ledger, the journal and the chunked writer. [`operations`] executes the operations of
+//!   scripts over it.
+//! - [`capture`] keeps what operations change, and [`undo`] puts it back.
+//! - [`backup`] writes, verifies and restores backups.
+//! - [`assessment`] is the migration of EDULEARN's assessment model.
+//! - [`mongo`] is the only place that talks to MongoDB. [`names`] names the collections of ours in it.
+//! - [`error`] holds the errors and their sentences, and [`observe`] is what a caller hears and stops a run by.
+//!
+//! The Python binding, in `api`, is compiled only with the feature `python`.
 
 pub mod analysis;
 pub mod assessment;

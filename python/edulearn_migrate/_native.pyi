@@ -1,8 +1,8 @@
 """The engine, compiled from Rust. Its users are this package's modules; yours is the package.
 
-A verb returns `Work`, which is carried out blocking or as an awaitable. Reports are dictionaries
-with aware UTC datetimes, which `edulearn_migrate.reports` has as typed classes. Times are in
-seconds.
+A verb returns `PendingCall`, which is carried out blocking or as an awaitable. Reports are
+dictionaries with aware UTC datetimes, which `edulearn_migrate.reports` has as typed classes. Times
+are in seconds.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ __all__ = [
     "OperationFailedError",
     "OtherDatabaseError",
     "OutOfOrderError",
+    "PendingCall",
     "Preview",
     "ScriptChangedError",
     "ServerUnavailableError",
@@ -35,7 +36,6 @@ __all__ = [
     "SnapshotLostError",
     "StopToken",
     "UnknownMigrationError",
-    "Work",
     "WrongStateError",
     "__version__",
     "compare_databases",
@@ -154,7 +154,7 @@ class StopToken:
     def set(self) -> None: ...
 
 @final
-class Work(Generic[_T]):
+class PendingCall(Generic[_T]):
     """A verb with its arguments, carried out once."""
 
     def run(self) -> _T:
@@ -192,13 +192,13 @@ class Engine:
     ) -> Engine: ...
     def status(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def records(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> Work[list[dict[str, Any]]]: ...
+    ) -> PendingCall[list[dict[str, Any]]]: ...
     def has_ledger(
         self, database: str, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> Work[bool]: ...
+    ) -> PendingCall[bool]: ...
     def apply(
         self,
         id: str | None = None,
@@ -210,7 +210,7 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def rollback(
         self,
         id: str | None = None,
@@ -222,7 +222,7 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def mark(
         self,
         id: str,
@@ -231,7 +231,7 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def purge(
         self,
         id: str | None = None,
@@ -240,10 +240,10 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def dropped(
         self, *, observer: _Observer | None = None, stop: StopToken | None = None
-    ) -> Work[list[_Report]]: ...
+    ) -> PendingCall[list[_Report]]: ...
     def undrop(
         self,
         name: str,
@@ -252,14 +252,14 @@ class Engine:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def unlock(
         self,
         *,
         force: bool = False,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def register(
         self,
         name: str,
@@ -269,7 +269,7 @@ class Engine:
         *,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
 
 @final
 class Backups:
@@ -285,7 +285,7 @@ class Backups:
         only_reading: bool = False,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def restore(
         self,
         name: str | None = None,
@@ -303,20 +303,20 @@ class Backups:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def list(
         self,
         *,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def verify(
         self,
         name: str,
         *,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def prune(
         self,
         keep: int,
@@ -324,7 +324,7 @@ class Backups:
         kind: str = "manual",
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
 
 @final
 class Preview:
@@ -340,7 +340,7 @@ class Preview:
         capture: bool = True,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def rollback(
         self,
         id: str | None = None,
@@ -350,14 +350,14 @@ class Preview:
         capture: bool = True,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def check(
         self,
         *,
         allow_rolled_back: bool = False,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
 
 @final
 class Assessments:
@@ -374,7 +374,7 @@ class Assessments:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
     def rollback(
         self,
         *,
@@ -382,7 +382,7 @@ class Assessments:
         lock_timeout: float = 10.0,
         observer: _Observer | None = None,
         stop: StopToken | None = None,
-    ) -> Work[_Report]: ...
+    ) -> PendingCall[_Report]: ...
 
 def create_migration(directory: str | PathLike[str], name: str, description: str = "") -> _Report:
     """Writes a new migration file from the template; no database is needed."""

@@ -11,8 +11,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from edulearn_migrate._native import MigrateError, StopToken
 from edulearn_migrate.events import Event, Progress, observer
 from edulearn_migrate.migrator import Migrator
+from edulearn_migrate.pending import PendingCall, begin
 from edulearn_migrate.verbs.base import BaseMigrator, give_type
-from edulearn_migrate.work import Work, begin
 
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")
@@ -76,7 +76,7 @@ class AsyncMigrator(BaseMigrator):
     async def _do(
         self,
         read: Callable[[Any], _Answer],
-        call: Callable[..., Work[Any]],
+        call: Callable[..., PendingCall[Any]],
         progress: Progress | None,
         stop: StopToken | None,
     ) -> _Answer:

@@ -7,13 +7,13 @@ from typing import Any
 
 from edulearn_migrate._native import MigrateError
 from edulearn_migrate.events import Progress, observer
+from edulearn_migrate.pending import PendingCall
 from edulearn_migrate.verbs.assessments import Assessments
 from edulearn_migrate.verbs.backups import Backups
 from edulearn_migrate.verbs.base import Answer, Stop, give_type
 from edulearn_migrate.verbs.looking import Looking
 from edulearn_migrate.verbs.migrations import Migrations
 from edulearn_migrate.verbs.retained import Retained
-from edulearn_migrate.work import Work
 
 
 class Migrator(Migrations, Looking, Retained, Backups, Assessments):
@@ -35,7 +35,7 @@ class Migrator(Migrations, Looking, Retained, Backups, Assessments):
     def _do(
         self,
         read: Callable[[Any], Answer],
-        call: Callable[..., Work[Any]],
+        call: Callable[..., PendingCall[Any]],
         progress: Progress | None,
         stop: Stop | None,
     ) -> Answer:

@@ -12,7 +12,7 @@ _Answer = TypeVar("_Answer")
 _Answer_co = TypeVar("_Answer_co", covariant=True)
 
 
-class Work(Protocol[_Answer_co]):
+class PendingCall(Protocol[_Answer_co]):
     """A verb with its arguments, as the engine's verbs return it."""
 
     def run(self) -> _Answer_co:
@@ -30,9 +30,9 @@ class InThread(Generic[_Answer]):
         return self._verb(*self._arguments, **self._options)
 
 
-def begin(work: Work[_Answer]) -> asyncio.Future[_Answer]:
+def begin(work: PendingCall[_Answer]) -> asyncio.Future[_Answer]:
     """Begin with it; the future is settled by the running event loop."""
-    if not isinstance(work, _native.Work):
+    if not isinstance(work, _native.PendingCall):
         return asyncio.ensure_future(asyncio.to_thread(work.run))
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Answer] = loop.create_future()

@@ -60,25 +60,25 @@ async fn examine(server: &Server, check: &Check) -> Result<(bool, String), Serve
         let number = query.count(server, filter).await?;
         return Ok((bounds.hold(number), format!("there are {number}")));
     }
-    let standing = catalog::collection(server, name).await?;
+    let existing = catalog::collection(server, name).await?;
     Ok(match &check.demand {
         Demand::Count { .. } => (false, String::new()),
-        Demand::Collection { options, exists } => collection(standing.as_ref(), options.as_ref(), *exists),
+        Demand::Collection { options, exists } => collection(existing.as_ref(), options.as_ref(), *exists),
         Demand::Index { index, options, exists } => {
             let listed = catalog::indexes(server, name).await?;
             index_of(&listed, index, options.as_ref(), *exists)
         }
-        Demand::Validator { validator, exists } => validator_of(standing.as_ref(), validator.as_ref(), *exists),
+        Demand::Validator { validator, exists } => validator_of(existing.as_ref(), validator.as_ref(), *exists),
     })
 }
 
-fn collection(standing: Option<&Collection>, options: Option<&Document>, exists: bool) -> (bool, String) {
-    match (standing, options) {
+fn collection(existing: Option<&Collection>, options: Option<&Document>, exists: bool) -> (bool, String) {
+    match (existing, options) {
         (None, _) => (!exists, "there is none".to_owned()),
-        (Some(standing), None) => (exists, format!("a {} exists", standing.noun())),
-        (Some(standing), Some(options)) => match difference(options, standing) {
-            None => (exists, format!("the {} is as demanded", standing.noun())),
-            Some(what) => (false, format!("a {} exists and differs: {what}", standing.noun())),
+        (Some(existing), None) => (exists, format!("a {} exists", existing.noun())),
+        (Some(existing), Some(options)) => match difference(options, existing) {
+            None => (exists, format!("the {} is as demanded", existing.noun())),
+            Some(what) => (false, format!("a {} exists and differs: {what}", existing.noun())),
         },
     }
 }
@@ -102,9 +102,9 @@ fn index_of(listed: &[Document], index: &IndexRef, options: Option<&Document>, e
     }
 }
 
-fn validator_of(standing: Option<&Collection>, validator: Option<&Document>, exists: bool) -> (bool, String) {
-    let Some(standing) = standing else { return (!exists, "there is no such collection".to_owned()) };
-    let own = standing.options.get_document("validator").ok().filter(|own| !own.is_empty());
+fn validator_of(existing: Option<&Collection>, validator: Option<&Document>, exists: bool) -> (bool, String) {
+    let Some(existing) = existing else { return (!exists, "there is no such collection".to_owned()) };
+    let own = existing.options.get_document("validator").ok().filter(|own| !own.is_empty());
     match (own, validator) {
         (None, _) => (!exists, "there is none".to_owned()),
         (Some(own), Some(asked))

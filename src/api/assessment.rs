@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::bridge::{Callback, Token, Work, verb};
+use super::bridge::{Callback, PendingCall, Token, call_context};
 use super::engine::{PyEngine, seconds};
 use crate::assessment::ids::Ids;
 use crate::engine::assessment::MigrateOptions;
@@ -42,13 +42,15 @@ impl PyAssessments {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Work> {
+    ) -> PyResult<PendingCall> {
         let (engine, directory) = (self.engine.clone(), self.directory.clone());
-        let (verb, wait) =
-            (verb(observer, stop).with_workers(py, workers)?, seconds(py, "lock_timeout", lock_timeout)?);
+        let (call, wait) =
+            (call_context(observer, stop).with_workers(py, workers)?, seconds(py, "lock_timeout", lock_timeout)?);
         let ids = ids.map(|ids| Ids::named(ids).ok_or_else(|| wrong_ids(ids))).transpose()?;
         let options = MigrateOptions { accept_unmapped, dry_run, ids };
-        Ok(Work::new(verb, |verb| async move { assessment::migrate(&engine, &verb, &directory, options, wait).await }))
+        Ok(PendingCall::new(call, |call| async move {
+            assessment::migrate(&engine, &call, &directory, options, wait).await
+        }))
     }
 
     /// Takes that back, without losing later work.
@@ -60,11 +62,11 @@ impl PyAssessments {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Work> {
+    ) -> PyResult<PendingCall> {
         let engine = self.engine.clone();
-        let (verb, wait) =
-            (verb(observer, stop).with_workers(py, workers)?, seconds(py, "lock_timeout", lock_timeout)?);
-        Ok(Work::new(verb, |verb| async move { assessment::rollback(&engine, &verb, wait).await }))
+        let (call, wait) =
+            (call_context(observer, stop).with_workers(py, workers)?, seconds(py, "lock_timeout", lock_timeout)?);
+        Ok(PendingCall::new(call, |call| async move { assessment::rollback(&engine, &call, wait).await }))
     }
 }
 

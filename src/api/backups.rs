@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::bridge::{Callback, Token, Work, verb};
+use super::bridge::{Callback, PendingCall, Token, call_context};
 use super::engine::{PyEngine, seconds};
 use crate::engine::backup::BackupOptions;
 use crate::engine::restore::{RestoreOptions, RestoreSource};
@@ -52,10 +52,10 @@ impl PyBackups {
         only_reading: bool,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> Work {
-        let ((engine, directory), verb) = (self.own(), verb(observer, stop));
+    ) -> PendingCall {
+        let ((engine, directory), call) = (self.own(), call_context(observer, stop));
         let options = BackupOptions { collections, exclude, consistency, only_reading };
-        Work::new(verb, |verb| async move { Ok(backup::backup(&engine, &verb, &directory, options).await?) })
+        PendingCall::new(call, |call| async move { Ok(backup::backup(&engine, &call, &directory, options).await?) })
     }
 
     /// Restores a backup, or what mongodump wrote; with neither, only takes a killed restore to its end, or gives it up.
@@ -78,8 +78,8 @@ impl PyBackups {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Work> {
-        let ((engine, directory), verb) = (self.own(), verb(observer, stop));
+    ) -> PyResult<PendingCall> {
+        let ((engine, directory), call) = (self.own(), call_context(observer, stop));
         let no_safety_backup = !safety_backup;
         let options = RestoreOptions {
             collections,
@@ -92,29 +92,29 @@ impl PyBackups {
             into,
         };
         let (from, wait) = (from(name, from_mongodump, abandon), seconds(py, "lock_timeout", lock_timeout)?);
-        Ok(Work::new(verb, |verb| async move {
-            Ok(restore::restore(&engine, &verb, &directory, from, options, wait).await?)
+        Ok(PendingCall::new(call, |call| async move {
+            Ok(restore::restore(&engine, &call, &directory, from, options, wait).await?)
         }))
     }
 
     /// Every backup, newest first.
     #[pyo3(signature = (*, observer = None, stop = None))]
-    fn list(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
+    fn list(&self, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
         let (engine, directory) = self.own();
-        Work::new(verb(observer, stop), |_| async move { Ok(backups::list(&engine, &directory).await?) })
+        PendingCall::new(call_context(observer, stop), |_| async move { Ok(backups::list(&engine, &directory).await?) })
     }
 
     /// Reads a whole backup and compares it with its manifest.
     #[pyo3(signature = (name, *, observer = None, stop = None))]
-    fn verify(&self, name: String, observer: Callback, stop: Token<'_, '_>) -> Work {
-        let ((engine, directory), verb) = (self.own(), verb(observer, stop));
-        Work::new(verb, |verb| async move { Ok(backups::verify(&engine, &verb, &directory, &name).await?) })
+    fn verify(&self, name: String, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
+        let ((engine, directory), call) = (self.own(), call_context(observer, stop));
+        PendingCall::new(call, |call| async move { Ok(backups::verify(&engine, &call, &directory, &name).await?) })
     }
 
     /// Removes all but the newest backups of one kind, but none that a record still needs.
     #[pyo3(signature = (keep, *, kind = "manual", observer = None, stop = None))]
-    fn prune(&self, keep: usize, kind: &str, observer: Callback, stop: Token<'_, '_>) -> Work {
-        let ((engine, directory), verb, kind) = (self.own(), verb(observer, stop), kind.to_owned());
-        Work::new(verb, |verb| async move { Ok(backups::prune(&engine, &verb, &directory, keep, &kind).await?) })
+    fn prune(&self, keep: usize, kind: &str, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
+        let ((engine, directory), call, kind) = (self.own(), call_context(observer, stop), kind.to_owned());
+        PendingCall::new(call, |call| async move { Ok(backups::prune(&engine, &call, &directory, keep, &kind).await?) })
     }
 }

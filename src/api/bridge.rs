@@ -66,7 +66,7 @@ impl StopToken {
 
 /// A call of a verb: what it reports to and is stopped by, and the Python callable that hears of it.
 pub struct Call {
-    verb: CallContext,
+    call: CallContext,
     queue: Arc<Queue>,
     listener: Option<Py<PyAny>>,
 }
@@ -75,19 +75,19 @@ impl Call {
     /// The same with so many chunks under way at once, or as many as usual.
     pub fn with_workers(mut self, py: Python<'_>, number: Option<usize>) -> PyResult<Self> {
         if let Some(number) = number {
-            self.verb.workers = Workers::new(number).map_err(|error| exception(py, &error))?;
+            self.call.workers = Workers::new(number).map_err(|error| exception(py, &error))?;
         }
         Ok(self)
     }
 }
 
 /// A call that reports to `observer` and is stopped by `stop`.
-pub fn verb(observer: Callback, stop: Token<'_, '_>) -> Call {
+pub fn call_context(observer: Callback, stop: Token<'_, '_>) -> Call {
     let queue = Arc::<Queue>::default();
     let hears: Arc<dyn Observer> = if observer.is_some() { queue.clone() } else { Arc::new(Silent) };
     // A child, so that a signal to this call stops no other call of the same token.
     let StopToken(stop) = StopToken::new(stop);
-    Call { verb: CallContext::new(hears, stop), queue, listener: observer }
+    Call { call: CallContext::new(hears, stop), queue, listener: observer }
 }
 
 /// What a verb ends with.
@@ -105,7 +105,7 @@ type Pending = Pin<Box<dyn Future<Output = Ending> + Send>>;
 
 /// A verb with its arguments, carried out once.
 #[pyclass(frozen, module = "edulearn_migrate._native")]
-pub struct Work {
+pub struct PendingCall {
     stop: Stop,
     queue: Arc<Queue>,
     work: Mutex<Option<(Pending, Option<Py<PyAny>>)>>,
@@ -145,7 +145,7 @@ impl Slot {
     }
 }
 
-impl Work {
+impl PendingCall {
     /// A verb whose report becomes dictionaries.
     pub fn new<R, W>(call: Call, work: impl FnOnce(CallContext) -> W) -> Self
     where
@@ -165,10 +165,10 @@ impl Work {
         R: Serialize + std::fmt::Debug + Send + 'static,
         W: Future<Output = CallOutcome<R>> + Send + 'static,
     {
-        let Call { verb, queue, listener } = call;
-        let stop = verb.stop.clone();
-        let reporter = verb.reporter.clone();
-        let work = reporting(reporter, work(verb));
+        let Call { call, queue, listener } = call;
+        let stop = call.stop.clone();
+        let reporter = call.reporter.clone();
+        let work = reporting(reporter, work(call));
         let work: Pending = Box::pin(async move {
             let outcome = work.await;
             let ending: Ending = Box::new(move |py, signalled| match outcome {
@@ -234,7 +234,7 @@ impl Work {
 }
 
 #[pymethods]
-impl Work {
+impl PendingCall {
     /// Carries it out with Python's lock released. A signal whose handler raises (Ctrl-C) asks the run to stop at its next
     /// safe point and is raised once it has; a second one gives the run up where it is.
     pub fn run(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use super::bridge::{Callback, Token, Work, verb};
+use super::bridge::{Callback, PendingCall, Token, call_context};
 use super::engine::PyEngine;
 use crate::analysis::compare::report::Hashes;
 use crate::engine::{backups, compare};
@@ -20,8 +20,8 @@ pub fn compare_databases(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    let (engine, verb) = (engine.get().0.clone(), verb(observer, stop));
-    Work::new(verb, |verb| async move { Ok(compare::compare(&engine, &verb, &before, known).await?) }).run(py)
+    let (engine, call) = (engine.get().0.clone(), call_context(observer, stop));
+    PendingCall::new(call, |call| async move { Ok(compare::compare(&engine, &call, &before, known).await?) }).run(py)
 }
 
 /// Brings another database of the same server to the state of the engine's, by a backup in `directory`.
@@ -36,10 +36,13 @@ pub fn copy_database(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<()> {
-    let (engine, verb) = (engine.get().0.clone(), verb(observer, stop));
-    Work::new(verb, |verb| async move { Ok(compare::copy(&engine, &verb, &into, &directory, collections).await?) })
-        .run(py)
-        .map(drop)
+    let (engine, call) = (engine.get().0.clone(), call_context(observer, stop));
+    PendingCall::new(
+        call,
+        |call| async move { Ok(compare::copy(&engine, &call, &into, &directory, collections).await?) },
+    )
+    .run(py)
+    .map(drop)
 }
 
 /// Drops another database of the same server.
@@ -53,8 +56,8 @@ pub fn drop_copy(
     stop: Token<'_, '_>,
 ) -> PyResult<()> {
     let engine = engine.get().0.clone();
-    let verb = verb(observer, stop);
-    Work::new(verb, |_| async move { Ok(compare::drop_copy(&engine, &database).await?) }).run(py).map(drop)
+    let call = call_context(observer, stop);
+    PendingCall::new(call, |_| async move { Ok(compare::drop_copy(&engine, &database).await?) }).run(py).map(drop)
 }
 
 /// The backups in `directory`, newest first. No server is asked.
@@ -66,7 +69,7 @@ pub fn stored_backups(
     observer: Callback,
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    Work::new(verb(observer, stop), |_| async move { Ok(backups::stored(&directory).await?) }).run(py)
+    PendingCall::new(call_context(observer, stop), |_| async move { Ok(backups::stored(&directory).await?) }).run(py)
 }
 
 /// The version of the engine's server, where it tells.
@@ -79,7 +82,8 @@ pub fn server_version(
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let engine = engine.get().0.clone();
-    Work::new(verb(observer, stop), |_| async move { Ok(compare::server_version(&engine).await?) }).run(py)
+    PendingCall::new(call_context(observer, stop), |_| async move { Ok(compare::server_version(&engine).await?) })
+        .run(py)
 }
 
 /// The version and the kind of deployment of the engine's server, for people.
@@ -92,5 +96,6 @@ pub fn describe_server(
     stop: Token<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let engine = engine.get().0.clone();
-    Work::new(verb(observer, stop), |_| async move { Ok(compare::describe_server(&engine).await?) }).run(py)
+    PendingCall::new(call_context(observer, stop), |_| async move { Ok(compare::describe_server(&engine).await?) })
+        .run(py)
 }

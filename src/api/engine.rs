@@ -8,11 +8,11 @@ use bson::RawDocumentBuf;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use super::bridge::{Callback, Token, Work, verb};
+use super::bridge::{Callback, PendingCall, Token, call_context};
 use super::convert::documents_to_python;
 use super::errors::exception;
 use crate::engine::selection::{ApplyOptions, RollbackOptions};
-use crate::engine::{Engine, apply, mark, purge, register, status, undrop, unlock};
+use crate::engine::{Engine, mark, purge, register, scripts, status, undrop, unlock};
 use crate::error::Error;
 use crate::names::Names;
 
@@ -46,24 +46,28 @@ impl PyEngine {
 
     /// The state of every migration. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
-    fn status(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
+    fn status(&self, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
         let engine = self.0.clone();
-        Work::new(verb(observer, stop), |_| async move { Ok(status::status(&engine).await?) })
+        PendingCall::new(call_context(observer, stop), |_| async move { Ok(status::status(&engine).await?) })
     }
 
     /// The ledger's documents as they are, by `applied_at`. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
-    fn records(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
+    fn records(&self, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
         let engine = self.0.clone();
-        Work::converted(verb(observer, stop), |_| async move { Ok(status::records(&engine).await?) }, records_to_python)
+        PendingCall::converted(
+            call_context(observer, stop),
+            |_| async move { Ok(status::records(&engine).await?) },
+            records_to_python,
+        )
     }
 
     /// Whether another database of the same server has a ledger. Reads only.
     #[pyo3(signature = (database, *, observer = None, stop = None))]
-    fn has_ledger(&self, database: String, observer: Callback, stop: Token<'_, '_>) -> Work {
+    fn has_ledger(&self, database: String, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
         let engine = self.0.clone();
-        Work::converted(
-            verb(observer, stop),
+        PendingCall::converted(
+            call_context(observer, stop),
             |_| async move { Ok(status::has_ledger(&engine, &database).await?) },
             |py, found: bool| Ok(PyBool::new(py, found).to_owned().into_any().unbind()),
         )
@@ -82,11 +86,11 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Work> {
-        let verb = verb(observer, stop).with_workers(py, workers)?;
+    ) -> PyResult<PendingCall> {
+        let call = call_context(observer, stop).with_workers(py, workers)?;
         let (engine, wait) = (self.0.clone(), seconds(py, "lock_timeout", lock_timeout)?);
         let options = ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture };
-        Ok(Work::new(verb, |verb| async move { apply::apply(&engine, &verb, options, wait).await }))
+        Ok(PendingCall::new(call, |call| async move { scripts::apply(&engine, &call, options, wait).await }))
     }
 
     /// Rolls every applied migration back in reverse order of application, or the one named.
@@ -102,11 +106,11 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Work> {
-        let verb = verb(observer, stop).with_workers(py, workers)?;
+    ) -> PyResult<PendingCall> {
+        let call = call_context(observer, stop).with_workers(py, workers)?;
         let (engine, wait) = (self.0.clone(), seconds(py, "lock_timeout", lock_timeout)?);
         let options = RollbackOptions { id, from_file, exact, uncaptured: !capture };
-        Ok(Work::new(verb, |verb| async move { apply::rollback(&engine, &verb, options, wait).await }))
+        Ok(PendingCall::new(call, |call| async move { scripts::rollback(&engine, &call, options, wait).await }))
     }
 
     /// Sets a migration's state by hand: `applied`, `pending` or `rolled_back`. Runs nothing.
@@ -119,9 +123,10 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Work> {
-        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
-        Ok(Work::new(verb, |verb| async move { Ok(mark::mark(&engine, &verb, &id, &state, wait).await?) }))
+    ) -> PyResult<PendingCall> {
+        let (engine, call, wait) =
+            (self.0.clone(), call_context(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        Ok(PendingCall::new(call, |call| async move { Ok(mark::mark(&engine, &call, &id, &state, wait).await?) }))
     }
 
     /// Frees what was captured: of one migration or of all, and only what is older than so many seconds.
@@ -134,17 +139,18 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Work> {
-        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+    ) -> PyResult<PendingCall> {
+        let (engine, call, wait) =
+            (self.0.clone(), call_context(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
         let age = older_than.map(|age| seconds(py, "older_than", age)).transpose()?;
-        Ok(Work::new(verb, |verb| async move { purge::purge(&engine, &verb, id.as_deref(), age, wait).await }))
+        Ok(PendingCall::new(call, |call| async move { purge::purge(&engine, &call, id.as_deref(), age, wait).await }))
     }
 
     /// What was set aside and can be brought back. Reads only.
     #[pyo3(signature = (*, observer = None, stop = None))]
-    fn dropped(&self, observer: Callback, stop: Token<'_, '_>) -> Work {
+    fn dropped(&self, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
         let engine = self.0.clone();
-        Work::new(verb(observer, stop), |_| async move { Ok(undrop::dropped(&engine).await?) })
+        PendingCall::new(call_context(observer, stop), |_| async move { Ok(undrop::dropped(&engine).await?) })
     }
 
     /// Brings back what `dropped` lists under a name.
@@ -157,16 +163,19 @@ impl PyEngine {
         lock_timeout: f64,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> PyResult<Work> {
-        let (engine, verb, wait) = (self.0.clone(), verb(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
-        Ok(Work::new(verb, |verb| async move { Ok(undrop::undrop(&engine, &verb, &name, to.as_deref(), wait).await?) }))
+    ) -> PyResult<PendingCall> {
+        let (engine, call, wait) =
+            (self.0.clone(), call_context(observer, stop), seconds(py, "lock_timeout", lock_timeout)?);
+        Ok(PendingCall::new(call, |call| async move {
+            Ok(undrop::undrop(&engine, &call, &name, to.as_deref(), wait).await?)
+        }))
     }
 
     /// Breaks the lock of a run that is gone; with `force`, of any run.
     #[pyo3(signature = (*, force = false, observer = None, stop = None))]
-    fn unlock(&self, force: bool, observer: Callback, stop: Token<'_, '_>) -> Work {
-        let (engine, verb) = (self.0.clone(), verb(observer, stop));
-        Work::new(verb, |verb| async move { Ok(unlock::unlock(&engine, &verb, force).await?) })
+    fn unlock(&self, force: bool, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
+        let (engine, call) = (self.0.clone(), call_context(observer, stop));
+        PendingCall::new(call, |call| async move { Ok(unlock::unlock(&engine, &call, force).await?) })
     }
 
     /// Registers a migration that lives in the database only.
@@ -179,10 +188,10 @@ impl PyEngine {
         description: &str,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> Work {
-        let (engine, verb, description) = (self.0.clone(), verb(observer, stop), description.to_owned());
-        Work::new(verb, |verb| async move {
-            Ok(register::register(&engine, &verb, &name, &up_script, &down_script, &description).await?)
+    ) -> PendingCall {
+        let (engine, call, description) = (self.0.clone(), call_context(observer, stop), description.to_owned());
+        PendingCall::new(call, |call| async move {
+            Ok(register::register(&engine, &call, &name, &up_script, &down_script, &description).await?)
         })
     }
 }

@@ -27,7 +27,7 @@ mod _native {
     #[pymodule_export]
     use super::backups::PyBackups;
     #[pymodule_export]
-    use super::bridge::{StopToken, Work};
+    use super::bridge::{PendingCall, StopToken};
     #[pymodule_export]
     use super::compare::{
         compare_databases, copy_database, describe_server, drop_copy, server_version, stored_backups,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::bridge::{Callback, Token, Work, verb};
+use super::bridge::{Callback, PendingCall, Token, call_context};
 use super::engine::PyEngine;
 use crate::engine::selection::RunOptions;
 use crate::engine::selection::{ApplyOptions, RollbackOptions};
@@ -15,9 +15,9 @@ use crate::engine::{Engine, check, plan};
 pub struct PyPreview(Arc<Engine>);
 
 impl PyPreview {
-    fn plan(&self, wanted: RunOptions, observer: Callback, stop: Token<'_, '_>) -> Work {
-        let (engine, verb) = (self.0.clone(), verb(observer, stop));
-        Work::new(verb, |verb| async move { Ok(plan::plan(&engine, &verb, wanted).await?) })
+    fn plan(&self, wanted: RunOptions, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
+        let (engine, call) = (self.0.clone(), call_context(observer, stop));
+        PendingCall::new(call, |call| async move { Ok(plan::plan(&engine, &call, wanted).await?) })
     }
 }
 
@@ -39,7 +39,7 @@ impl PyPreview {
         capture: bool,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> Work {
+    ) -> PendingCall {
         let wanted = RunOptions::Apply(ApplyOptions { id, rolled_back, strict_order, uncaptured: !capture });
         self.plan(wanted, observer, stop)
     }
@@ -54,15 +54,17 @@ impl PyPreview {
         capture: bool,
         observer: Callback,
         stop: Token<'_, '_>,
-    ) -> Work {
+    ) -> PendingCall {
         let wanted = RunOptions::Rollback(RollbackOptions { id, from_file, exact, uncaptured: !capture });
         self.plan(wanted, observer, stop)
     }
 
     /// What a pipeline should stop at. Reads only.
     #[pyo3(signature = (*, allow_rolled_back = false, observer = None, stop = None))]
-    fn check(&self, allow_rolled_back: bool, observer: Callback, stop: Token<'_, '_>) -> Work {
+    fn check(&self, allow_rolled_back: bool, observer: Callback, stop: Token<'_, '_>) -> PendingCall {
         let engine = self.0.clone();
-        Work::new(verb(observer, stop), |_| async move { Ok(check::check(&engine, allow_rolled_back).await?) })
+        PendingCall::new(call_context(observer, stop), |_| async move {
+            Ok(check::check(&engine, allow_rolled_back).await?)
+        })
     }
 }

@@ -68,7 +68,7 @@ pub async fn execute(
         let note = Some("there is no such collection".to_owned());
         return finish(run, journal, hash, place, Outcome::Absent, note).await;
     };
-    let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
+    let capture_key = journal.progress.capture.map(|capture| capture.capture_key(place.index));
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut retry = Retry::new(&reporter, &stop);
@@ -77,7 +77,7 @@ pub async fn execute(
     if operations.is_empty() {
         return finish(run, journal, hash, place, Outcome::Standing, None).await;
     }
-    schema::change(run, journal, &schema::SchemaChange::Indexes(&operations), hash, slot, place).await
+    schema::change(run, journal, &schema::SchemaChange::Indexes(&operations), hash, capture_key, place).await
 }
 
 /// Which of them the run with these captures has made.

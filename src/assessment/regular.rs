@@ -67,9 +67,9 @@ pub async fn execute(
         return finish(run, journal, hash, place, Outcome::Done, Some("there is no such collection".to_owned())).await;
     };
     let atomic = takes_transactions(run, ASSESSMENTS, &standing);
-    let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
-    if let Some(slot) = slot.filter(|_| !begun(journal, place)) {
-        let mut entry = RegistryEntry::first(slot, UNIFY, ASSESSMENTS, doc! {"made": false});
+    let capture_key = journal.progress.capture.map(|capture| capture.capture_key(place.index));
+    if let Some(capture_key) = capture_key.filter(|_| !begun(journal, place)) {
+        let mut entry = RegistryEntry::first(capture_key, UNIFY, ASSESSMENTS, doc! {"made": false});
         journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
     }
     let scope = Scope {
@@ -83,7 +83,7 @@ pub async fn execute(
         total: None,
         apart: is_apart(run, ASSESSMENTS).await?,
     };
-    let mut body = RegularChunk { rules, refusals: Arc::clone(refusals), slot };
+    let mut body = RegularChunk { rules, refusals: Arc::clone(refusals), capture_key };
     work_through(run, journal, place, hash, &scope, &mut body).await?;
     finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
@@ -114,13 +114,13 @@ pub async fn finish(
 /// # Errors
 /// The server's.
 pub async fn keep(
-    slot: Option<CaptureKey>,
+    capture_key: Option<CaptureKey>,
     server: &Server,
     session: Option<&mut ClientSession>,
     packer: Option<Packer>,
 ) -> Result<(), ServerError> {
-    let (Some(slot), Some(packer)) = (slot, packer) else { return Ok(()) };
-    keep_packs(server, session, slot, &packer.finish()).await
+    let (Some(capture_key), Some(packer)) = (capture_key, packer) else { return Ok(()) };
+    keep_packs(server, session, capture_key, &packer.finish()).await
 }
 
 /// The documents of a window, unified.
@@ -128,7 +128,7 @@ pub async fn keep(
 struct RegularChunk {
     rules: Rules,
     refusals: Arc<Refusals>,
-    slot: Option<CaptureKey>,
+    capture_key: Option<CaptureKey>,
 }
 
 /// Some of a window's documents, mapped.
@@ -197,8 +197,8 @@ impl RegularChunk {
         if part.count == 0 {
             return Ok(());
         }
-        if let Some(slot) = self.slot {
-            insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), &part.whole).await?;
+        if let Some(capture_key) = self.capture_key {
+            insert_whole(server, session.as_deref_mut(), &capture_key.whole(server.names()), &part.whole).await?;
         }
         let sent = send(server, session, part.command).await;
         if written(&sent.map_err(|e| self.refusals.learn(e, AssessmentKind::Regular, &part.ids))?) == part.count {
@@ -219,7 +219,8 @@ impl ChunkBody for RegularChunk {
         let find = rawdoc! {"find": ASSESSMENTS, "filter": selection.filter.clone(), "hint": {"_id": 1}};
         let documents = server.read(find, session.as_deref_mut(), CHUNK_BYTES).await?;
         let matched = i64::try_from(documents.len()).unwrap_or(i64::MAX);
-        let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
+        let mut packer =
+            self.capture_key.map(|capture_key| Packer::new(capture_key, selection.number(session.is_some())));
         let mut counts = Counts { matched, ..Counts::default() };
         let (rules, refusals) = (self.rules, Arc::clone(&self.refusals));
         if session.is_none() {
@@ -227,7 +228,7 @@ impl ChunkBody for RegularChunk {
             let part = map_all(&documents, rules, &refusals, &mut packer);
             counts.modified = part.count;
             counts.mapped = part.mapped;
-            keep(self.slot, server, None, packer).await?;
+            keep(self.capture_key, server, None, packer).await?;
             self.send(server, None, part).await?;
             return Ok(counts);
         }
@@ -243,7 +244,7 @@ impl ChunkBody for RegularChunk {
             counts.mapped += part.mapped;
             self.send(server, session.as_deref_mut(), part).await?;
         }
-        keep(self.slot, server, session, parts.captured()).await?;
+        keep(self.capture_key, server, session, parts.captured()).await?;
         Ok(counts)
     }
 }

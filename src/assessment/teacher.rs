@@ -53,10 +53,10 @@ pub async fn execute(
     let target = look_up(run, ASSESSMENTS).await?;
     let made = target.is_none();
     let atomic = takes_transactions(run, ASSESSMENTS, &target.unwrap_or(standing));
-    let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
-    if let Some(slot) = slot.filter(|_| !begun(journal, place)) {
+    let capture_key = journal.progress.capture.map(|capture| capture.capture_key(place.index));
+    if let Some(capture_key) = capture_key.filter(|_| !begun(journal, place)) {
         let entry = doc! {"made": made, "now": how.rules.now, "edition": how.rules.edition.number()};
-        let mut entry = RegistryEntry::first(slot, BRING_OVER, ASSESSMENTS, entry);
+        let mut entry = RegistryEntry::first(capture_key, BRING_OVER, ASSESSMENTS, entry);
         journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
     }
     let scope = Scope {
@@ -70,7 +70,7 @@ pub async fn execute(
         total: None,
         apart: is_apart(run, ASSESSMENTS).await?,
     };
-    let mut body = CopyChunk { how: how.clone(), slot };
+    let mut body = CopyChunk { how: how.clone(), capture_key };
     work_through(run, journal, place, hash, &scope, &mut body).await?;
     finish(run, journal, hash, place, Outcome::Done, weaker(atomic)).await
 }
@@ -92,7 +92,7 @@ pub struct CopyOptions {
 #[derive(Clone)]
 struct CopyChunk {
     how: CopyOptions,
-    slot: Option<CaptureKey>,
+    capture_key: Option<CaptureKey>,
 }
 
 /// Some of a window's documents, mapped.
@@ -177,14 +177,15 @@ impl ChunkBody for CopyChunk {
         let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
         let how = self.how.clone();
         let places = copies::places(server, session.as_deref_mut(), &ids, &how.known, how.ids).await?;
-        let mut packer = self.slot.map(|slot| Packer::new(slot, selection.number(session.is_some())));
+        let mut packer =
+            self.capture_key.map(|capture_key| Packer::new(capture_key, selection.number(session.is_some())));
         let mut counts = Counts { matched, ..Counts::default() };
         if session.is_none() {
             // The capture first: without transactions there must be no copy without its capture.
             let part = map_all(&documents, &how, &places, &mut packer);
             counts.inserted = part.count;
             counts.mapped = part.mapped;
-            keep(self.slot, server, None, packer).await?;
+            keep(self.capture_key, server, None, packer).await?;
             self.send(server, None, part).await?;
             return Ok(counts);
         }
@@ -198,7 +199,7 @@ impl ChunkBody for CopyChunk {
             counts.mapped += part.mapped;
             self.send(server, session.as_deref_mut(), part).await?;
         }
-        keep(self.slot, server, session, parts.captured()).await?;
+        keep(self.capture_key, server, session, parts.captured()).await?;
         Ok(counts)
     }
 }

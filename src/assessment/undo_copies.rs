@@ -69,8 +69,13 @@ async fn take_back(
         now: undo.entry.get_datetime("now").copied().unwrap_or(DateTime::MIN),
         edition: Edition::numbered(undo.entry.get_i32("edition").ok()),
     };
-    let mut body =
-        CopiesUndo { collection: &undo.collection, slot: undo.slot, own, rules, portions: ReadBudget::new(BYTES) };
+    let mut body = CopiesUndo {
+        collection: &undo.collection,
+        capture_key: undo.capture_key,
+        own,
+        rules,
+        portions: ReadBudget::new(BYTES),
+    };
     Ok(work_through(run, journal, place, &undo.hash, &scope, &mut body).await?)
 }
 
@@ -78,7 +83,7 @@ async fn take_back(
 #[derive(Clone)]
 struct CopiesUndo<'a> {
     collection: &'a str,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     own: Option<CaptureKey>,
     /// What the migration mapped by.
     rules: Rules,
@@ -121,7 +126,7 @@ impl ChunkBody for CopiesUndo<'_> {
         mut session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let packs = self.slot.capture.packs(server.names());
+        let packs = self.capture_key.capture.packs(server.names());
         let find = rawdoc! {
             "find": packs.as_str(), "filter": selection.filter.clone(), "sort": {"_id": 1}, "hint": {"_id": 1},
         };

@@ -132,7 +132,7 @@ impl<B: Finds> Capturing<B> {
         measurements: &'d [RawDocumentBuf],
     ) -> Result<Vec<&'d RawDocumentBuf>, ServerError> {
         let mut kept: HashMap<[u8; 16], usize> = HashMap::new();
-        let mut found = server.walk(rawdoc! {"find": self.slot.whole(server.names()), "filter": {}}).await?;
+        let mut found = server.walk(rawdoc! {"find": self.capture_key.whole(server.names()), "filter": {}}).await?;
         while let Some(wrapper) = found.next().await? {
             if let Some(measurement) = nested(&wrapper, MEASUREMENT) {
                 *kept.entry(unordered(&measurement)).or_default() += 1;
@@ -197,7 +197,7 @@ impl<B: Finds> Capturing<B> {
     }
 
     fn copies(&self, server: &Server) -> String {
-        self.slot.part(server.names(), COPIES)
+        self.capture_key.part(server.names(), COPIES)
     }
 
     /// Removes the copies of an attempt, also of one that was killed.
@@ -221,7 +221,7 @@ impl<B: Finds> Capturing<B> {
     ) -> Result<(), ServerError> {
         let (packs, whole) = self.packed(number, changed)?;
         self.keep_whole(server, None, whole.into_iter()).await?;
-        keep_packs(server, None, self.slot, &packs).await
+        keep_packs(server, None, self.capture_key, &packs).await
     }
 
     fn packed<'p>(
@@ -229,7 +229,7 @@ impl<B: Finds> Capturing<B> {
         number: i64,
         changed: impl Iterator<Item = &'p Pair>,
     ) -> Result<(Vec<RawDocumentBuf>, Vec<&'p RawDocumentBuf>), ServerError> {
-        let mut packer = Packer::new(self.slot, number);
+        let mut packer = Packer::new(self.capture_key, number);
         let mut whole = Vec::new();
         for (before, after) in changed {
             let id = first(after.as_bytes()).ok_or_else(malformed)?;
@@ -286,7 +286,7 @@ impl<B: Finds> Capturing<B> {
             .collect();
         let (packs, whole) = self.packed(other, settled.iter())?;
         self.keep_whole(server, None, whole.into_iter()).await?;
-        replace(server, self.slot, number, &packs).await
+        replace(server, self.capture_key, number, &packs).await
     }
 
     /// Lets the update make a document where none matches.
@@ -295,7 +295,7 @@ impl<B: Finds> Capturing<B> {
             return Ok(Counts::default());
         }
         let (made, momentary) = self.made_of(server, selection, &[], true).await?;
-        keep_packs(server, None, self.slot, &packed_inserts(self.slot, number, &made)?).await?;
+        keep_packs(server, None, self.capture_key, &packed_inserts(self.capture_key, number, &made)?).await?;
         self.body.pin(selection, made.first().and_then(|made| Id::of_stored(made)));
         let written = self.body.write(server, None, selection).await;
         self.body.pin(selection, None);
@@ -314,6 +314,6 @@ impl<B: Finds> Capturing<B> {
 
     async fn capture_as_made(&self, server: &Server, (number, other): (i64, i64), id: &Id) -> Result<(), ServerError> {
         let made = read_by_id(server, None, self.body.collection(), [id], usize::MAX).await?;
-        replace(server, self.slot, number, &packed_inserts(self.slot, other, &made)?).await
+        replace(server, self.capture_key, number, &packed_inserts(self.capture_key, other, &made)?).await
     }
 }

@@ -70,7 +70,7 @@ pub enum Does {
 #[derive(Clone)]
 pub struct Capturing<B> {
     pub(super) body: B,
-    pub(super) slot: CaptureKey,
+    pub(super) capture_key: CaptureKey,
     /// Whether documents are wrapped: a time-series collection has several with one `_id`, or none.
     pub(super) wrapped: bool,
     /// The collection's collation.
@@ -82,14 +82,14 @@ pub struct Capturing<B> {
 }
 
 impl<B: Finds> Capturing<B> {
-    /// Captures in `slot` what `body` does to documents of a collection.
-    pub fn new(body: B, slot: CaptureKey, standing: &Collection) -> Self {
+    /// Captures in `capture_key` what `body` does to documents of a collection.
+    pub fn new(body: B, capture_key: CaptureKey, existing: &Collection) -> Self {
         Self {
             body,
-            slot,
-            wrapped: standing.kind == "timeseries",
-            collation: standing.options.get_document("collation").ok().cloned(),
-            earlier: EarlierAttempts::new(slot),
+            capture_key,
+            wrapped: existing.kind == "timeseries",
+            collation: existing.options.get_document("collation").ok().cloned(),
+            earlier: EarlierAttempts::new(capture_key),
             swept: false,
         }
     }
@@ -120,7 +120,7 @@ impl<B: Finds> ChunkBody for Capturing<B> {
             return Ok(counts);
         }
         let after = self.read_after(server, session.as_deref_mut(), &selection, &before, limit).await?;
-        let mut packer = Packer::new(self.slot, selection.chunk);
+        let mut packer = Packer::new(self.capture_key, selection.chunk);
         let mut whole = Vec::new();
         let mut changed = 0_i64;
         for (before, after) in pairs(&before, &after) {
@@ -146,7 +146,7 @@ impl<B: Finds> ChunkBody for Capturing<B> {
             }
         }
         self.keep_whole(server, session.as_deref_mut(), whole.into_iter()).await?;
-        keep_packs(server, session, self.slot, &packer.finish()).await?;
+        keep_packs(server, session, self.capture_key, &packer.finish()).await?;
         Ok(counts)
     }
 }
@@ -188,7 +188,7 @@ impl<B: Finds> Capturing<B> {
         session: Option<&mut ClientSession>,
         documents: impl Iterator<Item = &'d RawDocumentBuf> + Send,
     ) -> Result<(), ServerError> {
-        let collection = self.slot.whole(server.names());
+        let collection = self.capture_key.whole(server.names());
         if !self.wrapped {
             return insert_whole(server, session, &collection, documents).await;
         }
@@ -214,11 +214,11 @@ fn measurement(document: &RawDocumentBuf) -> RawDocumentBuf {
 pub async fn keep_packs(
     server: &Server,
     session: Option<&mut ClientSession>,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     packs: &[RawDocumentBuf],
 ) -> Result<(), ServerError> {
     // Without a transaction an attempt whose answer was lost may have written some of them.
-    insert(server, session, &slot.capture.packs(server.names()), packs, Barred::Renewed)
+    insert(server, session, &capture_key.capture.packs(server.names()), packs, Barred::Renewed)
         .await
         .map(drop)
         .map_err(uncaptured)
@@ -244,12 +244,12 @@ pub async fn capture_inserted(
     mut session: Option<&mut ClientSession>,
     collection: &str,
     documents: &[RawDocumentBuf],
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     chunk: i64,
 ) -> Result<(), ServerError> {
     let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_any(document)).collect();
     let stored = read_by_id(server, session.as_deref_mut(), collection, &ids, WHOLE_BYTES).await?;
-    keep_packs(server, session, slot, &packed_inserts(slot, chunk, &stored)?).await
+    keep_packs(server, session, capture_key, &packed_inserts(capture_key, chunk, &stored)?).await
 }
 
 /// The packs of inserted documents.
@@ -257,11 +257,11 @@ pub async fn capture_inserted(
 /// # Errors
 /// Where one cannot be read.
 pub fn packed_inserts<'d>(
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     chunk: i64,
     documents: impl IntoIterator<Item = &'d RawDocumentBuf>,
 ) -> Result<Vec<RawDocumentBuf>, ServerError> {
-    let mut packer = Packer::new(slot, chunk);
+    let mut packer = Packer::new(capture_key, chunk);
     for document in documents {
         packer.inserted(&first(document.as_bytes()).ok_or_else(malformed)?, document);
     }

@@ -27,7 +27,7 @@ const TIMES: i64 = 1_000_000_000_000;
 /// The attempts of one operation that the journal does not know.
 #[derive(Clone)]
 pub struct EarlierAttempts {
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     /// The number of the chunk that was begun last.
     chunk: Option<i64>,
     /// The number of the next packs.
@@ -41,9 +41,9 @@ pub struct EarlierAttempts {
 }
 
 impl EarlierAttempts {
-    /// The attempts at what is captured in `slot`.
-    pub fn new(slot: CaptureKey) -> Self {
-        Self { slot, chunk: None, next: 0, written: HashMap::new(), recognised: 0, captured: HashSet::new() }
+    /// The attempts at what is captured in `capture_key`.
+    pub fn new(capture_key: CaptureKey) -> Self {
+        Self { capture_key, chunk: None, next: 0, written: HashMap::new(), recognised: 0, captured: HashSet::new() }
     }
 
     /// Begins an attempt at `chunk`, the number that the journal has, on the documents of `collection`: the number of its
@@ -83,8 +83,8 @@ impl EarlierAttempts {
         self.written.clear();
         self.captured.clear();
         self.recognised = 0;
-        let packs = self.slot.capture.packs(server.names());
-        let newest = packs_below(&packs, self.slot, i64::MAX, true);
+        let packs = self.capture_key.capture.packs(server.names());
+        let newest = packs_below(&packs, self.capture_key, i64::MAX, true);
         let Some(newest) = server.read(newest, None, usize::MAX).await?.into_iter().next() else { return Ok(()) };
         let newest = number_of(&newest);
         self.next = newest + 1;
@@ -92,7 +92,7 @@ impl EarlierAttempts {
             return Ok(());
         }
         let from = if newest >= TIMES { newest } else { chunk * ATTEMPTS };
-        let unsure = packs_below(&packs, self.slot, i64::MAX - from * PARTS, false);
+        let unsure = packs_below(&packs, self.capture_key, i64::MAX - from * PARTS, false);
         for pack in server.read(unsure, None, usize::MAX).await? {
             let Some(entries) = pack::entries(&pack) else { continue };
             let ids: Vec<&Id> = entries.iter().map(|entry| &entry.id).collect();
@@ -102,7 +102,8 @@ impl EarlierAttempts {
             let whole = if replaced.is_empty() {
                 HashMap::new()
             } else {
-                let whole = read_by_id(server, None, &self.slot.whole(server.names()), replaced, usize::MAX).await?;
+                let whole =
+                    read_by_id(server, None, &self.capture_key.whole(server.names()), replaced, usize::MAX).await?;
                 by_id(whole.into_iter().map(unwrapped).collect())
             };
             let mut never = Vec::new();
@@ -167,8 +168,9 @@ pub fn short(document: &RawDocumentBuf) -> [u8; 8] {
     print
 }
 
-fn packs_below(packs: &str, slot: CaptureKey, upper: i64, newest_only: bool) -> RawDocumentBuf {
-    let within = rawdoc! {"$gte": {"o": slot.operation, "s": i64::MIN}, "$lte": {"o": slot.operation, "s": upper}};
+fn packs_below(packs: &str, capture_key: CaptureKey, upper: i64, newest_only: bool) -> RawDocumentBuf {
+    let within =
+        rawdoc! {"$gte": {"o": capture_key.operation, "s": i64::MIN}, "$lte": {"o": capture_key.operation, "s": upper}};
     let mut find = rawdoc! {"find": packs, "filter": {"_id": within}, "sort": {"_id": 1}, "hint": {"_id": 1}};
     if newest_only {
         find.append(bson::raw::cstr!("limit"), 1);
@@ -215,15 +217,15 @@ async fn without(server: &Server, packs: &str, pack: &RawDocumentBuf, never: &[u
 /// The server's.
 pub async fn replace(
     server: &Server,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     number: i64,
     packs: &[RawDocumentBuf],
 ) -> Result<(), ServerError> {
-    let collection = slot.capture.packs(server.names());
+    let collection = capture_key.capture.packs(server.names());
     insert(server, None, &collection, packs, Barred::Fails).await?;
     let place = |number: i64| i64::MAX - number * PARTS;
     let within = rawdoc! {
-        "$gt": {"o": slot.operation, "s": place(number + 1)}, "$lte": {"o": slot.operation, "s": place(number)},
+        "$gt": {"o": capture_key.operation, "s": place(number + 1)}, "$lte": {"o": capture_key.operation, "s": place(number)},
     };
     let delete = rawdoc! {"q": {"_id": within}, "limit": 0};
     send(server, None, rawdoc! {"delete": collection.as_str(), "deletes": [delete]}).await.map(drop)

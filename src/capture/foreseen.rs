@@ -25,18 +25,18 @@ pub(super) fn only(selection: &Selection, ids: &[&Id]) -> Selection {
 
 /// What an update made of a document: what it made of the copy, with the values of the document that it changed.
 pub(super) fn as_written(before: &RawDocumentBuf, copy: &RawDocumentBuf, now: &RawDocumentBuf) -> RawDocumentBuf {
-    let (Some(was), Some(foreseen), Some(stands)) =
+    let (Some(was), Some(foreseen), Some(present)) =
         (fields(before.as_bytes()), fields(copy.as_bytes()), fields(now.as_bytes()))
     else {
         return now.clone();
     };
-    if [&was, &foreseen, &stands].into_iter().any(|fields| repeats(fields)) {
+    if [&was, &foreseen, &present].into_iter().any(|fields| repeats(fields)) {
         return now.clone();
     }
     let mut made = Builder::default();
     for field in &foreseen {
         let unchanged = was.iter().any(|own| own.name == field.name && own.same_value(field));
-        match stands.iter().find(|own| own.name == field.name) {
+        match present.iter().find(|own| own.name == field.name) {
             _ if unchanged => made.push(field),
             Some(now) => made.push(now),
             None => {}

@@ -21,8 +21,8 @@ const STATEMENTS: usize = 1_000;
 const FIELD: &str = "left";
 
 /// The collection of their `_id`s.
-pub fn collection(names: &Names, slot: CaptureKey) -> String {
-    slot.part(names, LEFT)
+pub fn collection(names: &Names, capture_key: CaptureKey) -> String {
+    capture_key.part(names, LEFT)
 }
 
 /// Notes documents that were not brought back, in the transaction that did not.
@@ -32,17 +32,17 @@ pub fn collection(names: &Names, slot: CaptureKey) -> String {
 pub async fn note(
     server: &Server,
     mut session: Option<&mut ClientSession>,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     ids: &[Id],
 ) -> Result<(), ServerError> {
     if ids.is_empty() {
         return Ok(());
     }
-    registry::mark(server, session.as_deref_mut(), slot, doc! {"$set": {FIELD: true}}).await?;
+    registry::mark(server, session.as_deref_mut(), capture_key, doc! {"$set": {FIELD: true}}).await?;
     for ids in ids.chunks(STATEMENTS) {
         let statements: RawArrayBuf =
             ids.iter().map(|id| rawdoc! {"q": id.filter(), "u": {"$set": {"left": true}}, "upsert": true}).collect();
-        let update = rawdoc! {"update": collection(server.names(), slot), "updates": statements};
+        let update = rawdoc! {"update": collection(server.names(), capture_key), "updates": statements};
         send(server, session.as_deref_mut(), update).await?;
     }
     Ok(())
@@ -52,14 +52,14 @@ pub async fn note(
 ///
 /// # Errors
 /// The server's.
-pub async fn forget(server: &Server, slot: CaptureKey, ids: &[Id]) -> Result<(), ServerError> {
+pub async fn forget(server: &Server, capture_key: CaptureKey, ids: &[Id]) -> Result<(), ServerError> {
     for ids in lists(&ids.iter().collect::<Vec<_>>()) {
         let delete = rawdoc! {"q": {"_id": Id::any_of(ids.iter().copied())}, "limit": 0};
-        send(server, None, rawdoc! {"delete": collection(server.names(), slot), "deletes": [delete]}).await?;
+        send(server, None, rawdoc! {"delete": collection(server.names(), capture_key), "deletes": [delete]}).await?;
     }
-    let find = rawdoc! {"find": collection(server.names(), slot), "filter": {}, "limit": 1, "singleBatch": true};
+    let find = rawdoc! {"find": collection(server.names(), capture_key), "filter": {}, "limit": 1, "singleBatch": true};
     if server.read(find, None, usize::MAX).await?.is_empty() {
-        registry::mark(server, None, slot, doc! {"$unset": {FIELD: ""}}).await?;
+        registry::mark(server, None, capture_key, doc! {"$unset": {FIELD: ""}}).await?;
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub async fn bring_back(
     server: &Server,
     kept: &str,
     target: &str,
-    standing: &Collection,
+    existing: &Collection,
     wrappers: Vec<RawDocumentBuf>,
 ) -> Result<ReturnedMeasurements, ServerError> {
     let mut back = ReturnedMeasurements::default();
@@ -56,7 +56,7 @@ pub async fn bring_back(
             Err(_) => missing.push((id, measurement)),
         }
     }
-    let mut there = standing_like(server, target, standing, &begun).await?;
+    let mut there = existing_like(server, target, existing, &begun).await?;
     let mut ids: Vec<Id> = Vec::new();
     for (id, measurement) in begun {
         match there.get_mut(&unordered(&measurement)) {
@@ -85,14 +85,14 @@ async fn mark(server: &Server, kept: &str, ids: &[Id], how_far: i32) -> Result<(
 }
 
 /// How many measurements like these there are, each by its fingerprint.
-async fn standing_like(
+async fn existing_like(
     server: &Server,
     target: &str,
-    standing: &Collection,
+    existing: &Collection,
     measurements: &[(Id, RawDocumentBuf)],
 ) -> Result<HashMap<[u8; 16], usize>, ServerError> {
     let mut there = HashMap::new();
-    let time = standing.options.get_document("timeseries").ok().and_then(|series| series.get_str("timeField").ok());
+    let time = existing.options.get_document("timeseries").ok().and_then(|series| series.get_str("timeField").ok());
     let Some(time) = time else { return Ok(there) };
     let own: HashSet<(u8, &[u8])> = measurements
         .iter()

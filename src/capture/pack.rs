@@ -20,7 +20,7 @@ pub const PARTS: i64 = 1 << 20;
 
 /// Fills packs for one chunk.
 pub struct Packer {
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     chunk: i64,
     part: i64,
     entries: Builder,
@@ -31,8 +31,8 @@ pub struct Packer {
 
 impl Packer {
     /// For the chunk that comes as number `chunk`: later chunks have greater numbers.
-    pub fn new(slot: CaptureKey, chunk: i64) -> Self {
-        Self { slot, chunk, part: 0, entries: Builder::default(), count: 0, bytes: 0, packs: Vec::new() }
+    pub fn new(capture_key: CaptureKey, chunk: i64) -> Self {
+        Self { capture_key, chunk, part: 0, entries: Builder::default(), count: 0, bytes: 0, packs: Vec::new() }
     }
 
     /// Adds a changed document: its delta, and itself after the change.
@@ -84,7 +84,7 @@ impl Packer {
         let entries = std::mem::take(&mut self.entries).finish();
         let place = i64::MAX - (self.chunk * PARTS + self.part);
         let mut pack = Builder::default();
-        pack.document(b"_id", rawdoc! {"o": self.slot.operation, "s": place}.as_bytes());
+        pack.document(b"_id", rawdoc! {"o": self.capture_key.operation, "s": place}.as_bytes());
         pack.value(INT32, b"n", &i32::try_from(self.count).unwrap_or(i32::MAX).to_le_bytes());
         pack.value(ARRAY, b"e", entries.as_bytes());
         self.packs.push(pack.finish());
@@ -169,8 +169,8 @@ pub fn count(pack: &RawDocument) -> i64 {
 }
 
 /// Where packs of one operation lie among a run's.
-pub fn bounds(slot: CaptureKey) -> Option<(Id, Id)> {
-    let id = |place: i64| Id::of(&rawdoc! {"_id": {"o": slot.operation, "s": place}});
+pub fn bounds(capture_key: CaptureKey) -> Option<(Id, Id)> {
+    let id = |place: i64| Id::of(&rawdoc! {"_id": {"o": capture_key.operation, "s": place}});
     Some((id(i64::MIN)?, id(i64::MAX)?))
 }
 
@@ -183,9 +183,9 @@ mod tests {
 
     #[test]
     fn entries_return_in_order_and_later_packs_come_first() {
-        let slot = CaptureId(ObjectId::new()).slot(2);
+        let capture_key = CaptureId(ObjectId::new()).capture_key(2);
         let documents: Vec<RawDocumentBuf> = (0..250).map(|n| rawdoc! {"_id": n, "a": "x".repeat(10)}).collect();
-        let mut packer = Packer::new(slot, 7);
+        let mut packer = Packer::new(capture_key, 7);
         for document in &documents {
             let fields = fields(document.as_bytes()).expect("walks");
             packer.inserted(&fields[0], document);
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn one_changed_field_takes_less_than_120_bytes() {
-        let slot = CaptureId(ObjectId::new()).slot(0);
-        let mut packer = Packer::new(slot, 0);
+        let capture_key = CaptureId(ObjectId::new()).capture_key(0);
+        let mut packer = Packer::new(capture_key, 0);
         for n in 0..100 {
             let before = rawdoc! {"_id": ObjectId::new(), "schema_version": 1, "n": n};
             let after = rawdoc! {"_id": before.get_object_id("_id").expect("an id"), "schema_version": 2, "n": n};

@@ -68,8 +68,8 @@ pub fn header(
     }
 }
 
-fn id(slot: CaptureKey) -> Document {
-    doc! {"run": slot.capture.0, "op": slot.operation}
+fn id(capture_key: CaptureKey) -> Document {
+    doc! {"run": capture_key.capture.0, "op": capture_key.operation}
 }
 
 /// Entries of operations, or additions to them, as the body of the journal's transaction.
@@ -80,16 +80,16 @@ pub struct RegistryEntry {
 
 impl RegistryEntry {
     /// Makes the entry, in place of one of an attempt that did nothing.
-    pub fn first(slot: CaptureKey, kind: &str, collection: &str, what: Document) -> Self {
+    pub fn first(capture_key: CaptureKey, kind: &str, collection: &str, what: Document) -> Self {
         let mut fields = doc! {"type": kind, "collection": collection};
         fields.extend(what);
-        Self { statements: vec![statement(slot, fields, true)] }
+        Self { statements: vec![statement(capture_key, fields, true)] }
     }
 
     /// Adds to the entry.
-    pub fn more(slot: CaptureKey, what: Document) -> Self {
+    pub fn more(capture_key: CaptureKey, what: Document) -> Self {
         let nothing = what.is_empty();
-        Self { statements: if nothing { Vec::new() } else { vec![statement(slot, doc! {"$set": what}, false)] } }
+        Self { statements: if nothing { Vec::new() } else { vec![statement(capture_key, doc! {"$set": what}, false)] } }
     }
 
     /// Nothing to write: the operation is not captured.
@@ -103,8 +103,8 @@ impl RegistryEntry {
     }
 }
 
-fn statement(slot: CaptureKey, change: Document, upsert: bool) -> Document {
-    doc! {"q": {"_id": id(slot)}, "u": change, "upsert": upsert}
+fn statement(capture_key: CaptureKey, change: Document, upsert: bool) -> Document {
+    doc! {"q": {"_id": id(capture_key)}, "u": change, "upsert": upsert}
 }
 
 fn update(names: &Names, statements: Vec<Document>) -> Document {
@@ -138,16 +138,16 @@ pub fn made_index(entry: &Document) -> Option<bool> {
 }
 
 /// The command that changes an operation's entry.
-pub fn change(names: &Names, slot: CaptureKey, change: Document) -> Document {
-    update(names, vec![statement(slot, change, false)])
+pub fn change(names: &Names, capture_key: CaptureKey, change: Document) -> Document {
+    update(names, vec![statement(capture_key, change, false)])
 }
 
 /// Adds to an entry outside a run of scripts.
 ///
 /// # Errors
 /// The server's.
-pub async fn amend(server: &Server, slot: CaptureKey, what: Document) -> Result<(), ServerError> {
-    let command = update(server.names(), vec![statement(slot, doc! {"$set": what}, false)]);
+pub async fn amend(server: &Server, capture_key: CaptureKey, what: Document) -> Result<(), ServerError> {
+    let command = update(server.names(), vec![statement(capture_key, doc! {"$set": what}, false)]);
     server.run(with_majority(command), None).await.map(drop)
 }
 
@@ -158,12 +158,12 @@ pub async fn amend(server: &Server, slot: CaptureKey, what: Document) -> Result<
 /// The server's.
 pub async fn amend_unchanged(
     server: &Server,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     (field, read): (&str, Option<&Bson>),
     what: Document,
 ) -> Result<bool, ServerError> {
-    let mut amended = statement(slot, doc! {"$set": what}, false);
-    let filter = doc! {"_id": id(slot), field: {"$eq": read.cloned().unwrap_or(Bson::Null)}};
+    let mut amended = statement(capture_key, doc! {"$set": what}, false);
+    let filter = doc! {"_id": id(capture_key), field: {"$eq": read.cloned().unwrap_or(Bson::Null)}};
     amended.insert("q", filter);
     let reply = server.run(with_majority(update(server.names(), vec![amended])), None).await?;
     Ok(written(&reply) > 0)
@@ -176,10 +176,10 @@ pub async fn amend_unchanged(
 pub async fn mark(
     server: &Server,
     session: Option<&mut ClientSession>,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     change: Document,
 ) -> Result<(), ServerError> {
-    let update = update(server.names(), vec![statement(slot, change, false)]);
+    let update = update(server.names(), vec![statement(capture_key, change, false)]);
     let command = if session.is_some() { update } else { with_majority(update) };
     server.run(command, session).await.map(drop)
 }
@@ -188,9 +188,10 @@ pub async fn mark(
 ///
 /// # Errors
 /// The server's.
-pub async fn load(server: &Server, slot: CaptureKey) -> Result<Option<Document>, ServerError> {
-    let found =
-        server.find_all(doc! {"find": server.names().captures(), "filter": {"_id": id(slot)}, "limit": 1}).await?;
+pub async fn load(server: &Server, capture_key: CaptureKey) -> Result<Option<Document>, ServerError> {
+    let found = server
+        .find_all(doc! {"find": server.names().captures(), "filter": {"_id": id(capture_key)}, "limit": 1})
+        .await?;
     found.first().map(decode).transpose()
 }
 
@@ -222,8 +223,8 @@ pub async fn dropped(server: &Server) -> Result<Vec<(CaptureKey, Document)>, Ser
     for raw in &found {
         let entry = decode(raw)?;
         let id = entry.get_document("_id").ok();
-        let slot = id.and_then(|id| Some((id.get_object_id("run").ok()?, id.get_i32("op").ok()?)));
-        if let Some((run, operation)) = slot {
+        let capture_key = id.and_then(|id| Some((id.get_object_id("run").ok()?, id.get_i32("op").ok()?)));
+        if let Some((run, operation)) = capture_key {
             entries.push((CaptureKey { capture: CaptureId(run), operation }, entry));
         }
     }

@@ -87,10 +87,10 @@ impl FieldReversal<'_> {
         let mut result: Vec<(&[u8], Becomes<'_>)> =
             now.iter().map(|field| (field.name, Becomes::Stays(field))).collect();
         for (at, change) in changes.iter().enumerate() {
-            let standing = find(&now, change.name, at).map(|place| (place, &now[place]));
+            let existing = find(&now, change.name, at).map(|place| (place, &now[place]));
             let parts = fields(change.value)?;
             if let Some(nested) = part(&parts, b"d") {
-                match standing {
+                match existing {
                     Some((place, field)) if field.kind == DOCUMENT => {
                         let length = path.len();
                         push_name(path, change.name);
@@ -107,14 +107,14 @@ impl FieldReversal<'_> {
                 continue;
             }
             let before = part(&parts, b"b");
-            let same_as_before = match (before, standing) {
+            let same_as_before = match (before, existing) {
                 (Some(before), Some((_, field))) => before.same_value(field),
                 (None, None) => true,
                 _ => false,
             };
-            if !still_as_written(&parts, standing.map(|(_, field)| field)) {
+            if !still_as_written(&parts, existing.map(|(_, field)| field)) {
                 // Made by the change and edited since: the keys that nobody has touched go.
-                if let (Some(keys), Some((place, field)), false) = (part(&parts, b"k"), standing, same_as_before)
+                if let (Some(keys), Some((place, field)), false) = (part(&parts, b"k"), existing, same_as_before)
                     && field.kind == DOCUMENT
                 {
                     let length = path.len();
@@ -134,7 +134,7 @@ impl FieldReversal<'_> {
                 self.edited(path, change.name, !same_as_before);
                 continue;
             }
-            match (before, standing) {
+            match (before, existing) {
                 (Some(before), Some((place, _))) => {
                     self.push_path(path, change.name, Some(before));
                     result[place].1 = Becomes::Value(*before);
@@ -192,8 +192,8 @@ enum Becomes<'a> {
 }
 
 /// Whether a field is as the migration left it.
-fn still_as_written(change: &[Element<'_>], standing: Option<&Element<'_>>) -> bool {
-    match (part(change, b"a"), part(change, b"h"), standing) {
+fn still_as_written(change: &[Element<'_>], existing: Option<&Element<'_>>) -> bool {
+    match (part(change, b"a"), part(change, b"h"), existing) {
         (Some(after), _, Some(field)) => after.same_value(field),
         (None, Some(hash), Some(field)) => hash.value == hashed(field),
         (None, None, None) => true,

@@ -15,17 +15,17 @@ use crate::run::capture_key::CaptureKey;
 ///
 /// # Errors
 /// The server's.
-pub async fn before(server: &Server, operation: &Operation, slot: CaptureKey) -> Result<Document, ServerError> {
+pub async fn before(server: &Server, operation: &Operation, capture_key: CaptureKey) -> Result<Document, ServerError> {
     let name = operation.collection.as_str();
     Ok(match &operation.action {
-        Action::CreateCollection { .. } => doc! {"before": standing(server, name).await?},
+        Action::CreateCollection { .. } => doc! {"before": definition(server, name).await?},
         Action::DropCollection => {
-            let before = standing(server, name).await?;
+            let before = definition(server, name).await?;
             let kind = before.as_document().and_then(|before| before.get_str("type").ok());
             match kind {
                 None | Some("view") => doc! {"before": before},
                 Some(_) => {
-                    doc! {"before": before, "aside": slot.aside(server.names()), "uuid": uuid(server, name).await?}
+                    doc! {"before": before, "aside": capture_key.aside(server.names()), "uuid": uuid(server, name).await?}
                 }
             }
         }
@@ -50,7 +50,7 @@ pub async fn before(server: &Server, operation: &Operation, slot: CaptureKey) ->
         }
         Action::ModifyCollection { options } => {
             doc! {
-                "before": standing(server, name).await?, "modified": options.clone(), "uuid": uuid(server, name).await?,
+                "before": definition(server, name).await?, "modified": options.clone(), "uuid": uuid(server, name).await?,
             }
         }
         Action::RenameCollection { to } => {
@@ -72,7 +72,7 @@ pub async fn after(server: &Server, operation: &Operation) -> Result<Document, S
     let name = operation.collection.as_str();
     Ok(match &operation.action {
         Action::CreateCollection { .. } | Action::ModifyCollection { .. } => {
-            doc! {"after": standing(server, name).await?}
+            doc! {"after": definition(server, name).await?}
         }
         Action::CreateIndex(index) => doc! {"after": named(server, name, &index.name).await?},
         _ => Document::new(),
@@ -92,7 +92,7 @@ pub async fn uuid(server: &Server, name: &str) -> Result<Bson, ServerError> {
 ///
 /// # Errors
 /// The server's.
-pub async fn standing(server: &Server, name: &str) -> Result<Bson, ServerError> {
+pub async fn definition(server: &Server, name: &str) -> Result<Bson, ServerError> {
     let Some(found) = catalog::collection(server, name).await? else { return Ok(Bson::Null) };
     let indexes = if found.kind == "view" { Vec::new() } else { catalog::indexes(server, name).await? };
     Ok(Bson::Document(doc! {"type": found.kind, "options": found.options, "indexes": indexes}))

@@ -78,7 +78,7 @@ pub async fn resume_left(server: &Server) -> Result<Vec<String>, ServerError> {
         return Ok(resumed);
     }
     let listed = server.find_all(doc! {"listCollections": 1, "filter": {"type": "collection"}, "cursor": {}}).await?;
-    for (slot, entry) in dropped {
+    for (capture_key, entry) in dropped {
         let (aside, before) = (entry.get_str("aside").unwrap_or_default(), entry.get_document("before").ok());
         let Some(before) =
             before.filter(|_| !listed.iter().any(|other| other.get_str("name").is_ok_and(|name| name == aside)))
@@ -99,7 +99,7 @@ pub async fn resume_left(server: &Server) -> Result<Vec<String>, ServerError> {
         {
             resumed.push(name.to_owned());
         }
-        registry::amend(server, slot, doc! {"expires": true}).await?;
+        registry::amend(server, capture_key, doc! {"expires": true}).await?;
     }
     Ok(resumed)
 }
@@ -123,8 +123,8 @@ pub async fn make_again(server: &Server, name: &str, before: &Document) -> Resul
         Err(e) if e.is(codes::NAMESPACE_EXISTS) => {}
         other => drop(other?),
     }
-    let standing = catalog::indexes(server, name).await.unwrap_or_default();
-    for index in indexes(before).filter(|index| !standing.contains(index)) {
+    let existing = catalog::indexes(server, name).await.unwrap_or_default();
+    for index in indexes(before).filter(|index| !existing.contains(index)) {
         create_index(server, name, index.clone()).await?;
     }
     Ok(())
@@ -189,9 +189,9 @@ async fn suspend(server: &Server, name: &str, before: &Document) -> Result<(), S
 /// The server's.
 pub async fn resume_expiry(server: &Server, name: &str, before: &Document) -> Result<bool, ServerError> {
     let mut resumed = false;
-    let standing = catalog::indexes(server, name).await?;
+    let existing = catalog::indexes(server, name).await?;
     let suspended = |index: &str| {
-        let listed = standing.iter().find(|listed| listed.get_str("name").is_ok_and(|own| own == index));
+        let listed = existing.iter().find(|listed| listed.get_str("name").is_ok_and(|own| own == index));
         listed
             .and_then(|listed| listed.get("expireAfterSeconds"))
             .is_some_and(|now| crate::model::equivalence::same(now, &LONGEST_EXPIRY.into()))

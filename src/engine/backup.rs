@@ -11,6 +11,8 @@ use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::format::{space, trust};
 use crate::backup::report::BackupReport;
 use crate::error::{Error, Result};
+use crate::mongo::catalog;
+use crate::mongo::server::Server;
 use crate::observe::{self, Level};
 
 /// What to back up, and how.
@@ -60,12 +62,12 @@ pub async fn backup(
         Level::Info,
         format!("Backing up {} into {}.", server.target(), directory.display()),
     );
-    let mut absent = Vec::new();
+    let mut passed_over = Vec::new();
     match &scope {
-        BackupScope::Collections(names) => exist(server, names).await?,
-        BackupScope::Except(names) => absent = missing(&any(server).await?, names),
+        BackupScope::Collections(names) => refuse_absent(server, names).await?,
+        BackupScope::Except(names) => passed_over = absent(&all_names(server).await?, names),
         // A rehearsal may be on a database that does not exist yet.
-        BackupScope::Full if !options.only_reading => drop(any(server).await?),
+        BackupScope::Full if !options.only_reading => drop(all_names(server).await?),
         BackupScope::Full => {}
     }
     let request = DumpRequest { kind: BackupKind::Manual, scope, consistency, raise_window: !options.only_reading };
@@ -78,17 +80,16 @@ pub async fn backup(
         call.reporter.tell(observe::Kind::Warning, Level::Warning, format!("{warning}."));
     }
     let mut report = dump(server, directory, &request, &call.reporter, &call.stop).await?;
-    report.notes.extend(absent.iter().map(|name| format!("{name:?} is excluded and does not exist")));
+    report.notes.extend(passed_over.iter().map(|name| format!("{name:?} is excluded and does not exist")));
     report.notes.extend(trust::notes(directory));
     Ok(report)
 }
 
 /// The names of all collections. The name of a database that is misspelt must not give an empty backup either.
-async fn any(server: &crate::mongo::server::Server) -> Result<Vec<String>> {
-    let command = doc! {"listCollections": 1, "nameOnly": true, "cursor": {}};
-    let found = server.find_all(command).await.map_err(Error::server("Reading the catalog"))?;
+async fn all_names(server: &Server) -> Result<Vec<String>> {
+    let found = catalog::names(server, doc! {}).await.map_err(Error::server("Reading the catalog"))?;
     if !found.is_empty() {
-        return Ok(found.iter().filter_map(|it| it.get_str("name").ok().map(str::to_owned)).collect());
+        return Ok(found);
     }
     Err(Error::Backup(format!(
         "There is nothing to back up: the database {} does not exist on {}, or has no collection. No backup was made. \
@@ -99,20 +100,20 @@ async fn any(server: &crate::mongo::server::Server) -> Result<Vec<String>> {
 }
 
 /// A name that is misspelt must not give an empty backup.
-async fn exist(server: &crate::mongo::server::Server, names: &[String]) -> Result<()> {
+async fn refuse_absent(server: &Server, names: &[String]) -> Result<()> {
     let there = crate::backup::catalog::list(server, |name| names.iter().any(|it| it == name)).await?;
     let there: Vec<String> = there.into_iter().map(|it| it.name).collect();
-    let missing = missing(&there, names);
-    if missing.is_empty() {
+    let absent = absent(&there, names);
+    if absent.is_empty() {
         return Ok(());
     }
     Err(Error::Settings(format!(
         "{} has no collection {} that a backup could hold. No backup was made. Check the names after --collections.",
         server.target(),
-        missing.join(", ")
+        absent.join(", ")
     )))
 }
 
-fn missing(there: &[String], names: &[String]) -> Vec<String> {
+fn absent(there: &[String], names: &[String]) -> Vec<String> {
     names.iter().filter(|name| !there.contains(name)).cloned().collect()
 }

@@ -1,10 +1,10 @@
 //! `check`: whether a pipeline may go on. Nothing pending, changed, failed, unfinished or held. Reads only.
 
 use super::Engine;
-use super::apply::read_files;
 use super::assessment;
 use super::inventory::{Inventory, InventoryEntry};
 use super::reports::{CheckFinding, CheckReport, FindingKind};
+use super::scripts::read_files;
 use crate::backup::restore::journal;
 use crate::error::Result;
 use crate::run::foreign;

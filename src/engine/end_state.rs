@@ -14,13 +14,13 @@ use crate::model::script::operation::{Action, CreateIndex, IndexRef, Operation};
 use crate::mongo::catalog::{self, Collection, difference};
 use crate::mongo::indexes;
 use crate::mongo::server::Server;
-use crate::operations::collections::{index_stands_in, option_stands};
+use crate::operations::collections::{index_is_in, option_agrees};
 
 /// What is asked for of one name.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Expected {
     /// Whether a collection or view of this name must exist (`Some(true)`) or must not (`Some(false)`).
-    stands: Option<bool>,
+    exists: Option<bool>,
     /// The options it was to be created with.
     created: Option<Document>,
     /// The options that were modified since, the last value of each.
@@ -52,16 +52,16 @@ impl EndState {
         match &operation.action {
             Action::CreateCollection { options } => {
                 let wanted = self.0.entry(name).or_default();
-                wanted.stands = Some(true);
+                wanted.exists = Some(true);
                 wanted.created = Some(options.clone());
                 wanted.modified = Document::new();
             }
             Action::DropCollection => {
-                drop(self.0.insert(name, Expected { stands: Some(false), ..Expected::default() }))
+                drop(self.0.insert(name, Expected { exists: Some(false), ..Expected::default() }))
             }
             Action::ModifyCollection { options } => {
                 let wanted = self.0.entry(name).or_default();
-                wanted.stands = Some(true);
+                wanted.exists = Some(true);
                 for (option, value) in options {
                     match (option.as_str(), value.as_document()) {
                         ("comment", _) => {}
@@ -72,12 +72,12 @@ impl EndState {
             }
             Action::RenameCollection { to } => {
                 let moved = self.0.remove(&name).unwrap_or_default();
-                self.0.insert(name, Expected { stands: Some(false), ..Expected::default() });
-                self.0.insert(to.clone(), Expected { stands: Some(true), ..moved });
+                self.0.insert(name, Expected { exists: Some(false), ..Expected::default() });
+                self.0.insert(to.clone(), Expected { exists: Some(true), ..moved });
             }
             Action::CreateIndex(index) => {
                 let wanted = self.0.entry(name).or_default();
-                wanted.stands = Some(true);
+                wanted.exists = Some(true);
                 wanted.dropped.retain(|dropped| !names(dropped, index));
                 wanted.indexes.retain(|other| other.name != index.name);
                 wanted.indexes.push(index.clone());
@@ -96,8 +96,8 @@ impl EndState {
     }
 
     fn may_make(&mut self, name: String) {
-        if let Some(wanted) = self.0.get_mut(&name).filter(|wanted| wanted.stands == Some(false)) {
-            wanted.stands = None;
+        if let Some(wanted) = self.0.get_mut(&name).filter(|wanted| wanted.exists == Some(false)) {
+            wanted.exists = None;
         }
     }
 
@@ -108,18 +108,18 @@ impl EndState {
     pub async fn violations(&self, server: &Server) -> Result<Vec<String>, ServerError> {
         let mut found = Vec::new();
         for (name, wanted) in &self.0 {
-            let standing = catalog::collection(server, name).await?;
-            match (&standing, wanted.stands) {
+            let existing = catalog::collection(server, name).await?;
+            match (&existing, wanted.exists) {
                 (None, Some(true)) => found.push(format!("{name:?} is missing")),
-                (Some(standing), Some(false)) => {
-                    found.push(format!("{name:?} should be gone, but a {} exists", standing.noun()));
+                (Some(existing), Some(false)) => {
+                    found.push(format!("{name:?} should be gone, but a {} exists", existing.noun()));
                 }
                 _ => {}
             }
-            let Some(standing) = standing.filter(|_| wanted.stands != Some(false)) else { continue };
-            wanted.compare_options(name, &standing, &mut found);
-            if standing.kind != "view" {
-                wanted.compare_indexes(name, &standing, &catalog::indexes(server, name).await?, &mut found);
+            let Some(existing) = existing.filter(|_| wanted.exists != Some(false)) else { continue };
+            wanted.compare_options(name, &existing, &mut found);
+            if existing.kind != "view" {
+                wanted.compare_indexes(name, &existing, &catalog::indexes(server, name).await?, &mut found);
             }
         }
         Ok(found)
@@ -127,13 +127,13 @@ impl EndState {
 }
 
 impl Expected {
-    fn compare_options(&self, name: &str, standing: &Collection, found: &mut Vec<String>) {
+    fn compare_options(&self, name: &str, existing: &Collection, found: &mut Vec<String>) {
         if let Some(created) = &self.created {
             let unmodified = |options: &Document| -> Document {
                 let own = |option: &str| !self.modified.keys().any(|modified| written_as(modified) == option);
                 options.clone().into_iter().filter(|(option, _)| own(option)).collect()
             };
-            let rest = Collection { options: unmodified(&standing.options), ..standing.clone() };
+            let rest = Collection { options: unmodified(&existing.options), ..existing.clone() };
             found.extend(
                 difference(&unmodified(created), &rest).map(|what| format!("the options of {name:?} differ: {what}")),
             );
@@ -141,23 +141,23 @@ impl Expected {
         for (option, asked) in &self.modified {
             // What the server writes otherwise than it takes it is left to it.
             let comparable = written_as(option) == option && option != "timeseries";
-            if comparable && !option_stands(option, asked, &standing.options) {
-                let stands =
-                    standing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::error::message::show);
+            if comparable && !option_agrees(option, asked, &existing.options) {
+                let exists =
+                    existing.options.get(option).map_or_else(|| "nothing".to_owned(), crate::error::message::show);
                 let asked = crate::error::message::show(asked);
-                found.push(format!("{option} of {name:?} differs: asked for {asked}, found {stands}"));
+                found.push(format!("{option} of {name:?} differs: asked for {asked}, found {exists}"));
             }
         }
     }
 
-    fn compare_indexes(&self, name: &str, standing: &Collection, listed: &[Document], found: &mut Vec<String>) {
+    fn compare_indexes(&self, name: &str, existing: &Collection, listed: &[Document], found: &mut Vec<String>) {
         for index in &self.indexes {
             let place = IndexRef::Name(index.name.clone());
             let problem = match find_index(listed, &place) {
                 None => Some("is missing".to_owned()),
                 Some((_, false)) => Some("is still being built".to_owned()),
                 // Of a time-series collection the server lists other keys than it builds.
-                Some((spec, true)) if standing.kind != "timeseries" => self.index_differs(index, spec, standing),
+                Some((spec, true)) if existing.kind != "timeseries" => self.index_differs(index, spec, existing),
                 Some(_) => None,
             };
             found.extend(problem.map(|problem| format!("the index {:?} of {name:?} {problem}", index.name)));
@@ -168,19 +168,19 @@ impl Expected {
                 IndexRef::Keys(_) => self.indexes.is_empty() && find_index(listed, index).is_some(),
                 IndexRef::Name(_) => find_index(listed, index).is_some(),
             };
-            if gone && standing.kind != "timeseries" {
+            if gone && existing.kind != "timeseries" {
                 found.push(format!("the index {} of {name:?} should be gone, but exists", shown(index)));
             }
         }
         for change in &self.changed_indexes {
-            if !index_stands_in(listed, change) {
+            if !index_is_in(listed, change) {
                 let change = crate::error::message::show(&bson::Bson::Document(change.clone()));
                 found.push(format!("an index of {name:?} is not as modify_collection asks: {change}"));
             }
         }
     }
 
-    fn index_differs(&self, index: &CreateIndex, spec: &Document, standing: &Collection) -> Option<String> {
+    fn index_differs(&self, index: &CreateIndex, spec: &Document, existing: &Collection) -> Option<String> {
         // A later collMod changed these, and is compared itself.
         let changed: Vec<&str> = self
             .changed_indexes
@@ -203,7 +203,7 @@ impl Expected {
             asked.remove("partialFilterExpression");
             spec.remove("partialFilterExpression");
         }
-        let collation = standing.options.get_document("collation").ok();
+        let collation = existing.options.get_document("collation").ok();
         indexes::difference(&index.keys, &asked, &spec, collation).map(|what| format!("differs: {what}"))
     }
 }
@@ -268,13 +268,13 @@ mod tests {
             {"type": "create_index", "collection": "a", "index": "x"},
             {"type": "rename_collection", "collection": "a", "to": "b"},
         ]));
-        assert_eq!(renamed.0["a"].stands, Some(false));
-        assert_eq!((renamed.0["b"].stands, renamed.0["b"].indexes.len()), (Some(true), 1));
+        assert_eq!(renamed.0["a"].exists, Some(false));
+        assert_eq!((renamed.0["b"].exists, renamed.0["b"].indexes.len()), (Some(true), 1));
         let refilled = state(json!([
             {"type": "drop_collection", "collection": "a"},
             {"type": "insert_documents", "collection": "a", "documents": [{"x": 1}]},
         ]));
-        assert_eq!(refilled.0["a"].stands, None);
+        assert_eq!(refilled.0["a"].exists, None);
         let replaced = state(json!([
             {"type": "drop_index", "collection": "a", "index": "x_1"},
             {"type": "create_index", "collection": "a", "index": "x"},

@@ -2,8 +2,8 @@
 //! applied, the latest first.
 
 use super::inventory::Inventory;
+use super::planning::unchanged_where_begun;
 use super::selection::Plan;
-use super::steps::unchanged_where_begun;
 use crate::capture::registry::{self, CaptureHeader};
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
@@ -20,59 +20,59 @@ use crate::undo::operation::UndoOperation;
 ///
 /// # Errors
 /// [`Error::WrongState`] where something was not captured, before anything is done; or the server's.
-pub async fn fill(server: &Server, inventory: &Inventory, plan: &mut Plan, asked: bool) -> Result<()> {
-    if !plan.steps.iter().any(|step| step.exact) {
+pub async fn add_undo_items(server: &Server, inventory: &Inventory, plan: &mut Plan, asked: bool) -> Result<()> {
+    if !plan.migrations.iter().any(|planned| planned.exact) {
         return Ok(());
     }
     let headers = registry::headers(server).await.map_err(Error::server("Reading what was captured"))?;
-    for step in plan.steps.iter_mut().filter(|step| step.exact) {
-        let record = inventory.find(&step.id)?.record.as_ref();
-        let Some(why) = fill_in(server, record, &headers, step).await? else { continue };
-        match step.instead.take() {
-            Some(script) => *step = PlannedMigration { capture: step.capture, ..*script },
-            None if asked || step.resume.is_some() => return Err(refused(step, &why)),
-            None => return Err(partly(step, &why)),
+    for planned in plan.migrations.iter_mut().filter(|planned| planned.exact) {
+        let record = inventory.find(&planned.id)?.record.as_ref();
+        let Some(why) = find_undo_items(server, record, &headers, planned).await? else { continue };
+        match planned.fallback.take() {
+            Some(script) => *planned = PlannedMigration { capture: planned.capture, ..*script },
+            None if asked || planned.resume.is_some() => return Err(refused(planned, &why)),
+            None => return Err(partly(planned, &why)),
         }
     }
     Ok(())
 }
 
 /// The refusal of a rollback by script that would undo what was not done.
-fn partly(step: &PlannedMigration, why: &str) -> Error {
-    let id = &step.id;
+fn partly(planned: &PlannedMigration, why: &str) -> Error {
+    let id = &planned.id;
     Error::WrongState(format!(
         "{id} ({}) is only partly applied, and what it did cannot be undone exactly: {why}. Its down script would also undo \
          what was not done, so nothing was done. `apply` carries on where it stopped, and what is applied can be rolled back; \
          `rollback {id} --from-file` runs the down script of its file all the same; or undo it by hand and \
          `mark {id} --as rolled_back`.",
-        step.name
+        planned.name
     ))
 }
 
 /// Fills in the tasks of one exact step.
 ///
 /// # Errors
-/// As [`fill`].
-pub async fn fill_one(
+/// As [`add_undo_items`].
+pub async fn add_undo_items_to(
     server: &Server,
     record: Option<&Record>,
     headers: &[CaptureHeader],
-    step: &mut PlannedMigration,
+    planned: &mut PlannedMigration,
 ) -> Result<()> {
-    match fill_in(server, record, headers, step).await? {
+    match find_undo_items(server, record, headers, planned).await? {
         None => Ok(()),
-        Some(why) => Err(refused(step, &why)),
+        Some(why) => Err(refused(planned, &why)),
     }
 }
 
 /// Fills in the tasks, or says why not all that was done can be undone.
-async fn fill_in(
+async fn find_undo_items(
     server: &Server,
     record: Option<&Record>,
     headers: &[CaptureHeader],
-    step: &mut PlannedMigration,
+    planned: &mut PlannedMigration,
 ) -> Result<Option<String>> {
-    if step.assessment.is_none() && record.is_some_and(nothing_done) {
+    if planned.assessment.is_none() && record.is_some_and(nothing_done) {
         return Ok(None);
     }
     let captures = record.map(|record| record.captures.as_slice()).unwrap_or_default();
@@ -81,27 +81,32 @@ async fn fill_in(
     }
     // An assessment task that was only announced has captured nothing, and undoing that does nothing. Left out, it would be
     // missed by a run that carries on: the record then no longer says how far the migration came.
-    let all = step.assessment.is_some();
+    let all = planned.assessment.is_some();
     for capture in captures.iter().rev().flatten() {
         let entries = registry::entries(server, *capture).await;
         let entries = entries.map_err(Error::server("Reading what was captured"))?;
-        for (slot, entry) in entries.into_iter().rev().filter(|(slot, _)| all || begun(record, *slot)) {
+        for (capture_key, entry) in
+            entries.into_iter().rev().filter(|(capture_key, _)| all || begun(record, *capture_key))
+        {
             if entry.get_bool("uncaptured").unwrap_or(false) {
-                return Ok(Some(format!("its operation {} was not captured (\"capture\": false)", slot.operation + 1)));
+                return Ok(Some(format!(
+                    "its operation {} was not captured (\"capture\": false)",
+                    capture_key.operation + 1
+                )));
             }
-            if entry.get_bool("lost").unwrap_or(false) && step.resume.is_none() {
+            if entry.get_bool("lost").unwrap_or(false) && planned.resume.is_none() {
                 let why = format!(
                     "its operation {} wrote to the time-series collection {:?}, where nothing names one document, so what \
                      it wrote cannot be taken back",
-                    slot.operation + 1,
+                    capture_key.operation + 1,
                     entry.get_str("collection").unwrap_or_default()
                 );
-                return Err(refused(step, &why));
+                return Err(refused(planned, &why));
             }
-            step.items.push(WorkItem::Undo(UndoOperation::new(slot, entry)));
+            planned.items.push(WorkItem::Undo(UndoOperation::new(capture_key, entry)));
         }
     }
-    *step = unchanged_where_begun(step.clone())?;
+    *planned = unchanged_where_begun(planned.clone())?;
     Ok(None)
 }
 
@@ -115,14 +120,14 @@ fn nothing_done(record: &Record) -> bool {
 ///
 /// # Errors
 /// [`Error::WrongState`], or the server's.
-pub async fn refuse_moved(server: &Server, step: &PlannedMigration) -> Result<()> {
-    if !step.exact || step.resume.is_some() {
+pub async fn refuse_moved(server: &Server, planned: &PlannedMigration) -> Result<()> {
+    if !planned.exact || planned.resume.is_some() {
         return Ok(());
     }
     let reading = || Error::server("Reading what was captured");
     let headers = registry::headers(server).await.map_err(reading())?;
-    match moved::refused(server, &undos(std::slice::from_ref(step)), &headers).await.map_err(reading())? {
-        Some(why) => Err(refused(step, &why)),
+    match moved::refused(server, &undos(std::slice::from_ref(planned)), &headers).await.map_err(reading())? {
+        Some(why) => Err(refused(planned, &why)),
         None => Ok(()),
     }
 }
@@ -134,47 +139,48 @@ pub async fn refuse_moved(server: &Server, step: &PlannedMigration) -> Result<()
 /// The server's.
 pub async fn foresee_moved(server: &Server, plan: &Plan) -> Result<Option<(usize, Error)>> {
     let reading = || Error::server("Reading what was captured");
-    let exact = plan.steps.iter().take_while(|step| step.exact).count();
+    let exact = plan.migrations.iter().take_while(|planned| planned.exact).count();
     if exact == 0 {
         return Ok(None);
     }
     let headers = registry::headers(server).await.map_err(reading())?;
-    for (at, step) in plan.steps[..exact].iter().enumerate().filter(|(_, step)| step.resume.is_none()) {
+    for (at, planned) in plan.migrations[..exact].iter().enumerate().filter(|(_, planned)| planned.resume.is_none()) {
         // Those before it are undone then: together they are like one.
-        if let Some(why) = moved::refused(server, &undos(&plan.steps[..=at]), &headers).await.map_err(reading())? {
-            return Ok(Some((at, refused(step, &why))));
+        if let Some(why) = moved::refused(server, &undos(&plan.migrations[..=at]), &headers).await.map_err(reading())? {
+            return Ok(Some((at, refused(planned, &why))));
         }
     }
     Ok(None)
 }
 
 /// What these steps undo, one after the other.
-fn undos(steps: &[PlannedMigration]) -> Vec<&UndoOperation> {
-    let tasks = steps.iter().flat_map(|step| &step.items);
-    tasks.filter_map(|task| if let WorkItem::Undo(undo) = task { Some(undo) } else { None }).collect()
+fn undos(migrations: &[PlannedMigration]) -> Vec<&UndoOperation> {
+    let items = migrations.iter().flat_map(|planned| &planned.items);
+    items.filter_map(|item| if let WorkItem::Undo(undo) = item { Some(undo) } else { None }).collect()
 }
 
-fn refused(step: &PlannedMigration, why: &str) -> Error {
-    if step.assessment.is_some() {
+fn refused(planned: &PlannedMigration, why: &str) -> Error {
+    if planned.assessment.is_some() {
         return Error::WrongState(format!(
             "The assessment migration cannot be rolled back: {why}. Nothing was done. `restore` brings back the backup that \
              it made, without what was written since."
         ));
     }
-    let or_script = match step.down_text {
-        Some(_) => format!(" `rollback {}` runs its down script, if the migration is applied.", step.id),
+    let or_script = match planned.down_text {
+        Some(_) => format!(" `rollback {}` runs its down script, if the migration is applied.", planned.id),
         None => String::new(),
     };
     Error::WrongState(format!(
         "{} ({}) cannot be rolled back exactly: {why}. Nothing was done.{or_script}",
-        step.id, step.name
+        planned.id, planned.name
     ))
 }
 
 /// Whether the operation may have done anything: the last one of an unfinished script may have been announced only.
-fn begun(record: Option<&Record>, slot: CaptureKey) -> bool {
-    let progress = record.and_then(|record| record.progress.as_ref()).filter(|own| own.capture == Some(slot.capture));
-    let own = progress.and_then(|progress| progress.operations.get(usize::try_from(slot.operation).ok()?));
+fn begun(record: Option<&Record>, capture_key: CaptureKey) -> bool {
+    let progress =
+        record.and_then(|record| record.progress.as_ref()).filter(|own| own.capture == Some(capture_key.capture));
+    let own = progress.and_then(|progress| progress.operations.get(usize::try_from(capture_key.operation).ok()?));
     own.is_none_or(|own| own.begun || own.outcome.is_some())
 }
 
@@ -196,11 +202,11 @@ fn missing(captures: &[Option<CaptureId>], headers: &[CaptureHeader]) -> Option<
 }
 
 /// What became of the documents, collection by collection.
-pub fn by_collection(step: &PlannedMigration, progress: &Progress) -> Vec<CollectionUndone> {
+pub fn by_collection(planned: &PlannedMigration, progress: &Progress) -> Vec<CollectionUndone> {
     let mut all: Vec<CollectionUndone> = Vec::new();
-    for (task, done) in step.items.iter().zip(&progress.operations) {
-        let at = all.iter().position(|one| one.collection == task.collection()).unwrap_or_else(|| {
-            all.push(CollectionUndone { collection: task.collection().to_owned(), documents: Undone::default() });
+    for (item, done) in planned.items.iter().zip(&progress.operations) {
+        let at = all.iter().position(|one| one.collection == item.collection()).unwrap_or_else(|| {
+            all.push(CollectionUndone { collection: item.collection().to_owned(), documents: Undone::default() });
             all.len() - 1
         });
         all[at].documents += done.counts.undone;

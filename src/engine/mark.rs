@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::apply::read_files;
 use super::inventory::Inventory;
+use super::scripts::read_files;
 use super::{CallContext, Engine, start};
 use crate::engine::reports::MarkReport;
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ pub async fn mark(
         let entry = inventory.find(id)?;
         entry.addressable()?;
         let before = entry.status().as_str().to_owned();
-        registration::mark(&mut run, &entry.step_for_mark().header(), &before, &status).await?;
+        registration::mark(&mut run, &entry.plan_mark().header(), &before, &status).await?;
         let report = MarkReport {
             id: entry.id.clone(),
             name: entry.name().to_owned(),

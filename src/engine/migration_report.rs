@@ -10,22 +10,22 @@ use crate::operations::error::Failure;
 use crate::plural::{counted, counted_are};
 use crate::run::journal::Journal;
 use crate::run::progress::{OperationIndex, OperationProgress};
-use crate::run::report::{Direction, MigrationOutcome, MigrationReport, OperationReport, Outcome, Overreaches};
+use crate::run::report::{Direction, MigrationOutcome, MigrationReport, OperationReport, Outcome};
 
 /// What the journal says of an operation, as a report; `ended` where it has not finished.
 pub(super) fn operation_report(
     journal: &Journal,
-    task: &WorkItem,
+    item: &WorkItem,
     place: OperationIndex,
     started: Instant,
     ended: Option<Outcome>,
 ) -> OperationReport {
     let progress =
-        journal.progress.operations.get(place.index).cloned().unwrap_or_else(|| OperationProgress::new(task.hash()));
+        journal.progress.operations.get(place.index).cloned().unwrap_or_else(|| OperationProgress::new(item.hash()));
     OperationReport {
         index: i64::try_from(place.index + 1).unwrap_or(i64::MAX),
-        kind: task.kind().to_owned(),
-        collection: task.collection().to_owned(),
+        kind: item.kind().to_owned(),
+        collection: item.collection().to_owned(),
         outcome: ended.or(progress.outcome).unwrap_or(Outcome::Interrupted),
         counts: progress.counts,
         chunks: progress.chunks,
@@ -36,7 +36,7 @@ pub(super) fn operation_report(
 }
 
 /// A stop in words: where, and how to go on.
-pub(super) fn stopped(error: Error, step: &PlannedMigration, place: OperationIndex, journal: &Journal) -> Error {
+pub(super) fn stopped(error: Error, planned: &PlannedMigration, place: OperationIndex, journal: &Journal) -> Error {
     let Error::Interrupted(why) = error else { return error };
     let documents = journal.progress.operations.get(place.index).map_or(0, |operation| operation.counts.documents());
     let within = if documents > 0 {
@@ -45,13 +45,13 @@ pub(super) fn stopped(error: Error, step: &PlannedMigration, place: OperationInd
         String::new()
     };
     let or_back = match journal.progress.direction {
-        Direction::Up => format!(", or `{}` to undo it", step.undone_by()),
+        Direction::Up => format!(", or `{}` to undo it", planned.undone_by()),
         Direction::Down => String::new(),
     };
     Error::Interrupted(format!(
         "{why} {} ({}): {} of {} done{within}. Run the same command again to carry on{or_back}.",
-        step.id,
-        step.name,
+        planned.id,
+        planned.name,
         place.index,
         counted_are(place.operations, "operation"),
     ))
@@ -59,9 +59,9 @@ pub(super) fn stopped(error: Error, step: &PlannedMigration, place: OperationInd
 
 /// A failure in words: which operation of which file, why, what is done so far, what to do next.
 pub(super) fn describe(
-    step: &PlannedMigration,
+    planned: &PlannedMigration,
     direction: Direction,
-    task: &WorkItem,
+    item: &WorkItem,
     place: OperationIndex,
     journal: &Journal,
     failure: Failure,
@@ -84,54 +84,41 @@ pub(super) fn describe(
     } else {
         format!("Of operation {number}, nothing is done")
     };
-    let remedy = failure.remedy.unwrap_or_else(|| remedy(failure.code, task.kind()).to_owned());
+    let remedy = failure.remedy.unwrap_or_else(|| remedy(failure.code, item.kind()).to_owned());
     let cause = match failure.code {
         Some(code) if !failure.cause.contains(&format!("code {code}")) => format!("{} (code {code})", failure.cause),
         _ => failure.cause,
     };
     OperationFailure {
-        migration: step.id.clone(),
-        source: step.origin.clone(),
+        migration: planned.id.clone(),
+        source: planned.origin.clone(),
         direction: direction.as_str().to_owned(),
         index: place.index + 1,
         operations: place.operations,
-        kind: task.kind().to_owned(),
-        collection: task.collection().to_owned(),
-        remedy: [Some(remedy), step.otherwise.clone()].into_iter().flatten().collect::<Vec<_>>().join(" "),
+        kind: item.kind().to_owned(),
+        collection: item.collection().to_owned(),
+        remedy: [Some(remedy), planned.alternatives.clone()].into_iter().flatten().collect::<Vec<_>>().join(" "),
         cause,
         code: failure.code,
         done: format!("{before}{own}."),
     }
 }
 
+/// The report of a migration before its first operation.
+pub(super) fn begun(planned: &PlannedMigration, direction: Direction) -> MigrationReport {
+    MigrationReport {
+        resumed: planned.resume.is_some(),
+        exact: planned.exact,
+        ..MigrationReport::new(planned.id.clone(), planned.name.clone(), direction, MigrationOutcome::Interrupted)
+    }
+}
+
 pub(super) fn already_applied(plan: &Plan) -> Option<MigrationReport> {
-    plan.already_applied.as_ref().map(|(id, name)| MigrationReport {
-        id: id.clone(),
-        name: name.clone(),
-        direction: Direction::Up,
-        outcome: MigrationOutcome::AlreadyApplied,
-        resumed: false,
-        exact: false,
-        seconds: 0.0,
-        operations: Vec::new(),
-        undone: Vec::new(),
-        overreach: Overreaches::default(),
-        error: None,
-    })
+    let (id, name) = plan.already_applied.clone()?;
+    Some(MigrationReport::new(id, name, Direction::Up, MigrationOutcome::AlreadyApplied))
 }
 
 pub(super) fn blocked(id: String, name: String, direction: Direction, error: &Error) -> MigrationReport {
-    MigrationReport {
-        id,
-        name,
-        direction,
-        outcome: MigrationOutcome::Failed,
-        resumed: false,
-        exact: false,
-        seconds: 0.0,
-        operations: Vec::new(),
-        undone: Vec::new(),
-        overreach: Overreaches::default(),
-        error: Some(error.to_string()),
-    }
+    let error = Some(error.to_string());
+    MigrationReport { error, ..MigrationReport::new(id, name, direction, MigrationOutcome::Failed) }
 }

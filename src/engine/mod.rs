@@ -1,9 +1,8 @@
 //! The engine: one public function per verb, and what they share.
 //!
-//! Deciding is separate from doing: [`selection`] turns files and records into steps, and [`apply`] takes a plan
-//! through, under the lease and entry by entry of the journal.
+//! Deciding is separate from doing: [`selection`] turns files and records into a plan, and [`scripts`] runs
+//! the plan, under the lease and entry by entry of the journal.
 
-pub mod apply;
 pub mod assessment;
 pub mod backup;
 pub mod backups;
@@ -14,19 +13,21 @@ mod exact;
 pub mod inventory;
 pub mod mark;
 mod migration_report;
+mod one_migration;
 mod overreach;
 mod own;
 pub mod plan;
 pub mod planned;
+mod planning;
 pub mod purge;
 pub mod register;
 pub mod reports;
 pub mod restore;
 mod retention;
 mod rights;
+pub mod scripts;
 pub mod selection;
 pub mod status;
-mod steps;
 pub mod undrop;
 mod unfinished;
 pub mod unlock;

@@ -33,9 +33,9 @@ const APART: u64 = 1_800_000;
 ///
 /// # Errors
 /// The server's.
-pub async fn count(run: &Run, step: &PlannedMigration) -> Result<Vec<Overreach>> {
-    let found = survey(&run.server, step).await?;
-    warn(run, step, &found);
+pub async fn count(run: &Run, planned: &PlannedMigration) -> Result<Vec<Overreach>> {
+    let found = survey(&run.server, planned).await?;
+    warn(run, planned, &found);
     Ok(found)
 }
 
@@ -43,16 +43,16 @@ pub async fn count(run: &Run, step: &PlannedMigration) -> Result<Vec<Overreach>>
 ///
 /// # Errors
 /// The server's.
-pub async fn survey(server: &Server, step: &PlannedMigration) -> Result<Vec<Overreach>> {
+pub async fn survey(server: &Server, planned: &PlannedMigration) -> Result<Vec<Overreach>> {
     let reading = || Error::server("Comparing the down script with what the up script changed");
-    let record = ledger::read_one(server, &step.id).await?;
+    let record = ledger::read_one(server, &planned.id).await?;
     let captures = record.map(|record| record.captures).unwrap_or_default();
     let touched = TouchedByCaptures::read(server, &captures).await.map_err(reading())?;
     let mut found = Vec::new();
-    for (index, task) in (1..).zip(&step.items) {
-        let WorkItem::Operation(operation) = task else { continue };
+    for (index, item) in (1..).zip(&planned.items) {
+        let WorkItem::Operation(operation) = item else { continue };
         // What an earlier operation of the down script will rename has its old name still.
-        let collection = named_now(step, index - 1, &operation.collection);
+        let collection = named_now(planned, index - 1, &operation.collection);
         let documents = match Selects::of(server, operation, collection).await {
             Ok(None) => continue,
             Ok(Some(selects)) => match &touched {
@@ -75,19 +75,19 @@ pub async fn survey(server: &Server, step: &PlannedMigration) -> Result<Vec<Over
     Ok(found)
 }
 
-fn warn(run: &Run, step: &PlannedMigration, found: &[Overreach]) {
+fn warn(run: &Run, planned: &PlannedMigration, found: &[Overreach]) {
     let tell = |message: String| run.reporter.tell(Kind::Warning, Level::Warning, message);
     for each in found {
         let place = format!("operation {} of the down script ({})", each.index, each.collection);
         if let Some(documents) = each.documents {
-            let undo = if step.capture && step.items.iter().all(WorkItem::captures) {
-                format!(" `rollback {} --exact` undoes only what it did, also after this rollback.", step.id)
+            let undo = if planned.capture && planned.items.iter().all(WorkItem::captures) {
+                format!(" `rollback {} --exact` undoes only what it did, also after this rollback.", planned.id)
             } else {
                 String::new()
             };
             tell(format!(
                 "{}: {place} reaches {} that the up script had not touched.{undo}",
-                step.id,
+                planned.id,
                 counted(documents, "document")
             ));
         }
@@ -96,16 +96,16 @@ fn warn(run: &Run, step: &PlannedMigration, found: &[Overreach]) {
         tell(format!(
             "{}: it is not known whether the down script reaches documents that the up script had not touched: \
              what it changed was not captured.",
-            step.id
+            planned.id
         ));
     }
 }
 
 /// The name that a collection has before the down script, of which operation `at` (from 0) calls it `name`.
-fn named_now<'a>(step: &'a PlannedMigration, at: usize, name: &'a str) -> &'a str {
+fn named_now<'a>(planned: &'a PlannedMigration, at: usize, name: &'a str) -> &'a str {
     let mut name = name;
-    for task in step.items[..at].iter().rev() {
-        if let WorkItem::Operation(operation) = task
+    for item in planned.items[..at].iter().rev() {
+        if let WorkItem::Operation(operation) = item
             && let Action::RenameCollection { to } = &operation.action
             && to == name
         {
@@ -135,8 +135,8 @@ impl<'a> Selects<'a> {
             Action::DropCollection => (&everything, None, None, false),
             _ => return Ok(None),
         };
-        let stands = catalog::collection(server, collection).await?;
-        if stands.is_none_or(|found| found.kind != "collection") {
+        let exists = catalog::collection(server, collection).await?;
+        if exists.is_none_or(|found| found.kind != "collection") {
             return Ok(None);
         }
         let query = Query { collection, hint: None, collation, variables };
@@ -160,26 +160,26 @@ impl TouchedByCaptures {
     /// `None` where not all of it was captured.
     async fn read(server: &Server, captures: &[Option<CaptureId>]) -> Result<Option<Self>, ServerError> {
         let headers = registry::headers(server).await?;
-        let mut slots: Vec<(String, CaptureKey)> = Vec::new();
+        let mut capture_keys: Vec<(String, CaptureKey)> = Vec::new();
         for capture in captures {
             let Some(capture) =
                 capture.filter(|own| headers.iter().any(|header| header.capture == *own && !header.purging))
             else {
                 return Ok(None);
             };
-            for (slot, entry) in registry::entries(server, capture).await? {
+            for (capture_key, entry) in registry::entries(server, capture).await? {
                 if ["uncaptured", "lost"].iter().any(|name| entry.get_bool(name).unwrap_or(false)) {
                     return Ok(None);
                 }
                 let text = |name: &str| entry.get_str(name).unwrap_or_default();
                 if text("type") == "rename_collection" {
-                    let renamed = slots.iter_mut().filter(|(name, _)| name == text("collection"));
+                    let renamed = capture_keys.iter_mut().filter(|(name, _)| name == text("collection"));
                     renamed.for_each(|(name, _)| text("to").clone_into(name));
                 }
-                slots.push((text("collection").to_owned(), slot));
+                capture_keys.push((text("collection").to_owned(), capture_key));
             }
         }
-        Ok((!captures.is_empty()).then_some(Self(slots)))
+        Ok((!captures.is_empty()).then_some(Self(capture_keys)))
     }
 
     /// How many documents are selected that none of the operations touched.
@@ -188,23 +188,27 @@ impl TouchedByCaptures {
         if all == 0 {
             return Ok(0);
         }
-        let slots: Vec<CaptureKey> =
-            self.0.iter().filter(|(name, _)| name == selects.query.collection).map(|(_, slot)| *slot).collect();
+        let capture_keys: Vec<CaptureKey> = self
+            .0
+            .iter()
+            .filter(|(name, _)| name == selects.query.collection)
+            .map(|(_, capture_key)| *capture_key)
+            .collect();
         let mut touched = 0;
         let mut batch = Vec::new();
         // A document may have been touched by several operations. They are told apart in passes, each of a part of the
         // hashes, so that memory does not grow with their number.
-        let passes = match slots.as_slice() {
+        let passes = match capture_keys.as_slice() {
             [] | [_] => 1,
             several => identifiers(server, several).await? / APART + 1,
         };
         for pass in 0..passes {
             let mut apart = Apart::new(pass, passes);
-            for slot in &slots {
-                let mut packs = packs_of(server, *slot).await?;
+            for capture_key in &capture_keys {
+                let mut packs = packs_of(server, *capture_key).await?;
                 while let Some(pack) = packs.next().await? {
                     for entry in pack::entries(&pack).unwrap_or_default() {
-                        if slots.len() == 1 || apart.meets_first(&entry.id) {
+                        if capture_keys.len() == 1 || apart.meets_first(&entry.id) {
                             batch.push(entry.id);
                         }
                     }
@@ -242,10 +246,10 @@ impl Apart {
 }
 
 /// How many identifiers are kept, counting one again for each operation.
-async fn identifiers(server: &Server, slots: &[CaptureKey]) -> Result<u64, ServerError> {
+async fn identifiers(server: &Server, capture_keys: &[CaptureKey]) -> Result<u64, ServerError> {
     let mut all = 0;
-    for slot in slots {
-        let mut packs = packs_of(server, *slot).await?;
+    for capture_key in capture_keys {
+        let mut packs = packs_of(server, *capture_key).await?;
         while let Some(pack) = packs.next().await? {
             all += pack::entries(&pack).map_or(0, |entries| entries.len() as u64);
         }
@@ -253,9 +257,9 @@ async fn identifiers(server: &Server, slots: &[CaptureKey]) -> Result<u64, Serve
     Ok(all)
 }
 
-async fn packs_of(server: &Server, slot: CaptureKey) -> Result<DocumentCursor, ServerError> {
-    let within = rawdoc! {"$gte": {"o": slot.operation, "s": i64::MIN}, "$lte": {"o": slot.operation, "s": i64::MAX}};
-    server.walk(rawdoc! {"find": slot.capture.packs(server.names()), "filter": {"_id": within}}).await
+async fn packs_of(server: &Server, capture_key: CaptureKey) -> Result<DocumentCursor, ServerError> {
+    let within = rawdoc! {"$gte": {"o": capture_key.operation, "s": i64::MIN}, "$lte": {"o": capture_key.operation, "s": i64::MAX}};
+    server.walk(rawdoc! {"find": capture_key.capture.packs(server.names()), "filter": {"_id": within}}).await
 }
 
 #[cfg(test)]

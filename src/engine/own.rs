@@ -9,10 +9,10 @@ use crate::names::Names;
 ///
 /// # Errors
 /// [`Error::Invalid`] with the operation.
-pub fn refuse(names: &Names, step: &PlannedMigration) -> Result<()> {
+pub fn refuse(names: &Names, planned: &PlannedMigration) -> Result<()> {
     let owned = |name: &str| names.owns(name) || names.begins_like_ours(name);
-    for (index, task) in (1..).zip(&step.items) {
-        let WorkItem::Operation(operation) = task else { continue };
+    for (index, item) in (1..).zip(&planned.items) {
+        let WorkItem::Operation(operation) = item else { continue };
         let target = match &operation.action {
             Action::RenameCollection { to } => Some(to.as_str()),
             _ => None,
@@ -25,8 +25,8 @@ pub fn refuse(names: &Names, step: &PlannedMigration) -> Result<()> {
                     "{}: operation {index} ({}) is about the collection {name:?}, which belongs to the migration tool: it holds \
                      its state in the ledger {:?} (--ledger). Nothing was done. Give the operation another collection, or the \
                      tool another ledger.",
-                    step.origin,
-                    task.kind(),
+                    planned.origin,
+                    item.kind(),
                     names.ledger(),
                 ),
             ));

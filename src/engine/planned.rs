@@ -11,7 +11,7 @@ use crate::run::progress::Progress;
 use crate::undo::operation::UndoOperation;
 
 /// What to run, with everything the ledger is to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[allow(missing_docs)]
 pub struct PlannedMigration {
     pub id: String,
@@ -30,13 +30,13 @@ pub struct PlannedMigration {
     /// Where the script comes from, for messages.
     pub origin: String,
     /// What else can be done where it fails, as a sentence.
-    pub otherwise: Option<String>,
+    pub alternatives: Option<String>,
     /// How far an earlier run came.
     pub resume: Option<Progress>,
     /// What must hold before and after.
     pub checks: Checks,
     /// The script to run instead if the captures are incomplete.
-    pub instead: Option<Box<PlannedMigration>>,
+    pub fallback: Option<Box<PlannedMigration>>,
     /// What the record was when this was planned; `None` where there was none.
     pub seen: Option<Document>,
     /// What the record keeps beside, where this is the unification of the assessment model: the captures of its runs add
@@ -83,7 +83,7 @@ impl PlannedMigration {
 
     /// The runs whose captures it undoes.
     pub fn undone_captures(&self) -> Vec<CaptureId> {
-        let mut captures: Vec<CaptureId> = self.undoes().into_iter().map(|undo| undo.slot.capture).collect();
+        let mut captures: Vec<CaptureId> = self.undoes().into_iter().map(|undo| undo.capture_key.capture).collect();
         captures.dedup();
         captures
     }
@@ -106,7 +106,7 @@ impl WorkItem {
         match self {
             Self::Operation(operation) => operation.kind(),
             Self::Undo(undo) => &undo.kind,
-            Self::Assessment(task) => task.kind(),
+            Self::Assessment(item) => item.kind(),
         }
     }
 
@@ -115,7 +115,7 @@ impl WorkItem {
         match self {
             Self::Operation(operation) => &operation.collection,
             Self::Undo(undo) => &undo.collection,
-            Self::Assessment(task) => task.collection(),
+            Self::Assessment(item) => item.collection(),
         }
     }
 
@@ -124,7 +124,7 @@ impl WorkItem {
         match self {
             Self::Operation(operation) => &operation.fingerprint,
             Self::Undo(undo) => &undo.hash,
-            Self::Assessment(task) => &task.hash,
+            Self::Assessment(item) => &item.hash,
         }
     }
 

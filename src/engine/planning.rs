@@ -1,10 +1,9 @@
-//! The step that one migration of the inventory asks for: to be applied, rolled back by script, undone exactly, or carried on.
+//! The run that one migration of the inventory asks for: to be applied, rolled back by script, undone exactly, or carried on.
 
 use super::inventory::InventoryEntry;
 use crate::engine::planned::{PlannedMigration, WorkItem, work_items};
 use crate::error::{Error, Result};
 use crate::model::migration::{Migration, ScriptSource};
-use crate::model::script::checks::Checks;
 use crate::run::progress::Progress;
 use crate::run::record::{Record, Status};
 use crate::run::report::Direction;
@@ -18,8 +17,10 @@ impl InventoryEntry {
         match &self.record {
             Some(record) if record.odd_id => Err(Error::WrongState(format!(
                 "The ledger has a document that is no migration's record: its _id is {}, and ours are texts. If it came there by \
-                 mistake, remove it in the shell: db.migrations.deleteOne({{_id: {}}}).",
-                self.id, self.id
+                 mistake, remove it in the shell: {}.deleteOne({{_id: {}}}).",
+                self.id,
+                record.ledger_in_shell(),
+                self.id
             ))),
             _ => Ok(()),
         }
@@ -38,8 +39,8 @@ impl InventoryEntry {
         }
     }
 
-    /// The step that applies it, or carries on doing so.
-    pub(super) fn step_up(&self) -> Result<PlannedMigration> {
+    /// The run that applies it, or carries on doing so.
+    pub(super) fn plan_up(&self) -> Result<PlannedMigration> {
         self.reliable()?;
         if self.direction() == Some(Direction::Down) {
             return Err(Error::WrongState(format!(
@@ -51,52 +52,25 @@ impl InventoryEntry {
         }
         let resume = self.resume(Direction::Up);
         if let Some(file) = &self.file {
-            let step = PlannedMigration {
-                id: self.id.clone(),
-                name: file.name.clone(),
-                description: file.description.clone(),
-                items: work_items(&file.up.script),
-                exact: false,
-                capture: true,
-                up_text: file.up.text.clone(),
-                down_text: file.down.as_ref().map(|down| down.text.clone()),
-                checksum: Some(file.checksum()),
-                origin: file.origin(),
-                otherwise: None,
-                resume,
-                checks: file.checks.clone(),
-                instead: None,
-                seen: None,
-                assessment: None,
-            };
-            return unchanged_where_begun(step);
+            let items = work_items(&file.up.script);
+            return unchanged_where_begun(PlannedMigration { items, capture: true, resume, ..self.as_in_file(file) });
         }
         let record = self.record()?;
         let text = record.up_script.as_deref().unwrap_or_default();
         let up = ScriptSource::from_text(text).map_err(|what| unreadable(record, "up", &what))?;
-        let step = PlannedMigration {
-            id: self.id.clone(),
-            name: record.name.clone(),
-            description: record.description.clone(),
+        unchanged_where_begun(PlannedMigration {
             items: work_items(&up.script),
-            exact: false,
-            capture: true,
-            up_text: text.to_owned(),
-            down_text: record.down_script.clone(),
             checksum: record.checksum(),
             origin: format!("{} (recorded in the database, without a file)", self.id),
-            otherwise: (self.status() != Status::Pending).then(|| self.ways_out()),
+            alternatives: (self.status() != Status::Pending).then(|| self.ways_out()),
             resume,
             checks: record.checks()?,
-            instead: None,
-            seen: None,
-            assessment: None,
-        };
-        unchanged_where_begun(step)
+            ..self.as_recorded(record)
+        })
     }
 
-    /// The step that rolls it back, or carries on doing so.
-    pub(super) fn step_down(&self, from_file: bool) -> Result<PlannedMigration> {
+    /// The run that rolls it back, or carries on doing so.
+    pub(super) fn plan_down(&self, from_file: bool) -> Result<PlannedMigration> {
         self.reliable()?;
         let record = self.record()?;
         let no_script = |where_: &str| {
@@ -124,49 +98,25 @@ impl InventoryEntry {
             let down = ScriptSource::from_text(text).map_err(|what| unreadable(record, "down", &what))?;
             (down.script, format!("{} (as the ledger keeps it)", self.file_text()))
         };
-        let step = PlannedMigration {
-            id: self.id.clone(),
-            name: self.name().to_owned(),
-            description: record.description.clone(),
+        unchanged_where_begun(PlannedMigration {
             items: work_items(&script),
-            exact: false,
-            capture: true,
-            up_text: record.up_script.clone().unwrap_or_default(),
-            down_text: record.down_script.clone(),
-            checksum: None,
             origin,
-            otherwise: Some(format!("Other ways: {}", self.other_ways_back())),
+            alternatives: Some(format!("Other ways: {}", self.other_ways_back())),
             resume: self.resume(Direction::Down),
-            checks: Checks::default(),
-            instead: None,
-            seen: None,
-            assessment: None,
-        };
-        unchanged_where_begun(step)
+            ..self.as_recorded(record)
+        })
     }
 
-    /// The step that undoes what was captured, or carries on doing so; its tasks are in the database.
-    pub(super) fn step_exact(&self) -> Result<PlannedMigration> {
+    /// The run that undoes what was captured, or carries on doing so; its items are in the database.
+    pub(super) fn plan_exact(&self) -> Result<PlannedMigration> {
         self.reliable()?;
         let record = self.record()?;
         Ok(PlannedMigration {
-            id: self.id.clone(),
-            name: self.name().to_owned(),
-            description: record.description.clone(),
-            items: Vec::new(),
             exact: true,
-            capture: true,
-            up_text: record.up_script.clone().unwrap_or_default(),
-            down_text: record.down_script.clone(),
-            checksum: None,
             origin: format!("{} (what was captured)", self.file_text()),
-            otherwise: None,
             // A script that was rolling it back is not carried on: what it did is undone, too.
             resume: self.undoing().then(|| self.resume(Direction::Down)).flatten(),
-            checks: Checks::default(),
-            instead: None,
-            seen: None,
-            assessment: None,
+            ..self.as_recorded(record)
         })
     }
 
@@ -177,28 +127,44 @@ impl InventoryEntry {
 
     /// Why it could not be applied, were it its turn.
     pub fn obstacle(&self) -> Option<Error> {
-        self.step_up().err()
+        self.plan_up().err()
     }
 
     /// What `mark` writes where the ledger has no record yet.
-    pub fn step_for_mark(&self) -> PlannedMigration {
+    pub fn plan_mark(&self) -> PlannedMigration {
+        let origin = self.file_text();
+        let id = || self.id.clone();
+        self.file.as_ref().map_or_else(
+            || PlannedMigration { id: id(), name: self.name().to_owned(), ..PlannedMigration::default() },
+            |file| PlannedMigration { origin, ..self.as_in_file(file) },
+        )
+    }
+
+    /// What the file says of it, with nothing to do yet.
+    fn as_in_file(&self, file: &Migration) -> PlannedMigration {
+        PlannedMigration {
+            id: self.id.clone(),
+            name: file.name.clone(),
+            description: file.description.clone(),
+            up_text: file.up.text.clone(),
+            down_text: file.down.as_ref().map(|down| down.text.clone()),
+            checksum: Some(file.checksum()),
+            origin: file.origin(),
+            checks: file.checks.clone(),
+            ..PlannedMigration::default()
+        }
+    }
+
+    /// What the record says of it, with nothing to do yet.
+    fn as_recorded(&self, record: &Record) -> PlannedMigration {
         PlannedMigration {
             id: self.id.clone(),
             name: self.name().to_owned(),
-            description: self.file.as_ref().map(|file| file.description.clone()).unwrap_or_default(),
-            items: Vec::new(),
-            exact: false,
-            capture: false,
-            up_text: self.file.as_ref().map(|file| file.up.text.clone()).unwrap_or_default(),
-            down_text: self.file.as_ref().and_then(|file| file.down.as_ref().map(|down| down.text.clone())),
-            checksum: self.file.as_ref().map(Migration::checksum),
-            origin: self.file_text(),
-            otherwise: None,
-            resume: None,
-            checks: self.file.as_ref().map(|file| file.checks.clone()).unwrap_or_default(),
-            instead: None,
-            seen: None,
-            assessment: None,
+            description: record.description.clone(),
+            capture: true,
+            up_text: record.up_script.clone().unwrap_or_default(),
+            down_text: record.down_script.clone(),
+            ..PlannedMigration::default()
         }
     }
 
@@ -211,27 +177,32 @@ impl InventoryEntry {
     }
 
     fn record(&self) -> Result<&Record> {
-        self.record.as_ref().ok_or_else(|| Error::Unknown(format!("The ledger has no record of {}.", self.id)))
+        self.record.as_ref().ok_or_else(|| {
+            Error::Unknown(format!(
+                "The ledger has no record of {}, so nothing of it can be undone. `status` lists all.",
+                self.id
+            ))
+        })
     }
 }
 
 /// Operations that were begun must not have changed: what is in the database came from them.
-pub(super) fn unchanged_where_begun(step: PlannedMigration) -> Result<PlannedMigration> {
-    let Some(progress) = &step.resume else { return Ok(step) };
+pub(super) fn unchanged_where_begun(planned: PlannedMigration) -> Result<PlannedMigration> {
+    let Some(progress) = &planned.resume else { return Ok(planned) };
     for (at, begun) in progress.operations.iter().enumerate() {
-        let now = step.items.get(at).map(WorkItem::hash);
+        let now = planned.items.get(at).map(WorkItem::hash);
         if now != Some(begun.hash.as_str()) {
             return Err(Error::ScriptChanged(format!(
                 "{}: operation {} changed after an earlier run had begun it, so the run cannot carry on. Put it back as it was \
                  and run the command again; or `rollback {}{}` undoes what was done. Operations not yet begun may be changed.",
-                step.origin,
+                planned.origin,
                 at + 1,
-                step.id,
+                planned.id,
                 if progress.direction == Direction::Down { " --exact" } else { "" }
             )));
         }
     }
-    Ok(step)
+    Ok(planned)
 }
 
 fn unreadable(record: &Record, which: &str, what: &str) -> Error {
@@ -240,8 +211,12 @@ fn unreadable(record: &Record, which: &str, what: &str) -> Error {
         format!(
             "{} ({}): its {which} script in the ledger is no migration script ({what}), and scripts are never run as code. \
              Write it as a migration file, and take this record off pending with `mark {} --as rolled_back`, \
-             or in the shell with db.migrations.updateOne({{_id: {:?}}}, {{$set: {{status: \"rolled_back\"}}}}).",
-            record.id, record.name, record.id, record.id
+             or in the shell with {}.updateOne({{_id: {:?}}}, {{$set: {{status: \"rolled_back\"}}}}).",
+            record.id,
+            record.name,
+            record.id,
+            record.ledger_in_shell(),
+            record.id
         ),
     )
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bson::{DateTime, Document, RawArrayBuf, doc, rawdoc};
 use mongodb::ClientSession;
 
-use super::apply::read_files;
 use super::inventory::Inventory;
 use super::retention::{describe, sizes};
+use super::scripts::read_files;
 use super::{CallContext, Engine, start};
 use crate::capture::left;
 use crate::capture::registry::{self, CaptureHeader};

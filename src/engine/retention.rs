@@ -10,6 +10,7 @@ use crate::error::codes;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::model::number;
+use crate::mongo::catalog;
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 use crate::names::{Form, Names};
@@ -82,17 +83,15 @@ pub async fn sizes(server: &Server) -> Result<HashMap<String, Stats>, ServerErro
     let names = server.names();
     let (captures, kept) = (escaped(&names.captures()), escaped(&names.kept()));
     let pattern = format!("^({captures}$|{captures}_|{kept})");
-    let command = doc! {"listCollections": 1, "nameOnly": true, "filter": {"name": {"$regex": pattern}}, "cursor": {}};
     let mut sizes = HashMap::new();
-    for listed in server.find_all(command).await? {
-        let Ok(name) = listed.get_str("name") else { continue };
-        if !matches!(server.names().form(name), Some(Form::Fixed | Form::OfCapture(_))) {
+    for name in catalog::names(server, doc! {"name": {"$regex": pattern}}).await? {
+        if !matches!(server.names().form(&name), Some(Form::Fixed | Form::OfCapture(_))) {
             continue;
         }
-        match Stats::of(server, name).await {
+        match Stats::of(server, &name).await {
             // Purged meanwhile.
             Err(e) if e.is(codes::NAMESPACE_NOT_FOUND) => {}
-            size => drop(sizes.insert(name.to_owned(), size?)),
+            size => drop(sizes.insert(name, size?)),
         }
     }
     Ok(sizes)

@@ -1,5 +1,5 @@
 //! What there is and what to do about it, decided before anything is written. Nothing here talks to a
-//! server: files and records go in, steps come out.
+//! server: files and records go in, a plan comes out.
 
 use bson::DateTime;
 
@@ -13,10 +13,10 @@ use crate::run::report::Direction;
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Scripts to run, in order.
-    pub steps: Vec<PlannedMigration>,
+    pub migrations: Vec<PlannedMigration>,
     /// A migration that was asked for by name and is applied already.
     pub already_applied: Option<(String, String)>,
-    /// Why the run must stop after the steps.
+    /// Why the run must stop after these.
     pub blocked: Option<(String, String, Error)>,
     /// Rolled back migrations that `apply` without an id leaves as they are.
     pub passed_over: Vec<String>,
@@ -91,8 +91,8 @@ impl Inventory {
                 plan.already_applied = Some((entry.id.clone(), entry.name().to_owned()));
                 continue;
             }
-            match entry.step_up() {
-                Ok(step) => plan.steps.push(PlannedMigration { capture: !options.uncaptured, ..step }),
+            match entry.plan_up() {
+                Ok(planned) => plan.migrations.push(PlannedMigration { capture: !options.uncaptured, ..planned }),
                 Err(error) => {
                     plan.blocked = Some((entry.id.clone(), entry.name().to_owned(), error));
                     break;
@@ -135,17 +135,17 @@ impl Inventory {
         }
         for entry in chosen {
             let exact = options.exact || entry.undoing();
-            let step = if exact {
-                entry.step_exact()
+            let planned = if exact {
+                entry.plan_exact()
             } else if entry.partly_applied() && !options.from_file {
                 // A down script is written for a migration that did all that it was to do. This one may not have.
-                let script = if entry.all_done() { entry.step_down(false).ok() } else { None };
-                entry.step_exact().map(|step| PlannedMigration { instead: script.map(Box::new), ..step })
+                let script = if entry.all_done() { entry.plan_down(false).ok() } else { None };
+                entry.plan_exact().map(|planned| PlannedMigration { fallback: script.map(Box::new), ..planned })
             } else {
-                entry.step_down(options.from_file)
+                entry.plan_down(options.from_file)
             };
-            match step {
-                Ok(step) => plan.steps.push(PlannedMigration { capture: !options.uncaptured, ..step }),
+            match planned {
+                Ok(planned) => plan.migrations.push(PlannedMigration { capture: !options.uncaptured, ..planned }),
                 Err(error) => {
                     plan.blocked = Some((entry.id.clone(), entry.name().to_owned(), error));
                     break;

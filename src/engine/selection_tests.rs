@@ -1,4 +1,4 @@
-//! The plan is pure: files and records in, steps out.
+//! The plan is pure: files and records in, a plan out.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ fn altered(id: &str, status: &str, at: i64, changes: Document) -> Record {
 }
 
 fn ids(plan: &Plan) -> Vec<&str> {
-    plan.steps.iter().map(|step| step.id.as_str()).collect()
+    plan.migrations.iter().map(|planned| planned.id.as_str()).collect()
 }
 
 fn apply(inventory: &Inventory) -> Plan {
@@ -52,7 +52,7 @@ fn files_come_first_by_number_then_records_by_date() {
 #[test]
 fn what_is_rolled_back_is_not_pending() {
     let inventory = Inventory::new(vec![file("1", "a", UP)], vec![record("migration_1", "rolled_back", 1)]);
-    assert!(apply(&inventory).steps.is_empty());
+    assert!(apply(&inventory).migrations.is_empty());
     let again = ApplyOptions { rolled_back: true, ..ApplyOptions::default() };
     assert_eq!(ids(&inventory.plan_apply(&again).expect("a plan")), ["migration_1"]);
     let one = ApplyOptions { id: Some("a".to_owned()), ..ApplyOptions::default() };
@@ -66,7 +66,7 @@ fn a_changed_file_stops_everything() {
         Inventory::new(vec![file("1", "a", changed), file("2", "b", UP)], vec![record("migration_1", "applied", 1)]);
     assert!(matches!(inventory.plan_apply(&ApplyOptions::default()), Err(Error::ScriptChanged(_))));
     let unchanged = Inventory::new(vec![file("1", "a", UP)], vec![record("migration_1", "applied", 1)]);
-    assert!(apply(&unchanged).steps.is_empty());
+    assert!(apply(&unchanged).migrations.is_empty());
 }
 
 #[test]
@@ -139,12 +139,12 @@ fn a_resumed_run_refuses_operations_that_changed_after_they_were_begun() {
         Inventory::new(vec![file("1", "a", UP)], vec![half])
     };
     let plan = apply(&with(progress(Direction::Up, true, &own)));
-    let resumed = plan.steps[0].resume.as_ref().expect("resumed");
+    let resumed = plan.migrations[0].resume.as_ref().expect("resumed");
     assert_eq!((resumed.seq, &resumed.position), (4, &Some(Position::Whole)));
     let changed = apply(&with(progress(Direction::Up, true, "another"))).blocked.expect("blocked").2;
     assert!(matches!(changed, Error::ScriptChanged(_)));
     // Nothing of it is done: it may be mended.
-    assert_eq!(apply(&with(progress(Direction::Up, false, "another"))).steps.len(), 1);
+    assert_eq!(apply(&with(progress(Direction::Up, false, "another"))).migrations.len(), 1);
     // Half rolled back: only a rollback carries on.
     let half = altered("migration_1", "rolling_back", 1, doc! {"progress": progress(Direction::Down, false, "x")});
     let inventory = Inventory::new(vec![file("1", "a", UP)], vec![half]);
@@ -170,6 +170,6 @@ fn records_edited_by_hand_are_problems_not_panics() {
         assert!(record.problem.is_some(), "{edit}");
         let inventory = Inventory::new(Vec::new(), vec![record]);
         let plan = apply(&inventory);
-        assert!(plan.steps.is_empty() && plan.blocked.is_some(), "{edit}");
+        assert!(plan.migrations.is_empty() && plan.blocked.is_some(), "{edit}");
     }
 }

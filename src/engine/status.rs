@@ -3,11 +3,11 @@
 use bson::{RawDocumentBuf, doc};
 
 use super::Engine;
-use super::apply::read_files;
 use super::assessment;
 use super::inventory::{Inventory, InventoryEntry};
 use super::reports::{ByStatus, MigrationStatus, StatusReport};
 use super::retention;
+use super::scripts::read_files;
 use crate::backup::restore::journal;
 use crate::error::{Error, Result};
 use crate::names::DEFAULT_LEDGER;

@@ -14,24 +14,24 @@ use crate::run::report::{Direction, MigrationReport};
 ///
 /// # Errors
 /// [`Error::Check`], nothing having been done or recorded; or the server's.
-pub async fn before(run: &Run, step: &PlannedMigration, direction: Direction) -> Result<()> {
-    if direction == Direction::Down || step.resume.is_some() || step.checks.before.is_empty() {
+pub async fn before(run: &Run, planned: &PlannedMigration, direction: Direction) -> Result<()> {
+    if direction == Direction::Down || planned.resume.is_some() || planned.checks.before.is_empty() {
         return Ok(());
     }
     let mut retry = Retry::new(&run.reporter, &run.stop);
-    let results = retry!(retry, checks::run(&run.server, &step.checks.before)).map_err(reading())?;
-    refuse(step, When::Before, failures(&results))
+    let results = retry!(retry, checks::run(&run.server, &planned.checks.before)).map_err(reading())?;
+    refuse(planned, When::Before, failures(&results))
 }
 
 /// Verifies a migration whose operations are all done; marks it failed where something does not hold.
 ///
 /// # Errors
 /// [`Error::Check`], [`Error::LeaseLost`], or the server's.
-pub async fn after(run: &mut Run, step: &PlannedMigration, report: &mut MigrationReport) -> Result<()> {
-    let operations: Vec<_> = step
+pub async fn after(run: &mut Run, planned: &PlannedMigration, report: &mut MigrationReport) -> Result<()> {
+    let operations: Vec<_> = planned
         .items
         .iter()
-        .filter_map(|task| match task {
+        .filter_map(|item| match item {
             WorkItem::Operation(operation) => Some(operation.as_ref()),
             WorkItem::Undo(_) | WorkItem::Assessment(_) => None,
         })
@@ -41,10 +41,10 @@ pub async fn after(run: &mut Run, step: &PlannedMigration, report: &mut Migratio
     let stop = run.stop.clone();
     let mut retry = Retry::new(&reporter, &stop);
     let violations = retry!(retry, state.violations(&run.server)).map_err(reading())?;
-    let result = match refuse(step, When::EndState, violations) {
+    let result = match refuse(planned, When::EndState, violations) {
         Ok(()) => {
-            let results = retry!(retry, checks::run(&run.server, &step.checks.after)).map_err(reading())?;
-            refuse(step, When::After, failures(&results))
+            let results = retry!(retry, checks::run(&run.server, &planned.checks.after)).map_err(reading())?;
+            refuse(planned, When::After, failures(&results))
         }
         refused => refused,
     };
@@ -59,11 +59,16 @@ fn failures(results: &[CheckResult]) -> Vec<String> {
     results.iter().filter(|result| !result.holds).map(CheckResult::failure).collect()
 }
 
-fn refuse(step: &PlannedMigration, when: When, failed: Vec<String>) -> Result<()> {
+fn refuse(planned: &PlannedMigration, when: When, failed: Vec<String>) -> Result<()> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Error::Check(Box::new(CheckFailure { migration: step.id.clone(), source: step.origin.clone(), when, failed })))
+    Err(Error::Check(Box::new(CheckFailure {
+        migration: planned.id.clone(),
+        source: planned.origin.clone(),
+        when,
+        failed,
+    })))
 }
 
 fn reading() -> impl FnOnce(crate::error::server::ServerError) -> Error {

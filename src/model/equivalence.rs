@@ -91,8 +91,8 @@ fn normal_collation(collation: &Document) -> Option<Document> {
     Some(full)
 }
 
-fn same_option(key: &str, asked: Option<&Bson>, standing: Option<&Bson>) -> bool {
-    match (key, asked, standing) {
+fn same_option(key: &str, asked: Option<&Bson>, existing: Option<&Bson>) -> bool {
+    match (key, asked, existing) {
         ("timeseries", Some(Bson::Document(a)), Some(Bson::Document(b))) => same_series(a, b),
         ("collation" | "clusteredIndex", Some(Bson::Document(a)), Some(Bson::Document(b))) => same_fields(a, b),
         (_, Some(a), Some(b)) => same(a, b),

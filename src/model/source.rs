@@ -107,8 +107,12 @@ pub fn list(directory: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// The reason.
 pub fn classify(path: &Path, file_name: &str) -> Result<String, Option<String>> {
-    if file_name.starts_with('.') || path.is_dir() {
+    if file_name.starts_with('.') {
         return Err(None);
+    }
+    if path.is_dir() {
+        let looks_like_one = number_of(file_name.strip_suffix(".json").unwrap_or_default()).is_some();
+        return Err(looks_like_one.then(|| "it is a directory".to_owned()));
     }
     // Reading a named pipe would wait for whoever writes to it.
     if path.exists() && !path.is_file() {

@@ -35,6 +35,16 @@ impl Collection {
     }
 }
 
+/// The names of the collections and views that `filter` selects among the entries of the catalog.
+///
+/// # Errors
+/// The server's.
+pub async fn names(server: &Server, filter: Document) -> Result<Vec<String>, ServerError> {
+    let command = doc! {"listCollections": 1, "nameOnly": true, "filter": filter, "cursor": {}};
+    let found = server.find_all(command).await?;
+    Ok(found.iter().filter_map(|entry| entry.get_str("name").ok().map(str::to_owned)).collect())
+}
+
 /// Looks a collection up.
 ///
 /// # Errors
@@ -113,11 +123,11 @@ pub fn specification(listed: &Document) -> &Document {
 
 /// How an existing collection differs from the options asked for; `None` where it does not. Options that
 /// were not asked for must have the server's defaults.
-pub fn difference(asked: &Document, standing: &Collection) -> Option<String> {
-    let differing: Vec<String> = differences(asked, &standing.options)
+pub fn difference(asked: &Document, existing: &Collection) -> Option<String> {
+    let differing: Vec<String> = differences(asked, &existing.options)
         .iter()
-        .map(|(key, asked, stands)| {
-            format!("{key}: asked for {}, found {}", shown(asked.as_ref()), shown(stands.as_ref()))
+        .map(|(key, asked, found)| {
+            format!("{key}: asked for {}, found {}", shown(asked.as_ref()), shown(found.as_ref()))
         })
         .collect();
     (!differing.is_empty()).then(|| differing.join("; "))
@@ -131,7 +141,7 @@ fn shown(value: Option<&Bson>) -> String {
 mod tests {
     use super::*;
 
-    fn stands(options: Document) -> Collection {
+    fn collection_with(options: Document) -> Collection {
         Collection { kind: "collection".to_owned(), options, uuid: None }
     }
 
@@ -162,8 +172,8 @@ mod tests {
             ),
             (doc! {"viewOn": "c"}, doc! {"viewOn": "c", "pipeline": []}),
         ];
-        for (asked, standing) in equal {
-            assert_eq!(difference(&asked, &stands(standing.clone())), None, "{asked} / {standing}");
+        for (asked, existing) in equal {
+            assert_eq!(difference(&asked, &collection_with(existing.clone())), None, "{asked} / {existing}");
         }
         let different = [
             (doc! {}, doc! {"validator": {"a": 1}}),
@@ -176,8 +186,8 @@ mod tests {
             (doc! {"collation": {"locale": "en"}}, doc! {"collation": expanded}),
             (doc! {"capped": true, "size": 1000, "max": 5}, doc! {"capped": true, "size": 1024}),
         ];
-        for (asked, standing) in different {
-            assert!(difference(&asked, &stands(standing.clone())).is_some(), "{asked} / {standing}");
+        for (asked, existing) in different {
+            assert!(difference(&asked, &collection_with(existing.clone())).is_some(), "{asked} / {existing}");
         }
     }
 }

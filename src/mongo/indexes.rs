@@ -22,7 +22,7 @@ pub enum IndexPlace {
     /// Another one: `createIndexes` would answer with this code.
     InTheWay {
         /// The existing index.
-        standing: Document,
+        existing: Document,
         /// Why it cannot be both.
         why: String,
         /// The server's code.
@@ -44,14 +44,14 @@ pub fn place(
         return IndexPlace::Building;
     }
     let in_the_way =
-        |standing: &Document, why: String, code| IndexPlace::InTheWay { standing: standing.clone(), why, code };
-    if let Some(standing) = listed.iter().find(|entry| named(entry)) {
-        return match difference(keys, options, standing, collation) {
+        |existing: &Document, why: String, code| IndexPlace::InTheWay { existing: existing.clone(), why, code };
+    if let Some(existing) = listed.iter().find(|entry| named(entry)) {
+        return match difference(keys, options, existing, collation) {
             None => IndexPlace::Taken,
-            Some(why) if same_signature(keys, options, standing, collation) => {
-                in_the_way(standing, why, codes::INDEX_OPTIONS_CONFLICT)
+            Some(why) if same_signature(keys, options, existing, collation) => {
+                in_the_way(existing, why, codes::INDEX_OPTIONS_CONFLICT)
             }
-            Some(why) => in_the_way(standing, why, codes::INDEX_KEY_SPECS_CONFLICT),
+            Some(why) => in_the_way(existing, why, codes::INDEX_KEY_SPECS_CONFLICT),
         };
     }
     let other = listed.iter().find(|entry| {
@@ -59,26 +59,26 @@ pub fn place(
     });
     match other {
         None => IndexPlace::Free,
-        Some(standing) => {
-            let own = standing.get_str("name").unwrap_or_default();
-            in_the_way(standing, format!("it is named {own:?}"), codes::INDEX_OPTIONS_CONFLICT)
+        Some(existing) => {
+            let own = existing.get_str("name").unwrap_or_default();
+            in_the_way(existing, format!("it is named {own:?}"), codes::INDEX_OPTIONS_CONFLICT)
         }
     }
 }
 
 /// What tells one index from another where several have the same keys.
 /// Source: MongoDB manual, `createIndexes`, "Index Signature", from 5.0 on.
-fn same_signature(keys: &Document, options: &Document, standing: &Document, collation: Option<&Document>) -> bool {
+fn same_signature(keys: &Document, options: &Document, existing: &Document, collation: Option<&Document>) -> bool {
     ["key", "collation", "partialFilterExpression", "unique", "sparse", "wildcardProjection"]
         .iter()
-        .all(|part| differing(part, keys, options, standing, collation).is_none())
+        .all(|part| differing(part, keys, options, existing, collation).is_none())
 }
 
 /// How the existing index differs from the one asked for; `None` where it does not.
 pub fn difference(
     keys: &Document,
     options: &Document,
-    standing: &Document,
+    existing: &Document,
     collation: Option<&Document>,
 ) -> Option<String> {
     let defaults = [
@@ -97,16 +97,16 @@ pub fn difference(
     let found: Vec<String> = defaults
         .into_iter()
         .chain(others)
-        .filter_map(|part| differing(part, keys, options, standing, collation))
+        .filter_map(|part| differing(part, keys, options, existing, collation))
         .collect();
     (!found.is_empty()).then(|| found.join("; "))
 }
 
 /// How it differs from just the `options` that are named, whatever the others are.
-pub fn difference_in(options: &Document, standing: &Document) -> Option<String> {
-    let keys = standing.get_document("key").cloned().unwrap_or_default();
+pub fn difference_in(options: &Document, existing: &Document) -> Option<String> {
+    let keys = existing.get_document("key").cloned().unwrap_or_default();
     let found: Vec<String> =
-        options.keys().filter_map(|option| differing(option, &keys, options, standing, None)).collect();
+        options.keys().filter_map(|option| differing(option, &keys, options, existing, None)).collect();
     (!found.is_empty()).then(|| found.join("; "))
 }
 
@@ -114,30 +114,30 @@ fn differing(
     part: &str,
     keys: &Document,
     options: &Document,
-    standing: &Document,
+    existing: &Document,
     collation: Option<&Document>,
 ) -> Option<String> {
-    let (asked, stands) = (options.get(part), standing.get(part));
+    let (asked, exists) = (options.get(part), existing.get(part));
     let equal = match part {
-        "key" if is_text(keys) || is_text_spec(standing) => {
-            match (Text::asked(keys, options), Text::listed(standing)) {
+        "key" if is_text(keys) || is_text_spec(existing) => {
+            match (Text::asked(keys, options), Text::listed(existing)) {
                 (Some(asked), Some(listed)) => asked.before == listed.before && asked.after == listed.after,
                 _ => false,
             }
         }
-        "key" => standing.get_document("key").is_ok_and(|own| same_keys(own, keys)),
+        "key" => existing.get_document("key").is_ok_and(|own| same_keys(own, keys)),
         "collation" => {
             let asked = options.get_document("collation").ok();
             // These kinds know no collation: they are as the server makes them.
             let inherited = keys.values().all(|kind| !matches!(kind, Bson::String(kind) if kind != "hashed"));
             let asked = asked.or(collation.filter(|_| inherited));
-            same_collation(asked, standing.get_document("collation").ok())
+            same_collation(asked, existing.get_document("collation").ok())
         }
-        "unique" | "sparse" | "hidden" | "prepareUnique" => truth(asked) == truth(stands),
-        "name" => asked.is_none_or(|asked| stands == Some(asked)),
-        "wildcardProjection" => projection(asked) == projection(stands),
+        "unique" | "sparse" | "hidden" | "prepareUnique" => truth(asked) == truth(exists),
+        "name" => asked.is_none_or(|asked| exists == Some(asked)),
+        "wildcardProjection" => projection(asked) == projection(exists),
         "v" | "storageEngine" | "background" | "commitQuorum" | "comment" => true,
-        "weights" => match (Text::asked(keys, options), Text::listed(standing)) {
+        "weights" => match (Text::asked(keys, options), Text::listed(existing)) {
             // Of keys as the server lists them the weights alone say which fields are meant, and not all need be named.
             (Some(asked), Some(listed)) if keys.contains_key("_fts") => asked
                 .weights
@@ -146,12 +146,12 @@ fn differing(
             (Some(asked), Some(listed)) => crate::model::equivalence::same_fields(&asked.weights, &listed.weights),
             (asked, listed) => asked.is_none() == listed.is_none(),
         },
-        "default_language" | "language_override" if is_text_spec(standing) => {
+        "default_language" | "language_override" if is_text_spec(existing) => {
             let default = Bson::from(if part == "default_language" { "english" } else { "language" });
-            asked.unwrap_or(&default) == stands.unwrap_or(&default)
+            asked.unwrap_or(&default) == exists.unwrap_or(&default)
         }
-        _ => match (asked, stands) {
-            (Some(asked), Some(stands)) => same(asked, stands),
+        _ => match (asked, exists) {
+            (Some(asked), Some(present)) => same(asked, present),
             (None, None) => true,
             _ => false,
         },
@@ -163,10 +163,10 @@ fn differing(
     Some(match part {
         "weights" => {
             let asked = Text::asked(keys, options).map(|text| Bson::Document(text.weights));
-            format!("weights: asked for {}, found {}", shown(asked.as_ref()), shown(stands))
+            format!("weights: asked for {}, found {}", shown(asked.as_ref()), shown(exists))
         }
-        "key" => format!("key: asked for {}, found {}", show(&Bson::Document(keys.clone())), shown(stands)),
-        _ => format!("{part}: asked for {}, found {}", shown(asked), shown(stands)),
+        "key" => format!("key: asked for {}, found {}", show(&Bson::Document(keys.clone())), shown(exists)),
+        _ => format!("{part}: asked for {}, found {}", shown(asked), shown(exists)),
     })
 }
 
@@ -192,17 +192,17 @@ fn truth(value: Option<&Bson>) -> bool {
 /// Whether the index that is listed is the one that a reference means: by its name, or by its keys in any of the
 /// forms that a file may write them in. One that is still being built is listed with its specification inside.
 pub fn means(reference: &IndexRef, listed: &Document) -> bool {
-    let standing = catalog::specification(listed);
+    let existing = catalog::specification(listed);
     match reference {
-        IndexRef::Name(name) => standing.get_str("name").is_ok_and(|own| own == name),
-        IndexRef::Keys(keys) => has_keys(standing, keys),
+        IndexRef::Name(name) => existing.get_str("name").is_ok_and(|own| own == name),
+        IndexRef::Keys(keys) => has_keys(existing, keys),
     }
 }
 
 /// Whether an existing index has these keys.
-fn has_keys(standing: &Document, keys: &Document) -> bool {
-    let (Some(asked), Some(listed)) = (Text::asked(keys, &Document::new()), Text::listed(standing)) else {
-        return standing.get_document("key").is_ok_and(|own| same_keys(own, keys));
+fn has_keys(existing: &Document, keys: &Document) -> bool {
+    let (Some(asked), Some(listed)) = (Text::asked(keys, &Document::new()), Text::listed(existing)) else {
+        return existing.get_document("key").is_ok_and(|own| same_keys(own, keys));
     };
     let everything = asked.weights.contains_key("$**");
     asked.before == listed.before
@@ -266,8 +266,8 @@ impl Text {
     }
 
     /// As the server lists it.
-    fn listed(standing: &Document) -> Option<Self> {
-        Self::asked(standing.get_document("key").ok()?, standing)
+    fn listed(existing: &Document) -> Option<Self> {
+        Self::asked(existing.get_document("key").ok()?, existing)
     }
 }
 
@@ -285,8 +285,8 @@ pub fn is_text(keys: &Document) -> bool {
     keys.values().any(|kind| kind.as_str() == Some("text"))
 }
 
-fn is_text_spec(standing: &Document) -> bool {
-    standing.get_document("key").is_ok_and(is_text)
+fn is_text_spec(existing: &Document) -> bool {
+    existing.get_document("key").is_ok_and(is_text)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ fn what_stands_is_told_as_the_server_tells_it() {
     assert_eq!(
         place("t", doc! {"a": "text"}, doc! {"default_language": "none"}),
         IndexPlace::InTheWay {
-            standing: listed[1].clone(),
+            existing: listed[1].clone(),
             why: "default_language: asked for \"none\", found nothing".to_owned(),
             code: 85,
         }

@@ -16,10 +16,10 @@ use crate::run::progress::OperationIndex;
 use crate::run::progress::{OperationProgress, Position};
 
 /// Whether the operation is exactly-once; says so where it is not.
-pub fn takes_transactions(run: &Run, name: &str, standing: &Collection) -> bool {
+pub fn takes_transactions(run: &Run, name: &str, existing: &Collection) -> bool {
     let why = if !run.server.transactions() {
         "the server is a standalone one without transactions"
-    } else if !standing.takes_transactions() {
+    } else if !existing.takes_transactions() {
         "capped and time-series collections take part in no transaction"
     } else {
         return true;
@@ -48,38 +48,38 @@ pub async fn announce(
     run: &mut Run,
     journal: &mut Journal,
     operation: &Operation,
-    slot: CaptureKey,
-    standing: Option<&Collection>,
+    capture_key: CaptureKey,
+    existing: Option<&Collection>,
     apart: bool,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
-    let mut what = doc! {"made": standing.is_none()};
+    let mut what = doc! {"made": existing.is_none()};
     if apart {
         // Its undo is then apart, too.
         what.insert("apart", true);
     }
-    if let Some(bytes) = standing.and_then(|standing| standing.uuid.clone()) {
+    if let Some(bytes) = existing.and_then(|existing| existing.uuid.clone()) {
         // What it is the same by when somebody renames it.
         what.insert("uuid", Binary { subtype: BinarySubtype::Uuid, bytes });
     }
-    if standing.is_some_and(|standing| standing.kind == "timeseries") {
+    if existing.is_some_and(|existing| existing.kind == "timeseries") {
         what.insert("measurements", true);
     }
-    enter(run, journal, operation, slot, what, place).await
+    enter(run, journal, operation, capture_key, what, place).await
 }
 
 async fn enter(
     run: &mut Run,
     journal: &mut Journal,
     operation: &Operation,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     what: Document,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     if journal.progress.operations.get(place.index).is_some_and(|own| own.begun) {
         return Ok(());
     }
-    let mut entry = RegistryEntry::first(slot, operation.kind(), &operation.collection, what);
+    let mut entry = RegistryEntry::first(capture_key, operation.kind(), &operation.collection, what);
     let progress = OperationProgress::new(&operation.fingerprint);
     Ok(journal.note_with(run, place.index, &mut entry, progress, Some(Position::Whole)).await?)
 }
@@ -111,7 +111,7 @@ pub async fn announce_lost(
     run: &mut Run,
     journal: &mut Journal,
     operation: &Operation,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     let message = format!(
@@ -121,5 +121,5 @@ pub async fn announce_lost(
         operation.collection
     );
     run.reporter.tell(Kind::Warning, Level::Warning, message);
-    enter(run, journal, operation, slot, doc! {"lost": true}, place).await
+    enter(run, journal, operation, capture_key, doc! {"lost": true}, place).await
 }

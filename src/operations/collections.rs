@@ -22,14 +22,14 @@ pub async fn create(server: &Server, name: &str, options: &Document) -> Result<S
     if !error.is(codes::NAMESPACE_EXISTS) && !error.is(codes::COLLECTION_EXISTS) {
         return Err(error.into());
     }
-    let Some(standing) = catalog::collection(server, name).await? else {
+    let Some(existing) = catalog::collection(server, name).await? else {
         return Err(error.into());
     };
-    match difference(options, &standing) {
-        None => Ok(Settled::standing(format!("the {} exists already, as asked", standing.noun()))),
+    match difference(options, &existing) {
+        None => Ok(Settled::existing(format!("the {} exists already, as asked", existing.noun()))),
         Some(what) => Err(Failure {
             written: None,
-            cause: format!("a {} of this name exists already and differs: {what}", standing.noun()),
+            cause: format!("a {} of this name exists already and differs: {what}", existing.noun()),
             code: Some(codes::NAMESPACE_EXISTS),
             remedy: Some(
                 "Change it with modify_collection, drop or rename it, or ask for the options that it has.".to_owned(),
@@ -53,7 +53,7 @@ pub async fn drop_collection(server: &Server, name: &str) -> Result<Settled, Sch
 
 /// `modify_collection`.
 pub async fn modify(server: &Server, name: &str, options: &Document) -> Result<Settled, SchemaError> {
-    let Some(standing) = catalog::collection(server, name).await? else {
+    let Some(existing) = catalog::collection(server, name).await? else {
         return Err(Failure {
             written: None,
             cause: "there is no such collection".to_owned(),
@@ -68,11 +68,11 @@ pub async fn modify(server: &Server, name: &str, options: &Document) -> Result<S
             && match option.as_str() {
                 "comment" => true,
                 "index" => index_stands(server, name, asked).await?,
-                _ => option_stands(option, asked, &standing.options),
+                _ => option_agrees(option, asked, &existing.options),
             };
     }
     if all_stand {
-        return Ok(Settled::standing("the options are as asked already"));
+        return Ok(Settled::existing("the options are as asked already"));
     }
     let mut command = doc! {"collMod": name};
     command.extend(options.clone());
@@ -81,9 +81,9 @@ pub async fn modify(server: &Server, name: &str, options: &Document) -> Result<S
 }
 
 /// Whether an option of `collMod` is as asked already.
-pub(crate) fn option_stands(option: &str, asked: &Bson, standing: &Document) -> bool {
-    match (option, standing.get(option)) {
-        (_, Some(stands)) => same(asked, stands),
+pub(crate) fn option_agrees(option: &str, asked: &Bson, existing: &Document) -> bool {
+    match (option, existing.get(option)) {
+        (_, Some(present)) => same(asked, present),
         ("validationLevel", None) => asked.as_str() == Some("strict"),
         ("validationAction", None) => asked.as_str() == Some("error"),
         ("validator", None) => asked.as_document().is_some_and(Document::is_empty),
@@ -98,11 +98,11 @@ pub(crate) fn option_stands(option: &str, asked: &Bson, standing: &Document) -> 
 /// Whether the index that `collMod` is to change is as asked already.
 async fn index_stands(server: &Server, collection: &str, asked: &Bson) -> Result<bool, SchemaError> {
     let Some(asked) = asked.as_document() else { return Ok(false) };
-    Ok(index_stands_in(&catalog::indexes(server, collection).await?, asked))
+    Ok(index_is_in(&catalog::indexes(server, collection).await?, asked))
 }
 
 /// Whether among these indexes the one that `collMod` is to change is as asked already.
-pub(crate) fn index_stands_in(indexes: &[Document], asked: &Document) -> bool {
+pub(crate) fn index_is_in(indexes: &[Document], asked: &Document) -> bool {
     let found = indexes.iter().find(|index| match (asked.get("name"), asked.get("keyPattern")) {
         (Some(name), _) => index.get("name") == Some(name),
         (None, Some(keys)) => index.get("key").is_some_and(|own| same(own, keys)),
@@ -111,7 +111,7 @@ pub(crate) fn index_stands_in(indexes: &[Document], asked: &Document) -> bool {
     let Some(found) = found else { return false };
     asked.iter().filter(|(key, _)| !matches!(key.as_str(), "name" | "keyPattern")).all(|(key, value)| {
         match found.get(key) {
-            Some(stands) => same(value, stands),
+            Some(present) => same(value, present),
             None => value.as_bool() == Some(false),
         }
     })
@@ -123,7 +123,7 @@ pub async fn rename(server: &Server, from: &str, to: &str) -> Result<Settled, Sc
     let target = catalog::collection(server, to).await?;
     match (&source, &target) {
         (None, Some(_)) => {
-            return Ok(Settled::standing(format!("{from:?} is gone and {to:?} exists: it was renamed already")));
+            return Ok(Settled::existing(format!("{from:?} is gone and {to:?} exists: it was renamed already")));
         }
         (None, None) => {
             return Err(Failure {

@@ -142,20 +142,20 @@ async fn write<B: Finds>(
 ) -> Result<(), OperationError> {
     let OperationIndex { index, .. } = request.place;
     let name = &request.operation.collection;
-    let standing = look_up(run, name).await?;
-    let found = standing.clone();
+    let existing = look_up(run, name).await?;
+    let found = existing.clone();
     let hash = &request.operation.fingerprint;
-    let Some(standing) = standing.or_else(|| request.creates.then(plain)) else {
+    let Some(existing) = existing.or_else(|| request.creates.then(plain)) else {
         let mut progress = OperationProgress::new(hash);
         progress.outcome = Some(Outcome::Done);
         progress.note = Some("there is no such collection, so no document matches".to_owned());
         return Ok(journal.note(run, index, progress, None).await?);
     };
-    if standing.kind == "view" {
+    if existing.kind == "view" {
         return Err(OperationError::Failed(is_a_view(name)));
     }
-    let atomic = takes_transactions(run, name, &standing);
-    let whole_because = in_one_go_because(&standing, request.collation, request.whole_because);
+    let atomic = takes_transactions(run, name, &existing);
+    let whole_because = in_one_go_because(&existing, request.collation, request.whole_because);
     let apart = match request.update.filter(|_| atomic && whole_because.is_none()) {
         Some(update) => {
             let mut retry = Retry::new(&run.reporter, &run.stop);
@@ -177,18 +177,18 @@ async fn write<B: Finds>(
             apart,
         })),
     };
-    let timeseries = standing.kind == "timeseries";
-    let slot = super::position::slot(journal, request.operation, request.place);
+    let timeseries = existing.kind == "timeseries";
+    let capture_key = super::position::capture_key(journal, request.operation, request.place);
     let undoable = !timeseries || body.does() == Does::Delete;
-    if let Some(slot) = slot.filter(|_| !undoable) {
-        announce_lost(run, journal, request.operation, slot, request.place).await?;
+    if let Some(capture_key) = capture_key.filter(|_| !undoable) {
+        announce_lost(run, journal, request.operation, capture_key, request.place).await?;
     }
     announce_uncaptured(run, journal, request.operation, request.place).await?;
-    match slot.filter(|_| undoable) {
+    match capture_key.filter(|_| undoable) {
         None => execute(run, journal, &request, how, atomic, body).await,
-        Some(slot) => {
-            announce(run, journal, request.operation, slot, found.as_ref(), apart, request.place).await?;
-            let mut capturing = Capturing::new(body.clone(), slot, &standing);
+        Some(capture_key) => {
+            announce(run, journal, request.operation, capture_key, found.as_ref(), apart, request.place).await?;
+            let mut capturing = Capturing::new(body.clone(), capture_key, &existing);
             execute(run, journal, &request, how, atomic, &mut capturing).await
         }
     }

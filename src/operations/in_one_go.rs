@@ -110,13 +110,13 @@ pub fn delete_in_one_go(delete: &DeleteDocuments) -> Option<&'static str> {
 
 /// Why an operation on documents cannot be cut into chunks: its `own` reason, or the collection's.
 pub fn in_one_go_because(
-    standing: &Collection,
+    existing: &Collection,
     collation: Option<&Document>,
     own: Option<&'static str>,
 ) -> Option<&'static str> {
-    if standing.kind == "timeseries" {
+    if existing.kind == "timeseries" {
         Some("a time-series collection")
-    } else if collation.is_some() && !same_collation(collation, standing.options.get_document("collation").ok()) {
+    } else if collation.is_some() && !same_collation(collation, existing.options.get_document("collation").ok()) {
         Some("a collation other than the collection's")
     } else {
         own

@@ -34,8 +34,8 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
                 || (e.is(codes::CANNOT_CREATE_INDEX) && e.message.contains("only one text index")) =>
         {
             // A newer server may have another default than the one that built it (`2dsphereIndexVersion`).
-            if stands(server, collection, index).await? {
-                return Ok(Settled::standing(format!("the index {:?} exists already, as asked", index.name)));
+            if index_exists(server, collection, index).await? {
+                return Ok(Settled::existing(format!("the index {:?} exists already, as asked", index.name)));
             }
             return Err(conflict(server, collection, index, &e).await?.into());
         }
@@ -60,14 +60,14 @@ pub async fn create(server: &Server, collection: &str, index: &CreateIndex) -> R
     }
     let before = reply.get_i32("numIndexesBefore").ok();
     Ok(if before.is_some() && before == reply.get_i32("numIndexesAfter").ok() {
-        Settled::standing(format!("the index {:?} exists already, as asked", index.name))
+        Settled::existing(format!("the index {:?} exists already, as asked", index.name))
     } else {
         Settled::done()
     })
 }
 
 /// Whether an index of this name exists, with everything that was asked for.
-async fn stands(server: &Server, name: &str, index: &CreateIndex) -> Result<bool, ServerError> {
+async fn index_exists(server: &Server, name: &str, index: &CreateIndex) -> Result<bool, ServerError> {
     let Some(collection) = catalog::collection(server, name).await? else { return Ok(false) };
     let collation = collection.options.get_document("collation").ok();
     let listed = catalog::indexes(server, name).await?;
@@ -140,21 +140,21 @@ async fn conflict(
             })
         });
     Ok(match in_the_way {
-        Some(standing) => different(index, standing, error.code.unwrap_or_default()),
+        Some(existing) => different(index, existing, error.code.unwrap_or_default()),
         None => error.clone().into(),
     })
 }
 
-fn different(index: &CreateIndex, standing: &Document, code: i32) -> Failure {
+fn different(index: &CreateIndex, existing: &Document, code: i32) -> Failure {
     let asked = specification(index);
-    let mut standing = standing.clone();
-    standing.remove("v");
+    let mut existing = existing.clone();
+    existing.remove("v");
     Failure {
         written: None,
         cause: format!(
             "an index exists already and differs: asked for {}, found {} (code {code})",
             show(&Bson::Document(asked)),
-            show(&Bson::Document(standing))
+            show(&Bson::Document(existing))
         ),
         code: Some(code),
         remedy: None,

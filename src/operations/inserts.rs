@@ -44,17 +44,17 @@ pub async fn insert(
 ) -> Result<(), OperationError> {
     let name = &operation.collection;
     let found = look_up(run, name).await?;
-    let standing = found.clone().unwrap_or_else(plain);
-    let atomic = takes_transactions(run, name, &standing);
-    let timeseries = standing.kind == "timeseries";
-    let slot = super::position::slot(journal, operation, place);
-    match slot {
+    let existing = found.clone().unwrap_or_else(plain);
+    let atomic = takes_transactions(run, name, &existing);
+    let timeseries = existing.kind == "timeseries";
+    let capture_key = super::position::capture_key(journal, operation, place);
+    match capture_key {
         // Nothing names one document of a time-series collection.
-        Some(slot) if timeseries => announce_lost(run, journal, operation, slot, place).await?,
-        Some(slot) => announce(run, journal, operation, slot, found.as_ref(), true, place).await?,
+        Some(capture_key) if timeseries => announce_lost(run, journal, operation, capture_key, place).await?,
+        Some(capture_key) => announce(run, journal, operation, capture_key, found.as_ref(), true, place).await?,
         None => announce_uncaptured(run, journal, operation, place).await?,
     }
-    let slot = slot.filter(|_| !timeseries);
+    let capture_key = capture_key.filter(|_| !timeseries);
     let (mut next, seed, mut progress, mut doubtful) =
         match (&journal.progress.position, journal.progress.operations.get(place.index)) {
             // Where there are no transactions, the last insert may be done without its entry.
@@ -70,7 +70,7 @@ pub async fn insert(
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut retry = Retry::new(&reporter, &stop);
-    let mut earlier = slot.filter(|_| !atomic).map(EarlierAttempts::new);
+    let mut earlier = capture_key.filter(|_| !atomic).map(EarlierAttempts::new);
     while next < insert.documents.len() {
         run.safe_point()?;
         let mut body = InsertCommand {
@@ -79,7 +79,7 @@ pub async fn insert(
             documents: batch(insert, next, seed)?,
             first: next,
             doubtful: doubtful && !timeseries,
-            slot,
+            capture_key,
             chunk: progress.chunks,
             earlier: earlier.as_mut(),
         };
@@ -165,7 +165,7 @@ struct InsertCommand<'a> {
     /// Whether an earlier attempt may have inserted some of them, without a transaction.
     doubtful: bool,
     /// Where it captures what it inserted.
-    slot: Option<CaptureKey>,
+    capture_key: Option<CaptureKey>,
     /// How many inserts of the operation came before.
     chunk: i64,
     /// What attempts without a transaction captured.
@@ -187,8 +187,8 @@ impl Body for InsertCommand<'_> {
             return Ok(Some(counts));
         }
         self.send(server, session.as_deref_mut(), &self.documents.iter().enumerate().collect::<Vec<_>>()).await?;
-        if let Some(slot) = self.slot {
-            capture_inserted(server, session, self.name, &self.documents, slot, self.chunk).await?;
+        if let Some(capture_key) = self.capture_key {
+            capture_inserted(server, session, self.name, &self.documents, capture_key, self.chunk).await?;
         }
         Ok(Some(counts))
     }
@@ -235,7 +235,7 @@ impl InsertCommand<'_> {
             number = earlier.begin(server, self.name, self.chunk).await?;
         }
         let stored: Vec<RawDocumentBuf> = self.documents.iter().map(as_stored).collect();
-        let standing = if self.doubtful || self.earlier.is_some() {
+        let existing = if self.doubtful || self.earlier.is_some() {
             let ids: Vec<Id> = stored.iter().filter_map(|document| Id::of_stored(document)).collect();
             by_id(read_by_id(server, None, self.name, &ids, usize::MAX).await?)
         } else {
@@ -244,7 +244,7 @@ impl InsertCommand<'_> {
         let mut missing = Vec::new();
         let mut taken = Vec::new();
         for (at, document) in stored.iter().enumerate() {
-            let Some((id, other)) = Id::of_stored(document).and_then(|id| Some((id.clone(), standing.get(&id)?)))
+            let Some((id, other)) = Id::of_stored(document).and_then(|id| Some((id.clone(), existing.get(&id)?)))
             else {
                 missing.push((at, &self.documents[at]));
                 continue;
@@ -258,9 +258,9 @@ impl InsertCommand<'_> {
         // The server says what prevents it, before anything is written.
         self.send(server, None, &taken).await.map_err(|error| ServerError { written: Some(0), ..error })?;
         let momentary = missing.iter().any(|(at, _)| has_zero_timestamp(stored[*at].as_bytes()));
-        if let Some(slot) = self.slot {
-            let packs = packed_inserts(slot, number, missing.iter().map(|(at, _)| &stored[*at]))?;
-            keep_packs(server, None, slot, &packs).await?;
+        if let Some(capture_key) = self.capture_key {
+            let packs = packed_inserts(capture_key, number, missing.iter().map(|(at, _)| &stored[*at]))?;
+            keep_packs(server, None, capture_key, &packs).await?;
         }
         let ids: Vec<Id> = missing.iter().filter_map(|(at, _)| Id::of_stored(&stored[*at])).collect();
         if let Err(error) = self.send(server, None, &missing).await {
@@ -275,13 +275,15 @@ impl InsertCommand<'_> {
             }
             return Err(ServerError { written, ..error });
         }
-        let (Some(slot), Some(earlier), true) = (self.slot, &mut self.earlier, momentary) else { return Ok(()) };
+        let (Some(capture_key), Some(earlier), true) = (self.capture_key, &mut self.earlier, momentary) else {
+            return Ok(());
+        };
         // The insert is not made again for what the server put into it.
         for _ in 0..ATTEMPTS {
             let there = read_by_id(server, None, self.name, &ids, usize::MAX).await;
-            let packs = there.and_then(|there| packed_inserts(slot, earlier.number(), &there));
+            let packs = there.and_then(|there| packed_inserts(capture_key, earlier.number(), &there));
             if let Ok(packs) = packs
-                && replace(server, slot, number, &packs).await.is_ok()
+                && replace(server, capture_key, number, &packs).await.is_ok()
             {
                 break;
             }

@@ -16,7 +16,7 @@ pub mod statements;
 mod write_command;
 
 use self::error::OperationError;
-use self::position::slot;
+use self::position::capture_key;
 use crate::model::script::Operation;
 use crate::model::script::operation::Action;
 use crate::run::handle::Run;
@@ -38,9 +38,9 @@ pub async fn execute(
         Action::InsertDocuments(insert) => inserts::insert(run, journal, operation, insert, place).await,
         Action::DeleteDocuments(delete) => documents::delete(run, journal, operation, delete, place).await,
         _ => {
-            let slot = slot(journal, operation, place);
+            let capture_key = capture_key(journal, operation, place);
             let change = schema::SchemaChange::Operation(operation);
-            schema::change(run, journal, &change, &operation.fingerprint, slot, place).await
+            schema::change(run, journal, &change, &operation.fingerprint, capture_key, place).await
         }
     }
 }

@@ -23,7 +23,7 @@ impl Settled {
         Self { outcome: Outcome::Done, note: None }
     }
 
-    pub(super) fn standing(note: impl Into<String>) -> Self {
+    pub(super) fn existing(note: impl Into<String>) -> Self {
         Self { outcome: Outcome::Standing, note: Some(note.into()) }
     }
 
@@ -33,16 +33,16 @@ impl Settled {
 }
 
 /// Where an operation captures what it does, if it does.
-pub(super) fn slot(journal: &Journal, operation: &Operation, place: OperationIndex) -> Option<CaptureKey> {
-    journal.progress.capture.filter(|_| operation.capture).map(|capture| capture.slot(place.index))
+pub(super) fn capture_key(journal: &Journal, operation: &Operation, place: OperationIndex) -> Option<CaptureKey> {
+    journal.progress.capture.filter(|_| operation.capture).map(|capture| capture.capture_key(place.index))
 }
 
 /// The entry of an operation that is not captured within a run that is: it says so.
 pub(super) fn uncaptured(journal: &Journal, operation: &Operation, place: OperationIndex) -> RegistryEntry {
     match journal.progress.capture.filter(|_| !operation.capture) {
         Some(capture) => {
-            let slot = capture.slot(place.index);
-            RegistryEntry::first(slot, operation.kind(), &operation.collection, doc! {"uncaptured": true})
+            let capture_key = capture.capture_key(place.index);
+            RegistryEntry::first(capture_key, operation.kind(), &operation.collection, doc! {"uncaptured": true})
         }
         None => RegistryEntry::none(),
     }

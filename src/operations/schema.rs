@@ -50,7 +50,7 @@ pub enum SchemaChange<'a> {
     },
 }
 
-/// Carries out a change and captures in `slot` what it removes.
+/// Carries out a change and captures in `capture_key` what it removes.
 ///
 /// # Errors
 /// [`OperationError`].
@@ -59,7 +59,7 @@ pub async fn change(
     journal: &mut Journal,
     change: &SchemaChange<'_>,
     hash: &str,
-    slot: Option<CaptureKey>,
+    capture_key: Option<CaptureKey>,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     let reporter = run.reporter.clone();
@@ -68,7 +68,7 @@ pub async fn change(
     let mut progress = OperationProgress::new(hash);
     progress.begun = true;
     let (settled, mut after) = loop {
-        let error = match attempt(run, journal, change, &progress, slot, place).await {
+        let error = match attempt(run, journal, change, &progress, capture_key, place).await {
             Ok(settled) => break settled,
             Err(SchemaAttempt::Operation(halt)) => return Err(halt),
             Err(SchemaAttempt::Failed(error)) => error,
@@ -107,7 +107,7 @@ async fn attempt(
     journal: &mut Journal,
     change: &SchemaChange<'_>,
     progress: &OperationProgress,
-    slot: Option<CaptureKey>,
+    capture_key: Option<CaptureKey>,
     place: OperationIndex,
 ) -> Result<(Settled, RegistryEntry), SchemaAttempt> {
     // The entries of several indexes are in the slots behind this one.
@@ -116,15 +116,15 @@ async fn attempt(
     if let SchemaChange::Operation(operation) = change
         && !begun
     {
-        refuse_unmovable(&run.server, operation, slot.is_some()).await?;
+        refuse_unmovable(&run.server, operation, capture_key.is_some()).await?;
     }
-    let mut entry = match (slot, change) {
+    let mut entry = match (capture_key, change) {
         // The state before the first attempt counts.
-        (Some(slot), _) if !begun => {
+        (Some(capture_key), _) if !begun => {
             let mut entry = RegistryEntry::none();
-            for (slot, operation) in slot.parts().zip(change.operations()) {
-                let before = captured::before(&run.server, operation, slot).await?;
-                entry.and(RegistryEntry::first(slot, operation.kind(), &operation.collection, before));
+            for (capture_key, operation) in capture_key.parts().zip(change.operations()) {
+                let before = captured::before(&run.server, operation, capture_key).await?;
+                entry.and(RegistryEntry::first(capture_key, operation.kind(), &operation.collection, before));
             }
             entry
         }
@@ -134,10 +134,10 @@ async fn attempt(
     let begins = progress.clone();
     let noted = journal.note_with(run, place.index, &mut entry, begins, Some(Position::Whole)).await;
     noted.map_err(|error| SchemaAttempt::Operation(error.into()))?;
-    let settled = settle(&run.server, change, slot).await?;
+    let settled = settle(&run.server, change, capture_key).await?;
     let mut after = RegistryEntry::none();
-    for (slot, operation) in slot.into_iter().flat_map(CaptureKey::parts).zip(change.operations()) {
-        after.and(RegistryEntry::more(slot, captured::after(&run.server, operation).await?));
+    for (capture_key, operation) in capture_key.into_iter().flat_map(CaptureKey::parts).zip(change.operations()) {
+        after.and(RegistryEntry::more(capture_key, captured::after(&run.server, operation).await?));
     }
     Ok((settled, after))
 }
@@ -175,14 +175,18 @@ impl<'a> SchemaChange<'a> {
     }
 }
 
-async fn settle(server: &Server, change: &SchemaChange<'_>, slot: Option<CaptureKey>) -> Result<Settled, SchemaError> {
+async fn settle(
+    server: &Server,
+    change: &SchemaChange<'_>,
+    capture_key: Option<CaptureKey>,
+) -> Result<Settled, SchemaError> {
     let operation = match change {
         SchemaChange::Operation(operation) => operation,
         SchemaChange::Indexes(operations) => return indexes::create_all(server, operations).await,
         SchemaChange::Rebuild { collection, index } => {
             let name = index.get_str("name").unwrap_or_default().to_owned();
-            let standing = crate::mongo::catalog::indexes(server, collection).await?;
-            if !standing.contains(index) {
+            let existing = crate::mongo::catalog::indexes(server, collection).await?;
+            if !existing.contains(index) {
                 indexes::drop_index(server, collection, &IndexRef::Name(name)).await?;
                 stash::create_index(server, collection, (*index).clone()).await?;
             }
@@ -197,10 +201,10 @@ async fn settle(server: &Server, change: &SchemaChange<'_>, slot: Option<Capture
         }
     };
     let name = operation.collection.as_str();
-    match (&operation.action, slot) {
+    match (&operation.action, capture_key) {
         (Action::CreateCollection { options }, _) => collections::create(server, name, options).await,
         (Action::DropCollection, None) => collections::drop_collection(server, name).await,
-        (Action::DropCollection, Some(slot)) => drop_captured(server, name, slot).await,
+        (Action::DropCollection, Some(capture_key)) => drop_captured(server, name, capture_key).await,
         (Action::ModifyCollection { options }, _) => collections::modify(server, name, options).await,
         (Action::RenameCollection { to }, _) => collections::rename(server, name, to).await,
         (Action::CreateIndex(index), _) => indexes::create(server, name, index).await,
@@ -213,8 +217,8 @@ async fn settle(server: &Server, change: &SchemaChange<'_>, slot: Option<Capture
 
 /// `drop_collection` where it is captured: a collection is set aside, and a view's definition is in the
 /// registry.
-async fn drop_captured(server: &Server, name: &str, slot: CaptureKey) -> Result<Settled, SchemaError> {
-    let entry = registry::load(server, slot).await?.unwrap_or_default();
+async fn drop_captured(server: &Server, name: &str, capture_key: CaptureKey) -> Result<Settled, SchemaError> {
+    let entry = registry::load(server, capture_key).await?.unwrap_or_default();
     let Ok(before) = entry.get_document("before") else {
         return Ok(Settled::absent("there is no such collection"));
     };
@@ -227,7 +231,7 @@ async fn drop_captured(server: &Server, name: &str, slot: CaptureKey) -> Result<
     if now != Bson::Null && entry.get("uuid") == Some(&now) {
         // After a kill, the next run has seen that it expires again. Now that is suspended once more.
         if entry.contains_key("expires") {
-            registry::mark(server, None, slot, doc! {"$unset": {"expires": ""}}).await?;
+            registry::mark(server, None, capture_key, doc! {"$unset": {"expires": ""}}).await?;
         }
         stash::set_aside(server, name, aside, before).await.map_err(|e| explain(e, copied))?;
         return Ok(kept_as(aside));

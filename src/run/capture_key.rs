@@ -37,7 +37,7 @@ impl CaptureId {
     }
 
     /// What its operation `index`, from 0, captures.
-    pub fn slot(self, index: usize) -> CaptureKey {
+    pub fn capture_key(self, index: usize) -> CaptureKey {
         CaptureKey { capture: self, operation: i32::try_from(index).unwrap_or(i32::MAX) }
     }
 }

@@ -77,7 +77,7 @@ pub async fn work_through<B: ChunkBody>(
     }
     let pace = Pace::new(&open, scope, progress.counts.documents());
     let line = Line { place, entry: index, scope, upper: &upper, sparse: open.sparse, numbers: 0 };
-    line.work_through(&mut run.worker(), journal, body, &pace, &mut |_| {}).await
+    line.run_to_end(&mut run.worker(), journal, body, &pace, &mut |_| {}).await
 }
 
 /// What is still to be done in parts of which some are done.

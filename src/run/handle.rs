@@ -5,6 +5,7 @@ use mongodb::ClientSession;
 
 use super::identity::Identity;
 use super::lease::Lease;
+use super::renewal::DURATION;
 use super::transaction::{Body, attempt, with_majority};
 use super::worker::Worker;
 use crate::error::codes;
@@ -52,7 +53,7 @@ impl Run {
             self.reporter.tell(
                 Kind::Warning,
                 Level::Warning,
-                format!("The lock could not be released ({e}); it ends by itself within 30 s."),
+                format!("The lock could not be released ({e}); it ends by itself within {} s.", DURATION.as_secs()),
             );
         } else {
             self.reporter.tell(Kind::LockReleased, Level::Debug, "Released the lock.");

@@ -41,12 +41,12 @@ impl EntryPlace {
     pub(super) fn command(&self, server: &Server, (operation, position): &Made) -> Result<RawDocumentBuf, ServerError> {
         let document = bson::serialize_to_raw_document_buf(operation)
             .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?;
-        let slot = format!("progress.operations.{}", self.index);
-        let slot = <&bson::raw::CStr>::try_from(slot.as_str())
+        let capture_key = format!("progress.operations.{}", self.index);
+        let capture_key = <&bson::raw::CStr>::try_from(capture_key.as_str())
             .map_err(|e| ServerError::from(mongodb::error::Error::from(e)))?
             .to_owned();
         let mut set = rawdoc! {"progress.seq": self.seq + 1};
-        set.append(&slot, document);
+        set.append(&capture_key, document);
         let mut change = RawDocumentBuf::new();
         match position {
             Some(position) => {

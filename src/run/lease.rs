@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fencing::fence;
 use super::identity::Identity;
-use super::renewal::Renewal;
+use super::renewal::{DURATION, Renewal};
 use super::sessions::{end_sessions, sessions_of};
 use super::transaction::with_majority;
 use crate::error::codes;
@@ -26,8 +26,6 @@ use crate::mongo::server::Server;
 use crate::names::Names;
 use crate::observe::{Kind, Level, Reporter, Stop};
 
-/// How long a lease lasts without renewal.
-pub const DURATION: Duration = Duration::from_secs(30);
 /// How often a waiting run looks again.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -59,8 +57,8 @@ impl Lease {
         let deadline = Instant::now() + timeout;
         let mut told = false;
         loop {
-            let standing = read_patiently(server, reporter, stop).await?;
-            let mut holding = standing.as_ref().and_then(Holder::from_lock);
+            let existing = read_patiently(server, reporter, stop).await?;
+            let mut holding = existing.as_ref().and_then(Holder::from_lock);
             let over = match &holding {
                 None => Some(String::new()),
                 Some((holder, owner)) => give_up_owner(server, identity, holder, owner, reporter).await,

@@ -29,7 +29,7 @@ pub async fn read(server: &Server) -> Result<Vec<Record>> {
     let mut attempts = 0;
     let mut records = loop {
         let mut records: Vec<Record> =
-            read_raw(server, doc! {"created_at": 1, "_id": 1}).await?.iter().map(Record::parse).collect();
+            read_raw(server, doc! {"created_at": 1, "_id": 1}).await?.iter().map(|raw| record(server, raw)).collect();
         let mut whole = true;
         for record in &mut records {
             whole &= add_up(server, record).await?;
@@ -74,6 +74,10 @@ pub async fn read_raw(server: &Server, sort: Document) -> Result<Vec<RawDocument
         .map_err(Error::server("Reading the ledger"))
 }
 
+fn record(server: &Server, raw: &RawDocumentBuf) -> Record {
+    Record { ledger: server.names().ledger().to_owned(), ..Record::parse(raw) }
+}
+
 /// One record, as a majority has it.
 ///
 /// # Errors
@@ -83,7 +87,7 @@ pub async fn read_one(server: &Server, id: &str) -> Result<Option<Record>> {
         .find_certain(doc! {"find": server.names().ledger(), "filter": {"_id": id}, "limit": 1})
         .await
         .map_err(Error::server("Reading the ledger"))?;
-    let Some(mut record) = found.first().map(Record::parse) else { return Ok(None) };
+    let Some(mut record) = found.first().map(|raw| record(server, raw)) else { return Ok(None) };
     add_up(server, &mut record).await?;
     Ok(Some(record))
 }

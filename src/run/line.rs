@@ -97,7 +97,7 @@ impl Line<'_> {
     ///
     /// # Errors
     /// [`JournalError::Server`] for what the server refuses for good, [`JournalError::Run`] for a stop or a lost lease.
-    pub async fn work_through<B: ChunkBody>(
+    pub async fn run_to_end<B: ChunkBody>(
         &self,
         worker: &mut Worker<'_>,
         journal: &mut Journal,

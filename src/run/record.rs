@@ -12,6 +12,7 @@ use crate::model::migration::{ScriptSource, checksum};
 use crate::model::script::checks::Checks;
 use crate::model::script::operation::Action;
 use crate::model::script::reader;
+use crate::names::DEFAULT_LEDGER;
 
 /// The `kind` of the record of the assessment model's unification, which is no migration of a file's.
 pub const ASSESSMENT: &str = "assessment";
@@ -88,6 +89,8 @@ pub struct Record {
     pub seen: Document,
     /// The run that wrote to it last.
     pub run: Option<String>,
+    /// The collection that it is in.
+    pub ledger: String,
 }
 
 impl Record {
@@ -152,6 +155,17 @@ impl Record {
             odd_id: !matches!(raw.get("_id"), Ok(Some(value)) if value.as_str().is_some()),
             problem,
             seen: seen(raw),
+            ledger: DEFAULT_LEDGER.to_owned(),
+        }
+    }
+
+    /// The ledger as the MongoDB shell writes it.
+    pub fn ledger_in_shell(&self) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if self.ledger.chars().all(plain) && !self.ledger.starts_with(|c: char| c.is_ascii_digit()) {
+            format!("db.{}", self.ledger)
+        } else {
+            format!("db.getCollection({:?})", self.ledger)
         }
     }
 

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::mongo::retry::Policy;
 use crate::mongo::server::Server;
 
+/// How long a lease lasts without renewal.
+pub const DURATION: Duration = Duration::from_secs(30);
+
 /// Renewed often enough that two failures in a row lose nothing.
 const PAUSE: Duration = Duration::from_secs(8);
 
@@ -33,7 +36,8 @@ impl Renewal {
         let (server, stopped) = (server.clone(), stop.clone());
         let failed = |e: std::io::Error| {
             Error::Unavailable(format!(
-                "The thread that renews the lock cannot be started: {e}. Nothing was done. The lock ends by itself within 30 s."
+                "The thread that renews the lock cannot be started: {e}. Nothing was done. The lock ends by itself within {} s.",
+                DURATION.as_secs()
             ))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;

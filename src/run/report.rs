@@ -218,6 +218,25 @@ pub struct MigrationReport {
     pub error: Option<String>,
 }
 
+impl MigrationReport {
+    /// A report of a migration none of whose operations ran.
+    pub fn new(id: String, name: String, direction: Direction, outcome: MigrationOutcome) -> Self {
+        Self {
+            id,
+            name,
+            direction,
+            outcome,
+            resumed: false,
+            seconds: 0.0,
+            exact: false,
+            operations: Vec::new(),
+            undone: Vec::new(),
+            overreach: Overreaches::default(),
+            error: None,
+        }
+    }
+}
+
 /// What an exact rollback did in one collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CollectionUndone {

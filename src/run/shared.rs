@@ -48,7 +48,7 @@ pub async fn in_parts<B: ChunkBody>(
                 let numbers = part.number * CHUNKS_OF_A_PART;
                 let line = Line { place, entry: 0, scope, upper, sparse: open.sparse, numbers };
                 let mut done = |progress: &OperationProgress| team.note(part.number, progress);
-                let ended = line.work_through(&mut worker, &mut own, &mut body, pace, &mut done).await;
+                let ended = line.run_to_end(&mut worker, &mut own, &mut body, pace, &mut done).await;
                 if let Err(error) = ended {
                     team.fail(error, own.progress.position);
                     stop.cancel();

@@ -42,13 +42,13 @@ pub async fn undo(
     oldest: CaptureId,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
-    let standing = look_up(run, &undo.collection).await?;
-    let atomic = match &standing {
-        Some(standing) => takes_transactions(run, &undo.collection, standing),
+    let existing = look_up(run, &undo.collection).await?;
+    let atomic = match &existing {
+        Some(existing) => takes_transactions(run, &undo.collection, existing),
         None => run.server.transactions(),
     };
     let scope = Scope {
-        collection: undo.slot.whole(run.server.names()),
+        collection: undo.capture_key.whole(run.server.names()),
         filter: RawDocumentBuf::new(),
         hint: None,
         variables: None,
@@ -59,17 +59,17 @@ pub async fn undo(
         // They existed beside each other.
         apart: true,
     };
-    let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
+    let uuid = existing.as_ref().and_then(|existing| existing.uuid.as_deref());
     let mut retry = Retry::new(&run.reporter, &run.stop);
     let edits = retry!(retry, Edits::open(&run.server, oldest, uuid))?;
-    let series = standing.as_ref().is_some_and(|standing| standing.kind == "timeseries");
+    let series = existing.as_ref().is_some_and(|existing| existing.kind == "timeseries");
     let mut body = Kept {
         // Entries that do not say so are older.
         measurements: undo.entry.get_bool("measurements").unwrap_or(series && !undo.entry.contains_key("uuid")),
         collection: &undo.collection,
         edits,
-        standing: standing.filter(|standing| standing.kind != "view"),
-        slot: undo.slot,
+        existing: existing.filter(|existing| existing.kind != "view"),
+        capture_key: undo.capture_key,
         own,
         earlier: own.map(EarlierAttempts::new),
         left: HashSet::new(),
@@ -82,11 +82,11 @@ pub async fn undo(
 struct Kept<'a> {
     collection: &'a str,
     /// The collections that exist and could hold documents.
-    standing: Option<Collection>,
+    existing: Option<Collection>,
     /// Whether what is kept are measurements.
     measurements: bool,
     edits: Edits,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     own: Option<CaptureKey>,
     /// What attempts without a transaction brought back.
     earlier: Option<EarlierAttempts>,
@@ -101,25 +101,25 @@ impl ChunkBody for Kept<'_> {
         mut session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let kept = self.slot.whole(server.names());
+        let kept = self.capture_key.whole(server.names());
         let find = rawdoc! {"find": kept.as_str(), "filter": selection.filter.clone(), "hint": {"_id": 1}};
         let documents = server.read(find, session.as_deref_mut(), BYTES).await?;
         let mut counts = Undone::default();
-        match &self.standing {
+        match &self.existing {
             // With its collection, what was in it is gone.
             None => {
                 counts.gone = i64::try_from(documents.len()).unwrap_or(i64::MAX);
                 let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
-                left::note(server, session, self.slot, &ids).await?;
+                left::note(server, session, self.capture_key, &ids).await?;
             }
             // Something else has its place.
-            Some(standing) if (standing.kind == "timeseries") != self.measurements => {
+            Some(existing) if (existing.kind == "timeseries") != self.measurements => {
                 counts.conflicts = i64::try_from(documents.len()).unwrap_or(i64::MAX);
                 let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
-                left::note(server, session, self.slot, &ids).await?;
+                left::note(server, session, self.capture_key, &ids).await?;
             }
-            Some(standing) if self.measurements => {
-                let back = measurements::bring_back(server, &kept, self.collection, standing, documents).await?;
+            Some(existing) if self.measurements => {
+                let back = measurements::bring_back(server, &kept, self.collection, existing, documents).await?;
                 counts.restored = back.now + back.before;
             }
             Some(_) => {
@@ -146,13 +146,13 @@ impl Kept<'_> {
             number = earlier.begin(server, self.collection, selection.chunk).await?;
         }
         let ids: Vec<Id> = documents.iter().filter_map(|document| Id::of_stored(document)).collect();
-        let standing = by_id(read_by_id(server, session.as_deref_mut(), self.collection, &ids, usize::MAX).await?);
+        let existing = by_id(read_by_id(server, session.as_deref_mut(), self.collection, &ids, usize::MAX).await?);
         let edited = self.edits.read(server, session.as_deref_mut(), &ids).await?;
         let mut missing = Vec::new();
         let mut found = Vec::new();
         let mut left = Vec::new();
         for (id, document) in ids.into_iter().zip(documents) {
-            match standing.get(&id) {
+            match existing.get(&id) {
                 // An earlier attempt, `undrop`, or somebody has brought it back as it was.
                 Some(other) if *other == document => {
                     counts.restored += 1;
@@ -191,7 +191,7 @@ impl Kept<'_> {
                 return Err(again(&error));
             }
         }
-        left::note(server, session.as_deref_mut(), self.slot, &left).await?;
+        left::note(server, session.as_deref_mut(), self.capture_key, &left).await?;
         self.edits.write(server, session, &found).await
     }
 }

@@ -49,14 +49,14 @@ pub async fn undo(
     oldest: CaptureId,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
-    let Some((scope, standing)) = packs_of(run, undo).await? else { return Ok(()) };
-    let uuid = standing.as_ref().and_then(|standing| standing.uuid.as_deref());
+    let Some((scope, existing)) = packs_of(run, undo).await? else { return Ok(()) };
+    let uuid = existing.as_ref().and_then(|existing| existing.uuid.as_deref());
     let mut retry = Retry::new(&run.reporter, &run.stop);
     let edits = retry!(retry, Edits::open(&run.server, oldest, uuid))?;
     let mut body = Packs {
         collection: &undo.collection,
-        stands: standing.is_some_and(|standing| standing.kind != "view"),
-        slot: undo.slot,
+        exists: existing.is_some_and(|existing| existing.kind != "view"),
+        capture_key: undo.capture_key,
         own,
         edits,
         left: HashSet::new(),
@@ -69,13 +69,13 @@ pub async fn undo(
 
 /// The packs of what was captured, to be worked through, and what has the collection's name now.
 pub async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, Option<Collection>)>, OperationError> {
-    let Some(bounds) = bounds(undo.slot) else { return Ok(None) };
-    let packs = undo.slot.capture.packs(run.server.names());
-    let standing = look_up(run, &undo.collection).await?;
+    let Some(bounds) = bounds(undo.capture_key) else { return Ok(None) };
+    let packs = undo.capture_key.capture.packs(run.server.names());
+    let existing = look_up(run, &undo.collection).await?;
     let mut retry = Retry::new(&run.reporter, &run.stop);
     let total = retry!(retry, documents_in(&run.server, &packs, &bounds.0, &bounds.1))?;
-    let atomic = match &standing {
-        Some(standing) if total > 0 => takes_transactions(run, &undo.collection, standing),
+    let atomic = match &existing {
+        Some(existing) if total > 0 => takes_transactions(run, &undo.collection, existing),
         _ => run.server.transactions(),
     };
     // What was apart when it was done is so when it is undone.
@@ -91,7 +91,7 @@ pub async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, 
         total: Some(total),
         apart,
     };
-    Ok(Some((scope, standing)))
+    Ok(Some((scope, existing)))
 }
 
 /// How many documents the packs between these are about.
@@ -111,8 +111,8 @@ fn value(id: &Id) -> RawDocumentBuf {
 #[derive(Clone)]
 struct Packs<'a> {
     collection: &'a str,
-    stands: bool,
-    slot: CaptureKey,
+    exists: bool,
+    capture_key: CaptureKey,
     own: Option<CaptureKey>,
     edits: Edits,
     /// Documents whose old value another document now holds in a unique index.
@@ -131,7 +131,7 @@ impl ChunkBody for Packs<'_> {
         mut session: Option<&mut ClientSession>,
         selection: &Selection,
     ) -> Result<Counts, ServerError> {
-        let packs = self.slot.capture.packs(server.names());
+        let packs = self.capture_key.capture.packs(server.names());
         let find = rawdoc! {
             "find": packs.as_str(), "filter": selection.filter.clone(), "sort": {"_id": 1}, "hint": {"_id": 1},
         };
@@ -142,7 +142,7 @@ impl ChunkBody for Packs<'_> {
             captured.extend(entries(pack).ok_or_else(unreadable)?.into_iter().rev());
         }
         let mut counts = Undone::default();
-        if !self.stands {
+        if !self.exists {
             counts.gone = i64::try_from(captured.len()).unwrap_or(i64::MAX);
             return Ok(Counts { undone: counts, ..Counts::default() });
         }
@@ -191,7 +191,8 @@ impl Packs<'_> {
             HashMap::new()
         } else {
             let kept =
-                read_by_id(server, session.as_deref_mut(), &self.slot.whole(server.names()), replaced, limit).await?;
+                read_by_id(server, session.as_deref_mut(), &self.capture_key.whole(server.names()), replaced, limit)
+                    .await?;
             by_id(kept.into_iter().map(unwrapped).collect())
         };
         let edited = self.edits.read(server, session.as_deref_mut(), ids()).await?;

@@ -17,8 +17,8 @@ pub(super) async fn finish(
     counts: Undone,
     note: Option<String>,
 ) -> Result<(), OperationError> {
-    let standing = journal.progress.operations.get(place.index).cloned();
-    let mut progress = standing.unwrap_or_else(|| OperationProgress::new(&undo.hash));
+    let existing = journal.progress.operations.get(place.index).cloned();
+    let mut progress = existing.unwrap_or_else(|| OperationProgress::new(&undo.hash));
     progress.outcome = Some(Outcome::Done);
     progress.counts += Counts { undone: counts, ..Counts::default() };
     progress.note = note;

@@ -15,12 +15,12 @@ pub(super) fn plain() -> Document {
 ///
 /// # Errors
 /// The server's.
-pub(crate) async fn standing(server: &Server, name: &str) -> Result<Option<Document>, ServerError> {
-    Ok(crate::capture::schema::standing(server, name).await?.as_document().cloned())
+pub(crate) async fn definition(server: &Server, name: &str) -> Result<Option<Document>, ServerError> {
+    Ok(crate::capture::schema::definition(server, name).await?.as_document().cloned())
 }
 
 /// Whether a collection's kind, options and indexes mean the same.
-pub(crate) fn same_standing(a: &Document, b: &Document) -> bool {
+pub(crate) fn same_definition(a: &Document, b: &Document) -> bool {
     let options = |of: &Document| catalog::Collection {
         kind: of.get_str("type").unwrap_or_default().to_owned(),
         options: of.get_document("options").cloned().unwrap_or_default(),

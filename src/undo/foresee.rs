@@ -42,9 +42,10 @@ pub async fn foresee(
     now: &str,
     met: &mut HashSet<u64>,
 ) -> Result<UndoForecast, ServerError> {
-    let stands = catalog::collection(server, now).await?.filter(|standing| standing.kind != "view");
-    let edits = Edits::open(server, undo.slot.capture, stands.as_ref().and_then(|found| found.uuid.as_deref())).await?;
-    let mut look = Looking { server, undo, now, stands: stands.is_some(), edits, met, found: UndoForecast::default() };
+    let exists = catalog::collection(server, now).await?.filter(|existing| existing.kind != "view");
+    let edits =
+        Edits::open(server, undo.capture_key.capture, exists.as_ref().and_then(|found| found.uuid.as_deref())).await?;
+    let mut look = Looking { server, undo, now, exists: exists.is_some(), edits, met, found: UndoForecast::default() };
     if undo.done == "delete_documents" {
         look.deleted().await?;
     } else {
@@ -57,7 +58,7 @@ struct Looking<'a> {
     server: &'a Server,
     undo: &'a UndoOperation,
     now: &'a str,
-    stands: bool,
+    exists: bool,
     edits: Edits,
     met: &'a mut HashSet<u64>,
     found: UndoForecast,
@@ -75,7 +76,7 @@ impl Looking<'_> {
     /// Documents kept whole come back unless others have their place.
     async fn deleted(&mut self) -> Result<(), ServerError> {
         let command =
-            rawdoc! {"find": self.undo.slot.whole(self.server.names()), "filter": {}, "projection": {"_id": 1}};
+            rawdoc! {"find": self.undo.capture_key.whole(self.server.names()), "filter": {}, "projection": {"_id": 1}};
         let mut kept = self.server.walk(command).await?;
         let mut batch = Vec::new();
         loop {
@@ -87,8 +88,8 @@ impl Looking<'_> {
                 batch.push(id);
             }
             if batch.len() >= AT_ONCE || (last && !batch.is_empty()) {
-                let standing = self.standing(&batch).await?;
-                let taken = i64::try_from(standing.len()).unwrap_or(i64::MAX);
+                let existing = self.existing_by_id(&batch).await?;
+                let taken = i64::try_from(existing.len()).unwrap_or(i64::MAX);
                 self.found.undone.conflicts += taken;
                 self.found.undone.restored += i64::try_from(batch.len()).unwrap_or(i64::MAX) - taken;
                 batch.clear();
@@ -101,9 +102,9 @@ impl Looking<'_> {
 
     /// Documents changed or inserted, by the three-way rule.
     async fn changed(&mut self) -> Result<(), ServerError> {
-        let Some((low, high)) = bounds(self.undo.slot) else { return Ok(()) };
+        let Some((low, high)) = bounds(self.undo.capture_key) else { return Ok(()) };
         let within = rawdoc! {"$gte": inner(&low), "$lte": inner(&high)};
-        let packs = self.undo.slot.capture.packs(self.server.names());
+        let packs = self.undo.capture_key.capture.packs(self.server.names());
         let command = rawdoc! {"find": packs, "filter": {"_id": within}, "sort": {"_id": -1}};
         let mut packs: DocumentCursor = self.server.walk(command).await?;
         while let Some(pack) = packs.next().await? {
@@ -121,15 +122,20 @@ impl Looking<'_> {
             return Ok(());
         }
         let ids: Vec<Id> = entries.iter().map(|entry| entry.id.clone()).collect();
-        let current = self.standing(&ids).await?;
+        let current = self.existing_by_id(&ids).await?;
         let replaced: Vec<&Id> =
             entries.iter().filter(|entry| matches!(entry.what, What::Replaced { .. })).map(|entry| &entry.id).collect();
         let whole = match replaced.is_empty() {
             true => HashMap::new(),
             false => {
-                let kept =
-                    read_by_id(self.server, None, &self.undo.slot.whole(self.server.names()), replaced, usize::MAX)
-                        .await?;
+                let kept = read_by_id(
+                    self.server,
+                    None,
+                    &self.undo.capture_key.whole(self.server.names()),
+                    replaced,
+                    usize::MAX,
+                )
+                .await?;
                 by_id(kept.into_iter().map(unwrapped).collect())
             }
         };
@@ -145,8 +151,8 @@ impl Looking<'_> {
         Ok(())
     }
 
-    async fn standing(&self, ids: &[Id]) -> Result<HashMap<Id, RawDocumentBuf>, ServerError> {
-        if !self.stands {
+    async fn existing_by_id(&self, ids: &[Id]) -> Result<HashMap<Id, RawDocumentBuf>, ServerError> {
+        if !self.exists {
             return Ok(HashMap::new());
         }
         Ok(by_id(read_by_id(self.server, None, self.now, ids, usize::MAX).await?))

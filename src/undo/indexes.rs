@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 
-use super::existing::{plain, same_standing, standing};
+use super::existing::{definition, plain, same_definition};
 use super::way::{Way, operation};
 use crate::capture::registry::made_index;
 use crate::error::server::ServerError;
@@ -48,9 +48,9 @@ async fn used(server: &Server, undo: &UndoOperation) -> Result<(Undone, String),
 
 /// Whether a collection that the index was the first thing of holds nothing else.
 async fn unused(server: &Server, undo: &UndoOperation) -> Result<bool, ServerError> {
-    let Some(now) = standing(server, &undo.collection).await? else { return Ok(true) };
+    let Some(now) = definition(server, &undo.collection).await? else { return Ok(true) };
     let found = server.find_all(doc! {"find": &undo.collection, "filter": {}, "limit": 1}).await?;
-    Ok(found.is_empty() && same_standing(&now, &with_index(undo)))
+    Ok(found.is_empty() && same_definition(&now, &with_index(undo)))
 }
 
 /// A collection that an index was the first thing of.

@@ -6,7 +6,7 @@
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, RawDocumentBuf, doc, rawdoc};
 
-use super::existing::{same_standing, standing};
+use super::existing::{definition, same_definition};
 use crate::capture::registry;
 use crate::capture::stash::discard_if_empty;
 use crate::error::codes;
@@ -32,15 +32,15 @@ pub async fn remove_made(
     conflicts: i64,
 ) -> Result<(Undone, Option<String>), ServerError> {
     let name = undo.collection.as_str();
-    let aside = undo.slot.aside(server.names());
+    let aside = undo.capture_key.aside(server.names());
     // A killed attempt may have got as far as this.
     if catalog::collection(server, &aside).await?.is_some() {
         return settle(server, undo, &aside, conflicts).await;
     }
-    let Some(standing) = standing(server, name).await? else {
+    let Some(existing) = definition(server, name).await? else {
         return Ok((Undone::default(), Some("gone".to_owned())));
     };
-    if standing.get_str("type").is_ok_and(|kind| kind == "view") {
+    if existing.get_str("type").is_ok_and(|kind| kind == "view") {
         return Ok((
             Undone { conflicts: 1, ..Undone::default() },
             Some(format!("a view {name:?} exists now, and stays")),
@@ -49,7 +49,7 @@ pub async fn remove_made(
     if documents(server, name).await? > 0 {
         return stays(server, name, conflicts).await;
     }
-    if !same_standing(&standing, made) {
+    if !same_definition(&existing, made) {
         let note = format!("{name:?} stays, empty: its options or indexes were changed since");
         return Ok((Undone { conflicts: 1, ..Undone::default() }, Some(note)));
     }
@@ -83,12 +83,12 @@ async fn settle(
     let uuid = catalog::uuid(server, aside).await?;
     let uuid = uuid.map(|bytes| Bson::Binary(Binary { subtype: BinarySubtype::Uuid, bytes }));
     let listed = doc! {"aside": aside, "left": true, "overtaken": true, "uuid": uuid};
-    registry::amend(server, undo.slot, listed).await?;
+    registry::amend(server, undo.capture_key, listed).await?;
     let note = format!(
         "{}; {left} more that were put into it before it was made anew are set aside, because others have taken their place: \
          `undrop {} --to NEW_NAME` brings them back",
         note.unwrap_or_default(),
-        undo.slot.name()
+        undo.capture_key.name()
     );
     Ok((undone, Some(note)))
 }

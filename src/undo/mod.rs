@@ -98,7 +98,7 @@ pub async fn begin(
     place: OperationIndex,
 ) -> Result<Option<BegunUndo>, OperationError> {
     let undone_before = &undone[..place.index.min(undone.len())];
-    let own = journal.progress.capture.map(|capture| capture.slot(place.index));
+    let own = journal.progress.capture.map(|capture| capture.capture_key(place.index));
     if let Some(own) = own {
         announce(run, journal, undo, own, place).await?;
     }
@@ -108,7 +108,7 @@ pub async fn begin(
         finish(run, journal, undo, place, counts, Some(why)).await?;
         return Ok(None);
     }
-    let oldest = undone.last().map_or(undo.slot.capture, |oldest| oldest.slot.capture);
+    let oldest = undone.last().map_or(undo.capture_key.capture, |oldest| oldest.capture_key.capture);
     // A collection that was renamed since is still the one that the operation worked on.
     let name = undo.collection.as_str();
     let now = retry!(retry, moved::name_now(&run.server, undo))?.filter(|_| !moved::moves(undo));
@@ -183,7 +183,7 @@ async fn announce(
 ) -> Result<(), OperationError> {
     let done = undo.done.as_str();
     let writes = matches!(done, "update_documents" | "insert_documents" | "delete_documents" | UNIFY | BRING_OVER);
-    if !writes || journal.progress.operations.get(place.index).is_some_and(|standing| standing.begun) {
+    if !writes || journal.progress.operations.get(place.index).is_some_and(|existing| existing.begun) {
         return Ok(());
     }
     let mut entry = RegistryEntry::first(own, &undo.kind, &undo.collection, Document::new());

@@ -29,7 +29,7 @@ pub async fn refused(
     undos: &[&UndoOperation],
     headers: &[CaptureHeader],
 ) -> Result<Option<String>, ServerError> {
-    let own: HashSet<CaptureId> = undos.iter().map(|undo| undo.slot.capture).collect();
+    let own: HashSet<CaptureId> = undos.iter().map(|undo| undo.capture_key.capture).collect();
     let mut seen = HashSet::new();
     for undo in undos.iter().copied() {
         let Some(uuid) = uuid(&undo.entry) else { continue };

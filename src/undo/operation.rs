@@ -9,7 +9,7 @@ use crate::run::capture_key::CaptureKey;
 #[derive(Debug, Clone, PartialEq)]
 pub struct UndoOperation {
     /// Where it was captured.
-    pub slot: CaptureKey,
+    pub capture_key: CaptureKey,
     /// The operation's type.
     pub done: String,
     /// `undo` and the operation's type.
@@ -23,17 +23,17 @@ pub struct UndoOperation {
 }
 
 impl UndoOperation {
-    /// Makes the undo of the operation that the entry of `slot` describes.
-    pub fn new(slot: CaptureKey, entry: Document) -> Self {
+    /// Makes the undo of the operation that the entry of `capture_key` describes.
+    pub fn new(capture_key: CaptureKey, entry: Document) -> Self {
         let text = |name: &str| entry.get_str(name).unwrap_or_default().to_owned();
         let done = text("type");
         Self {
-            slot,
+            capture_key,
             kind: format!("undo {done}"),
             collection: text("collection"),
             done,
             // Whatever the ledger's name: earlier versions wrote it so.
-            hash: format!("undo {}", slot.aside(&Names::default())),
+            hash: format!("undo {}", capture_key.aside(&Names::default())),
             entry,
         }
     }

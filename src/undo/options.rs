@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document, doc};
 
-use super::existing::standing;
+use super::existing::definition;
 use super::way::{Way, operation};
 use crate::error::server::ServerError;
 use crate::model::equivalence::same;
@@ -16,7 +16,7 @@ pub(super) async fn modified(server: &Server, undo: &UndoOperation) -> Result<Wa
     let (Ok(before), Ok(asked)) = (undo.entry.get_document("before"), undo.entry.get_document("modified")) else {
         return Ok(Way::nothing("there was no such collection"));
     };
-    let Some(now) = standing(server, &undo.collection).await? else {
+    let Some(now) = definition(server, &undo.collection).await? else {
         return Ok(Way::nothing("the collection is gone"));
     };
     let after = undo.entry.get_document("after").unwrap_or(&now);

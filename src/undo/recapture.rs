@@ -15,15 +15,15 @@ use crate::run::capture_key::CaptureKey;
 
 /// What the undo itself takes away, captured in turn.
 pub(crate) struct Recapture {
-    slot: Option<CaptureKey>,
+    capture_key: Option<CaptureKey>,
     packer: Option<Packer>,
     whole: Vec<RawDocumentBuf>,
 }
 
 impl Recapture {
     /// For the chunk of this number.
-    pub(crate) fn new(slot: Option<CaptureKey>, chunk: i64) -> Self {
-        Self { slot, packer: slot.map(|slot| Packer::new(slot, chunk)), whole: Vec::new() }
+    pub(crate) fn new(capture_key: Option<CaptureKey>, chunk: i64) -> Self {
+        Self { capture_key, packer: capture_key.map(|capture_key| Packer::new(capture_key, chunk)), whole: Vec::new() }
     }
 
     /// Adds a document and what is written of it.
@@ -50,8 +50,8 @@ impl Recapture {
         server: &Server,
         mut session: Option<&mut ClientSession>,
     ) -> Result<(), ServerError> {
-        let (Some(slot), Some(packer)) = (self.slot, self.packer.take()) else { return Ok(()) };
-        insert_whole(server, session.as_deref_mut(), &slot.whole(server.names()), &self.whole).await?;
-        keep_packs(server, session, slot, &packer.finish()).await
+        let (Some(capture_key), Some(packer)) = (self.capture_key, self.packer.take()) else { return Ok(()) };
+        insert_whole(server, session.as_deref_mut(), &capture_key.whole(server.names()), &self.whole).await?;
+        keep_packs(server, session, capture_key, &packer.finish()).await
     }
 }

@@ -4,7 +4,7 @@
 use bson::{Document, doc};
 
 use super::ending::finish;
-use super::existing::{same_standing, standing};
+use super::existing::{definition, same_definition};
 use super::made::remove_made;
 use super::way::{Way, operation};
 use super::{indexes, options};
@@ -75,13 +75,13 @@ async fn created(server: &Server, undo: &UndoOperation) -> Result<Way, ServerErr
     if undo.entry.get_document("before").is_ok() {
         return Ok(Way::nothing("it stood before the migration"));
     }
-    let Some(now) = standing(server, &undo.collection).await? else {
+    let Some(now) = definition(server, &undo.collection).await? else {
         // A killed attempt may have renamed it already, and the removal finishes that.
         return Ok(Way::Remove { made: Document::new() });
     };
     let made = undo.entry.get_document("after").cloned().unwrap_or_else(|_| now.clone());
     if now.get_str("type").is_ok_and(|kind| kind == "view") {
-        return Ok(if same_standing(&now, &made) {
+        return Ok(if same_definition(&now, &made) {
             Way::by(undo, Action::DropCollection)
         } else {
             Way::conflict("the view was changed since and stays")
@@ -107,12 +107,12 @@ async fn dropped(server: &Server, undo: &UndoOperation) -> Result<Way, ServerErr
     let Ok(before) = undo.entry.get_document("before") else {
         return Ok(Way::nothing("there was no such collection"));
     };
-    let now = standing(server, &undo.collection).await?;
+    let now = definition(server, &undo.collection).await?;
     let Ok(aside) = undo.entry.get_str("aside") else {
         let options = before.get_document("options").cloned().unwrap_or_default();
         return Ok(match now {
             None => Way::by(undo, Action::CreateCollection { options }),
-            Some(now) if same_standing(&now, before) => Way::nothing("the view exists"),
+            Some(now) if same_definition(&now, before) => Way::nothing("the view exists"),
             Some(_) => Way::conflict("something else has the view's name"),
         });
     };
@@ -127,14 +127,14 @@ async fn dropped(server: &Server, undo: &UndoOperation) -> Result<Way, ServerErr
         }
         (Some(_), true) => Way::conflict(format!(
             "a collection of this name was made since and stays; `undrop {} --to NEW_NAME` brings the old one back under another name",
-            undo.slot.name()
+            undo.capture_key.name()
         )),
     })
 }
 
 /// A time-series collection whose buckets a killed attempt began to bring back.
 fn half_returned(now: &Document, before: &Document) -> bool {
-    now.get_str("type").is_ok_and(|kind| kind == "timeseries") && same_standing(now, before)
+    now.get_str("type").is_ok_and(|kind| kind == "timeseries") && same_definition(now, before)
 }
 
 async fn renamed(server: &Server, undo: &UndoOperation) -> Result<Way, ServerError> {

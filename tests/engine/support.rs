@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
 use edulearn_migrate::engine::selection::{ApplyOptions, RollbackOptions};
-use edulearn_migrate::engine::{CallContext, Engine, apply};
+use edulearn_migrate::engine::{CallContext, Engine, scripts};
 use edulearn_migrate::error::Failed;
 use edulearn_migrate::mongo::server::Server;
 use edulearn_migrate::names::Names;
@@ -44,12 +44,12 @@ impl Fixture {
 
     pub async fn apply_with(&self, observer: Arc<dyn Observer>, stop: Stop) -> Result<RunReport, Failed<RunReport>> {
         let verb = CallContext::new(observer, stop);
-        apply::apply(&self.engine(), &verb, ApplyOptions::default(), LOCK_TIMEOUT).await
+        scripts::apply(&self.engine(), &verb, ApplyOptions::default(), LOCK_TIMEOUT).await
     }
 
     pub async fn rollback(&self) -> Result<RunReport, Failed<RunReport>> {
         let verb = CallContext::new(Arc::new(Silent), Stop::new());
-        apply::rollback(&self.engine(), &verb, RollbackOptions::default(), LOCK_TIMEOUT).await
+        scripts::rollback(&self.engine(), &verb, RollbackOptions::default(), LOCK_TIMEOUT).await
     }
 
     pub async fn insert(&self, collection: &str, documents: Vec<Document>) {

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Never raises for a failed command."""
     import sys
 
-    from edulearn_migrate.cli.run import run
+    from edulearn_migrate.cli.command_line import run
 
     return run(list(sys.argv[1:] if argv is None else argv))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edulearn_migrate.cli.audit import AuditLog
     from edulearn_migrate.cli.output import Output
     from edulearn_migrate.cli.progress import Progress
-    from edulearn_migrate.work import Work
+    from edulearn_migrate.pending import PendingCall
 
 _OPTIONS = ("uri", "db", "migrations_dir", "backup_dir", "ledger", "log_level", "workers")
 _LOCAL_DIR = ".edulearn-local"
@@ -151,7 +151,7 @@ class Context:
         self.show_progress()
         return engine
 
-    def report(self, work: Work[dict[str, Any]], *keys: str) -> dict[str, Any]:
+    def report(self, work: PendingCall[dict[str, Any]], *keys: str) -> dict[str, Any]:
         """Carry out the work of a verb: its report, which the JSON document says as well.
 
         Before anything is printed the progress bar is gone. A run that fails may have a report of

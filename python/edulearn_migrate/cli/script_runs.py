@@ -1,4 +1,4 @@
-"""The lines of `apply` and `rollback`, which differ in their words only."""
+"""The lines of `apply` and `rollback`, which differ in their wording only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from edulearn_migrate.cli.context import Context
     from edulearn_migrate.cli.output import Output
-    from edulearn_migrate.work import Work
+    from edulearn_migrate.pending import PendingCall
 
     Report = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ _UNDONE = (
 )
 
 
-class Words:
+class Wording:
     """What a direction's lines say."""
 
     def __init__(self, verb: str, done: str, nothing: str, outcomes: tuple[str, ...]) -> None:
@@ -42,7 +42,9 @@ class Words:
         """The first outcome is what this run did. The others were reached earlier."""
 
 
-def carry_out(context: Context, asked: str | None, words: Words, work: Work[dict[str, Any]]) -> int:
+def run_scripts(
+    context: Context, asked: str | None, wording: Wording, work: PendingCall[dict[str, Any]]
+) -> int:
     """Do `work` and print its lines, also those of what was done before it failed.
 
     `asked` is the migration the command named. Whatever ended the run is raised again.
@@ -55,35 +57,35 @@ def carry_out(context: Context, asked: str | None, words: Words, work: Work[dict
         found = report_of(error, *keys)
         if found is not None:
             context.ignored(found["ignored"])
-        failed(context.output, words, asked, found, error, captured=captured)
+        failed(context.output, wording, asked, found, error, captured=captured)
         raise
     context.ignored(report["ignored"])
-    succeeded(context.output, words, asked, report, captured=captured)
+    succeeded(context.output, wording, asked, report, captured=captured)
     return exits.DONE
 
 
 def succeeded(
-    output: Output, words: Words, asked: str | None, report: Report, *, captured: bool = True
+    output: Output, wording: Wording, asked: str | None, report: Report, *, captured: bool = True
 ) -> None:
     """The lines of a run that did all it should. `captured` is whether it can be undone."""
     if asked is None:
-        _list(output, words, report, captured=captured)
-        if not _those(report, words.outcomes[:1]):
-            output.line(words.nothing)
+        _list(output, wording, report, captured=captured)
+        if not _those(report, wording.outcomes[:1]):
+            output.line(wording.nothing)
         passed_over(output, report)
     else:
-        done = _those(report, words.outcomes)
+        done = _those(report, wording.outcomes)
         for each in done:
-            output.line(f"✓ {words.done} migration: {each['id']}")
+            output.line(f"✓ {wording.done} migration: {each['id']}")
             _reach(output, each, captured=captured)
         if not done:
-            output.line(f"✓ {words.done} migration: {asked}")
+            output.line(f"✓ {wording.done} migration: {asked}")
     _details(output, report)
 
 
 def failed(
     output: Output,
-    words: Words,
+    wording: Wording,
     asked: str | None,
     report: Report | None,
     error: BaseException,
@@ -92,23 +94,23 @@ def failed(
 ) -> None:
     """The lines of a run that stopped: what was done, and where it stopped."""
     if report is not None and asked is None:
-        _list(output, words, report, captured=captured)
+        _list(output, wording, report, captured=captured)
         passed_over(output, report)
     stopped = _those(report, ("failed", "interrupted")) if report is not None else []
     named = stopped[0]["id"] if stopped else getattr(error, "migration_id", None) or asked
     if named is not None:
-        output.line(f"✗ Failed to {words.verb} migration: {named}")
+        output.line(f"✗ Failed to {wording.verb} migration: {named}")
     if stopped:
         _reach(output, stopped[0], captured=captured)
     if report is not None:
         _details(output, report)
 
 
-def _list(output: Output, words: Words, report: Report, *, captured: bool) -> None:
+def _list(output: Output, wording: Wording, report: Report, *, captured: bool) -> None:
     """What this run did."""
-    done = _those(report, words.outcomes[:1])
+    done = _those(report, wording.outcomes[:1])
     if done:
-        output.line(f"✓ {words.done} {len(done)} migrations:")
+        output.line(f"✓ {wording.done} {len(done)} migrations:")
         for each in done:
             output.line(f"  - {each['id']}")
         # Not between the lines of the list, which scripts read as one.

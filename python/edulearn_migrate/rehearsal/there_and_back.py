@@ -10,8 +10,8 @@ from edulearn_migrate.rehearsal.snapshot import Heard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edulearn_migrate.pending import PendingCall
     from edulearn_migrate.rehearsal.snapshot import Report, Snapshot
-    from edulearn_migrate.work import Work
 
 # What ends a rehearsal instead of being one of its results.
 _ENDING = (
@@ -116,7 +116,11 @@ class ThereAndBack:
         return found
 
     def _step(
-        self, step: str, timed: str | None, verb: Callable[..., Work[Report]], **options: object
+        self,
+        step: str,
+        timed: str | None,
+        verb: Callable[..., PendingCall[Report]],
+        **options: object,
     ) -> Report | None:
         """What the verb did with the migration, or None where it failed."""
         try:

@@ -11,9 +11,9 @@ from edulearn_migrate import _native
 from edulearn_migrate.connection.target import target
 from edulearn_migrate.events import Progress
 from edulearn_migrate.linting import LintReport, lint
+from edulearn_migrate.pending import PendingCall
 from edulearn_migrate.reports.base import Report
 from edulearn_migrate.reports.states import CreatedMigration
-from edulearn_migrate.work import Work
 
 Answer = TypeVar("Answer")
 
@@ -106,7 +106,7 @@ class Verbs(BaseMigrator):
     def _do(
         self,
         read: Callable[[Any], Answer],
-        call: Callable[..., Work[Any]],
+        call: Callable[..., PendingCall[Any]],
         progress: Progress | None,
         stop: Stop | None,
     ) -> Answer:

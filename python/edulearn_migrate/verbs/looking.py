@@ -6,10 +6,10 @@ from functools import partial
 
 from edulearn_migrate import _native
 from edulearn_migrate.events import Progress
+from edulearn_migrate.pending import InThread
 from edulearn_migrate.reports.preview import CheckReport, PlanReport
 from edulearn_migrate.reports.rehearsal import RehearsalReport
 from edulearn_migrate.verbs.base import Stop, Verbs
-from edulearn_migrate.work import InThread
 
 
 class Looking(Verbs):

@@ -13,7 +13,7 @@ use crate::mongo::catalog::{self, Collection, difference};
 use crate::mongo::movable;
 use crate::mongo::profile::BUCKETS;
 use crate::mongo::query::{Query, raw};
-use crate::operations::collections::{index_stands_in, option_stands};
+use crate::operations::collections::{index_is_in, option_agrees};
 use crate::plural::number;
 use crate::run::report::Outcome;
 
@@ -24,7 +24,7 @@ pub async fn create(
     options: &Document,
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
-    let Some(standing) = catalog::collection(look.server, &operation.collection).await? else {
+    let Some(existing) = catalog::collection(look.server, &operation.collection).await? else {
         plan.ends(Outcome::Done, None);
         refused(operation, plan);
         if plan.problems.is_empty()
@@ -36,14 +36,14 @@ pub async fn create(
         }
         return Ok(());
     };
-    match difference(options, &standing) {
+    match difference(options, &existing) {
         Some(what) => plan.fails(
-            format!("a {} of this name exists already and differs: {what}", standing.noun()),
+            format!("a {} of this name exists already and differs: {what}", existing.noun()),
             Some(codes::NAMESPACE_EXISTS),
         ),
         None => {
             plan.ends(Outcome::Standing, Some("exists already, as asked"));
-            not_admitted(look, operation, options, &standing, plan).await?;
+            not_admitted(look, operation, options, &existing, plan).await?;
         }
     }
     Ok(())
@@ -56,29 +56,29 @@ pub async fn drop_collection(
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
     let name = &operation.collection;
-    let Some(standing) = catalog::collection(look.server, name).await? else {
+    let Some(existing) = catalog::collection(look.server, name).await? else {
         plan.ends(Outcome::Absent, Some("there is no such collection"));
         return Ok(());
     };
     let kept = operation.capture && !look.uncaptured;
     plan.ends(Outcome::Done, (!kept).then_some("nothing is kept of it"));
-    if standing.kind == "view" {
+    if existing.kind == "view" {
         plan.notes.push("a view: its definition is kept".to_owned());
         return Ok(());
     }
     let query = Query { collection: name, hint: None, collation: None, variables: None };
     let documents = look.count(&query, &RawDocumentBuf::new()).await?.0;
-    if kept && let Some(why) = movable::bars_stash(look.server, name, &standing).await? {
+    if kept && let Some(why) = movable::bars_stash(look.server, name, &existing).await? {
         plan.fails(format!("{name:?} cannot be set aside: {why}"), None);
         return Ok(());
     }
-    let stored = if standing.kind == "timeseries" { format!("{BUCKETS}{name}") } else { name.clone() };
+    let stored = if existing.kind == "timeseries" { format!("{BUCKETS}{name}") } else { name.clone() };
     let bytes = look.size(&stored).await.map_or(0, |(_, bytes)| bytes);
     let indexes = catalog::indexes(look.server, name).await?;
     let indexes = indexes.iter().filter_map(|index| index.get_str("name").ok()).map(str::to_owned).collect();
     plan.sets_aside = Some(SetsAside { documents, bytes, indexes, kept });
     plan.exact = true;
-    if kept && standing.kind == "timeseries" {
+    if kept && existing.kind == "timeseries" {
         plan.notes.push("a time-series collection cannot be renamed: it is copied".to_owned());
     }
     Ok(())
@@ -92,15 +92,15 @@ pub async fn modify(
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
     let name = &operation.collection;
-    let Some(standing) = catalog::collection(look.server, name).await? else {
+    let Some(existing) = catalog::collection(look.server, name).await? else {
         plan.fails("there is no such collection", Some(codes::NAMESPACE_NOT_FOUND));
         return Ok(());
     };
-    let indexes = if standing.kind == "view" { Vec::new() } else { catalog::indexes(look.server, name).await? };
+    let indexes = if existing.kind == "view" { Vec::new() } else { catalog::indexes(look.server, name).await? };
     let all_stand = options.iter().all(|(option, asked)| match (option.as_str(), asked.as_document()) {
         ("comment", _) => true,
-        ("index", Some(index)) => index_stands_in(&indexes, index),
-        _ => option_stands(option, asked, &standing.options),
+        ("index", Some(index)) => index_is_in(&indexes, index),
+        _ => option_agrees(option, asked, &existing.options),
     });
     if all_stand {
         plan.ends(Outcome::Standing, Some("the options are as asked already"));
@@ -118,18 +118,18 @@ pub async fn modify(
         });
         match there {
             None => plan.fails("there is no such index", Some(codes::INDEX_NOT_FOUND)),
-            Some(index) if !all_stand => modified_index(look, operation, asked, index, &standing, plan).await?,
+            Some(index) if !all_stand => modified_index(look, operation, asked, index, &existing, plan).await?,
             Some(_) => {}
         }
     }
     if !all_stand && let Some(after) = options.get("expireAfterSeconds") {
-        let series = standing.options.get_document("timeseries").and_then(|series| series.get_str("timeField"));
+        let series = existing.options.get_document("timeseries").and_then(|series| series.get_str("timeField"));
         expiry::count(look, name, series.unwrap_or("_id"), after, None, plan).await?;
     }
     if !plan.problems.is_empty() {
         return Ok(());
     }
-    not_admitted(look, operation, options, &standing, plan).await
+    not_admitted(look, operation, options, &existing, plan).await
 }
 
 fn refused(operation: &Operation, plan: &mut OperationPlan) {
@@ -148,7 +148,7 @@ async fn modified_index(
     operation: &Operation,
     asked: &Document,
     index: &Document,
-    standing: &Collection,
+    existing: &Collection,
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
     let on = |of: &Document, name: &str| of.get_bool(name).unwrap_or(false);
@@ -171,7 +171,7 @@ async fn modified_index(
         plan.fails(message, Some(codes::INVALID_OPTIONS));
         return Ok(());
     }
-    let collation = standing.options.get_document("collation").ok();
+    let collation = existing.options.get_document("collation").ok();
     duplicates::find(look, operation, &becomes, collation, plan).await?;
     for problem in plan.problems.iter_mut().filter(|problem| problem.code == Some(codes::DUPLICATE_KEY)) {
         problem.code = Some(codes::CANNOT_CONVERT_INDEX_TO_UNIQUE);
@@ -215,7 +215,7 @@ async fn not_admitted(
     look: &PlanContext<'_>,
     operation: &Operation,
     options: &Document,
-    standing: &Collection,
+    existing: &Collection,
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
     let Some(validator) = validator(options) else { return Ok(()) };
@@ -229,7 +229,7 @@ async fn not_admitted(
         look.each(command, |document| rejected.examples.push(id_text(document))).await?;
     }
     let set = |option: &str, default: &'static str| -> String {
-        let own = options.get_str(option).or_else(|_| standing.options.get_str(option));
+        let own = options.get_str(option).or_else(|_| existing.options.get_str(option));
         own.unwrap_or(default).to_owned()
     };
     let enforced = set("validationLevel", "strict") == "strict" && set("validationAction", "error") == "error";

@@ -42,7 +42,7 @@ pub async fn update(
         collation: update.collation.as_ref(),
         variables: update.variables.as_ref(),
     };
-    let Some(standing) = standing(look, operation, plan).await? else {
+    let Some(existing) = existing(look, operation, plan).await? else {
         if plan.problems.is_empty() {
             absent(plan);
             plan.upserted = update.upsert.then_some(1);
@@ -51,10 +51,10 @@ pub async fn update(
         }
         return Ok(());
     };
-    let whole = in_one_go_because(&standing, update.collation.as_ref(), update_in_one_go(update));
-    ways(look, &standing, whole, plan);
+    let whole = in_one_go_because(&existing, update.collation.as_ref(), update_in_one_go(update));
+    ways(look, &existing, whole, plan);
     let filter = rest(&update.filter, position, plan)?;
-    if standing.kind == "collection"
+    if existing.kind == "collection"
         && let Some(error) = misunderstood(look, &query, update).await?
     {
         plan.fails(format!("the server refuses the update: {error}"), error.code);
@@ -69,7 +69,7 @@ pub async fn update(
             None => at_most(look, &query, &filter).await?,
         },
         Bson::Array(stages) if repeatable(stages) => {
-            match pipelines::run(look, &query, &filter, stages, &standing, &mut examples).await {
+            match pipelines::run(look, &query, &filter, stages, &existing, &mut examples).await {
                 Ok(numbers) => numbers,
                 // A document that the pipeline fails on; or else the filter is one that only an update takes.
                 Err(PlanError::Refused(_)) => {
@@ -148,7 +148,7 @@ pub async fn delete(
         collation: delete.collation.as_ref(),
         variables: None,
     };
-    let Some(standing) = standing(look, operation, plan).await? else {
+    let Some(existing) = existing(look, operation, plan).await? else {
         if plan.problems.is_empty() {
             absent(plan);
             plan.chunks = Some(true);
@@ -156,8 +156,8 @@ pub async fn delete(
         }
         return Ok(());
     };
-    let whole = in_one_go_because(&standing, delete.collation.as_ref(), delete_in_one_go(delete));
-    ways(look, &standing, whole, plan);
+    let whole = in_one_go_because(&existing, delete.collation.as_ref(), delete_in_one_go(delete));
+    ways(look, &existing, whole, plan);
     let filter = rest(&delete.filter, position, plan)?;
     let (matched, took) = look.count(&query, &filter).await?;
     plan.matched = Some(matched);
@@ -206,7 +206,7 @@ async fn misunderstood(
 }
 
 /// The collection, unless it is absent or a view, through which nothing can be written.
-async fn standing(
+async fn existing(
     look: &PlanContext<'_>,
     operation: &Operation,
     plan: &mut OperationPlan,
@@ -230,8 +230,8 @@ fn absent(plan: &mut OperationPlan) {
 }
 
 /// How it would be written: in chunks or not, exactly once or not.
-pub fn ways(look: &PlanContext<'_>, standing: &Collection, whole: Option<&str>, plan: &mut OperationPlan) {
-    let atomic = look.server.transactions() && standing.takes_transactions();
+pub fn ways(look: &PlanContext<'_>, existing: &Collection, whole: Option<&str>, plan: &mut OperationPlan) {
+    let atomic = look.server.transactions() && existing.takes_transactions();
     plan.chunks = Some(whole.is_none());
     plan.transactions = Some(atomic);
     plan.notes.extend(weaker(atomic));

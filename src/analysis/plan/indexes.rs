@@ -26,11 +26,11 @@ pub async fn create(
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
     let name = &operation.collection;
-    let Some(standing) = catalog::collection(look.server, name).await? else {
+    let Some(existing) = catalog::collection(look.server, name).await? else {
         plan.ends(Outcome::Done, Some("makes the collection, which does not exist yet"));
         return understood(look, operation, index, None, plan).await;
     };
-    if standing.kind == "view" {
+    if existing.kind == "view" {
         plan.fails(
             format!("{name:?} is a view, and a view has no indexes"),
             Some(codes::COMMAND_NOT_SUPPORTED_ON_VIEW),
@@ -38,7 +38,7 @@ pub async fn create(
         return Ok(());
     }
     let listed = catalog::indexes(look.server, name).await?;
-    let collation = standing.options.get_document("collation").ok();
+    let collation = existing.options.get_document("collation").ok();
     match indexes::place(&listed, &index.name, &index.keys, &index.options, collation) {
         IndexPlace::Taken => {
             plan.ends(Outcome::Standing, Some("exists already, as asked"));
@@ -48,15 +48,15 @@ pub async fn create(
             plan.unknown("somebody is building an index of this name: it is waited for");
             return Ok(());
         }
-        IndexPlace::InTheWay { standing, why, code } => {
+        IndexPlace::InTheWay { existing, why, code } => {
             let mut asked = bson::doc! {"key": index.keys.clone(), "name": &index.name};
             asked.extend(index.options.clone());
-            let mut standing = standing;
-            standing.remove("v");
+            let mut existing = existing;
+            existing.remove("v");
             let message = format!(
                 "an index exists already and differs ({why}): asked for {}, found {}",
                 show(&Bson::Document(asked)),
-                show(&Bson::Document(standing))
+                show(&Bson::Document(existing))
             );
             plan.fails(message, Some(code));
             return Ok(());
@@ -116,8 +116,8 @@ pub async fn drop_index(
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
     let name = &operation.collection;
-    let standing = catalog::collection(look.server, name).await?;
-    if standing.is_some_and(|standing| standing.kind == "view") {
+    let existing = catalog::collection(look.server, name).await?;
+    if existing.is_some_and(|existing| existing.kind == "view") {
         plan.fails(
             format!("{name:?} is a view, and a view has no indexes"),
             Some(codes::COMMAND_NOT_SUPPORTED_ON_VIEW),

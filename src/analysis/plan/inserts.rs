@@ -32,8 +32,8 @@ pub async fn insert(
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
     let name = &operation.collection;
-    let standing = catalog::collection(look.server, name).await?;
-    if standing.as_ref().is_some_and(|found| found.kind == "view") {
+    let existing = catalog::collection(look.server, name).await?;
+    if existing.as_ref().is_some_and(|found| found.kind == "view") {
         let failure = is_a_view(name);
         plan.fails(failure.cause, failure.code);
         return Ok(());
@@ -47,16 +47,16 @@ pub async fn insert(
     plan.exact = true;
     plan.ends(Outcome::Done, None);
     let plain = Collection { kind: "collection".to_owned(), options: Document::new(), uuid: None };
-    ways(look, standing.as_ref().unwrap_or(&plain), None, plan);
-    let Some(standing) = standing else {
+    ways(look, existing.as_ref().unwrap_or(&plain), None, plan);
+    let Some(existing) = existing else {
         plan.notes.push("the first insert makes the collection".to_owned());
         return Ok(());
     };
-    if standing.kind == "collection" {
+    if existing.kind == "collection" {
         taken_ids(look, name, &documents, plan).await?;
     }
     if !insert.bypass_document_validation {
-        refused(look, &standing, &documents, plan).await?;
+        refused(look, &existing, &documents, plan).await?;
     }
     Ok(())
 }
@@ -79,21 +79,21 @@ async fn taken_ids(
             twice.push(show(id));
         }
     }
-    let (mut standing, mut examples) = (0, Vec::new());
+    let (mut existing, mut examples) = (0, Vec::new());
     for part in ids.chunks(AT_ONCE) {
         let listed: RawArrayBuf = part.iter().filter_map(|id| RawBson::try_from((*id).clone()).ok()).collect();
         let command = rawdoc! {"find": name, "filter": {"_id": {"$in": listed}}, "projection": {"_id": 1}};
         look.each(command, |document| {
-            standing += 1;
+            existing += 1;
             if examples.len() < EXAMPLES {
                 examples.push(id_text(document));
             }
         })
         .await?;
     }
-    if standing > 0 {
+    if existing > 0 {
         let message =
-            format!("{} already in {name:?}, for example {}", counted_are(standing, "new _id"), examples.join(", "));
+            format!("{} already in {name:?}, for example {}", counted_are(existing, "new _id"), examples.join(", "));
         plan.fails(message, Some(codes::DUPLICATE_KEY));
     }
     if !twice.is_empty() {
@@ -106,13 +106,13 @@ async fn taken_ids(
 /// Documents that the collection's validator does not admit.
 async fn refused(
     look: &PlanContext<'_>,
-    standing: &Collection,
+    existing: &Collection,
     documents: &[&Document],
     plan: &mut OperationPlan,
 ) -> Result<(), PlanError> {
-    let Ok(validator) = standing.options.get_document("validator") else { return Ok(()) };
-    let level = standing.options.get_str("validationLevel").unwrap_or("strict");
-    let warns = standing.options.get_str("validationAction").is_ok_and(|action| action == "warn");
+    let Ok(validator) = existing.options.get_document("validator") else { return Ok(()) };
+    let level = existing.options.get_str("validationLevel").unwrap_or("strict");
+    let warns = existing.options.get_str("validationAction").is_ok_and(|action| action == "warn");
     if validator.is_empty() || level == "off" || warns {
         return Ok(());
     }

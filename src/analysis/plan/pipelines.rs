@@ -22,10 +22,10 @@ pub async fn run(
     query: &Query<'_>,
     filter: &RawDocumentBuf,
     stages: &[Bson],
-    standing: &Collection,
+    existing: &Collection,
     examples: &mut Vec<String>,
 ) -> Result<Numbers, PlanError> {
-    let concern = match look.server.transactions() && standing.takes_transactions() {
+    let concern = match look.server.transactions() && existing.takes_transactions() {
         true => snapshot_of(look, query.collection).await?,
         false => None,
     };

@@ -103,13 +103,13 @@ pub async fn execute(
     hash: &str,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
-    let slot = journal.progress.capture.map(|capture| capture.slot(place.index));
-    if let Some(slot) = slot {
-        let mut entry = registry::RegistryEntry::first(slot, OLD_TOOL, ASSESSMENTS, Document::new());
+    let capture_key = journal.progress.capture.map(|capture| capture.capture_key(place.index));
+    if let Some(capture_key) = capture_key {
+        let mut entry = registry::RegistryEntry::first(capture_key, OLD_TOOL, ASSESSMENTS, Document::new());
         journal.note_with(run, place.index, &mut entry, OperationProgress::new(hash), Some(Position::Whole)).await?;
     }
     let atomic = run.server.transactions();
-    let mut body = OldToolUndo { backup: Arc::clone(backup), side, slot };
+    let mut body = OldToolUndo { backup: Arc::clone(backup), side, capture_key };
     let whole = Selected { body: &mut body, selection: Selection::whole(RawDocumentBuf::new()) };
     in_one_go(run, journal, hash, whole, "what the old tool did", atomic, place).await
 }
@@ -119,7 +119,7 @@ pub async fn execute(
 struct OldToolUndo {
     backup: Arc<Backup>,
     side: AssessmentKind,
-    slot: Option<CaptureKey>,
+    capture_key: Option<CaptureKey>,
 }
 
 impl ChunkBody for OldToolUndo {

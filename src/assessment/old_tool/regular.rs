@@ -32,7 +32,7 @@ impl OldToolUndo {
         let ids: Vec<Id> = self.backup.regular.iter().filter_map(|document| Id::of_stored(document)).collect();
         let found = by_id(read_by_id(server, session.as_deref_mut(), ASSESSMENTS, &ids, usize::MAX).await?);
         let mut counts = Undone::default();
-        let mut record = Recapture::new(self.slot, 0);
+        let mut record = Recapture::new(self.capture_key, 0);
         let mut writes = UndoWrites::new(ASSESSMENTS, false);
         let nothing_whole = HashMap::new();
         for (id, before) in ids.iter().zip(&self.backup.regular) {

@@ -32,7 +32,7 @@ impl OldToolUndo {
         let mut copies = self.copies(server, session.as_deref_mut()).await?;
         let mut counts = Undone::default();
         let mut mapped = Mapped::default();
-        let mut record = Recapture::new(self.slot, 0);
+        let mut record = Recapture::new(self.capture_key, 0);
         let mut removals = UndoWrites::new(ASSESSMENTS, false);
         let mut replacements = UndoWrites::new(TEACHER_ASSESSMENTS, false);
         for (id, before) in ids.iter().zip(&self.backup.teacher) {

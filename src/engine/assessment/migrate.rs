@@ -9,7 +9,7 @@ use bson::{DateTime, Document, doc};
 use super::disk_space;
 use super::preconditions::Ground;
 use super::record::read;
-use super::shared::{MigrateOptions, done, outcome, reading, server_time, step};
+use super::shared::{MigrateOptions, done, plan_of, reading, server_time};
 use super::steps::Steps;
 use super::unmapped::{conclude, note, settle, unlisted};
 use crate::assessment::copies::KnownCopies;
@@ -28,7 +28,8 @@ use crate::backup::dump::dump;
 use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::restore::journal;
 use crate::capture::registry::{BRING_OVER, UNIFY};
-use crate::engine::apply::take_one;
+use crate::engine::migration_report::begun;
+use crate::engine::one_migration::run_one;
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::engine::{CallContext, Engine};
 use crate::error::{Failed, Result};
@@ -138,18 +139,18 @@ async fn under_the_lease(
             (true, None) => Some(back_up(run, steps, directory, &ground).await?),
         };
         let how = CopyOptions { rules, ids, known: Arc::new(survey.known), refusals: Arc::clone(&refusals) };
-        let tasks = [
+        let items = [
             AssessmentTask::regular(rules, Arc::clone(&refusals)),
             AssessmentTask::teacher(how),
             AssessmentTask::indexes(),
         ];
-        let tasks = tasks.into_iter().map(WorkItem::Assessment).collect();
-        let mut step = step(tasks, false, resume, fields(rules, ids, report.backup.as_ref()));
-        step.seen = before.record.map(|record| record.seen);
-        let mut migration = outcome(&step, Direction::Up);
-        let result = take_one(run, &step, Direction::Up, &mut migration).await;
-        take_over(report, &step, &migration);
-        passed_over = done(&step, &migration).iter().map(|done| done.counts.mapped.unmapped).sum();
+        let items = items.into_iter().map(WorkItem::Assessment).collect();
+        let mut planned = plan_of(items, false, resume, fields(rules, ids, report.backup.as_ref()));
+        planned.seen = before.record.map(|record| record.seen);
+        let mut migration = begun(&planned, Direction::Up);
+        let result = run_one(run, &planned, Direction::Up, &mut migration).await;
+        take_over(report, &planned, &migration);
+        passed_over = done(&planned, &migration).iter().map(|done| done.counts.mapped.unmapped).sum();
         result?;
         let record = read(&server).await?.record;
         if let Some(capture) = record.and_then(|record| record.captures.last().copied().flatten()) {
@@ -181,11 +182,11 @@ async fn look_after(server: &Server, ground: &Ground, ids: Ids, refusals: &Refus
 }
 
 /// What the tasks did, for the report.
-fn take_over(report: &mut MigrateReport, step: &PlannedMigration, migration: &MigrationReport) {
+fn take_over(report: &mut MigrateReport, planned: &PlannedMigration, migration: &MigrationReport) {
     report.indexes.created.clear();
-    for done in done(step, migration) {
+    for done in done(planned, migration) {
         let counts = done.counts;
-        match step.items.get(done.index) {
+        match planned.items.get(done.index) {
             Some(task) if task.kind() == UNIFY => {
                 report.regular.migrated = counts.modified;
                 report.regular.dates_converted = counts.mapped.dates_converted;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bson::{RawDocumentBuf, doc};
 
 use super::record::read;
-use super::shared::{done, outcome, reading, step};
+use super::shared::{done, plan_of, reading};
 use crate::assessment::model::AssessmentKind;
 use crate::assessment::names::ASSESSMENTS;
 use crate::assessment::old_tool;
@@ -15,9 +15,10 @@ use crate::assessment::task::{AssessmentTask, AssessmentWork};
 use crate::backup::restore::journal;
 use crate::capture::registry;
 use crate::capture::registry::{BRING_OVER, UNIFY};
-use crate::engine::apply::take_one;
+use crate::engine::migration_report::begun;
+use crate::engine::one_migration::run_one;
 use crate::engine::planned::{PlannedMigration, WorkItem};
-use crate::engine::steps::unchanged_where_begun;
+use crate::engine::planning::unchanged_where_begun;
 use crate::engine::{CallContext, Engine, exact};
 use crate::error::{Error, Failed, Result};
 use crate::mongo::catalog;
@@ -82,28 +83,28 @@ async fn undo(run: &mut Run, report: &mut RollbackReport) -> Result<()> {
         kept.insert("old_backup", &old.id);
         report.from_old_backup = Some(old.id.clone());
     }
-    let mut step = step(Vec::new(), true, None, kept);
+    let mut planned = plan_of(Vec::new(), true, None, kept);
     if !before.nothing_of_ours()
         && before.record.as_ref().is_some_and(|record| old.is_none() || !record.captures.is_empty())
     {
         let headers = registry::headers(&server).await.map_err(Error::server("Reading what was captured"))?;
-        exact::fill_one(&server, before.record.as_ref(), &headers, &mut step).await?;
+        exact::add_undo_items_to(&server, before.record.as_ref(), &headers, &mut planned).await?;
     }
     if let Some(old) = old {
         report.unknown = old.unknown();
         report.migrated_at = Some(old.at);
         let old = Arc::new(old);
         // In reverse order of the tool's.
-        step.items.push(WorkItem::Assessment(AssessmentTask::old_tool(Arc::clone(&old), AssessmentKind::Teacher)));
-        step.items.push(WorkItem::Assessment(AssessmentTask::old_tool(old, AssessmentKind::Regular)));
+        planned.items.push(WorkItem::Assessment(AssessmentTask::old_tool(Arc::clone(&old), AssessmentKind::Teacher)));
+        planned.items.push(WorkItem::Assessment(AssessmentTask::old_tool(old, AssessmentKind::Regular)));
     }
-    step.resume = resume;
-    step.seen = before.record.as_ref().map(|record| record.seen.clone());
-    let step = unchanged_where_begun(step)?;
-    let captured = made_indexes(&step, &index_names(&server).await?);
-    let mut migration = outcome(&step, Direction::Down);
-    let result = take_one(run, &step, Direction::Down, &mut migration).await;
-    undone(report, &step, &migration);
+    planned.resume = resume;
+    planned.seen = before.record.as_ref().map(|record| record.seen.clone());
+    let planned = unchanged_where_begun(planned)?;
+    let captured = made_indexes(&planned, &index_names(&server).await?);
+    let mut migration = begun(&planned, Direction::Down);
+    let result = run_one(run, &planned, Direction::Down, &mut migration).await;
+    undone(report, &planned, &migration);
     result?;
     let left = index_names(&server).await?;
     report.indexes_dropped = captured.into_iter().filter(|name| !left.contains(name)).collect();
@@ -121,8 +122,8 @@ async fn index_names(server: &Server) -> Result<Vec<String>> {
 
 /// The indexes that the migration had made. One that was killed may have finished an index and not noted it: such a one
 /// is among those that stand.
-fn made_indexes(step: &PlannedMigration, standing: &[String]) -> Vec<String> {
-    let made = step.items.iter().filter_map(|task| match task {
+fn made_indexes(planned: &PlannedMigration, standing: &[String]) -> Vec<String> {
+    let made = planned.items.iter().filter_map(|item| match item {
         WorkItem::Undo(undo) if undo.done == "create_index" => {
             let name = undo.entry.get_str("index").ok()?.to_owned();
             registry::made_index(&undo.entry).unwrap_or_else(|| standing.contains(&name)).then_some(name)
@@ -136,9 +137,9 @@ fn made_indexes(step: &PlannedMigration, standing: &[String]) -> Vec<String> {
 }
 
 /// What became of the documents.
-fn undone(report: &mut RollbackReport, step: &PlannedMigration, migration: &MigrationReport) {
-    for done in done(step, migration) {
-        let side = match step.items.get(done.index) {
+fn undone(report: &mut RollbackReport, planned: &PlannedMigration, migration: &MigrationReport) {
+    for done in done(planned, migration) {
+        let side = match planned.items.get(done.index) {
             Some(WorkItem::Undo(undo)) if undo.done == UNIFY => &mut report.regular,
             Some(WorkItem::Undo(undo)) if undo.done == BRING_OVER => &mut report.teacher,
             Some(WorkItem::Assessment(AssessmentTask {

@@ -5,10 +5,9 @@ use crate::assessment::names::{NAME, RECORD};
 use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
-use crate::model::script::checks::Checks;
 use crate::mongo::server::Server;
 use crate::run::progress::Progress;
-use crate::run::report::{Counts, Direction, MigrationOutcome, MigrationReport, Outcome, Overreaches};
+use crate::run::report::{Counts, MigrationReport, Outcome};
 use bson::{DateTime, Document, doc};
 
 pub(super) fn reading() -> impl FnOnce(ServerError) -> Error {
@@ -16,7 +15,7 @@ pub(super) fn reading() -> impl FnOnce(ServerError) -> Error {
 }
 
 /// A run of these tasks.
-pub(super) fn step(
+pub(super) fn plan_of(
     items: Vec<WorkItem>,
     exact: bool,
     resume: Option<Progress>,
@@ -25,37 +24,13 @@ pub(super) fn step(
     PlannedMigration {
         id: RECORD.to_owned(),
         name: NAME.to_owned(),
-        description: String::new(),
         items,
         exact,
         capture: true,
-        up_text: String::new(),
-        down_text: None,
-        checksum: None,
         origin: NAME.to_owned(),
-        otherwise: None,
         resume,
-        checks: Checks::default(),
-        instead: None,
-        seen: None,
         assessment: Some(assessment),
-    }
-}
-
-/// The report of one that has not begun.
-pub(super) fn outcome(step: &PlannedMigration, direction: Direction) -> MigrationReport {
-    MigrationReport {
-        id: step.id.clone(),
-        name: step.name.clone(),
-        direction,
-        outcome: MigrationOutcome::Interrupted,
-        resumed: step.resume.is_some(),
-        exact: step.exact,
-        seconds: 0.0,
-        operations: Vec::new(),
-        undone: Vec::new(),
-        overreach: Overreaches::default(),
-        error: None,
+        ..PlannedMigration::default()
     }
 }
 
@@ -75,8 +50,8 @@ pub(super) struct Done {
 }
 
 /// What the tasks did, in the run that is carried on as well.
-pub(super) fn done(step: &PlannedMigration, migration: &MigrationReport) -> Vec<Done> {
-    let earlier = step.resume.iter().flat_map(|progress| progress.operations.iter().enumerate());
+pub(super) fn done(planned: &PlannedMigration, migration: &MigrationReport) -> Vec<Done> {
+    let earlier = planned.resume.iter().flat_map(|progress| progress.operations.iter().enumerate());
     let earlier = earlier.filter_map(|(index, own)| {
         Some(Done { index, counts: own.counts, outcome: own.outcome?, note: own.note.clone() })
     });

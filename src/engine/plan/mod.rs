@@ -1,8 +1,8 @@
 //! `plan`, `apply --dry-run`, `rollback --dry-run`: what a run would do, by the data as it is. Reads only, takes no
 //! lease, and makes nothing.
 
-use super::apply::{plan as plan_run, read_files};
 use super::inventory::Inventory;
+use super::scripts::{plan as plan_run, read_files};
 use super::selection::RunOptions;
 use super::{CallContext, Engine, exact, overreach, rights};
 use crate::analysis::checks;
@@ -30,14 +30,14 @@ pub async fn plan(engine: &Engine, call: &CallContext, wanted: RunOptions) -> Re
         if at == 0 {
             return Err(error);
         }
-        let refused = &plan.steps[at];
+        let refused = &plan.migrations[at];
         plan.blocked = Some((refused.id.clone(), refused.name.clone(), error));
-        plan.steps.truncate(at);
+        plan.migrations.truncate(at);
     }
     for sentence in &plan.unfinished {
         call.reporter.tell(Kind::Warning, Level::Warning, sentence.clone());
     }
-    if !plan.steps.is_empty() {
+    if !plan.migrations.is_empty() {
         journal::refuse_unfinished(server).await?;
     }
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
@@ -48,13 +48,15 @@ pub async fn plan(engine: &Engine, call: &CallContext, wanted: RunOptions) -> Re
     let look = PlanContext { server, stop: &call.stop, uncaptured };
     let mut walk = Walk { look, direction, touched: Touched::default() };
     let mut migrations = Vec::new();
-    for step in &plan.steps {
-        let out_of_order = inventory.find(&step.id).is_ok_and(|entry| entry.out_of_order);
-        migrations.push(walk.migration(step, out_of_order).await?);
+    for planned in &plan.migrations {
+        let out_of_order = inventory.find(&planned.id).is_ok_and(|entry| entry.out_of_order);
+        migrations.push(walk.migration(planned, out_of_order).await?);
     }
-    let demands = match plan.steps.is_empty() {
+    let demands = match plan.migrations.is_empty() {
         true => Demands::default(),
-        false => rights::of_run(server, &plan.steps).await.map_err(Error::server("Asking for what the run needs"))?,
+        false => {
+            rights::of_run(server, &plan.migrations).await.map_err(Error::server("Asking for what the run needs"))?
+        }
     };
     let rights = rights::known(server, &demands).await;
     let blocked = plan.blocked.map(|(id, name, error)| Blocked { id, name, error: error.to_string() });
@@ -63,7 +65,7 @@ pub async fn plan(engine: &Engine, call: &CallContext, wanted: RunOptions) -> Re
     Ok(PlanReport {
         database: server.database().to_owned(),
         direction,
-        exact: plan.steps.iter().any(|step| step.exact),
+        exact: plan.migrations.iter().any(|planned| planned.exact),
         seconds_estimate: operations().filter_map(|operation| operation.seconds_estimate).sum(),
         already_applied: plan.already_applied.map(|(id, _)| id),
         blocked,
@@ -91,30 +93,30 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    async fn migration(&mut self, step: &PlannedMigration, out_of_order: bool) -> Result<MigrationPlan> {
+    async fn migration(&mut self, planned: &PlannedMigration, out_of_order: bool) -> Result<MigrationPlan> {
         let server = self.look.server;
-        let done = step.resume.as_ref().map_or(0, |progress| progress.finished());
+        let done = planned.resume.as_ref().map_or(0, |progress| progress.finished());
         let checks = match self.direction {
-            Direction::Up if step.resume.is_none() => checks::run(server, &step.checks.before)
+            Direction::Up if planned.resume.is_none() => checks::run(server, &planned.checks.before)
                 .await
                 .map_err(Error::server("Running the migration's checks"))?,
             _ => Vec::new(),
         };
-        let overreach = match self.direction == Direction::Down && !step.exact && step.resume.is_none() {
-            true => overreach::survey(server, step).await?,
+        let overreach = match self.direction == Direction::Down && !planned.exact && planned.resume.is_none() {
+            true => overreach::survey(server, planned).await?,
             false => Vec::new(),
         };
         let checks_depend = !self.touched.is_empty();
         let mut operations = Vec::new();
         let mut before = UndoneBefore::default();
-        for (at, task) in step.items.iter().enumerate().skip(done) {
+        for (at, item) in planned.items.iter().enumerate().skip(done) {
             let index = i64::try_from(at + 1).unwrap_or(i64::MAX);
-            operations.push(match task {
+            operations.push(match item {
                 WorkItem::Operation(operation) => {
-                    let begun = step.resume.as_ref().filter(|progress| progress.operations.len() > at);
+                    let begun = planned.resume.as_ref().filter(|progress| progress.operations.len() > at);
                     let position = begun.and_then(|progress| progress.position.as_ref());
                     let plan = plan::operation(&self.look, index, operation, position, &self.touched).await?;
-                    self.touched.add(operation, &step.id, &plan);
+                    self.touched.add(operation, &planned.id, &plan);
                     plan
                 }
                 WorkItem::Undo(undo) => plan::foresee(&self.look, index, undo, &mut before).await?,
@@ -123,12 +125,12 @@ impl Walk<'_> {
             });
         }
         Ok(MigrationPlan {
-            id: step.id.clone(),
-            name: step.name.clone(),
+            id: planned.id.clone(),
+            name: planned.name.clone(),
             direction: self.direction,
-            exact: step.exact,
+            exact: planned.exact,
             out_of_order,
-            resumed: step.resume.is_some(),
+            resumed: planned.resume.is_some(),
             done: i64::try_from(done).unwrap_or(i64::MAX),
             checks,
             checks_depend,

@@ -13,7 +13,7 @@ use crate::mongo::retry::{Retry, retry};
 use crate::mongo::server::Server;
 use crate::run::capture_key::CaptureKey;
 use crate::run::handle::Run;
-use crate::undo::existing::{same_standing, standing};
+use crate::undo::existing::{definition, same_definition};
 
 /// What the entry notes while it returns.
 const RETURNING: &str = "returning";
@@ -61,7 +61,7 @@ pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<
     run.safe_point()?;
     let returns = doc! {RETURNING: {"to": target, "note": note}};
     let unchanged = (RETURNED, found.registered.get(RETURNED));
-    let noted = retry!(retry, registry::amend_unchanged(&run.server, found.slot, unchanged, returns.clone()));
+    let noted = retry!(retry, registry::amend_unchanged(&run.server, found.capture_key, unchanged, returns.clone()));
     if !noted.map_err(failed())? {
         return Err(run.lease_lost());
     }
@@ -74,8 +74,12 @@ pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<
 }
 
 /// The command that notes that it is back.
-pub fn returned(server: &Server, slot: CaptureKey, target: &str) -> Document {
-    registry::change(server.names(), slot, doc! {"$set": {RETURNED: target}, "$unset": {RETURNING: "", "left": ""}})
+pub fn returned(server: &Server, capture_key: CaptureKey, target: &str) -> Document {
+    registry::change(
+        server.names(),
+        capture_key,
+        doc! {"$set": {RETURNED: target}, "$unset": {RETURNING: "", "left": ""}},
+    )
 }
 
 /// What has the name that it is to return to.
@@ -87,12 +91,12 @@ enum Occupant {
 }
 
 async fn look(server: &Server, found: &Stashed, before: &Document, target: &str) -> Result<Occupant, ServerError> {
-    let Some(there) = standing(server, target).await? else { return Ok(Occupant::Free) };
+    let Some(there) = definition(server, target).await? else { return Ok(Occupant::Free) };
     let renamed = before.get_str("type").map_or(true, |kind| kind == "collection");
     let ours = if renamed {
         found.registered.get("uuid") == Some(&schema::uuid(server, target).await?)
     } else {
-        same_standing(&there, before)
+        same_definition(&there, before)
     };
     Ok(if ours { Occupant::Ours } else { Occupant::Taken })
 }

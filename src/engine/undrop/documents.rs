@@ -28,7 +28,7 @@ pub struct Returned {
     /// Brought back.
     pub documents: i64,
     /// Passed over: others have their `_id`s, or they are back already.
-    pub standing: i64,
+    pub existing: i64,
     /// Passed over: a unique index bars them.
     pub barred: i64,
 }
@@ -37,18 +37,21 @@ pub struct Returned {
 pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<Returned> {
     let failed = || Error::server(format!("Bringing documents back into {target:?}"));
     let server = run.server.clone();
-    let standing = catalog::collection(&server, target).await.map_err(failed())?;
-    let series = standing.filter(|standing| standing.kind == "timeseries");
+    let existing = catalog::collection(&server, target).await.map_err(failed())?;
+    let series = existing.filter(|existing| existing.kind == "timeseries");
     let back = ReturnedDocuments {
-        slot: found.slot,
+        capture_key: found.capture_key,
         target,
         measurements: found.registered.get_bool("measurements").unwrap_or(series.is_some()),
         series,
         only_left: found.undone,
     };
     // Of what an exact rollback has undone, those that it could not bring back.
-    let source =
-        if back.only_left { left::collection(server.names(), found.slot) } else { found.slot.whole(server.names()) };
+    let source = if back.only_left {
+        left::collection(server.names(), found.capture_key)
+    } else {
+        found.capture_key.whole(server.names())
+    };
     let mut kept = server.walk(rawdoc! {"find": source, "filter": {}}).await.map_err(failed())?;
     let mut all = Returned::default();
     let mut batch: Vec<RawDocumentBuf> = Vec::new();
@@ -65,7 +68,7 @@ pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<
         let mut retry = Retry::new(&run.reporter, &run.stop);
         let part = retry!(retry, back.take(&server, &batch)).map_err(failed())?;
         all.documents += part.documents;
-        all.standing += part.standing;
+        all.existing += part.existing;
         all.barred += part.barred;
         batch.clear();
         bytes = 0;
@@ -76,7 +79,7 @@ pub async fn bring_back(run: &mut Run, found: &Stashed, target: &str) -> Result<
 }
 
 struct ReturnedDocuments<'a> {
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     target: &'a str,
     /// Whether what is kept are measurements.
     measurements: bool,
@@ -90,29 +93,30 @@ impl ReturnedDocuments<'_> {
     async fn take(&self, server: &Server, batch: &[RawDocumentBuf]) -> Result<Returned, ServerError> {
         let kept = if self.only_left {
             let ids: Vec<Id> = batch.iter().filter_map(|left| Id::of_stored(left)).collect();
-            read_by_id(server, None, &self.slot.whole(server.names()), &ids, usize::MAX).await?
+            read_by_id(server, None, &self.capture_key.whole(server.names()), &ids, usize::MAX).await?
         } else {
             batch.to_vec()
         };
         if let Some(series) = self.series.as_ref().filter(|_| self.measurements) {
             let ids: Vec<Id> = kept.iter().filter_map(|wrapper| Id::of_stored(wrapper)).collect();
             let back =
-                measurements::bring_back(server, &self.slot.whole(server.names()), self.target, series, kept).await?;
+                measurements::bring_back(server, &self.capture_key.whole(server.names()), self.target, series, kept)
+                    .await?;
             self.forget(server, &ids).await?;
-            return Ok(Returned { documents: back.now, standing: back.before, barred: 0 });
+            return Ok(Returned { documents: back.now, existing: back.before, barred: 0 });
         }
         let documents = kept.into_iter().filter_map(|kept| {
             let own = Id::of_stored(&kept)?;
             if self.measurements { Some((own, nested(&kept, MEASUREMENT)?)) } else { Some((own, unwrapped(kept))) }
         });
         let documents: Vec<(Id, RawDocumentBuf)> = documents.collect();
-        let there = self.standing(server, &documents).await?;
+        let there = self.existing_by_id(server, &documents).await?;
         let mut returned = Returned::default();
         let mut back = Vec::new();
         let mut missing = Vec::new();
         for (own, document) in documents {
             if Id::of_stored(&document).is_some_and(|id| there.contains(&id)) {
-                returned.standing += 1;
+                returned.existing += 1;
             } else {
                 back.push(own);
                 missing.push(document);
@@ -129,11 +133,15 @@ impl ReturnedDocuments<'_> {
     }
 
     async fn forget(&self, server: &Server, back: &[Id]) -> Result<(), ServerError> {
-        if self.only_left { left::forget(server, self.slot, back).await } else { Ok(()) }
+        if self.only_left { left::forget(server, self.capture_key, back).await } else { Ok(()) }
     }
 
     /// The `_id`s of documents whose place is taken.
-    async fn standing(&self, server: &Server, documents: &[(Id, RawDocumentBuf)]) -> Result<HashSet<Id>, ServerError> {
+    async fn existing_by_id(
+        &self,
+        server: &Server,
+        documents: &[(Id, RawDocumentBuf)],
+    ) -> Result<HashSet<Id>, ServerError> {
         let mut there = HashSet::new();
         let ids: Vec<Id> = documents.iter().filter_map(|(_, document)| Id::of_stored(document)).collect();
         for ids in ids.chunks(DOCUMENTS) {

@@ -47,13 +47,13 @@ async fn find_all(server: &Server) -> Result<Vec<Stashed>, ServerError> {
     }
     let sizes = sizes(server).await?;
     for header in headers.iter().filter(|header| !header.purging) {
-        for (slot, registered) in registry::entries(server, header.capture).await? {
+        for (capture_key, registered) in registry::entries(server, header.capture).await? {
             // What an exact rollback has undone is back, but for what it could not bring back.
-            let listed = describe(server.names(), header, slot, &registered, &sizes)
+            let listed = describe(server.names(), header, capture_key, &registered, &sizes)
                 .filter(|entry| !header.undone || entry.kind.ends_with("collection") || left::has(&registered));
             if let Some(entry) = listed {
                 let back = registered.get_str("aside").is_ok_and(|aside| !sizes.contains_key(aside));
-                all.push(Stashed { entry, slot, registered, undone: header.undone, back });
+                all.push(Stashed { entry, capture_key, registered, undone: header.undone, back });
             }
         }
     }
@@ -63,7 +63,7 @@ async fn find_all(server: &Server) -> Result<Vec<Stashed>, ServerError> {
 fn describe(
     names: &Names,
     header: &CaptureHeader,
-    slot: CaptureKey,
+    capture_key: CaptureKey,
     registered: &Document,
     sizes: &HashMap<String, Stats>,
 ) -> Option<Dropped> {
@@ -104,9 +104,9 @@ fn describe(
         | "undo unify_assessments"
         | "undo bring_over_teacher_assessments"
         | OLD_TOOL => {
-            let whole = *sizes.get(&slot.whole(names))?;
+            let whole = *sizes.get(&capture_key.whole(names))?;
             let documents = if header.undone {
-                sizes.get(&left::collection(names, slot)).map_or(0, |left| left.documents)
+                sizes.get(&left::collection(names, capture_key)).map_or(0, |left| left.documents)
             } else {
                 whole.documents
             };
@@ -123,7 +123,7 @@ fn describe(
         _ => return None,
     };
     Some(Dropped {
-        name: slot.name(),
+        name: capture_key.name(),
         migration: header.migration.clone(),
         direction: header.direction,
         kind: kind.to_owned(),
@@ -172,7 +172,7 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
         "documents" => {
             let returned = documents::bring_back(run, &found, &target).await?;
             report.documents = Some(returned.documents);
-            report.standing = Some(returned.standing);
+            report.standing = Some(returned.existing);
             report.barred = Some(returned.barred);
         }
         "index" => {
@@ -180,10 +180,10 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
             else {
                 return Err(Error::Unknown(format!("{name} has no index.")));
             };
-            let stands = catalog::collection(&run.server, &target).await.map_err(failed())?;
-            let stands = stands
+            let definition = catalog::collection(&run.server, &target).await.map_err(failed())?;
+            let definition = definition
                 .ok_or_else(|| Error::WrongState(format!("There is no collection {target:?} to make the index in.")))?;
-            let index = index_again(index, &stands);
+            let index = index_again(index, &definition);
             let (reporter, stop) = (run.reporter.clone(), run.stop.clone());
             let mut retry = Retry::new(&reporter, &stop);
             loop {
@@ -206,7 +206,7 @@ async fn bring_back(run: &mut Run, name: &str, to: Option<&str>) -> Result<Undro
     entry.insert("collection", &target);
     entry.extend(note.map(|note| ("_id".to_owned(), Bson::ObjectId(note))));
     let mut writes = vec![history::append(&run.server, entry)];
-    writes.extend(note.map(|_| collections::returned(&run.server, found.slot, &target)));
+    writes.extend(note.map(|_| collections::returned(&run.server, found.capture_key, &target)));
     run.write(history::WRITING, writes).await?;
     let message = format!("Brought back {} of {} as {target}.", found.entry.kind, found.entry.collection);
     run.reporter.for_migration(&found.entry.migration).tell(Kind::Undropped, Level::Info, message);

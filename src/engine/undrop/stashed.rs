@@ -9,7 +9,7 @@ use crate::run::capture_key::CaptureKey;
 /// Something set aside, and where.
 pub(super) struct Stashed {
     pub(super) entry: Dropped,
-    pub(super) slot: CaptureKey,
+    pub(super) capture_key: CaptureKey,
     pub(super) registered: Document,
     /// Whether an exact rollback has undone it.
     pub(super) undone: bool,

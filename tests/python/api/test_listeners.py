@@ -16,7 +16,7 @@ import pytest
 
 from conftest import TIMEOUT, Cli, Migrations
 from edulearn_migrate import AsyncMigrator, Event, Migrator
-from edulearn_migrate.work import begin
+from edulearn_migrate.pending import begin
 from harness import GATE, Documents, closed_gate, lock_of, until
 
 MANY = 20_000

@@ -22,7 +22,7 @@ from pymongo.database import Database
 
 from conftest import ROOT, Cli, Migrations, Operation, Result, login
 from edulearn_migrate.local import LocalServer
-from harness import operations_done, until
+from harness import insert, operations_done, until
 
 Db = Database[dict[str, Any]]
 
@@ -34,10 +34,6 @@ INCREMENT: Operation = {
     "filter": {},
     "update": {"$inc": {"n": 1}},
 }
-
-
-def insert(collection: str, *documents: dict[str, Any]) -> Operation:
-    return {"type": "insert_documents", "collection": collection, "documents": list(documents)}
 
 
 def delete(collection: str) -> Operation:

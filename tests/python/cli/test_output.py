@@ -18,15 +18,15 @@ import pytest
 from conftest import ROOT
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.audit import AuditLog
+from edulearn_migrate.cli.command_line import sentence
 from edulearn_migrate.cli.commands import status
-from edulearn_migrate.cli.commands.apply import _WORDS as APPLY
-from edulearn_migrate.cli.commands.rollback import _WORDS as ROLLBACK
+from edulearn_migrate.cli.commands.apply import _WORDING as APPLY
+from edulearn_migrate.cli.commands.rollback import _WORDING as ROLLBACK
 from edulearn_migrate.cli.errors import Terminated, UsageError
 from edulearn_migrate.cli.output import Output, columns, one_line, rfc3339
 from edulearn_migrate.cli.parser import parse
 from edulearn_migrate.cli.progress import State, clock
-from edulearn_migrate.cli.run import sentence
-from edulearn_migrate.cli.runs import failed, succeeded
+from edulearn_migrate.cli.script_runs import failed, succeeded
 
 MOMENT = datetime(2026, 11, 22, 13, 40, 49, 286_000, tzinfo=timezone.utc)
 

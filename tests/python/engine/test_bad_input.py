@@ -17,15 +17,12 @@ from edulearn_migrate import (
     Migrator,
     OperationFailedError,
 )
+from harness import insert
 from message_rules import check_message
 
 Db = Database[dict[str, Any]]
 
 GOOD: Operation = {"type": "create_collection", "collection": "good"}
-
-
-def insert(*documents: dict[str, Any]) -> Operation:
-    return {"type": "insert_documents", "collection": "c", "documents": list(documents)}
 
 
 @pytest.fixture
@@ -287,8 +284,8 @@ def test_a_directory_that_is_none(cli: Cli, migrations: Migrations, db: Db) -> N
         {"type": "create_collection", "collection": "c" * 256},
         {"type": "create_collection", "collection": "ü" * 128},
         {"type": "create_index", "collection": "c" * 256, "index": "a"},
-        insert({"_id": [1]}),
-        insert({"_id": {"$regularExpression": {"pattern": "a", "options": ""}}}),
+        insert("c", {"_id": [1]}),
+        insert("c", {"_id": {"$regularExpression": {"pattern": "a", "options": ""}}}),
         {"type": "create_index", "collection": "c", "index": [["a..b", 1]]},
     ],
     ids=["long", "long in bytes", "long by an index", "array _id", "regex _id", "empty path"],
@@ -318,7 +315,7 @@ def test_scripts_of_many_megabytes(
     padding = "x" * 10_000
     documents = ({"_id": n, "padding": padding} for n in range(megabytes * 100))
     one = migrations.write(
-        1, [insert(*documents)], [{"type": "drop_collection", "collection": "c"}]
+        1, [insert("c", *documents)], [{"type": "drop_collection", "collection": "c"}]
     )
     assert migrator.apply().ids("applied") == [one]
     assert migrator.status().applied == 1
@@ -328,14 +325,14 @@ def test_scripts_of_many_megabytes(
 
 def test_scripts_that_the_ledger_cannot_keep(cli: Cli, good: Migrations, db: Db) -> None:
     documents = ({"_id": n, "padding": "x" * 10_000} for n in range(1500))
-    good.write(2, [insert(*documents)], name="bad")
+    good.write(2, [insert("c", *documents)], name="bad")
     error = refused(cli, db, "15 MB long")
     assert "split the migration" in error
     assert len(error) < 1000
 
 
 def test_one_document_that_is_too_large(migrator: Migrator, migrations: Migrations, db: Db) -> None:
-    migrations.write(1, [insert({"_id": 1})])
+    migrations.write(1, [insert("c", {"_id": 1})])
     migrator.apply()
     db["c"].update_one({"_id": 1}, {"$set": {"a": "x" * 10_000_000}})
     grow = {"$set": {"b": "$a"}}
@@ -349,7 +346,7 @@ def test_one_document_that_is_too_large(migrator: Migrator, migrations: Migratio
 
 
 def test_very_many_operations(migrator: Migrator, migrations: Migrations, db: Db) -> None:
-    steps: list[Operation] = [insert({"_id": n}) for n in range(500)]
+    steps: list[Operation] = [insert("c", {"_id": n}) for n in range(500)]
     one = migrations.write(1, steps)
     report = migrator.apply()
     assert report.ids("applied") == [one]
@@ -362,7 +359,9 @@ def test_names_that_try_things(cli: Cli, migrations: Migrations, db: Db) -> None
     name = "evil\n✓ Applied 99 migrations:\x1b[31m\r\u2028\u202e"
     migrations.raw(
         "migration_1_evil.json",
-        json.dumps({"name": name, "up": {"operations": [insert({"_id": 1}), insert({"_id": 1})]}}),
+        json.dumps(
+            {"name": name, "up": {"operations": [insert("c", {"_id": 1}), insert("c", {"_id": 1})]}}
+        ),
     )
     for command in ("apply", "status"):
         result = cli(command)

@@ -28,6 +28,7 @@ from edulearn_migrate import (
     __version__,
 )
 from edulearn_migrate.events import Event
+from harness import insert
 
 Db = Database[dict[str, Any]]
 
@@ -35,10 +36,6 @@ Db = Database[dict[str, Any]]
 AUDIT, METRICS, ANALYTICS, PREFERENCES, PYTHON = (
     f"migration_17953548{n}" for n in (45, 47, 48, 49, 50)
 )
-
-
-def insert(collection: str, *documents: dict[str, Any]) -> Operation:
-    return {"type": "insert_documents", "collection": collection, "documents": list(documents)}
 
 
 def update(change: dict[str, Any], *, collection: str = "c", **filter: Any) -> Operation:

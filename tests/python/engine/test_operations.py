@@ -16,6 +16,7 @@ from conftest import Migrations, login
 from edulearn_migrate import Migrator, OperationFailedError, OperationRun
 from edulearn_migrate.local import LocalServer
 from features import require
+from harness import insert
 from message_rules import check_message
 
 Db = Database[dict[str, Any]]
@@ -67,10 +68,6 @@ def run(migrator: Migrator, migrations: Migrations) -> Runner:
 
 def operation(kind: str, collection: str = "c", **fields: Any) -> Op:
     return {"type": kind, "collection": collection, **fields}
-
-
-def insert(*documents: dict[str, Any], collection: str = "c", **options: Any) -> Op:
-    return operation("insert_documents", collection, documents=list(documents), options=options)
 
 
 def update(filter: Any, change: Any, *, collection: str = "c", **options: Any) -> Op:
@@ -500,16 +497,16 @@ def test_update_by_text_and_by_place(run: Runner, db: Db) -> None:
 
 
 def test_insert(run: Runner, db: Db) -> None:
-    done = run.one(insert({"_id": 1}, {"n": 1}, comment="first"))
+    done = run.one(insert("c", {"_id": 1}, {"n": 1}, comment="first"))
     assert (done.outcome, done.inserted) == ("done", 2)
     assert db["c"].count_documents({"n": 1, "_id": {"$type": "objectId"}}) == 1
-    assert run.one(insert()).inserted == 0
+    assert run.one(insert("c")).inserted == 0
 
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_insert_of_a_duplicate(run: Runner, db: Db, ordered: bool) -> None:
     db["c"].insert_one({"_id": 2})
-    error = run.refused(insert({"_id": 1}, {"_id": 2}, {"_id": 3}, ordered=ordered))
+    error = run.refused(insert("c", {"_id": 1}, {"_id": 2}, {"_id": 3}, ordered=ordered))
     assert error.server_code == 11000
     assert "documents[1]" in str(error)
     assert "Remove or change the document that has this key" in str(error)
@@ -518,16 +515,16 @@ def test_insert_of_a_duplicate(run: Runner, db: Db, ordered: bool) -> None:
 
 def test_insert_and_the_validator(run: Runner, db: Db) -> None:
     db.create_collection("c", validator=SCHEMA)
-    error = run.refused(insert({"_id": 1, "title": "x"}, {"_id": 2}))
+    error = run.refused(insert("c", {"_id": 1, "title": "x"}, {"_id": 2}))
     assert error.server_code == 121
     assert "documents[1]" in str(error)
     assert "title" in str(error), "what the validator misses is shown"
     assert ids(db) == []
-    assert run.one(insert({"_id": 2}, bypass_document_validation=True)).inserted == 1
+    assert run.one(insert("c", {"_id": 2}, bypass_document_validation=True)).inserted == 1
 
 
 def test_insert_of_many(run: Runner, db: Db) -> None:
-    done = run.one(insert(*({"_id": n, "padding": "x" * 100} for n in range(5000))))
+    done = run.one(insert("c", *({"_id": n, "padding": "x" * 100} for n in range(5000))))
     assert done.inserted == 5000
     assert done.chunks > 1
     assert db["c"].count_documents({}) == 5000
@@ -561,7 +558,7 @@ VALUES: dict[str, Any] = {
 
 
 def test_every_type_in_canonical_extended_json(run: Runner, db: Db) -> None:
-    run(insert({"_id": 1, **VALUES}))
+    run(insert("c", {"_id": 1, **VALUES}))
     stored = db["c"].find_one({"_id": 1})
     assert stored is not None
     # As bytes: equal numbers of other types, or fields in another order, are another document.
@@ -715,7 +712,7 @@ PROMISE = "at-least-once: no transactions here"
 
 def test_capped_collections(run: Runner, db: Db) -> None:
     db.create_collection("c", capped=True, size=100_000)
-    done = run.one(insert(*({"_id": n, "n": 0} for n in range(5))))
+    done = run.one(insert("c", *({"_id": n, "n": 0} for n in range(5))))
     assert (done.inserted, done.note) == (5, PROMISE)
     changed = run.one(update({"_id": {"$gt": 1}}, {"$inc": {"n": 1}}))
     assert (changed.modified, changed.note) == (3, PROMISE)
@@ -727,7 +724,7 @@ def test_capped_collections(run: Runner, db: Db) -> None:
 def test_time_series_collections(run: Runner, db: Db) -> None:
     run(create(timeseries={"timeField": "at", "metaField": "who"}))
     at = datetime(2026, 11, 22, tzinfo=timezone.utc)
-    done = run.one(insert(*({"at": at, "who": who, "n": 1} for who in "aabb")))
+    done = run.one(insert("c", *({"at": at, "who": who, "n": 1} for who in "aabb")))
     assert (done.inserted, done.note) == (4, PROMISE)
     require(db, "updates and deletes of measurements")
     renamed = run.one(update({"who": "a"}, {"$set": {"who": "c"}}))
@@ -740,7 +737,7 @@ def test_time_series_collections(run: Runner, db: Db) -> None:
 def test_clustered_collections(run: Runner, db: Db) -> None:
     require(db, "clusteredIndex")
     run(create(clusteredIndex={"key": {"_id": 1}, "unique": True}))
-    run(insert(*({"_id": n, "n": 0} for n in range(3000))))
+    run(insert("c", *({"_id": n, "n": 0} for n in range(3000))))
     assert run.one(update({}, {"$inc": {"n": 1}})).modified == 3000
     assert run.one(delete({"_id": {"$lt": 1000}})).deleted == 1000
     assert db["c"].count_documents({"n": 1}) == 2000
@@ -750,7 +747,7 @@ def test_views_take_no_writes(run: Runner, db: Db) -> None:
     db["c"].insert_one({"_id": 1})
     db.create_collection("v", viewOn="c")
     for write in (
-        insert({"_id": 2}, collection="v"),
+        insert("v", {"_id": 2}),
         update({}, {"$set": {"a": 1}}, collection="v"),
         delete({}, collection="v"),
     ):
@@ -776,7 +773,7 @@ def test_a_standalone_server(
         done = run(
             create(validator={"n": {"$lt": 5}}),
             index("n"),
-            insert(*({"_id": n, "n": 0} for n in range(3000))),
+            insert("c", *({"_id": n, "n": 0} for n in range(3000))),
             update({}, {"$inc": {"n": 1}}),
             delete({"_id": {"$lt": 1000}}),
             update({"_id": 5}, {"$set": {"n": 2}}, upsert=True),

@@ -86,6 +86,16 @@ def write_migration(
     return f"migration_{number:03}"
 
 
+def insert(collection: str, *documents: Mapping[str, Any], **options: Any) -> Any:
+    """An `insert_documents` operation."""
+    return {
+        "type": "insert_documents",
+        "collection": collection,
+        "documents": list(documents),
+        "options": options,
+    }
+
+
 def update(collection: str, filter: Mapping[str, Any], change: Any, **options: Any) -> Any:
     """An `update_documents` operation."""
     return {

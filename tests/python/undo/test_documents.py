@@ -27,7 +27,7 @@ from bson.raw_bson import RawBSONDocument
 from edulearn_migrate import MigrationRun, Migrator, OperationFailedError, Undone, WrongStateError
 from edulearn_migrate.local import LocalServer
 from features import require
-from harness import Client, Documents, delete, fail_point, until, update, write_migration
+from harness import Client, Documents, delete, fail_point, insert, until, update, write_migration
 from random_migrations import differences, snapshot
 from undoing import undo
 
@@ -67,10 +67,6 @@ def nested(name: bytes, *elements: bytes) -> bytes:
 def store(db: Documents, *documents: bytes) -> None:
     """Inserts them as they are."""
     db.command({"insert": "c", "documents": [RawBSONDocument(each) for each in documents]})
-
-
-def insert(*documents: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "insert_documents", "collection": "c", "documents": list(documents)}
 
 
 def counts(run: MigrationRun, collection: str = "c") -> tuple[int, int, int, int, int]:
@@ -416,7 +412,9 @@ def test_inserted_documents_of_every_kind(
         db,
         migrator,
         directory,
-        insert({"a": 1}, {"a": 1, "_id": 5}, {"_id": {"b": 1}}, {"_id": 6, "t": Timestamp(0, 0)}),
+        insert(
+            "c", {"a": 1}, {"a": 1, "_id": 5}, {"_id": {"b": 1}}, {"_id": 6, "t": Timestamp(0, 0)}
+        ),
         update("c", {"_id": 5}, {"$set": {"a": {"b": 1}}}),
         delete("c", {"_id": 6}),
     )
@@ -533,7 +531,7 @@ def test_what_was_deleted_and_made_since(
     up = [
         update("c", {"_id": {"$lt": 3}}, {"$set": {"a": 2}}),
         delete("c", {"_id": {"$gte": 4}}),
-        insert({"_id": 10}, {"_id": 11}, {"_id": 12}),
+        insert("c", {"_id": 10}, {"_id": 11}, {"_id": 12}),
     ]
     write_migration(directory, 1, up)
     migrator.apply()
@@ -569,7 +567,9 @@ def test_an_edit_to_a_value_that_the_migration_wrote_on_its_way_stays(
 def test_an_inserted_document_put_back_to_what_it_was_at_first_stays(
     db: Documents, migrator: Migrator, directory: Path
 ) -> None:
-    write_migration(directory, 1, [insert({"_id": 1, "s": 1}), update("c", {}, {"$set": {"s": 2}})])
+    write_migration(
+        directory, 1, [insert("c", {"_id": 1, "s": 1}), update("c", {}, {"$set": {"s": 2}})]
+    )
     db["c"].insert_one({"_id": 0, "s": 0})
     migrator.apply()
     db["c"].update_one({"_id": 1}, {"$set": {"s": 1}})
@@ -610,7 +610,7 @@ def test_a_collection_made_since_under_the_old_name_is_not_the_migrations(
     up = [
         update("c", {}, {"$set": {"v": 2}}),
         delete("c", {"gone": True}),
-        insert({"_id": 3, "v": 3}),
+        insert("c", {"_id": 3, "v": 3}),
         last,
     ]
     write_migration(directory, 1, up)
@@ -625,7 +625,7 @@ def test_a_collection_made_since_under_the_old_name_is_not_the_migrations(
 def test_documents_of_a_collection_that_the_migration_made(
     db: Documents, migrator: Migrator, directory: Path
 ) -> None:
-    write_migration(directory, 1, [insert({"_id": 1}, {"_id": 2}, {"_id": 3})])
+    write_migration(directory, 1, [insert("c", {"_id": 1}, {"_id": 2}, {"_id": 3})])
     migrator.apply()
     db["c"].update_one({"_id": 1}, {"$set": {"mine": 1}})
     db["c"].insert_many([{"_id": 8}, {"_id": 9}])
@@ -659,7 +659,7 @@ def test_an_operation_mended_not_to_be_captured_is_refused(
 ) -> None:
     db["c"].insert_many([{"_id": 1, "a": 1}, {"_id": 2, "a": 1}])
     first = update("c", {}, {"$set": {"z": 1}})
-    write_migration(directory, 1, [first, insert({"_id": 1})])
+    write_migration(directory, 1, [first, insert("c", {"_id": 1})])
     with pytest.raises(OperationFailedError):
         migrator.apply()
     write_migration(
@@ -680,7 +680,7 @@ def test_an_operation_without_capture_that_never_began_bars_nothing(
         1,
         [
             update("c", {}, {"$set": {"z": 1}}),
-            insert({"_id": 1}),
+            insert("c", {"_id": 1}),
             {**update("c", {}, {"$set": {"a": 7}}), "capture": False},
         ],
     )
@@ -725,7 +725,7 @@ def test_what_was_inserted_before_the_capture_failed_is_captured(
     (directory / "migrations").mkdir(exist_ok=True)
     migrator = Migrator(capped, migrations_dir=directory / "migrations")
     capped["c"].insert_one({"_id": 0})
-    write_migration(directory, 1, [insert({"_id": 1}, {"_id": 2})])
+    write_migration(directory, 1, [insert("c", {"_id": 1}, {"_id": 2})])
     # The first is the operation's, the second the capture's.
     with lost(capped.client, "insert", 1):
         migrator.apply()
@@ -817,7 +817,7 @@ def test_apply_after_an_exact_rollback_and_back_again(
     up = [
         update("c", {"_id": {"$lt": 200}}, {"$inc": {"a": 1000}}),
         delete("c", {"_id": {"$gte": 250}}),
-        insert({"_id": "new"}),
+        insert("c", {"_id": "new"}),
     ]
     write_migration(directory, 1, up)
     migrator.apply()

@@ -30,6 +30,7 @@ from harness import (
     delete,
     fail_point,
     finish,
+    insert,
     record_of,
     until,
     update,
@@ -47,10 +48,6 @@ Operation = dict[str, Any]
 OLD = datetime(2020, 1, 1, tzinfo=timezone.utc)
 DROP: Operation = {"type": "drop_collection", "collection": "c"}
 COMMAND_FAILS = "failCommand"
-
-
-def insert(collection: str, *documents: dict[str, Any]) -> Operation:
-    return {"type": "insert_documents", "collection": collection, "documents": list(documents)}
 
 
 def modify(**options: Any) -> Operation:

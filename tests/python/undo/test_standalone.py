@@ -11,7 +11,7 @@ from bson import Timestamp
 from edulearn_migrate import Migrator, OperationFailedError
 from edulearn_migrate.local import LocalServer
 from faults.message_proxy import at_command
-from harness import Documents, delete, update, write_migration
+from harness import Documents, delete, insert, update, write_migration
 from random_migrations import snapshot
 from undoing import check_same, counts, undo
 
@@ -50,10 +50,6 @@ def migrator_at(directory: Path, database_name: str) -> Callable[[int], Migrator
 def migrator(server: LocalServer, migrator_at: Callable[[int], Migrator]) -> Migrator:
     """The engine, straight to the server."""
     return migrator_at(server.port)
-
-
-def insert(*documents: dict[str, Any], collection: str = "c") -> dict[str, Any]:
-    return {"type": "insert_documents", "collection": collection, "documents": list(documents)}
 
 
 def test_more_than_a_chunk_may_hold_is_written_once(
@@ -236,7 +232,7 @@ def test_an_insert_that_is_refused_half_way_says_what_it_did_and_goes_back(
 ) -> None:
     db.create_collection("c", validator={"n": {"$lt": 3}})
     before = snapshot(db)
-    write_migration(directory, 1, [insert(*({"n": n} for n in range(5)))])
+    write_migration(directory, 1, [insert("c", *({"n": n} for n in range(5)))])
     with pytest.raises(OperationFailedError, match="Of operation 1, 3 documents are done"):
         migrator.apply()
     with pytest.raises(OperationFailedError, match="nothing is done"):
@@ -251,7 +247,7 @@ def test_a_document_that_stood_before_is_never_taken_for_an_inserted_one(
 ) -> None:
     db["c"].insert_one({"_id": 2, "mine": True})
     before = snapshot(db)
-    write_migration(directory, 1, [insert({"_id": 1}, {"_id": 2}, {"_id": 3})])
+    write_migration(directory, 1, [insert("c", {"_id": 1}, {"_id": 2}, {"_id": 3})])
     for _ in range(2):
         with pytest.raises(OperationFailedError, match=r"E11000.*documents\[1\]"):
             migrator.apply()
@@ -263,7 +259,7 @@ def test_an_inserted_document_with_an_empty_timestamp_goes_back(
 ) -> None:
     """The server puts the time into it."""
     before = snapshot(db)
-    write_migration(directory, 1, [insert({"t": Timestamp(0, 0), "_id": 1}, {"v": 1})])
+    write_migration(directory, 1, [insert("c", {"t": Timestamp(0, 0), "_id": 1}, {"v": 1})])
     migrator.apply()
     assert db["c"].count_documents({"t": {"$gt": Timestamp(1, 1)}}) == 1
     assert counts(undo(migrator)) == (2, 0, 0, 0)
@@ -282,8 +278,8 @@ EVERYTHING = [
     update("c", {"_id": {"$gte": 10}}, {"$inc": {"n": 1}}),
     update("c", {}, {"$inc": {"n": 1}, "$set": {"z": 1}}),
     delete("c", {"old": True}),
-    insert({"_id": "x"}, {"_id": "y"}),
-    insert({"v": 1}, {"v": 2}),
+    insert("c", {"_id": "x"}, {"_id": "y"}),
+    insert("c", {"v": 1}, {"v": 2}),
     update("c", {"key": "u"}, {"$inc": {"v": 1}}, upsert=True),
     update(
         "c", {"key": "w"}, [{"$set": {"v": {"$add": [{"$ifNull": ["$v", 0]}, 1]}}}], upsert=True
@@ -383,7 +379,7 @@ def test_an_inserted_document_that_was_edited_before_the_entry_is_passed_over(
     migrator: Migrator,
     migrator_at: Callable[[int], Migrator],
 ) -> None:
-    write_migration(directory, 1, [insert({"_id": 1, "v": 1}, {"_id": 2, "v": 1}, {"v": 1})])
+    write_migration(directory, 1, [insert("c", {"_id": 1, "v": 1}, {"_id": 2, "v": 1}, {"v": 1})])
 
     def application() -> None:
         db["c"].update_many({"_id": {"$ne": 2}}, {"$set": {"v": 2}})

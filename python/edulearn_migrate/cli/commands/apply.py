@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from edulearn_migrate.cli.runs import Words, carry_out
+from edulearn_migrate.cli.script_runs import Wording, run_scripts
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
 
 if TYPE_CHECKING:
     from edulearn_migrate.cli.context import Context
 
-_WORDS = Words(
+_WORDING = Wording(
     verb="apply",
     done="Applied",
     nothing="No pending migrations to apply",
@@ -25,10 +25,10 @@ def run(context: Context) -> int:
 
         return plan.run(context)
     engine = context.writing(args.migration_id)
-    return carry_out(
+    return run_scripts(
         context,
         args.migration_id,
-        _WORDS,
+        _WORDING,
         engine.apply(
             args.migration_id,
             rolled_back=args.rolled_back,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edulearn_migrate.cli import exits
+from edulearn_migrate.cli.command_line import LISTING
 from edulearn_migrate.cli.output import megabytes
-from edulearn_migrate.cli.run import LISTING
 from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing

@@ -24,7 +24,7 @@ _STYLES = {"error": "bad", "warning": "warning", "advice": "faint"}
 def run(context: Context) -> int:
     """Print a line for each finding; exit 1 where `apply` would refuse a file."""
     from edulearn_migrate._native import lint
-    from edulearn_migrate.cli.run import LISTING
+    from edulearn_migrate.cli.command_line import LISTING
 
     directory = context.settings.migrations_dir
     paths = context.args.files or ([directory] if os.path.isdir(directory) else [])

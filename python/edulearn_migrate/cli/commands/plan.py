@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edulearn_migrate.cli import exits
 from edulearn_migrate.cli.output import megabytes
-from edulearn_migrate.cli.runs import passed_over
+from edulearn_migrate.cli.script_runs import passed_over
 from edulearn_migrate.plural import counted
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the import of typing
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edulearn_migrate.cli.context import Context
     from edulearn_migrate.cli.output import Output
-    from edulearn_migrate.work import Work
+    from edulearn_migrate.pending import PendingCall
 
     Data = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def rollback(context: Context) -> int:
     return show(context, work)
 
 
-def show(context: Context, work: Work[dict[str, Any]]) -> int:
+def show(context: Context, work: PendingCall[dict[str, Any]]) -> int:
     """The lines of a plan, and its exit code: 1 where the run would fail."""
     report = context.report(work)
     context.ignored(report["ignored"])
@@ -153,7 +153,7 @@ def _parts(step: Data) -> Iterator[str]:
     if step["depends_on"] and step["looked_at"]:
         yield "on today's data"
     if step["undone"] is not None:
-        from edulearn_migrate.cli.runs import undone_text
+        from edulearn_migrate.cli.script_runs import undone_text
 
         yield undone_text(step["undone"]) or "no documents to restore"
     elif step["changes"] is not None:
