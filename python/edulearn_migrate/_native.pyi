@@ -47,6 +47,7 @@ __all__ = [
     "end_runs",
     "lint",
     "local_command",
+    "pending_in_backup",
     "redact",
     "server_version",
     "stored_backups",
@@ -451,6 +452,21 @@ def stored_backups(
     stop: StopToken | None = None,
 ) -> _Report:
     """The backups in a directory, newest first. No server is asked."""
+
+def pending_in_backup(
+    directory: str | PathLike[str],
+    name: str,
+    database: str,
+    migrations_dir: str | PathLike[str] | None,
+    *,
+    ledger: str,
+    observer: _Observer | None = None,
+    stop: StopToken | None = None,
+) -> _Report:
+    """The ids that are pending by the ledger in a backup, and the files that are ignored.
+
+    The keys are `pending` and `ignored`. No server is asked, and nothing but the ledger is read.
+    """
 
 def describe_server(
     engine: Engine, *, observer: _Observer | None = None, stop: StopToken | None = None

@@ -72,6 +72,26 @@ pub fn stored_backups(
     PendingCall::new(call_context(observer, stop), |_| async move { Ok(backups::stored(&directory).await?) }).run(py)
 }
 
+/// What is pending by the ledger in the backup `name` of `database`, and the files that are ignored. No server is asked.
+#[pyfunction]
+#[pyo3(signature = (directory, name, database, migrations_dir, *, ledger, observer = None, stop = None))]
+#[allow(clippy::too_many_arguments)] // As Python names them.
+pub fn pending_in_backup(
+    py: Python<'_>,
+    directory: PathBuf,
+    name: String,
+    database: String,
+    migrations_dir: Option<PathBuf>,
+    ledger: String,
+    observer: Callback,
+    stop: Token<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    PendingCall::new(call_context(observer, stop), |_| async move {
+        Ok(backups::pending(&directory, &name, &database, migrations_dir.as_deref(), &ledger).await?)
+    })
+    .run(py)
+}
+
 /// The version of the engine's server, where it tells.
 #[pyfunction]
 #[pyo3(signature = (engine, *, observer = None, stop = None))]

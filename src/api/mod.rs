@@ -30,7 +30,7 @@ mod _native {
     use super::bridge::{PendingCall, StopToken};
     #[pymodule_export]
     use super::compare::{
-        compare_databases, copy_database, describe_server, drop_copy, server_version, stored_backups,
+        compare_databases, copy_database, describe_server, drop_copy, pending_in_backup, server_version, stored_backups,
     };
     #[pymodule_export]
     use super::ending::end_runs;

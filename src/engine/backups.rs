@@ -5,11 +5,15 @@ use std::time::Instant;
 
 use bson::{Bson, doc};
 
+use super::inventory::Inventory;
+use super::reports::PendingReport;
+use super::scripts::read_files;
 use super::{CallContext, Engine};
 use crate::backup::format::directory::{absolute, remove_backup};
 use crate::backup::format::files::blocking;
 use crate::backup::format::frames::size;
 use crate::backup::format::manifest::BackupKind;
+use crate::backup::format::reader::FileDocuments;
 use crate::backup::format::trust;
 use crate::backup::report::{ListReport, PruneReport, VerifyReport};
 use crate::backup::restore::journal;
@@ -18,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::mongo::server::Server;
 use crate::observe::{self, Level};
 use crate::plural::counted_were;
+use crate::run::record::{Record, Status};
 
 /// Every backup in `directory`, and those that the old tool left in the database; newest first. Without a server only
 /// the former, with a word about it.
@@ -54,6 +59,35 @@ pub async fn stored(directory: &Path) -> Result<ListReport> {
             .chain(trust::notes(directory))
             .collect(),
     })
+}
+
+/// What is pending by the ledger in the backup `name` of `database`. No server is asked, and of the backup only the
+/// ledger is read.
+///
+/// # Errors
+/// [`Error::BackupMissing`], [`Error::BackupCorrupt`], [`Error::Invalid`] for a migration file.
+pub async fn pending(
+    directory: &Path,
+    name: &str,
+    database: &str,
+    migrations_dir: Option<&Path>,
+    ledger: &str,
+) -> Result<PendingReport> {
+    let files = read_files(migrations_dir)?;
+    let source = store::find(directory, name, None, database).await?;
+    let kept = source.parts.into_iter().find(|part| part.entry.name == ledger).and_then(|part| part.data);
+    let records = match kept {
+        None => Vec::new(),
+        Some(data) => blocking(move || FileDocuments::read_all(&data)).await?,
+    };
+    let inventory = Inventory::new(files.migrations, records.iter().map(Record::parse).collect());
+    let pending = inventory
+        .entries
+        .iter()
+        .filter(|entry| !matches!(entry.status(), Status::Applied | Status::RolledBack))
+        .map(|entry| entry.id.clone())
+        .collect();
+    Ok(PendingReport { pending, ignored: files.ignored })
 }
 
 /// Reads a whole backup and compares it with its manifest. A server is asked only for a backup of the old tool.

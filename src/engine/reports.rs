@@ -206,6 +206,15 @@ pub struct ByStatus {
     pub rolling_back: i64,
 }
 
+/// What is pending by the ledger in a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingReport {
+    /// The ids, in the order in which `apply` would take them.
+    pub pending: Vec<String>,
+    /// Files in the migrations directory that are no migrations.
+    pub ignored: Vec<Ignored>,
+}
+
 /// What `mark` did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MarkReport {

@@ -65,7 +65,7 @@ async fn run_scripts(
         Direction::Down => "rollback",
     };
     let holder = lease::read_holder(server).await?;
-    let plan = match plan(engine, &files, &wanted).await {
+    let plan = match plan(engine, &files, &wanted).await.map(|(plan, _)| plan) {
         Err(error @ Error::WrongState(_)) => {
             let done = unreported::rolled_back(server, &files, &wanted, holder.as_ref()).await?;
             let Some(done) = done else { return Err(error.into()) };
@@ -89,7 +89,7 @@ async fn run_scripts(
     let result = async {
         // Half of the database may be of a backup.
         journal::refuse_unfinished(server).await?;
-        let plan = match self::plan(engine, &files, &wanted).await {
+        let plan = match self::plan(engine, &files, &wanted).await.map(|(plan, _)| plan) {
             // The last commit of a killed run may arrive only now.
             Err(error @ Error::WrongState(_)) => {
                 let done = unreported::rolled_back(server, &files, &wanted, holder.as_ref()).await?;
@@ -115,8 +115,8 @@ fn ended_with(result: Result<()>, report: RunReport) -> Result<RunReport, Failed
     }
 }
 
-/// What is to be run, with the tasks of exact rollbacks.
-pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &RunOptions) -> Result<Plan> {
+/// What is to be run, with the items of exact rollbacks, and the inventory that it was decided by.
+pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &RunOptions) -> Result<(Plan, Inventory)> {
     let server = engine.server().await?;
     foreign::refuse(server).await?;
     let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
@@ -127,7 +127,7 @@ pub(super) async fn plan(engine: &Engine, files: &Directory, wanted: &RunOptions
         own::refuse(server.names(), planned)?;
         planned.seen = inventory.find(&planned.id)?.record.as_ref().map(|record| record.seen.clone());
     }
-    Ok(plan)
+    Ok((plan, inventory))
 }
 
 /// Runs every migration of the plan, in order.

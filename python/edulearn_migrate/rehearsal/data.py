@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ class Data:
     backup: str | None
     size: int | None
     version: str | None
+    created_at: datetime
 
 
 def of_backup(directory: str | os.PathLike[str], database: str, name: str | None) -> Data:
@@ -60,13 +62,14 @@ def of_backup(directory: str | os.PathLike[str], database: str, name: str | None
                 found,
             )
         chosen = named[0]
-    return Data(False, name, chosen["bytes"], chosen["server_version"])
+    return Data(False, name, chosen["bytes"], chosen["server_version"], chosen["created_at"])
 
 
 def of_live(engine: _native.Engine, stop: _native.StopToken | None) -> Data:
     """The live database of that engine."""
     size = int(engine.status(stop=stop).run()["retained"]["data_bytes"])
-    return Data(True, None, size, _native.server_version(engine, stop=stop))
+    version = _native.server_version(engine, stop=stop)
+    return Data(True, None, size, version, datetime.now(timezone.utc))
 
 
 def _missing(

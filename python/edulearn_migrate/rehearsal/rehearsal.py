@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edulearn_migrate import _native
-from edulearn_migrate.rehearsal.data import of_backup, of_live, same_series
+from edulearn_migrate.rehearsal.data import Data, of_backup, of_live, same_series
 from edulearn_migrate.rehearsal.private_server import PrivateServer
 from edulearn_migrate.rehearsal.snapshot import Heard, Snapshot
 from edulearn_migrate.rehearsal.there_and_back import ThereAndBack
@@ -51,6 +51,10 @@ def rehearse(
     began = time.monotonic()
     data = of_live(live, stop) if live is not None else of_backup(backup_dir, database, backup)
     heard = Heard(observer=observer, stop=stop)
+    if id is None:
+        found = _before_the_data(data, database, migrations_dir, backup_dir, live, ledger, stop)
+        if not found["pending"]:
+            return _nothing_pending(data, database, found["ignored"], began)
     with PrivateServer(data) as server:
         engine = _native.Engine(server.uri, database, migrations_dir=migrations_dir, ledger=ledger)
         private = _native.server_version(engine, stop=stop)
@@ -82,6 +86,43 @@ def rehearse(
         "migrations": migrations,
         "not_rehearsed": rest,
         "ignored": status["ignored"],
+        "seconds": time.monotonic() - began,
+    }
+
+
+def _before_the_data(
+    data: Data,
+    database: str,
+    migrations_dir: str | os.PathLike[str] | None,
+    backup_dir: str | os.PathLike[str],
+    live: _native.Engine | None,
+    ledger: str,
+    stop: _native.StopToken | None,
+) -> Report:
+    """What is pending, by the ledger alone, and the files that are ignored."""
+    if live is None:
+        assert data.backup is not None
+        return _native.pending_in_backup(
+            backup_dir, data.backup, database, migrations_dir, ledger=ledger, stop=stop
+        )
+    status = live.status(stop=stop).run()
+    return {"pending": _pending(status["migrations"]), "ignored": status["ignored"]}
+
+
+def _nothing_pending(data: Data, database: str, ignored: list[Report], began: float) -> Report:
+    """The report of a rehearsal that had nothing to do: no server was started."""
+    return {
+        "database": database,
+        "live": data.live,
+        "backup": data.backup,
+        "created_at": data.created_at,
+        "documents": 0,
+        "production_version": data.version,
+        "private_version": None,
+        "passed": True,
+        "migrations": [],
+        "not_rehearsed": [],
+        "ignored": ignored,
         "seconds": time.monotonic() - began,
     }
 
@@ -119,7 +160,7 @@ def _one_by_one(
 def _chosen(migrations: list[Report], asked: str | None) -> list[Report]:
     """The migrations to rehearse, in order."""
     if asked is None:
-        chosen = [each for each in migrations if each["status"] not in ("applied", "rolled_back")]
+        chosen = _pending(migrations)
     else:
         chosen = [_find(migrations, asked)]
         if chosen[0]["status"] == "applied":
@@ -137,6 +178,10 @@ def _chosen(migrations: list[Report], asked: str | None) -> list[Report]:
                 f" backup. Finish it first, by `apply` or `rollback`, and rehearse after that.",
             )
     return chosen
+
+
+def _pending(migrations: list[Report]) -> list[Report]:
+    return [each for each in migrations if each["status"] not in ("applied", "rolled_back")]
 
 
 def _find(migrations: list[Report], asked: str) -> Report:

@@ -8,6 +8,7 @@ use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bson::RawDocumentBuf;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
@@ -100,6 +101,22 @@ impl FileDocuments {
             Data::Pieces(_, pieces) => (Plain::Pieces(pieces.reader()), None),
         };
         Ok(Self { path, plain, expected, written: Written::default() })
+    }
+
+    /// Reads all of a few documents into memory.
+    ///
+    /// # Errors
+    /// [`Error::BackupCorrupt`] for anything that is not as it was written.
+    pub fn read_all(data: &Data) -> Result<Vec<RawDocumentBuf>> {
+        let mut documents = Self::open(data)?;
+        let mut all = Vec::new();
+        let mut buffer = Vec::new();
+        while documents.next_into(&mut buffer)? {
+            let document = RawDocumentBuf::from_bytes(std::mem::take(&mut buffer));
+            all.push(document.map_err(|_| documents.broken("holds something that is no document", None))?);
+        }
+        documents.finish()?;
+        Ok(all)
     }
 
     /// Appends the next document to `buffer`; false at the end.

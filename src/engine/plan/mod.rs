@@ -1,7 +1,6 @@
 //! `plan`, `apply --dry-run`, `rollback --dry-run`: what a run would do, by the data as it is. Reads only, takes no
 //! lease, and makes nothing.
 
-use super::inventory::Inventory;
 use super::scripts::{plan as plan_run, read_files};
 use super::selection::RunOptions;
 use super::{CallContext, Engine, exact, overreach, rights};
@@ -14,7 +13,6 @@ use crate::engine::planned::{PlannedMigration, WorkItem};
 use crate::error::{Error, Result};
 use crate::mongo::demands::Demands;
 use crate::observe::{Kind, Level};
-use crate::run::ledger;
 use crate::run::report::{Direction, Overreaches};
 
 /// What the run would do.
@@ -25,7 +23,7 @@ pub async fn plan(engine: &Engine, call: &CallContext, wanted: RunOptions) -> Re
     let files = read_files(engine.migrations_dir())?;
     let server = engine.server().await?;
     let direction = wanted.direction();
-    let mut plan = plan_run(engine, &files, &wanted).await?;
+    let (mut plan, inventory) = plan_run(engine, &files, &wanted).await?;
     if let Some((at, error)) = exact::foresee_moved(server, &plan).await? {
         if at == 0 {
             return Err(error);
@@ -40,7 +38,6 @@ pub async fn plan(engine: &Engine, call: &CallContext, wanted: RunOptions) -> Re
     if !plan.migrations.is_empty() {
         journal::refuse_unfinished(server).await?;
     }
-    let inventory = Inventory::new(files.migrations.clone(), ledger::read(server).await?);
     let uncaptured = match &wanted {
         RunOptions::Apply(options) => options.uncaptured,
         RunOptions::Rollback(options) => options.uncaptured,

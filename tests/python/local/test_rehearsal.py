@@ -243,6 +243,31 @@ def test_one_migration_and_one_backup(
     assert record_of(school, "migration_003")["status"] == "applied"
 
 
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.usefixtures("school")
+def test_where_nothing_is_pending_nothing_is_read(
+    published: Cli, migrator: Migrator, live: bool
+) -> None:
+    """By the ledger alone: no server is started, and only the ledger of the backup is whole."""
+    migrator.apply()
+    backup = Path(migrator.backup().path)
+    (backup / "migrations.bson.zst").rename(published.directory / "ledger")
+    for each in backup.glob("*.bson.zst"):
+        each.unlink()
+    (published.directory / "ledger").rename(backup / "migrations.bson.zst")
+    result = published(
+        "rehearse", "--json", *(["--live"] if live else []), env={"EDULEARN_MONGOD": "/nowhere"}
+    )
+    assert result.code == 0, result
+    report = json.loads(result.stdout)
+    assert report["passed"] and report["migrations"] == []
+    assert (report["documents"], report["private_version"]) == (0, None)
+    # Only the ledger says so: a damaged one is told.
+    if not live:
+        (backup / "migrations.bson.zst").write_bytes(b"no zstd")
+        assert published("rehearse").code == 1
+
+
 def test_without_a_backup_it_says_what_to_do(published: Cli, migrator: Migrator) -> None:
     result = published("rehearse")
     assert result.code == 1

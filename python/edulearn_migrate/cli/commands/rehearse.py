@@ -58,16 +58,16 @@ def run(context: Context) -> int:
 
 
 def _show(output: Output, report: Report, target: str) -> None:
+    migrations = report["migrations"]
+    if not migrations:
+        output.line("No pending migrations to rehearse")
+        return
     moment = f"{report['created_at']:%Y-%m-%d %H:%M:%S} UTC"
     data = f"{target} as it is" if report["live"] else f"the backup {report['backup']}"
     documents = counted(report["documents"], "document")
     output.line(f"Rehearsed on {data}: {documents} of {moment}")
     output.line(f"  Data of: MongoDB {report['production_version'] or 'of an unknown version'}")
     output.line(f"  Private server: MongoDB {report['private_version'] or 'of an unknown version'}")
-    migrations = report["migrations"]
-    if not migrations:
-        output.line("No pending migrations to rehearse")
-        return
     for line in columns(_HEADS, [_row(each) for each in migrations], _WIDE):
         output.line(f"  {line}")
     for each in migrations:
