@@ -80,7 +80,7 @@ demo: $(VENV)/.built | prerequisites-server ## the main job on realistic data an
 
 .PHONY: bench
 bench: $(BENCH_VENV)/.made | prerequisites-server ## the figures, measured with the release build
-	@"$(BENCH_VENV)/bin/python" bench/bench.py
+	@"$(BENCH_VENV)/bin/python" bench/bench.py --out docs/explanation/figures
 
 $(BENCH_VENV)/.made: dist/.made
 	@"$(PYTHON)" -m venv --clear "$(BENCH_VENV)"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -21,13 +20,13 @@ from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from backup import VOCABULARY
-from figures import ratio, row, verdict
+from figures import Bound, Timing
 from ground import SINCE, Ground
 
 Document = dict[str, Any]
 COLLECTIONS = ("assessments", "teacher_assessments")
 BATCH = 1_000
-MEMORY = 150
+MEMORY = Bound(150)
 # Of each kind of analytics and settings: what the model has where a document says nothing.
 NUMBERS = ("total_attempts", "average_score", "completion_rate")
 SETTINGS: dict[str, tuple[str | None, bool]] = {
@@ -131,7 +130,7 @@ class Contest:
 
     def __init__(self, ground: Ground, regular: int, teacher: int) -> None:
         self.ground, self.regular, self.teacher = ground, regular, teacher
-        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.timings: dict[str, list[Timing]] = defaultdict(list)
         self.megabytes: dict[str, float] = defaultdict(float)
 
     def fresh(self) -> None:
@@ -161,29 +160,27 @@ class Contest:
 
     def _process(self, command: str) -> None:
         done = self.ground.ours(command, "--json")
-        self.seconds[command].append(done.seconds)
+        self.timings[command].append(done.timing)
         self.megabytes[command] = max(self.megabytes[command], done.megabytes)
         report: Document = json.loads(done.stdout)
         if command == "assessment-migrate" and not report["validation"]["valid"]:
             raise RuntimeError(f"the migration is not valid: {report['validation']}")
 
     def in_process(self, name: str, work: Callable[[Ground], None]) -> None:
-        """Another way, over a connection that stands."""
+        """Another way, over a connection that exists."""
         self.fresh()
-        began = time.perf_counter()
-        work(self.ground)
-        self.seconds[name].append(time.perf_counter() - began)
+        self.timings[name].append(self.ground.time(lambda: work(self.ground)))
         self.check(self.regular + self.teacher)
 
     def old_loop(self, part: int) -> None:
         """The old tool's loop on one document of `part`, and scaled."""
         self.fresh()
-        began = time.perf_counter()
-        done = one_by_one(self.ground, self.regular // part, self.teacher // part)
-        seconds = time.perf_counter() - began
-        self.check(done)
-        self.seconds["the old tool's loop, scaled"].append(
-            seconds * (self.regular + self.teacher) / done
+        regular, teacher = self.regular // part, self.teacher // part
+        took = self.ground.time(lambda: one_by_one(self.ground, regular, teacher))
+        self.check(regular + teacher)
+        scale = (self.regular + self.teacher) / (regular + teacher)
+        self.timings["the old tool's loop, scaled"].append(
+            Timing(took.seconds * scale, took.server * scale, took.client * scale)
         )
 
     def check(self, unified: int) -> None:
@@ -279,7 +276,7 @@ def stage(*, teacher: bool, now: datetime) -> Document:
     return made
 
 
-def one_by_one(ground: Ground, regular: int, teacher: int) -> int:
+def one_by_one(ground: Ground, regular: int, teacher: int) -> None:
     """What the old tool did: everything in memory, and then one document at a time."""
     now = datetime.now(timezone.utc)
     assessments = ground.db["assessments"]
@@ -291,7 +288,6 @@ def one_by_one(ground: Ground, regular: int, teacher: int) -> int:
     for each in others:
         made = {"_id": ObjectId(), **unified(each, teacher=True, now=now)}
         assessments.insert_one(made)
-    return len(rows) + len(others)
 
 
 def assessments(ground: Ground, regular: int, teacher: int, rounds: int, part: int) -> None:
@@ -310,23 +306,23 @@ def assessments(ground: Ground, regular: int, teacher: int, rounds: int, part: i
     for _ in range(min(2, rounds)):
         contest.old_loop(part)
     made = f"{regular:,} regular and {teacher:,} teacher assessments of {average:,} bytes"
-    print(f"\nunification of {made} on average, {rounds} rounds in turn")
+    figures = ground.figures
+    figures.section(f"unification of {made} on average, {rounds} rounds in turn")
     print("  ours with backup, capture, indexes and validation; the others without any of these")
-    for name, seconds in contest.seconds.items():
-        row(name, seconds)
-    ours = contest.seconds["assessment-migrate"]
-    for theirs, target in (
-        ("the old tool's loop, scaled", 25),
-        ("PyMongo bulk_write in thousands", 2),
+    for name, timings in contest.timings.items():
+        figures.row(name, timings)
+    ours = contest.timings["assessment-migrate"]
+    server = contest.timings["server-side update and $merge"]
+    figures.ratio("assessment-migrate / server-side", ours, server, Bound(1.4))
+    for theirs, bound in (
+        ("PyMongo bulk_write in thousands", Bound(1.6, at_least=True)),
+        ("the old tool's loop, scaled", Bound(20, at_least=True)),
     ):
-        taken = contest.seconds[theirs]
-        ratio(f"{theirs} / assessment-migrate", taken, ours, target, at_least=True)
-    server = contest.seconds["server-side update and $merge"]
-    ratio("assessment-migrate / server-side", ours, server, 1.4)
-    undone = contest.seconds["assessment-rollback"]
-    ratio("assessment-rollback / assessment-migrate", undone, ours, 1.0)
+        figures.ratio(f"{theirs} / migrate", contest.timings[theirs], ours, bound)
+    undone = contest.timings["assessment-rollback"]
+    figures.ratio("assessment-rollback / assessment-migrate", undone, ours, Bound(0.7))
     for name, most in contest.megabytes.items():
-        verdict(f"peak memory of {name}", most, " MB", MEMORY)
+        figures.value(f"peak memory of {name}", most, " MB", MEMORY)
 
 
 def large_assessments(ground: Ground, regular: int, teacher: int) -> None:
@@ -334,11 +330,12 @@ def large_assessments(ground: Ground, regular: int, teacher: int) -> None:
     generate(ground, regular, teacher)
     contest = Contest(ground, regular, teacher)
     contest.ours()
-    print(f"\nunification of {regular:,} regular and {teacher:,} teacher assessments, once")
-    for name, seconds in contest.seconds.items():
-        row(name, seconds)
+    figures = ground.figures
+    figures.section(f"unification of {regular:,} regular and {teacher:,} teacher assessments, once")
+    for name, timings in contest.timings.items():
+        figures.row(name, timings)
     for name, most in contest.megabytes.items():
-        verdict(f"peak memory of {name}", most, " MB", MEMORY)
+        figures.value(f"peak memory of {name}", most, " MB", MEMORY)
     for name in COLLECTIONS:
         ground.db.drop_collection(name)
         ground.db.drop_collection(f"source_{name}")

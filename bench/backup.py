@@ -16,7 +16,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import Any
 
-from figures import ratio, row, verdict
+from figures import Bound, Timing
 from ground import DATABASE, SINCE, Ground
 
 BATCH = 5_000
@@ -34,7 +34,7 @@ WORDS = (
     "because therefore although result shows that each second third correct wrong",
 )
 VOCABULARY = " ".join(WORDS).split()
-MEMORY = 250
+MEMORY = Bound(200)
 GZIP_LEVEL = 6  # mongodump's
 
 
@@ -85,8 +85,9 @@ class Contest:
     def __init__(self, ground: Ground, total: int) -> None:
         self.ground = ground
         self.total = total
-        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.timings: dict[str, list[Timing]] = defaultdict(list)
         self.megabytes: dict[str, float] = defaultdict(float)
+        self.verified: list[float] = []
         self.stored = 0
         self.gzipped = 0
         self._dump, self._restore = tool("mongodump"), tool("mongorestore")
@@ -98,7 +99,7 @@ class Contest:
         made = self._ours("backup", "backup")
         self.stored = made["stored_bytes"]
         verified = self._ours("backups verify", "backups", "verify", made["name"])
-        self.seconds["verify, as it reports itself"].append(verified["seconds"])
+        self.verified.append(verified["seconds"])
         if self._dump is not None:
             self._theirs("mongodump --gzip", self._dump, "--gzip", f"--db={DATABASE}")
             self.gzipped = sum(file.stat().st_size for file in self._dumped.rglob("*.gz"))
@@ -114,7 +115,7 @@ class Contest:
 
     def _ours(self, name: str, *arguments: str) -> dict[str, Any]:
         measured = self.ground.ours(*arguments, "--json")
-        self.seconds[name].append(measured.seconds)
+        self.timings[name].append(measured.timing)
         self.megabytes[name] = max(self.megabytes[name], measured.megabytes)
         report: dict[str, Any] = json.loads(measured.stdout)
         return report
@@ -122,7 +123,7 @@ class Contest:
     def _theirs(self, name: str, program: str, *arguments: str) -> None:
         place = str(self._dumped) if name == "mongorestore --drop" else f"--out={self._dumped}"
         common = ("--quiet", f"--uri={self.ground.uri}")
-        self.seconds[name].append(self.ground.process(program, *common, *arguments, place).seconds)
+        self.timings[name].append(self.ground.process(program, *common, *arguments, place).timing)
 
 
 def tool(name: str) -> str | None:
@@ -136,29 +137,31 @@ def backups(ground: Ground, total: int, rounds: int) -> None:
     contest = Contest(ground, total)
     for _ in range(rounds):
         contest.round()
-    print(f"\nbackup of {total:,} documents, {size / 1e6:,.0f} MB of BSON, {rounds} rounds in turn")
-    for name, seconds in contest.seconds.items():
-        row(name, seconds)
-    for theirs, ours, target in (
-        ("mongodump", "backup", 2.0),
-        ("mongodump --gzip", "backup", 12.0),
-        ("mongorestore --drop", "restore", 1.3),
+    figures, timings = ground.figures, contest.timings
+    figures.section(
+        f"backup of {total:,} documents, {size / 1e6:,.0f} MB of BSON, {rounds} rounds in turn"
+    )
+    for name, taken in timings.items():
+        figures.row(name, taken)
+    for one, other, bound in (
+        ("backup", "mongodump", Bound(1.1)),
+        ("mongodump --gzip", "backup", Bound(3, at_least=True)),
+        ("restore", "mongorestore --drop", Bound(0.7)),
     ):
-        if theirs in contest.seconds:
-            one, other = contest.seconds[theirs], contest.seconds[ours]
-            ratio(f"{theirs} / {ours}", one, other, target, at_least=True)
+        if one in timings and other in timings:
+            figures.ratio(f"{one} / {other}", timings[one], timings[other], bound)
         else:
-            print(f"  {theirs} is not here and not compared with {ours}")
+            print(f"  {one} / {other} is not measured: MONGODUMP, MONGORESTORE or PATH name none")
     if contest.gzipped or shutil.which("zstd"):
         zipped = contest.gzipped or gzipped(ground)
-        verdict("size / the same BSON by gzip", contest.stored / zipped, "", 1.3)
+        figures.value("size / the same BSON by gzip", contest.stored / zipped, "", Bound(1.3))
     else:
         print("  size: neither mongodump nor zstd is here, not compared with gzip")
     cores = min(os.cpu_count() or 1, len(SHARES))
-    speed = size / 1e6 / min(contest.seconds["verify, as it reports itself"]) / cores
-    verdict("verified BSON a core and second", speed, " MB", 500, at_least=True)
+    speed = size / 1e6 / min(contest.verified) / cores
+    figures.value("verified BSON a core and second", speed, " MB", Bound(500, at_least=True))
     for name, most in contest.megabytes.items():
-        verdict(f"peak memory of {name}", most, " MB", MEMORY)
+        figures.value(f"peak memory of {name}", most, " MB", MEMORY)
 
 
 def gzipped(ground: Ground) -> int:
@@ -180,11 +183,12 @@ def large_backup(ground: Ground, total: int) -> None:
     """Peak memory must not grow with the database."""
     size = generate(ground, total)
     shutil.rmtree(ground.directory / "backups", ignore_errors=True)
-    print(f"\nbackup of {total:,} documents, {size / 1e6:,.0f} MB of BSON, once")
+    figures = ground.figures
+    figures.section(f"backup of {total:,} documents, {size / 1e6:,.0f} MB of BSON, once")
     for name, arguments in (
         ("backup", ["backup"]),
         ("restore", ["restore", "latest", "--no-safety-backup"]),
     ):
         done = ground.ours(*arguments)
-        row(name, [done.seconds])
-        verdict(f"peak memory of {name}", done.megabytes, " MB", MEMORY)
+        figures.row(name, [done.timing])
+        figures.value(f"peak memory of {name}", done.megabytes, " MB", MEMORY)

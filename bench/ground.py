@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 
 import pymongo
 from pymongo.database import Database
+
+from figures import Figures, Timing
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
@@ -24,17 +28,23 @@ SINCE = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class Measured:
-    """One process: wall time in seconds, peak memory in megabytes, and what it printed."""
+    """One process: what it took, peak memory in megabytes, and what it printed."""
 
-    seconds: float
+    timing: Timing
     megabytes: float
     stdout: str
 
+    @property
+    def seconds(self) -> float:
+        """Its wall time."""
+        return self.timing.seconds
+
 
 class Ground:
-    """A directory to work in and a database."""
+    """A directory to work in, a database, and the figures that are measured on them."""
 
     def __init__(self, directory: Path, uri: str, db: Database[dict[str, Any]]) -> None:
+        self.figures = Figures()
         self.directory = directory
         self.uri = uri
         self.db = db
@@ -43,18 +53,19 @@ class Ground:
             for name, value in os.environ.items()
             if not name.startswith(("EDULEARN_", "MONGO_URI", "DB_NAME", "LOG_LEVEL"))
         }
-        self._environment = {**kept, "MONGO_URI": uri, "DB_NAME": DATABASE}
+        self.environment = {**kept, "MONGO_URI": uri, "DB_NAME": DATABASE}
         (directory / "migrations").mkdir()
 
     def process(self, *command: str, code: int = 0) -> Measured:
         """Runs a command to its end, which must be of that exit code."""
+        before = self.server_cpu()
         with tempfile.TemporaryDirectory() as place:
             result = Path(place) / "result"
             wrapper = [sys.executable, "-I", "-S", str(HERE / "measure.py"), str(result)]
             done = subprocess.run(
                 [*wrapper, *command],
                 cwd=self.directory,
-                env=self._environment,
+                env=self.environment,
                 capture_output=True,
                 encoding="utf-8",
                 check=True,
@@ -62,7 +73,21 @@ class Ground:
             measured = json.loads(result.read_text())
         if measured["code"] != code:
             raise RuntimeError(f"{' '.join(command)} exited with {measured['code']}: {done.stderr}")
-        return Measured(measured["seconds"], measured["megabytes"], done.stdout)
+        timing = Timing(measured["seconds"], self.server_cpu() - before, measured["cpu"])
+        return Measured(timing, measured["megabytes"], done.stdout)
+
+    def time(self, work: Callable[[], object]) -> Timing:
+        """What `work` takes in this process, over a connection that exists."""
+        before, own, began = self.server_cpu(), time.process_time(), time.perf_counter()
+        work()
+        seconds, own = time.perf_counter() - began, time.process_time() - own
+        return Timing(seconds, self.server_cpu() - before, own)
+
+    def server_cpu(self) -> float:
+        """Seconds of the processor that the server has used so far; 0 where it does not tell."""
+        info = self.db.client.admin.command("serverStatus")["extra_info"]
+        used: float = info.get("user_time_us", 0) + info.get("system_time_us", 0)
+        return used / 1e6
 
     def ours(self, *arguments: str, code: int = 0) -> Measured:
         """Runs our command line."""

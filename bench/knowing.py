@@ -7,12 +7,11 @@ for: it reads every document and sends none. Reading all of them out is printed 
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
-from figures import peak, ratio, row
+from figures import Bound, Timing
 from ground import Ground
-from updates import MIGRATION
+from updates import MEMORY, MIGRATION
 
 UNIQUE = [
     {
@@ -32,28 +31,29 @@ def knowing(ground: Ground, total: int, rounds: int) -> None:
     ground.generate(total)
     # Renamed, not copied: plans change nothing, so one collection serves all rounds.
     ground.db["source"].rename("users")
-    scans: list[float] = []
-    reads: list[float] = []
-    took: dict[str, list[float]] = {"update": [], "pipeline": [], "unique index": []}
+    scans: list[Timing] = []
+    reads: list[Timing] = []
+    took: dict[str, list[Timing]] = {"update": [], "pipeline": [], "unique index": []}
     operations: dict[str, list[Any]] = {
         "update": MIGRATION,
         "pipeline": PIPELINE,
         "unique index": UNIQUE,
     }
     for _ in range(rounds):
-        scans.append(scan(ground, total))
-        reads.append(read(ground, total))
+        scans.append(ground.time(lambda: scan(ground, total)))
+        reads.append(ground.time(lambda: read(ground, total)))
         for name, script in operations.items():
             took[name].append(plan(ground, script, total))
-    print(f"\nplan on {total:,} documents, {rounds} rounds in turn")
-    row("a scan: the server counts by an expression", scans)
-    row("reading every document out, PyMongo", reads)
-    for name, seconds in took.items():
-        row(f"plan of the {name}, the whole process", seconds)
-    ratio("plan of a $set / scan", took["update"], scans, 2)
-    ratio("plan of a unique index / scan", took["unique index"], scans, 10)
-    ratio("plan of a pipeline / scan", took["pipeline"], scans, None)
-    ratio("plan of a pipeline / reading out", took["pipeline"], reads, None)
+    figures = ground.figures
+    figures.section(f"plan on {total:,} documents, {rounds} rounds in turn")
+    figures.row("a scan: the server counts by an expression", scans)
+    figures.row("reading every document out, PyMongo", reads)
+    for name, timings in took.items():
+        figures.row(f"plan of the {name}, the whole process", timings)
+    figures.ratio("plan of a $set / scan", took["update"], scans, Bound(2))
+    figures.ratio("plan of a unique index / scan", took["unique index"], scans, Bound(10))
+    figures.ratio("plan of a pipeline / scan", took["pipeline"], scans, Bound(1.5))
+    figures.ratio("plan of a pipeline / reading out", took["pipeline"], reads)
 
 
 def many_keys(ground: Ground, keys: int) -> None:
@@ -71,12 +71,13 @@ def many_keys(ground: Ground, keys: int) -> None:
     operation = json.loads(done.stdout)["migrations"][0]["operations"][0]
     if operation["duplicates"] != {"keys": 0, "documents": 0, "examples": []}:
         raise RuntimeError(f"the plan does not know that no key occurs twice: {operation}")
-    peak(f"plan of a unique index over arrays of {keys:,} keys", keys // each, [done.megabytes])
-    row("the whole process", [done.seconds])
+    ground.figures.section(f"plan of a unique index over arrays of {keys:,} keys, once")
+    ground.figures.row("the whole process", [done.timing])
+    ground.figures.value("peak memory of a plan", done.megabytes, " MB", MEMORY)
 
 
-def plan(ground: Ground, script: list[Any], total: int) -> float:
-    """Seconds for a plan, which must have found out what there is to know."""
+def plan(ground: Ground, script: list[Any], total: int) -> Timing:
+    """A plan, which must have found out what there is to know."""
     ground.clear()
     ground.write_migration(1, script)
     done = ground.ours("plan", "--json")
@@ -87,24 +88,18 @@ def plan(ground: Ground, script: list[Any], total: int) -> float:
         known = operation["exact"] and operation["changes"] == total
     if not known:
         raise RuntimeError(f"the plan does not know what apply would do: {operation}")
-    return done.seconds
+    return done.timing
 
 
-def scan(ground: Ground, total: int) -> float:
-    """Seconds for one scan."""
-    began = time.perf_counter()
+def scan(ground: Ground, total: int) -> None:
+    """One scan by the server."""
     found = ground.db.command("count", "users", query=SCAN)["n"]
-    seconds = time.perf_counter() - began
     if found != total:
         raise RuntimeError(f"the scan met {found} of {total} documents")
-    return seconds
 
 
-def read(ground: Ground, total: int) -> float:
-    """Seconds for reading everything out, undecoded."""
-    began = time.perf_counter()
+def read(ground: Ground, total: int) -> None:
+    """Reads everything out, undecoded."""
     size = sum(len(batch) for batch in ground.db["users"].find_raw_batches({}))
-    seconds = time.perf_counter() - began
     if size < total:
         raise RuntimeError("nothing was read")
-    return seconds

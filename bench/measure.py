@@ -1,4 +1,4 @@
-"""Runs a command and writes its wall time, peak memory and exit code to a file, as JSON.
+"""Runs a command and writes its wall and CPU time, peak memory and exit code to a file, as JSON.
 
     python -I -S measure.py FILE COMMAND…
 
@@ -8,7 +8,6 @@ what its parent had when it forked.
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -18,12 +17,13 @@ def main() -> None:
     """Runs the command given on the command line."""
     began = time.perf_counter()
     process = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
-    _, status, _ = os.wait4(process.pid, 0)
+    _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # kilobytes, on macOS bytes
+    peak = used.ru_maxrss  # kilobytes, on macOS bytes
     megabytes = peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
     result = {
         "seconds": seconds,
+        "cpu": used.ru_utime + used.ru_stime,
         "megabytes": megabytes,
         "code": os.waitstatus_to_exitcode(status),
     }

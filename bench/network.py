@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from figures import verdict
+from figures import Bound
 from ground import ROOT, Ground
 from updates import MIGRATION
 
@@ -21,7 +21,8 @@ def network(ground: Ground, total: int) -> None:
     """Documents a second of an update and of its exact rollback, near and far."""
     ground.generate(total)
     port = ground.db.client.address[1] if ground.db.client.address else 27017
-    print(f"\n$set on {total:,} documents over a network, documents a second")
+    figures = ground.figures
+    figures.section(f"$set on {total:,} documents over a network")
     near: tuple[float, float] | None = None
     for milliseconds in (0, *WANTED):
         with far_away(port, milliseconds) as uri:
@@ -29,10 +30,11 @@ def network(ground: Ground, total: int) -> None:
         near = near or rates
         for what, rate, at_once in zip(("apply", "exact rollback"), rates, near, strict=True):
             name = f"{what}, round trip {milliseconds} ms"
-            print(f"  {name:<42} {rate:8,.0f} /s")
+            figures.value(name, rate, " /s")
             if milliseconds:
-                share = f"share of that without delay, {what}"
-                verdict(share, rate / at_once, "", WANTED[milliseconds], at_least=True)
+                share = f"share of that without delay, {name}"
+                bound = Bound(WANTED[milliseconds], at_least=True)
+                figures.value(share, rate / at_once, "", bound)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ import shutil
 import statistics
 import sys
 
-from figures import row, verdict
+from figures import Bound
 from ground import DATABASE, ROOT, Ground
 
 sys.path.append(str(ROOT / "demo"))
 import data
 
-TARGET = 20.0
+TARGET = Bound(20)
 
 
 def rehearsal(ground: Ground, notifications: int, rounds: int) -> None:
@@ -24,14 +24,16 @@ def rehearsal(ground: Ground, notifications: int, rounds: int) -> None:
     shutil.rmtree(place)
     shutil.copytree(ROOT / "migrations", place)
     ground.ours("backup")
-    seconds = []
+    timings = []
     for _ in range(rounds):
         done = ground.ours("rehearse", "--json", code=1)
         outcomes = [each["outcome"] for each in json.loads(done.stdout)["migrations"]]
         if outcomes != ["came_back", "came_back", "lost"]:
             raise RuntimeError(f"the rehearsal found {outcomes}")
-        seconds.append(done.seconds)
+        timings.append(done.timing)
     ground.clear()
-    print(f"\nrehearsal of the 3 published examples on {total:,} documents, {rounds} rounds")
-    row("edulearn-migrate rehearse", seconds)
-    verdict("the median", statistics.median(seconds), " s", TARGET)
+    figures = ground.figures
+    figures.section(f"rehearsal of the 3 examples on {total:,} documents, {rounds} rounds")
+    figures.row("edulearn-migrate rehearse", timings)
+    median = statistics.median(timing.seconds for timing in timings)
+    figures.value("rehearse, the median", median, " s", TARGET)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
+import sys
 import time
 from typing import Any
 
-from figures import peak, ratio, row, size
-from ground import Ground
+from figures import Bound, Timing
+from ground import ROOT, Ground
 
 FILTER = {"schema_version": 1}
 CHANGE = {"$set": {"schema_version": 2, "notifications": "daily"}}
@@ -22,18 +25,29 @@ ONE_FIELD = [
         "update": {"$set": {"schema_version": 2}},
     }
 ]
+# No filter tells a document that has it from one that has not: only exactly once gives 1.
+INCREMENT = [
+    {
+        "type": "update_documents",
+        "collection": "users",
+        "filter": {},
+        "update": {"$inc": {"n": 1}},
+    }
+]
 OLD_BATCH = 1_000
+MEMORY = Bound(150)
+KILLS = 3
 
 
 class Runs:
-    """What the contenders took, in seconds."""
+    """What the contenders took."""
 
     def __init__(self) -> None:
-        self.apply: list[float] = []
-        self.uncaptured: list[float] = []
-        self.undo: list[float] = []
-        self.bare: list[float] = []
-        self.slow: list[float] = []
+        self.apply: list[Timing] = []
+        self.uncaptured: list[Timing] = []
+        self.undo: list[Timing] = []
+        self.bare: list[Timing] = []
+        self.slow: list[Timing] = []
         self.memory: list[float] = []
 
 
@@ -48,23 +62,24 @@ def updates(ground: Ground, total: int, rounds: int, old: int) -> None:
             contender(ground, total, runs)
     for _ in range(min(2, rounds)):
         ground.fresh()
-        runs.slow.append(old_way(ground, old) * total / old)
-    print(f"\n$set on {total:,} documents of {average} bytes on average, {rounds} rounds in turn")
-    row("apply, the whole process", runs.apply)
-    row("its exact rollback, the whole process", runs.undo)
-    row("apply --no-capture, the whole process", runs.uncaptured)
-    row("bare updateMany, the command alone", runs.bare)
-    ratio("apply / updateMany", runs.apply, runs.bare, 2.0)
-    ratio("exact rollback / updateMany", runs.undo, runs.bare, 2.5)
-    ratio("apply --no-capture / updateMany", runs.uncaptured, runs.bare, 1.0)
-    captured(ground, total)
-    print(f"\nthe old way: batches of {OLD_BATCH:,}, one update_one each, from PyMongo")
-    print(
-        f"  measured on {old:,} documents, {len(runs.slow)} times, and scaled by {total / old:.0f}"
+        slow, scale = ground.time(lambda: old_way(ground, old)), total / old
+        runs.slow.append(Timing(slow.seconds * scale, slow.server * scale, slow.client * scale))
+        ground.check(old)
+    figures = ground.figures
+    figures.section(
+        f"$set on {total:,} documents of {average} bytes on average, {rounds} rounds in turn"
     )
-    row("the old way, scaled", runs.slow)
-    ratio("the old way / apply, the whole process", runs.slow, runs.apply, 20, at_least=True)
-    peak("peak memory of apply and its exact rollback", total, runs.memory)
+    figures.row("apply, the whole process", runs.apply)
+    figures.row("its exact rollback, the whole process", runs.undo)
+    figures.row("apply --no-capture, the whole process", runs.uncaptured)
+    figures.row("bare updateMany, the command alone", runs.bare)
+    figures.row(f"batches of {OLD_BATCH:,}, one update_one each, scaled", runs.slow)
+    figures.ratio("apply --no-capture / updateMany", runs.uncaptured, runs.bare, Bound(0.65))
+    figures.ratio("apply, captured / updateMany", runs.apply, runs.bare, Bound(1.0))
+    figures.ratio("exact rollback / updateMany", runs.undo, runs.bare, Bound(1.1))
+    figures.ratio("the old way / apply", runs.slow, runs.apply, Bound(20, at_least=True))
+    figures.value("peak memory of apply and rollback", max(runs.memory), " MB", MEMORY)
+    captured(ground, total)
 
 
 def migrate(ground: Ground, total: int, runs: Runs) -> None:
@@ -74,13 +89,13 @@ def migrate(ground: Ground, total: int, runs: Runs) -> None:
     ground.fresh()
     done = ground.ours("apply", "--json")
     ground.check(total)
-    runs.apply.append(done.seconds)
+    runs.apply.append(done.timing)
     ground.db.client.admin.command("fsync")
     undone = ground.ours("rollback", "--exact", "--json")
     restored = json.loads(undone.stdout)["migrations"][0]["undone"][0]["restored"]
     if restored != total or ground.db["users"].count_documents({"schema_version": 2}):
         raise RuntimeError(f"{restored} of {total} documents have been restored")
-    runs.undo.append(undone.seconds)
+    runs.undo.append(undone.timing)
     runs.memory += [done.megabytes, undone.megabytes]
 
 
@@ -91,15 +106,13 @@ def uncaptured(ground: Ground, total: int, runs: Runs) -> None:
     ground.fresh()
     done = ground.ours("apply", "--no-capture")
     ground.check(total)
-    runs.uncaptured.append(done.seconds)
+    runs.uncaptured.append(done.timing)
 
 
 def update_many(ground: Ground, total: int, runs: Runs) -> None:
-    """The bar: one command, over a connection that stands."""
+    """The bar: one command, over a connection that exists."""
     ground.fresh()
-    began = time.perf_counter()
-    ground.db["users"].update_many(FILTER, CHANGE)
-    runs.bare.append(time.perf_counter() - began)
+    runs.bare.append(ground.time(lambda: ground.db["users"].update_many(FILTER, CHANGE)))
     ground.check(total)
 
 
@@ -112,20 +125,17 @@ def captured(ground: Ground, total: int) -> None:
     ground.check(total)
     names = ground.db.list_collection_names(filter={"name": {"$regex": "^migrations_undo"}})
     stats: list[dict[str, Any]] = [ground.db.command("collStats", name) for name in names]
-    size("captured of each document, $set of one field", sum(s["size"] for s in stats) / total, 120)
+    each = sum(s["size"] for s in stats) / total
     stored = sum(s["storageSize"] for s in stats) / total
-    print(f"  {'on disk, as the server compresses it':<62} {stored:6.1f} bytes")
+    ground.figures.value("captured of each document, one field", each, " bytes", Bound(120))
+    ground.figures.value("the same on disk, compressed by the server", stored, " bytes")
 
 
-def old_way(ground: Ground, total: int) -> float:
-    """What the tool did before: seconds for `total` of the documents."""
+def old_way(ground: Ground, total: int) -> None:
+    """What the tool did before, with `total` of the documents."""
     users = ground.db["users"]
-    began = time.perf_counter()
     for document in users.find(FILTER).limit(total).batch_size(OLD_BATCH):
         users.update_one({"_id": document["_id"]}, CHANGE)
-    seconds = time.perf_counter() - began
-    ground.check(total)
-    return seconds
 
 
 def large(ground: Ground, total: int) -> None:
@@ -139,8 +149,67 @@ def large(ground: Ground, total: int) -> None:
     done = ground.ours("apply")
     ground.check(total)
     undone = ground.ours("rollback", "--exact")
-    peak("peak memory of apply and its exact rollback", total, [done.megabytes, undone.megabytes])
-    print(f"  apply took {done.seconds:.1f} s, {total / done.seconds:,.0f} documents a second")
-    print(
-        f"  rollback took {undone.seconds:.1f} s, {total / undone.seconds:,.0f} documents a second"
+    ground.figures.section(f"$set on {total:,} documents, once")
+    ground.figures.row("apply", [done.timing])
+    ground.figures.row("its exact rollback", [undone.timing])
+    most = max(done.megabytes, undone.megabytes)
+    ground.figures.value("peak memory of apply and rollback", most, " MB", MEMORY)
+
+
+def killed(ground: Ground, few: int, many: int) -> None:
+    """`$inc` on small documents, killed on its way: no document is counted twice or left out."""
+    chance = random.Random(20261126)
+    small = [increment(ground, few, []) for _ in range(3)]
+    per_small = sorted(timing.seconds for timing in small)[1] / few
+    # Each of the killed runs gets a share of the time that all of it takes.
+    share = per_small * many / (KILLS + 1)
+    big = increment(ground, many, [share * chance.uniform(0.2, 1.0) for _ in range(KILLS)])
+    ground.figures.section(
+        f"$inc on {many:,} small documents, killed {KILLS} times, beside {few:,} at once"
     )
+    ground.figures.row(f"{few:,} documents", small)
+    ground.figures.row(f"{many:,} documents, all runs together", [big])
+    ratio = (big.seconds / many) / per_small
+    ground.figures.value("time per document, many / few", ratio, "", Bound(1.15))
+    ground.db.drop_collection("users")
+
+
+def increment(ground: Ground, total: int, kills: list[float]) -> Timing:
+    """Applies `INCREMENT`, killed after so many seconds each; what all runs took together."""
+    ground.clear()
+    ground.db.drop_collection("users")
+    ground.db["one"].drop()
+    ground.db["one"].insert_one({})
+    rows = 1_000
+    for first in range(0, total, rows * rows):
+        last = min(first + rows * rows, total)
+        numbers: dict[str, Any] = {"$range": [first, last]}
+        stages: list[dict[str, Any]] = [
+            {"$project": {"at": numbers}},
+            {"$unwind": "$at"},
+            {"$project": {"_id": "$at", "n": {"$literal": 0}}},
+            {"$merge": {"into": "users", "whenMatched": "fail"}},
+        ]
+        ground.db["one"].aggregate(stages)
+    ground.db.client.admin.command("fsync")
+    ground.write_migration(1, INCREMENT)
+    server, began = ground.server_cpu(), time.perf_counter()
+    for seconds in kills:
+        cut(ground, seconds)
+    done = ground.ours("apply")
+    timing = Timing(time.perf_counter() - began, ground.server_cpu() - server, done.timing.client)
+    if ground.db["users"].count_documents({"n": 1}) != total:
+        raise RuntimeError("not every document was counted exactly once")
+    return timing
+
+
+def cut(ground: Ground, seconds: float) -> None:
+    """Runs it for so long, and kills it."""
+    command = [sys.executable, str(ROOT / "migration_cli.py"), "apply"]
+    with subprocess.Popen(
+        command, cwd=ground.directory, env=ground.environment, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
