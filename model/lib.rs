@@ -6,6 +6,8 @@
 //! must then find a counterexample, or the rule, or the model, is worth nothing.
 
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod restore;
 #[cfg(test)]
 mod runs;
