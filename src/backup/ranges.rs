@@ -1,9 +1,13 @@
-//! Ranges over `_id`, so that one large collection is read by several at once.
+//! What a backup asks for: whole collections in natural order, or ranges over `_id`, where a router knows no order but that.
 //!
+//! A large collection is cut into ranges, so that several read it at once.
 //! `min` and `max` on the index of `_id` go across BSON types, which `$gte` and `$lt` do not. `max` is exclusive and so
 //! is the end that an absent `max` means: a document whose `_id` is MaxKey itself needs a read of its own.
 
-use bson::{Document, RawDocumentBuf, doc, rawdoc};
+use std::time::Duration;
+
+use bson::raw::cstr;
+use bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
 
 use super::catalog::{CatalogEntry, CollectionType};
 use super::snapshot::ReadMode;
@@ -36,10 +40,10 @@ impl Range {
     pub fn command(&self, collection: &str, reading: ReadMode, batch: u32) -> RawDocumentBuf {
         let mut command = rawdoc! {"find": collection, "hint": {"_id": 1}, "sort": {"_id": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()};
         if let Some(from) = &self.from {
-            command.append(bson::raw::cstr!("min"), from.clone());
+            command.append(cstr!("min"), from.clone());
         }
         if let Some(below) = &self.below {
-            command.append(bson::raw::cstr!("max"), below.clone());
+            command.append(cstr!("max"), below.clone());
         }
         command
     }
@@ -55,34 +59,48 @@ pub fn greatest(collection: &str, reading: ReadMode) -> RawDocumentBuf {
     rawdoc! {"find": collection, "filter": {"_id": {"$eq": bson::RawBson::MaxKey}}, "readConcern": reading.concern()}
 }
 
-/// Whether a collection is read in its own order, as a whole: a capped one, and buckets where no order of `_id` can be asked
-/// for.
+/// Whether a collection can be read in natural order only, as a whole: a capped one, and buckets where no order of `_id`
+/// can be asked for.
 pub fn in_own_order(server: &Server, entry: &CatalogEntry) -> bool {
     entry.capped() || (entry.kind == CollectionType::Timeseries && !server.profile().buckets_by_id())
 }
 
-/// The command that reads a collection in its own order.
-pub fn natural(collection: &str, reading: ReadMode, batch: u32) -> RawDocumentBuf {
-    rawdoc! {"find": collection, "hint": {"$natural": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()}
+/// The command that reads a collection in natural order. Each reply says behind which record the next begins; the router
+/// of a sharded cluster knows no records.
+pub fn natural(server: &Server, collection: &str, reading: ReadMode, batch: u32) -> RawDocumentBuf {
+    let mut command = rawdoc! {"find": collection, "hint": {"$natural": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern()};
+    if !server.profile().sharded() {
+        command.append(cstr!("$_requestResumeToken"), true);
+    }
+    command
 }
 
-/// How large a reply should be: large enough to be worth a round trip, small enough that those of all tasks together
-/// stay small.
-const BATCH_BYTES: i64 = 4 * 1024 * 1024;
-/// How many documents a reply may have of a collection whose size nobody knows.
-const BATCH: u32 = 2_000;
-
-/// How many documents a reply should have.
-pub fn batch(size: Stats) -> u32 {
-    match size.average() {
-        Some(average) if average > 0 => u32::try_from((BATCH_BYTES / average).clamp(16, 200_000)).unwrap_or(BATCH),
-        _ => BATCH,
+/// The command that reads what comes behind a record in natural order. The server refuses it where it does not know the
+/// record (211).
+pub fn natural_behind(collection: &str, reading: ReadMode, batch: u32, record: &RawDocument) -> RawDocumentBuf {
+    rawdoc! {
+        "find": collection, "hint": {"$natural": 1}, "batchSize": i64::from(batch), "readConcern": reading.concern(),
+        "$_requestResumeToken": true, "$_resumeAfter": record.to_owned(),
     }
 }
 
-/// Asks how large a collection is; `None` where the user may not know.
-pub async fn size(server: &Server, entry: &CatalogEntry) -> Option<Stats> {
-    Stats::of(server, &entry.stored_in()).await.ok()
+/// How large a reply should be, in bytes. While the server makes one the last is compressed: small replies keep both at
+/// work, and the processor's caches hold them.
+const NEAR: i64 = 1024 * 1024;
+/// The same for a server that is far away. There the way costs more than the reply.
+const FAR: i64 = 8 * 1024 * 1024;
+/// How long a server that is near takes at most to answer, also on a busy machine.
+const NEAR_ANSWER: Duration = Duration::from_millis(20);
+/// How many documents a reply may have of a collection whose size nobody knows.
+const BATCH: u32 = 2_000;
+
+/// How many documents a reply should have; `answer` is how long the server takes to answer.
+pub fn batch(size: Stats, answer: Duration) -> u32 {
+    let bytes = if answer > NEAR_ANSWER { FAR } else { NEAR };
+    match size.average() {
+        Some(average) if average > 0 => u32::try_from((bytes / average).clamp(16, 200_000)).unwrap_or(BATCH),
+        _ => BATCH,
+    }
 }
 
 /// Cuts a collection of this size.

@@ -6,7 +6,7 @@
 use bson::{RawDocumentBuf, Timestamp, doc, rawdoc};
 
 use super::catalog::{CatalogEntry, CollectionType};
-use super::format::manifest::ClusterTime;
+use super::format::manifest::{ClusterTime, Consistency};
 use crate::error::server::ServerError;
 use crate::mongo::server::Server;
 
@@ -36,6 +36,14 @@ impl ReadMode {
         match self {
             Self::At(time) => Some(ClusterTime { seconds: time.time.into(), increment: time.increment.into() }),
             Self::Majority | Self::Local => None,
+        }
+    }
+
+    /// How far what is read so is one state.
+    pub fn consistency(self) -> Consistency {
+        match self {
+            Self::At(_) => Consistency::Snapshot,
+            Self::Majority | Self::Local => Consistency::None,
         }
     }
 

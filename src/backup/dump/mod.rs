@@ -6,7 +6,11 @@
 
 pub mod attempt;
 mod error;
+mod member;
+mod packing;
 mod reading;
+mod scan;
+mod sink;
 pub mod window;
 
 use std::path::Path;
@@ -21,10 +25,8 @@ use self::window::SnapshotWindow;
 use super::catalog::{self, CatalogEntry, Listing};
 use super::format::directory::{self, Partial};
 use super::format::files::{self, blocking};
-use super::format::frames::{Written, size, store};
-use super::format::manifest::{CollectionManifest, Consistency, FILE, Heading, Manifest, StoredFile};
-use super::format::metadata;
-use super::names::file_stem;
+use super::format::frames::size;
+use super::format::manifest::{Consistency, FILE, Heading, Manifest};
 use super::report::BackupReport;
 use super::restore::journal;
 use super::rights;
@@ -173,7 +175,7 @@ impl Dump<'_> {
                 "{name:?} has a name like this tool's own, but no record of this tool names it, so it is in the backup"
             )
         }));
-        let files = self.files(&entries, reading).await?;
+        let collections = self.files(&entries, reading).await?;
         if let Some(changed) = catalog::difference(&entries, &self.list().await?.entries) {
             return Err(DumpError::Again(format!("the catalog changed: {changed}")));
         }
@@ -185,15 +187,9 @@ impl Dump<'_> {
             database: self.server.database().to_owned(),
             created_at: self.began.format(&Rfc3339).unwrap_or_default(),
             server_version: self.server.profile().version_text.clone(),
-            consistency: consistency(reading),
+            consistency: reading.consistency(),
             cluster_time: reading.cluster_time(),
         };
-        let directory = self.directory.to_owned();
-        let collections = blocking(move || {
-            let described = entries.iter().zip(files).map(|(entry, data)| describe(&directory, entry, reading, data));
-            described.collect::<Result<Vec<_>>>()
-        })
-        .await?;
         Ok((Manifest::new(heading, collections), notes, left_out))
     }
 
@@ -255,32 +251,4 @@ impl Dump<'_> {
         }
         notes
     }
-}
-
-fn consistency(reading: ReadMode) -> Consistency {
-    match reading {
-        ReadMode::At(_) => Consistency::Snapshot,
-        ReadMode::Majority | ReadMode::Local => Consistency::None,
-    }
-}
-
-fn describe(
-    directory: &Path,
-    entry: &CatalogEntry,
-    reading: ReadMode,
-    data: Option<(StoredFile, Written)>,
-) -> Result<CollectionManifest> {
-    let metadata =
-        store(&directory.join(format!("{}.metadata.json", file_stem(&entry.name))), &metadata::write(entry))?;
-    let (data, written) = data.map_or((None, Written::default()), |(data, written)| (Some(data), written));
-    Ok(CollectionManifest {
-        name: entry.name.clone(),
-        kind: entry.kind.as_str().to_owned(),
-        consistency: consistency(reading.of(entry)),
-        documents: written.documents,
-        bytes: written.bytes,
-        data,
-        metadata,
-        catalog: entry.encoded(),
-    })
 }

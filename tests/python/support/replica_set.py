@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -90,6 +91,14 @@ class ReplicaSet:
         """Starts a server that was killed, with what it had on its disk."""
         port = self._servers[number].port
         self._servers[number].stop()
+        self._start(number, port)
+        until(self.complete, "all are back")
+
+    def copy_anew(self, number: int) -> None:
+        """Starts a server without any data, which copies all that the others have."""
+        port = self._servers[number].port
+        self._servers[number].stop()
+        shutil.rmtree(self._directory / str(number))
         self._start(number, port)
         until(self.complete, "all are back")
 
