@@ -60,6 +60,7 @@ pub async fn execute(
     journal: &mut Journal,
     rules: Rules,
     refusals: &Arc<Refusals>,
+    expected: Option<i64>,
     hash: &str,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
@@ -81,6 +82,7 @@ pub async fn execute(
         bounds: None,
         weight: 1,
         total: None,
+        expected,
         apart: is_apart(run, ASSESSMENTS).await?,
     };
     let mut body = RegularChunk { rules, refusals: Arc::clone(refusals), capture_key };
@@ -144,6 +146,11 @@ struct RegularPart {
     whole: Vec<RawDocumentBuf>,
 }
 
+/// The bytes of a document.
+pub fn size(document: &RawDocumentBuf) -> i64 {
+    i64::try_from(document.as_bytes().len()).unwrap_or(i64::MAX)
+}
+
 /// Maps documents and captures in `packer` what will become of them.
 fn map_all(
     documents: &[RawDocumentBuf],
@@ -168,6 +175,7 @@ fn map_all(
             continue;
         }
         part.mapped.dates_converted += dates;
+        part.mapped.grown += size(&made.after) - size(document);
         part.count += 1;
         if let Some(packer) = packer {
             match &made.back {

@@ -1,5 +1,6 @@
 //! What there is to do, found out before anything is written: reads only.
 
+use bson::raw::cstr;
 use bson::{RawDocumentBuf, rawdoc};
 
 use super::candidates::Candidate;
@@ -7,6 +8,7 @@ use super::constraints::{Constraints, Seen};
 use super::copies;
 use super::copies::{KnownCopies, places};
 use super::ids::Ids;
+use super::looked::Looked;
 use super::mapping::{Unmapped, map};
 use super::model::{AssessmentKind, Rules};
 use super::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
@@ -101,6 +103,20 @@ struct PendingDocument {
     clash: bool,
 }
 
+/// What a look at all documents has found, with what it left to be read: teacher assessments that may have copies.
+///
+/// # Errors
+/// The server's.
+pub async fn completed(server: &Server, look: SurveyContext<'_>, found: Looked) -> Result<Survey, ServerError> {
+    let mut survey = Survey { regular: found.regular, ..Survey::new() };
+    if found.copies == 0 && look.ids == Ids::New {
+        survey.teacher = Counted { clashes: Some(0), ..found.teacher };
+        return Ok(survey);
+    }
+    survey.read_teachers(server, look).await?;
+    Ok(survey)
+}
+
 /// Looks at every document that is not unified yet.
 ///
 /// # Errors
@@ -115,21 +131,17 @@ pub async fn survey(server: &Server, look: SurveyContext<'_>) -> Result<Survey, 
             return Ok(survey);
         }
     }
-    survey.known = KnownCopies::read(server).await?;
-    let mut found = read(server, look.extent, rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
-    while let Some(batch) = next_batch(&mut found).await? {
-        survey.look_at_teachers(server, look, batch).await?;
-        if look.extent == Extent::AnyWork && survey.has_work() {
-            return Ok(survey);
-        }
-    }
+    survey.read_teachers(server, look).await?;
     Ok(survey)
 }
 
-/// All of it is read ahead; to find any work, the first reply is most often enough.
-async fn read(server: &Server, extent: Extent, command: RawDocumentBuf) -> Result<DocumentCursor, ServerError> {
-    let found = server.walk(command).await?;
-    Ok(if extent == Extent::Whole { found.ahead() } else { found })
+/// All of it is read ahead; to find any work, the first documents are most often enough.
+async fn read(server: &Server, extent: Extent, mut command: RawDocumentBuf) -> Result<DocumentCursor, ServerError> {
+    if extent == Extent::Whole {
+        return Ok(server.walk(command).await?.ahead());
+    }
+    command.append(cstr!("batchSize"), i64::try_from(AT_ONCE).unwrap_or(i64::MAX));
+    server.walk(command).await
 }
 
 /// The next documents, as many as are looked at together.
@@ -160,6 +172,18 @@ pub async fn unified(server: &Server) -> Result<i64, ServerError> {
 }
 
 impl Survey {
+    async fn read_teachers(&mut self, server: &Server, look: SurveyContext<'_>) -> Result<(), ServerError> {
+        self.known = KnownCopies::read(server).await?;
+        let mut found = read(server, look.extent, rawdoc! {"find": TEACHER_ASSESSMENTS}).await?;
+        while let Some(batch) = next_batch(&mut found).await? {
+            self.look_at_teachers(server, look, batch).await?;
+            if look.extent == Extent::AnyWork && self.has_work() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     async fn look_at_teachers(
         &mut self,
         server: &Server,

@@ -30,6 +30,8 @@ pub enum AssessmentWork {
         rules: Rules,
         /// Documents that the server refuses.
         refusals: Arc<Refusals>,
+        /// About how many there are, where that is known.
+        expected: Option<i64>,
     },
     /// Teacher assessments, into the others' collection.
     Teacher(teacher::CopyOptions),
@@ -52,8 +54,8 @@ impl PartialEq for AssessmentTask {
 
 impl AssessmentTask {
     /// The task on regular assessments.
-    pub fn regular(rules: Rules, refusals: Arc<Refusals>) -> Self {
-        Self { part: AssessmentWork::Regular { rules, refusals }, hash: UNIFY.to_owned() }
+    pub fn regular(rules: Rules, refusals: Arc<Refusals>, expected: Option<i64>) -> Self {
+        Self { part: AssessmentWork::Regular { rules, refusals, expected }, hash: UNIFY.to_owned() }
     }
 
     /// The task on teacher assessments.
@@ -104,8 +106,8 @@ pub async fn execute(
     place: OperationIndex,
 ) -> Result<(), OperationError> {
     match &task.part {
-        AssessmentWork::Regular { rules, refusals } => {
-            regular::execute(run, journal, *rules, refusals, &task.hash, place).await
+        AssessmentWork::Regular { rules, refusals, expected } => {
+            regular::execute(run, journal, *rules, refusals, *expected, &task.hash, place).await
         }
         AssessmentWork::Teacher(how) => teacher::execute(run, journal, how, &task.hash, place).await,
         AssessmentWork::Indexes => indexes::execute(run, journal, &task.hash, place).await,

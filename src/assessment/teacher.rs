@@ -14,7 +14,7 @@ use super::mapping::map;
 use super::model::{AssessmentKind, Rules};
 use super::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use super::refusals::Refusals;
-use super::regular::{CHUNK_BYTES, begun, finish, keep};
+use super::regular::{CHUNK_BYTES, begun, finish, keep, size};
 use super::values::text;
 use crate::capture::kept::keep_timestamps;
 use crate::capture::pack::Packer;
@@ -68,6 +68,7 @@ pub async fn execute(
         bounds: None,
         weight: 1,
         total: None,
+        expected: None,
         apart: is_apart(run, ASSESSMENTS).await?,
     };
     let mut body = CopyChunk { how: how.clone(), capture_key };
@@ -138,6 +139,7 @@ fn map_all(
             continue;
         };
         part.mapped.dates_converted += unified.dates_converted;
+        part.mapped.grown += size(&copy);
         part.mapped.clashes += i64::from(how.ids == Ids::Keep && places.is_taken(&id));
         part.count += 1;
         if let Some(packer) = packer {

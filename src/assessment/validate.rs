@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bson::raw::cstr;
 use bson::{RawDocumentBuf, rawdoc};
 
 use super::constraints::{Constraints, Seen};
@@ -14,8 +15,9 @@ use super::model::{
 use super::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use super::references;
 use super::refusals::Refusals;
-use super::regular::CHUNK_BYTES;
+use super::regular::{CHUNK_BYTES, pending};
 use super::report::{Clash, LISTED, Reported, UnmappedDocument, Validation};
+use super::standing::ExpectedStanding;
 use super::survey::{Copied, candidate, collection, described};
 use super::values::{fits, is_date, is_number, shown, text_of};
 use crate::error::server::ServerError;
@@ -62,21 +64,39 @@ pub struct ValidationContext<'a> {
     pub refusals: &'a Refusals,
     /// What it may refuse.
     pub constraints: &'a Constraints,
+    /// What is unified, if nobody else has written.
+    pub expected: Option<&'a ExpectedStanding>,
 }
 
-/// Reads both collections and what refers to them.
+/// Reads both collections and what refers to them. What is unified is counted instead, if it is as expected.
 ///
 /// # Errors
 /// The server's.
 pub async fn validate(server: &Server, look: ValidationContext<'_>) -> Result<ValidationResult, ServerError> {
     let mut found = ValidationResult::default();
     let mut seen = Seen::default();
+    // What is unified need not be read where the server confirms it.
+    let confirmed = match look.expected {
+        Some(expected) => Some((expected.confirm(server).await?, expected)).filter(|(confirmed, _)| confirmed.unified),
+        None => None,
+    };
     let mut known = KnownCopies::default();
     let mut open = Unmigrated::default();
-    let mut documents = server.walk(rawdoc! {"find": ASSESSMENTS}).await?.ahead();
-    while let Some(document) = documents.next().await? {
+    let mut find = rawdoc! {"find": ASSESSMENTS};
+    if let Some((_, expected)) = confirmed {
+        found.take_over(expected);
+        find.append(cstr!("filter"), pending());
+    }
+    let all = |expected: &ExpectedStanding| expected.regular + expected.copies == expected.assessments.documents;
+    let mut documents = match confirmed {
+        Some((_, expected)) if all(expected) => None,
+        _ => Some(server.walk(find).await?.ahead()),
+    };
+    while let Some(documents) = &mut documents
+        && let Some(document) = documents.next().await?
+    {
         known.note(document.as_bytes());
-        if found.look_at(&document) {
+        if found.look_at(document.as_bytes()) {
             continue;
         }
         open.bytes += document.as_bytes().len();
@@ -86,49 +106,17 @@ pub async fn validate(server: &Server, look: ValidationContext<'_>) -> Result<Va
         }
     }
     found.judge(server, look, AssessmentKind::Regular, open, &mut seen).await?;
-    let mut clashes = Vec::new();
-    let mut teachers = server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "projection": {"_id": 1}}).await?;
-    let mut batch: Vec<Id> = Vec::new();
-    loop {
-        let next = teachers.next().await?;
-        let last = next.is_none();
-        batch.extend(next.and_then(|document| Id::of_stored(&document)));
-        if !last && batch.len() < AT_ONCE {
-            continue;
+    match confirmed {
+        Some((confirmed, expected)) if confirmed.copies => {
+            found.copied = expected.copies;
+            found.copies = match look.ids {
+                Ids::New => Copied { kept: 0, elsewhere: expected.copies },
+                Ids::Keep => Copied { kept: expected.copies, elsewhere: 0 },
+            };
         }
-        let places = places(server, None, &batch, &known, look.ids).await?;
-        let mut missing = Vec::new();
-        for id in batch.drain(..) {
-            match places.of(&id) {
-                Some(CopyPlace::Kept) => {
-                    found.copied += 1;
-                    found.copies.kept += 1;
-                }
-                Some(CopyPlace::Elsewhere(copy)) => {
-                    found.copied += 1;
-                    found.copies.elsewhere += 1;
-                    if look.ids == Ids::Keep && places.is_taken(&id) {
-                        found.clashing += 1;
-                        if clashes.len() < LISTED {
-                            clashes.push((id, copy.clone()));
-                        }
-                    }
-                }
-                Some(CopyPlace::Own) | None => missing.push((id, None)),
-                Some(CopyPlace::New(copy)) => missing.push((id, Some(copy.clone()))),
-            }
-        }
-        found.look_at_missing(server, look, missing, &mut seen).await?;
-        if last {
-            break;
-        }
+        Some((_, expected)) => found.look_for_copies(server, look, &expected.known, &mut seen).await?,
+        None => found.look_for_copies(server, look, &known, &mut seen).await?,
     }
-    let counts = references::count(server, &clashes.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>()).await?;
-    found.clashes = clashes
-        .iter()
-        .zip(counts)
-        .map(|((id, copy), references)| Clash { id: value(id), new_id: value(copy), references })
-        .collect();
     found.validation.references = references::check(server).await?;
     Ok(found)
 }
@@ -145,10 +133,73 @@ fn value(id: &Id) -> serde_json::Value {
 }
 
 impl ValidationResult {
+    /// What is unified and complete, without reading it.
+    fn take_over(&mut self, expected: &ExpectedStanding) {
+        let validation = &mut self.validation;
+        validation.regular = expected.regular;
+        validation.teacher = expected.copies;
+        validation.unified = expected.regular + expected.copies;
+        validation.total = validation.unified;
+    }
+
+    /// Looks for the copy of each teacher assessment.
+    async fn look_for_copies(
+        &mut self,
+        server: &Server,
+        look: ValidationContext<'_>,
+        known: &KnownCopies,
+        seen: &mut Seen,
+    ) -> Result<(), ServerError> {
+        let mut clashes = Vec::new();
+        let mut teachers = server.walk(rawdoc! {"find": TEACHER_ASSESSMENTS, "projection": {"_id": 1}}).await?;
+        let mut batch: Vec<Id> = Vec::new();
+        loop {
+            let next = teachers.next().await?;
+            let last = next.is_none();
+            batch.extend(next.and_then(|document| Id::of_stored(&document)));
+            if !last && batch.len() < AT_ONCE {
+                continue;
+            }
+            let places = places(server, None, &batch, known, look.ids).await?;
+            let mut missing = Vec::new();
+            for id in batch.drain(..) {
+                match places.of(&id) {
+                    Some(CopyPlace::Kept) => {
+                        self.copied += 1;
+                        self.copies.kept += 1;
+                    }
+                    Some(CopyPlace::Elsewhere(copy)) => {
+                        self.copied += 1;
+                        self.copies.elsewhere += 1;
+                        if look.ids == Ids::Keep && places.is_taken(&id) {
+                            self.clashing += 1;
+                            if clashes.len() < LISTED {
+                                clashes.push((id, copy.clone()));
+                            }
+                        }
+                    }
+                    Some(CopyPlace::Own) | None => missing.push((id, None)),
+                    Some(CopyPlace::New(copy)) => missing.push((id, Some(copy.clone()))),
+                }
+            }
+            self.look_at_missing(server, look, missing, seen).await?;
+            if last {
+                break;
+            }
+        }
+        let counts = references::count(server, &clashes.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>()).await?;
+        self.clashes = clashes
+            .iter()
+            .zip(counts)
+            .map(|((id, copy), references)| Clash { id: value(id), new_id: value(copy), references })
+            .collect();
+        Ok(())
+    }
+
     /// Looks at a document of the assessments' collection, unless it is not unified.
-    fn look_at(&mut self, document: &RawDocumentBuf) -> bool {
+    pub(super) fn look_at(&mut self, document: &[u8]) -> bool {
         self.validation.total += 1;
-        let Some(present) = fields(document.as_bytes()) else { return false };
+        let Some(present) = fields(document) else { return false };
         let get = |name: &str| present.iter().find(|field| field.name == name.as_bytes());
         let source = get(MIGRATION_SOURCE).and_then(text_of);
         let named = get(ORIGINAL_ID).and_then(text_of).is_some();

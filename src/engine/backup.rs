@@ -70,7 +70,8 @@ pub async fn backup(
         BackupScope::Full if !options.only_reading => drop(all_names(server).await?),
         BackupScope::Full => {}
     }
-    let request = DumpRequest { kind: BackupKind::Manual, scope, consistency, raise_window: !options.only_reading };
+    let raise_window = !options.only_reading;
+    let request = DumpRequest { kind: BackupKind::Manual, scope, consistency, raise_window, onlooker: None };
     let warning = if matches!(request.scope, BackupScope::Collections(_)) {
         None
     } else {

@@ -48,7 +48,13 @@ pub async fn copy(
     check_other(engine, into)?;
     let server = engine.server().await?;
     let scope = collections.map_or(BackupScope::Full, BackupScope::Collections);
-    let request = DumpRequest { kind: BackupKind::Manual, scope, consistency: Consistency::None, raise_window: false };
+    let request = DumpRequest {
+        kind: BackupKind::Manual,
+        scope,
+        consistency: Consistency::None,
+        raise_window: false,
+        onlooker: None,
+    };
     let written = dump(server, directory, &request, &call.reporter, &call.stop).await?;
     let mut source = store::find(directory, &written.name, None, engine.database()).await?;
     verify::verify(&mut source, &call.reporter, &call.stop).await?;

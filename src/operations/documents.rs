@@ -174,6 +174,7 @@ async fn write<B: Finds>(
             bounds: None,
             weight: 1,
             total: None,
+            expected: None,
             apart,
         })),
     };

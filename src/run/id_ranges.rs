@@ -44,6 +44,8 @@ pub struct Scope {
     pub weight: usize,
     /// How many documents there are to be dealt with, where that is not the number that match.
     pub total: Option<i64>,
+    /// About how many documents match, where that is known beforehand: then nothing is counted.
+    pub expected: Option<i64>,
     /// Whether chunks may be under way at once: what is written in one has nothing to do with the documents of another,
     /// not even through a unique index.
     pub apart: bool,
@@ -160,7 +162,10 @@ pub async fn matching(server: &Server, scope: &Scope, upper: &Id, after: Option<
         collation: None,
         variables: scope.variables.as_ref(),
     };
-    let remaining = query.estimate(server, filter).await?;
+    let remaining = match scope.expected {
+        Some(expected) => expected,
+        None => query.estimate(server, filter).await?,
+    };
     // Reading the size needs a right that a user of the database may lack; it is only for the first chunk.
     let size = Stats::of(server, &scope.collection).await.ok();
     let documents = size.map_or(remaining, |size| size.documents);

@@ -55,6 +55,8 @@ pub struct Mapped {
     pub dates_converted: i64,
     /// Copies whose `_id` was taken.
     pub clashes: i64,
+    /// Bytes by which the assessments' collection has grown.
+    pub grown: i64,
     /// Of its rollback: teacher assessments that got back what was edited in their copies.
     pub carried_back: i64,
     /// Of its rollback: edited copies that stay.
@@ -74,6 +76,7 @@ impl std::ops::AddAssign for Mapped {
         self.unmapped += other.unmapped;
         self.dates_converted += other.dates_converted;
         self.clashes += other.clashes;
+        self.grown += other.grown;
         self.carried_back += other.carried_back;
         self.kept_copies += other.kept_copies;
     }

@@ -56,6 +56,7 @@ pub async fn undo(
         bounds: None,
         weight: 1,
         total: None,
+        expected: None,
         // They existed beside each other.
         apart: true,
     };

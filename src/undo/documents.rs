@@ -89,6 +89,7 @@ pub async fn packs_of(run: &Run, undo: &UndoOperation) -> Result<Option<(Scope, 
         bounds: Some(bounds),
         weight: pack::DOCUMENTS,
         total: Some(total),
+        expected: None,
         apart,
     };
     Ok(Some((scope, existing)))

@@ -1,6 +1,7 @@
 //! One attempt at a dump.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 
@@ -41,4 +42,15 @@ pub struct DumpRequest {
     pub consistency: Consistency,
     /// Whether the server's snapshot window may be raised when the dump takes long.
     pub raise_window: bool,
+    /// Who sees what is written.
+    pub onlooker: Option<Arc<dyn Onlooker>>,
+}
+
+/// Sees the documents that a dump writes, so that they are read once for both.
+pub trait Onlooker: std::fmt::Debug + Send + Sync {
+    /// Sees documents of a collection: each once in an attempt, in any order, from several threads at once.
+    fn see(&self, collection: &str, documents: &mut (dyn Iterator<Item = &[u8]> + Send));
+
+    /// The dump starts over, and each document is seen again.
+    fn start_over(&self);
 }

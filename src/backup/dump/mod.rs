@@ -80,6 +80,9 @@ pub async fn dump(
                 let message = format!("Starting the backup over (attempt {attempt} of {ATTEMPTS}): {why}.");
                 reporter.tell(observe::Kind::Retrying, Level::Warning, message);
                 partial.clear()?;
+                if let Some(onlooker) = &request.onlooker {
+                    onlooker.start_over();
+                }
             }
         }
     };

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::format::files::blocking;
 use super::super::format::frames::{FrameFile, FrameMaker, Written};
 use super::super::parallelism;
+use super::attempt::Onlooker;
 use super::error::poisoned;
 use crate::error::{Error, Result, foreign};
 use crate::mongo::raw as bytes;
@@ -22,6 +23,7 @@ const KEPT: usize = 31 * 1024 * 1024;
 
 /// A reply to be written.
 struct PackJob {
+    collection: Arc<str>,
     file: Arc<FrameFile>,
     batch: RawBatch,
     /// The `_id` of a first document that is left out, because it was written before.
@@ -33,31 +35,43 @@ struct PackJob {
 #[derive(Clone)]
 pub(super) struct Packing {
     jobs: mpsc::Sender<PackJob>,
+    onlooker: Option<Arc<dyn Onlooker>>,
 }
 
 impl Packing {
-    /// Starts them.
+    /// Starts them. `onlooker` sees what they write.
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn start() -> Result<Self> {
+    pub(super) fn start(onlooker: Option<Arc<dyn Onlooker>>) -> Result<Self> {
         keep_memory();
         // One reply waits, so that a thread that is done finds the next.
         let (jobs, waiting) = mpsc::channel(1);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..parallelism() {
-            let waiting = waiting.clone();
+            let (waiting, onlooker) = (waiting.clone(), onlooker.clone());
             let thread = std::thread::Builder::new().name("backup-packing".to_owned());
-            let started = thread.spawn(move || work_off(&waiting));
+            let started = thread.spawn(move || work_off(&waiting, onlooker.as_deref()));
             started.map_err(|e| Error::Backup(format!("No thread can be started that compresses: {e}.")))?;
         }
-        Ok(Self { jobs })
+        Ok(Self { jobs, onlooker })
     }
 
-    /// What one reader gives to be written to `file`; in the order in which it gives it, where that is asked for.
-    pub(super) fn feed(&self, file: Arc<FrameFile>, in_order: bool) -> Feed {
+    /// Whether somebody sees each document, and must see it once.
+    pub(super) fn is_seen(&self) -> bool {
+        self.onlooker.is_some()
+    }
+
+    /// What one reader gives of `collection` to be written to `file`; in the order in which it gives it, where that is asked for.
+    pub(super) fn feed(&self, collection: &str, file: Arc<FrameFile>, in_order: bool) -> Feed {
         let most = if in_order { 1 } else { parallelism() + 1 };
-        Feed { packing: self.clone(), file, most, under_way: VecDeque::with_capacity(most) }
+        Feed {
+            packing: self.clone(),
+            collection: collection.into(),
+            file,
+            most,
+            under_way: VecDeque::with_capacity(most),
+        }
     }
 }
 
@@ -67,7 +81,7 @@ fn keep_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT)));
 }
 
-fn work_off(waiting: &Mutex<mpsc::Receiver<PackJob>>) {
+fn work_off(waiting: &Mutex<mpsc::Receiver<PackJob>>, onlooker: Option<&dyn Onlooker>) {
     let mut maker = FrameMaker::default();
     loop {
         // Who waits for a reply keeps the others from waiting for the same.
@@ -76,25 +90,30 @@ fn work_off(waiting: &Mutex<mpsc::Receiver<PackJob>>) {
             Err(_) => None,
         };
         let Some(job) = next else { return };
-        let done = append(&job, &mut maker);
+        let done = append(&job, &mut maker, onlooker);
         // Nobody waits for it where the dump has failed meanwhile.
         let _ = job.done.send(done);
     }
 }
 
-fn append(job: &PackJob, maker: &mut FrameMaker) -> Result<Written> {
+fn append(job: &PackJob, maker: &mut FrameMaker, onlooker: Option<&dyn Onlooker>) -> Result<Written> {
     let array = job.batch.doc_slices();
     let array = array
         .map_err(|e| Error::Backup(format!("The server's reply cannot be read: {}.", foreign::driver(&e.kind))))?
         .as_bytes();
     let first = || bytes::documents(array).next().and_then(bytes::id_of);
-    let repeated = job.skip.is_some() && first() == job.skip;
-    job.file.append(maker, array, usize::from(repeated))
+    let repeated = usize::from(job.skip.is_some() && first() == job.skip);
+    let written = job.file.append(maker, array, repeated)?;
+    if let Some(onlooker) = onlooker {
+        onlooker.see(&job.collection, &mut bytes::documents(array).skip(repeated));
+    }
+    Ok(written)
 }
 
 /// The replies of one reader on their way into a file.
 pub(super) struct Feed {
     packing: Packing,
+    collection: Arc<str>,
     file: Arc<FrameFile>,
     /// How many may be under way.
     most: usize,
@@ -112,7 +131,7 @@ impl Feed {
             written += self.oldest().await?;
         }
         let (done, result) = oneshot::channel();
-        let job = PackJob { file: self.file.clone(), batch, skip, done };
+        let job = PackJob { collection: self.collection.clone(), file: self.file.clone(), batch, skip, done };
         self.packing.jobs.send(job).await.map_err(|_| poisoned())?;
         self.under_way.push_back(result);
         Ok(written)

@@ -69,7 +69,7 @@ impl Dump<'_> {
             server: self.server.clone(),
             reporter: self.reporter.clone(),
             stop: self.stop.child_token(),
-            packing: Packing::start()?,
+            packing: Packing::start(self.request.onlooker.clone())?,
             meter: Meter::new("Backing up", sum(|size| size.documents), sum(|size| size.bytes)),
             member: Mutex::new(member),
         };

@@ -83,7 +83,7 @@ pub(super) struct CollectionReader {
 impl CollectionReader {
     /// Reads a part to its end.
     pub(super) async fn read(&self, sink: &Sink, part: Stretch) -> DumpResult<()> {
-        let mut feed = self.packing.feed(sink.file()?, sink.entry.capped());
+        let mut feed = self.packing.feed(&sink.entry.name, sink.file()?, sink.entry.capped());
         match part {
             Stretch::Range(range) => self.range(sink, &mut feed, range).await?,
             Stretch::Scan => {
@@ -145,7 +145,7 @@ impl CollectionReader {
     /// Throws away what was written of a collection, and reads it along `_id`.
     async fn anew(&self, sink: &Sink, feed: &mut Feed) -> DumpResult<()> {
         let name = &sink.entry.name;
-        if ranges::in_own_order(&self.server, &sink.entry) {
+        if ranges::in_own_order(&self.server, &sink.entry) || self.packing.is_seen() {
             return Err(DumpError::Again(format!("the connection was lost while {name:?} was read")));
         }
         let message =

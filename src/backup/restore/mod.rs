@@ -96,6 +96,7 @@ pub async fn restore(run: &mut Run, source: &BackupSource, restoring: &Restoring
                 scope: plan.saved.clone(),
                 consistency: Consistency::Snapshot,
                 raise_window: true,
+                onlooker: None,
             };
             Some(dump(&run.server, parent, &request, &run.reporter, &run.stop).await?.name)
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bson::{DateTime, Document, doc};
 
-use super::disk_space;
+use super::beforehand::{Beforehand, back_up};
 use super::preconditions::Ground;
 use super::record::read;
 use super::shared::{MigrateOptions, done, plan_of, reading, server_time};
@@ -15,17 +15,15 @@ use super::unmapped::{conclude, note, settle, unlisted};
 use crate::assessment::copies::KnownCopies;
 use crate::assessment::ids::Ids;
 use crate::assessment::model::{Edition, Rules};
-use crate::assessment::names::{ASSESSMENTS, INDEX, TEACHER_ASSESSMENTS};
+use crate::assessment::names::INDEX;
 use crate::assessment::refusals::Refusals;
 use crate::assessment::report::{BackupTaken, Clash, CopiesReport, Meant, MigrateReport};
-use crate::assessment::survey::{Copied, Extent, Survey, unified};
+use crate::assessment::standing::ExpectedStanding;
+use crate::assessment::survey::{Copied, Extent, unified};
 use crate::assessment::task::AssessmentTask;
 use crate::assessment::teacher::CopyOptions;
 use crate::assessment::validate::{ValidationContext, ValidationResult, validate};
 use crate::assessment::{indexes, references};
-use crate::backup::dump::attempt::DumpRequest;
-use crate::backup::dump::dump;
-use crate::backup::format::manifest::{BackupKind, BackupScope, Consistency};
 use crate::backup::restore::journal;
 use crate::capture::registry::{BRING_OVER, UNIFY};
 use crate::engine::migration_report::begun;
@@ -37,7 +35,7 @@ use crate::mongo::server::Server;
 use crate::observe::Stop;
 use crate::run::foreign;
 use crate::run::record::ASSESSMENT;
-use crate::run::report::{Direction, MigrationReport, Outcome};
+use crate::run::report::{Direction, Mapped, MigrationReport, Outcome};
 use crate::run::{self, handle::Run};
 
 /// Unifies the assessment model. The backup goes into `directory`.
@@ -73,7 +71,7 @@ pub async fn migrate(
     let done = !before.is_unfinished() && !ground.lacks_indexes() && !before.unnoted;
     if done && !ground.survey(server, Extent::AnyWork, ids, &call.stop).await?.has_work() {
         Steps::over(&call.reporter).tell(5, "Nothing is to be migrated; validating".to_owned());
-        let found = look_after(server, &ground, ids, &Refusals::default()).await?;
+        let found = look_after(server, &ground, ids, &Refusals::default(), None).await?;
         conclude(&mut report, &ground, found, options);
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
@@ -109,12 +107,13 @@ async fn under_the_lease(
     let ids = before.ids(options.ids)?;
     report.ids = ids.as_str();
     // A run that is carried on was looked at when it began.
-    let mut survey = match resume {
-        Some(_) => Survey::knowing(KnownCopies::read(&server).await.map_err(reading())?),
-        None => ground.survey(&server, Extent::Whole, ids, &run.stop).await?,
+    let Beforehand { mut survey, backup, looked } = match resume {
+        Some(_) => Beforehand::knowing(KnownCopies::read(&server).await.map_err(reading())?),
+        None => Beforehand::look(run, directory, &ground, ids).await?,
     };
     let refusals = Arc::new(Refusals::foreseeing(std::mem::take(&mut survey.refused)));
-    let documents = resume.is_some() || survey.has_work();
+    let mut expected = None;
+    let documents = resume.is_some() || survey.has_work() || backup.is_some();
     let anything = documents || ground.lacks_indexes();
     let mut passed_over = 0;
     if anything {
@@ -130,17 +129,25 @@ async fn under_the_lease(
         let rules = Rules { now, edition };
         report.resumed = resume.is_some();
         let kept = before.backup.clone().filter(|_| resume.is_some());
-        report.backup = match (documents, kept) {
-            (_, Some(kept)) => {
+        report.backup = match (kept, backup) {
+            (Some(kept), _) => {
                 steps.tell(1, format!("Backed up already, as {}", kept.path));
                 Some(kept)
             }
-            (false, None) => None,
-            (true, None) => Some(back_up(run, steps, directory, &ground).await?),
+            (None, Some(taken)) => {
+                steps.tell(1, format!("Backed up {} into {}", ground.names(), directory.display()));
+                Some(taken)
+            }
+            (None, None) if documents => {
+                steps.tell(1, format!("Backing up {} into {}", ground.names(), directory.display()));
+                Some(back_up(run, directory, None).await?)
+            }
+            (None, None) => None,
         };
-        let how = CopyOptions { rules, ids, known: Arc::new(survey.known), refusals: Arc::clone(&refusals) };
+        let known = Arc::new(survey.known);
+        let how = CopyOptions { rules, ids, known: Arc::clone(&known), refusals: Arc::clone(&refusals) };
         let items = [
-            AssessmentTask::regular(rules, Arc::clone(&refusals)),
+            AssessmentTask::regular(rules, Arc::clone(&refusals), looked.map(|looked| looked.regular.migrated)),
             AssessmentTask::teacher(how),
             AssessmentTask::indexes(),
         ];
@@ -150,8 +157,11 @@ async fn under_the_lease(
         let mut migration = begun(&planned, Direction::Up);
         let result = run_one(run, &planned, Direction::Up, &mut migration).await;
         take_over(report, &planned, &migration);
-        passed_over = done(&planned, &migration).iter().map(|done| done.counts.mapped.unmapped).sum();
+        let mut all = Mapped::default();
+        done(&planned, &migration).iter().for_each(|done| all += done.counts.mapped);
+        passed_over = all.unmapped;
         result?;
+        expected = looked.and_then(|looked| looked.after(report, all.grown, known));
         let record = read(&server).await?.record;
         if let Some(capture) = record.and_then(|record| record.captures.last().copied().flatten()) {
             report.indexes.created = indexes::made(&server, capture).await.map_err(reading())?;
@@ -161,7 +171,7 @@ async fn under_the_lease(
     }
     let ground = Ground::look(&server).await?;
     steps.tell(5, "Validating".to_owned());
-    let found = look_after(&server, &ground, ids, &refusals).await?;
+    let found = look_after(&server, &ground, ids, &refusals, expected.as_ref()).await?;
     conclude(report, &ground, found, options);
     if report.resumed {
         unlisted(&mut report.validation, passed_over);
@@ -173,9 +183,15 @@ async fn under_the_lease(
     Ok(())
 }
 
-async fn look_after(server: &Server, ground: &Ground, ids: Ids, refusals: &Refusals) -> Result<ValidationResult> {
+async fn look_after(
+    server: &Server,
+    ground: &Ground,
+    ids: Ids,
+    refusals: &Refusals,
+    expected: Option<&ExpectedStanding>,
+) -> Result<ValidationResult> {
     let rules = Rules::at(DateTime::now());
-    let look = ValidationContext { rules, ids, refusals, constraints: &ground.constraints };
+    let look = ValidationContext { rules, ids, refusals, constraints: &ground.constraints, expected };
     let mut found = validate(server, look).await.map_err(reading())?;
     found.validation.problems.extend(ground.standing.conflicts.iter().cloned());
     Ok(found)
@@ -244,26 +260,6 @@ async fn dry_run(
     validation.problems.extend(ground.standing.conflicts.iter().cloned());
     settle(validation, Vec::new(), "would be", options);
     Ok(())
-}
-
-async fn back_up(run: &Run, steps: &Steps, directory: &Path, ground: &Ground) -> Result<BackupTaken> {
-    disk_space::check(&run.server, directory).await?;
-    let mut names = Vec::new();
-    for (name, found) in [(ASSESSMENTS, &ground.assessments), (TEACHER_ASSESSMENTS, &ground.teacher)] {
-        if found.is_some() {
-            names.push(name);
-        }
-    }
-    steps.tell(1, format!("Backing up {} into {}", names.join(" and "), directory.display()));
-    let request = DumpRequest {
-        kind: BackupKind::Assessment,
-        // Also what is not there: a restore of this backup removes it again.
-        scope: BackupScope::Collections(vec![ASSESSMENTS.to_owned(), TEACHER_ASSESSMENTS.to_owned()]),
-        consistency: Consistency::Snapshot,
-        raise_window: true,
-    };
-    let written = dump(&run.server, directory, &request, &run.reporter, &run.stop).await?;
-    Ok(BackupTaken { name: written.name, path: written.path, documents: written.documents })
 }
 
 impl From<Copied> for CopiesReport {

@@ -3,6 +3,7 @@
 //! A run of tasks like a migration's, with a record of its own in the ledger. Its captures add up from run to run, and a
 //! rollback undoes all of them, the latest first.
 
+mod beforehand;
 mod disk_space;
 mod migrate;
 mod preconditions;

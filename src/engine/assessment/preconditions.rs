@@ -6,10 +6,12 @@ use super::shared::reading;
 use crate::assessment::constraints::Constraints;
 use crate::assessment::ids::Ids;
 use crate::assessment::indexes;
+use crate::assessment::looked::Looked;
 use crate::assessment::model::Rules;
 use crate::assessment::names::{ASSESSMENTS, TEACHER_ASSESSMENTS};
 use crate::assessment::report::Indexes;
-use crate::assessment::survey::{Extent, Survey, SurveyContext, survey};
+use crate::assessment::survey::{Extent, Survey, SurveyContext, completed, survey};
+use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::mongo::catalog::{self, Collection};
 use crate::mongo::server::Server;
@@ -69,17 +71,41 @@ impl Ground {
         if self.assessments.is_none() && self.teacher.is_none() {
             return Ok(Survey::new());
         }
-        let look = SurveyContext { extent, rules: Rules::at(DateTime::now()), ids, constraints: &self.constraints };
-        tokio::select! {
-            found = survey(server, look) => found.map_err(reading()),
-            () = stop.cancelled() => {
-                Err(Error::Interrupted("Stopped before this run wrote anything. Run the same command again.".to_owned()))
-            }
-        }
+        until_stopped(survey(server, self.looking(extent, ids)), stop).await
+    }
+
+    /// Looks at what a look at all documents has left.
+    pub(super) async fn complete(&self, server: &Server, looked: Looked, ids: Ids, stop: &Stop) -> Result<Survey> {
+        until_stopped(completed(server, self.looking(Extent::Whole, ids), looked), stop).await
+    }
+
+    fn looking(&self, extent: Extent, ids: Ids) -> SurveyContext<'_> {
+        SurveyContext { extent, rules: Rules::at(DateTime::now()), ids, constraints: &self.constraints }
+    }
+
+    /// Whether the server has to be asked about single documents: it may refuse some, or compares in its own way.
+    pub(super) fn may_refuse(&self) -> bool {
+        let collated = |found: &Collection| found.options.contains_key("collation");
+        !self.constraints.is_empty() || self.assessments.as_ref().is_some_and(collated)
+    }
+
+    /// The collections that there are, in words.
+    pub(super) fn names(&self) -> String {
+        let both = [(ASSESSMENTS, &self.assessments), (TEACHER_ASSESSMENTS, &self.teacher)];
+        both.iter().filter(|(_, found)| found.is_some()).map(|(name, _)| *name).collect::<Vec<_>>().join(" and ")
     }
 
     /// Whether indexes are to be made, where there is a collection.
     pub(super) fn lacks_indexes(&self) -> bool {
         self.assessments.is_some() && !self.standing.missing.is_empty()
+    }
+}
+
+async fn until_stopped(found: impl Future<Output = Result<Survey, ServerError>>, stop: &Stop) -> Result<Survey> {
+    tokio::select! {
+        found = found => found.map_err(reading()),
+        () = stop.cancelled() => {
+            Err(Error::Interrupted("Stopped before this run wrote anything. Run the same command again.".to_owned()))
+        }
     }
 }
