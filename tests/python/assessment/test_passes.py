@@ -19,7 +19,7 @@ from bson import ObjectId
 from assessment_documents import both, random_document
 from assessment_model import COLLECTIONS, KINDS, Document, copy_id
 from assessment_runs import Documents, check_unified, now, read
-from edulearn_migrate import Migrator
+from edulearn_migrate import Event, Migrator
 from edulearn_migrate.reports.assessment import AssessmentReport
 from faults.message_proxy import Command, Strike, messages_to
 
@@ -62,8 +62,15 @@ def migrate(
         write()
 
     strike = replace(at, after=hook) if at is BEFORE_VALIDATION else replace(at, before=hook)
+    return struck(db, strike, **options)
+
+
+def struck(
+    db: Documents, strike: Strike, *, batch: int | None = None, **options: Any
+) -> AssessmentReport:
+    """A run that is struck."""
     _, port = db.client.address or ("", 0)
-    with messages_to(port) as proxy:
+    with messages_to(port, batch=batch) as proxy:
         proxy.arm(strike)
         uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
         report = Migrator(uri, db.name).assessment_migrate(**options)
@@ -226,3 +233,38 @@ def test_a_unified_document_that_only_the_server_takes_for_one_is_left(
     report = migrator.assessment_migrate()
     assert db["assessments"].find_one({"_id": odd["_id"]}) == odd
     assert (report.regular.migrated, report.validation.added_meanwhile) == (EACH, 1)
+
+
+def surveyed(db: Documents, strike: Strike, batch: int | None = None) -> tuple[str, str]:
+    """What a run that is struck while it looks and backs up finds, and all that it told before."""
+    events: list[Event] = []
+    report = struck(db, strike, batch=batch, progress=events.append)
+    assert report.validation.valid
+    assert (report.regular.migrated, report.teacher.migrated) == (EACH, EACH)
+    assert report.backup is not None and report.backup.documents == 2 * EACH
+    (at,) = [at for at, event in enumerate(events) if event.kind == "surveyed"]
+    return events[at].message, "\n".join(event.message for event in events[:at])
+
+
+ALL = f"To be migrated: {EACH} regular and {EACH} teacher assessments. Cannot be mapped: 0."
+
+
+def test_a_backup_that_starts_over_is_looked_at_anew(db: Documents) -> None:
+    """Because of an index that somebody makes meanwhile; nothing is counted twice."""
+    fill(db)
+
+    def interfere(_: Command) -> None:
+        db["assessments"].create_index("tag")
+
+    # The first one is for whether there is anything to do.
+    found, told = surveyed(db, Strike("find", target="assessments", skip=1, after=interfere))
+    assert found == ALL
+    assert "Starting the backup over" in told
+
+
+@pytest.mark.parametrize("skip", [7, 9, 13])
+def test_a_lost_connection_loses_nothing_of_the_look(db: Documents, skip: int) -> None:
+    """The read goes on behind the last document, which comes twice and counts once."""
+    fill(db)
+    found, _ = surveyed(db, Strike("getMore", answer=False, skip=skip), batch=50)
+    assert found == ALL
