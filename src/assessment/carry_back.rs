@@ -52,7 +52,7 @@ pub fn carry_back(base: &Base, original: &[u8], copy: &[u8]) -> Option<Carried> 
     if changes.is_empty() {
         return Some(Carried { document: None, conflicts });
     }
-    let document = applied(&fields(original)?, &Vec::new(), &changes)?;
+    let document = applied(&fields(original)?, &Vec::new(), &changes, copy)?;
     let document = (document.as_bytes() != original).then_some(document);
     Some(Carried { document, conflicts })
 }
@@ -127,23 +127,24 @@ fn barred(target: &Key, theirs: &HashMap<Key, Element<'_>>, changes: &Changes<'_
     inside || outer
 }
 
-/// The fields with the changes: what stands keeps its place, what is new comes last. A document of which the changes leave
-/// nothing goes.
-fn applied(standing: &[Element<'_>], within: &Key, changes: &Changes<'_>) -> Option<RawDocumentBuf> {
+/// The fields with the changes: what exists keeps its place, what is new comes last. An embedded document of which the
+/// changes leave nothing goes if `copy` has none there either.
+fn applied(existing: &[Element<'_>], within: &Key, changes: &Changes<'_>, copy: &[u8]) -> Option<RawDocumentBuf> {
     let mut document = Builder::new();
-    let at = |name: &[u8]| -> Key { within.iter().cloned().chain(std::iter::once(name.to_vec())).collect() };
+    let key_of = |name: &[u8]| -> Key { within.iter().cloned().chain(std::iter::once(name.to_vec())).collect() };
     let inside = |key: &Key| {
         changes.iter().any(|(other, value)| other.len() > key.len() && other.starts_with(key) && value.is_some())
     };
     let touched = |key: &Key| changes.keys().any(|other| other.len() > key.len() && other.starts_with(key));
-    for field in standing {
-        let key = at(field.name);
+    for field in existing {
+        let key = key_of(field.name);
         match changes.get(&key) {
             Some(Some(value)) => document.value(value.kind, field.name, value.value),
             _ if inside(&key) || (touched(&key) && field.kind == DOCUMENT) => {
                 let own = if field.kind == DOCUMENT { fields(field.value)? } else { Vec::new() };
-                let inner = applied(&own, &key, changes)?;
-                if inner.as_bytes() != EMPTY {
+                let inner = applied(&own, &key, changes, copy)?;
+                let stays = || at(copy, &key).is_some_and(|field| field.kind == DOCUMENT);
+                if inner.as_bytes() != EMPTY || stays() {
                     document.document(field.name, inner.as_bytes());
                 }
             }
@@ -157,15 +158,15 @@ fn applied(standing: &[Element<'_>], within: &Key, changes: &Changes<'_>) -> Opt
         .map(|(key, _)| key)
         .collect();
     new.sort();
-    let mut made: HashSet<&[u8]> = standing.iter().map(|field| field.name).collect();
+    let mut made: HashSet<&[u8]> = existing.iter().map(|field| field.name).collect();
     for key in new {
         let name = key[within.len()].as_slice();
         if !made.insert(name) {
             continue;
         }
-        match changes.get(&at(name)) {
+        match changes.get(&key_of(name)) {
             Some(Some(value)) => document.value(value.kind, name, value.value),
-            _ => document.document(name, applied(&[], &at(name), changes)?.as_bytes()),
+            _ => document.document(name, applied(&[], &key_of(name), changes, copy)?.as_bytes()),
         }
     }
     Some(document.finish())
@@ -230,6 +231,19 @@ mod tests {
             "description": "d", "new": 7, "settings": {"allow_review": false},
         };
         assert_eq!((result, conflicts), (expected, 0));
+    }
+
+    #[test]
+    fn an_embedded_document_that_lost_its_last_key_stays_where_the_copy_has_it() {
+        let original =
+            doc! {"_id": 1, "settings": {"randomize_questions": true}, "config": {"shuffle_questions": true}};
+        let settings = |copy: &mut Document| {
+            drop(copy.get_document_mut("settings").expect("settings").remove("randomize_questions"))
+        };
+        let (result, conflicts) = carried(&original, settings, |_| {});
+        assert_eq!((result, conflicts), (doc! {"_id": 1, "settings": {}, "config": {"shuffle_questions": true}}, 0));
+        let (result, conflicts) = carried(&original, |copy| drop(copy.remove("settings")), |_| {});
+        assert_eq!((result, conflicts), (doc! {"_id": 1, "config": {"shuffle_questions": true}}, 0));
     }
 
     #[test]
