@@ -121,8 +121,8 @@ fn barred(target: &Key, theirs: &HashMap<Key, Element<'_>>, changes: &Changes<'_
     let inside = theirs.keys().any(|key| key.len() > target.len() && key.starts_with(target) && !goes(key));
     let outer = (1..target.len()).any(|length| {
         let key = &target[..length];
-        let standing = theirs.get(key);
-        standing.is_some_and(|field| field.kind != NULL && field.value != EMPTY) && !goes(&key.to_vec())
+        let existing = theirs.get(key);
+        existing.is_some_and(|field| field.kind != NULL && field.value != EMPTY) && !goes(&key.to_vec())
     });
     inside || outer
 }
@@ -198,9 +198,9 @@ mod tests {
         let base = read(kept.as_bytes(), rules, b"1").expect("reads");
         let mut copy = Document::try_from(unified.copy(None).expect("fits").as_ref()).expect("decodes");
         edit_copy(&mut copy);
-        let mut standing = original.clone();
-        edit(&mut standing);
-        let now = raw(&standing);
+        let mut existing = original.clone();
+        edit(&mut existing);
+        let now = raw(&existing);
         let carried = carry_back(&base, now.as_bytes(), raw(&copy).as_bytes()).expect("addressable");
         let result = carried.document.unwrap_or(now);
         (Document::try_from(result.as_ref()).expect("decodes"), carried.conflicts)

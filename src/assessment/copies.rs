@@ -199,9 +199,9 @@ pub async fn places(
         for (original, copy) in open {
             let Some(own) = first(original.as_bytes()) else { continue };
             let text = id_text(&own);
-            let standing = there.get(original);
-            let is_kept = standing.is_some_and(|other| is_copy_of(other.as_bytes(), &text));
-            if standing.is_some() && !is_kept {
+            let existing = there.get(original);
+            let is_kept = existing.is_some_and(|other| is_copy_of(other.as_bytes(), &text));
+            if existing.is_some() && !is_kept {
                 found.taken.insert(original.clone());
             }
             let at_derived = there.get(&copy);
@@ -214,7 +214,7 @@ pub async fn places(
             } else if at_derived.is_some() || given.contains(&copy) {
                 again.push(original);
                 continue;
-            } else if ids == Ids::Keep && standing.is_none() {
+            } else if ids == Ids::Keep && existing.is_none() {
                 CopyPlace::Own
             } else {
                 given.insert(copy.clone());

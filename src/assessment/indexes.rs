@@ -72,8 +72,8 @@ pub async fn execute(
     let reporter = run.reporter.clone();
     let stop = run.stop.clone();
     let mut retry = Retry::new(&reporter, &stop);
-    let standing = retry!(retry, look(&run.server, Some(&collection))).map_err(OperationError::from)?;
-    let operations = operations(&standing);
+    let existing = retry!(retry, look(&run.server, Some(&collection))).map_err(OperationError::from)?;
+    let operations = operations(&existing);
     if operations.is_empty() {
         return finish(run, journal, hash, place, Outcome::Standing, None).await;
     }
@@ -108,7 +108,7 @@ pub struct ExistingIndexes {
 /// # Errors
 /// The server's.
 pub async fn look(server: &Server, collection: Option<&Collection>) -> Result<ExistingIndexes, ServerError> {
-    let mut standing = ExistingIndexes::default();
+    let mut existing = ExistingIndexes::default();
     let listed: Vec<Document> = match collection {
         None => Vec::new(),
         Some(_) => catalog::indexes(server, ASSESSMENTS).await?.iter().map(catalog::specification).cloned().collect(),
@@ -119,18 +119,18 @@ pub async fn look(server: &Server, collection: Option<&Collection>) -> Result<Ex
         let named = |index: &&Document| index.get_str("name").is_ok_and(|own| own == name);
         let alike = |index: &&Document| is_plain(index, &keys, collation);
         match listed.iter().find(named) {
-            Some(index) if alike(&index) => standing.equal.push(name.to_owned()),
-            Some(index) => standing.conflicts.push(conflict(name, &keys, index)),
+            Some(index) if alike(&index) => existing.equal.push(name.to_owned()),
+            Some(index) => existing.conflicts.push(conflict(name, &keys, index)),
             None => match listed.iter().find(|index| is_the_same(index, &keys, collation)) {
                 Some(index) => {
-                    standing.equal.push(name.to_owned());
-                    standing.otherwise.insert(name, index.get_str("name").unwrap_or_default().to_owned());
+                    existing.equal.push(name.to_owned());
+                    existing.otherwise.insert(name, index.get_str("name").unwrap_or_default().to_owned());
                 }
-                None => standing.missing.push(name.to_owned()),
+                None => existing.missing.push(name.to_owned()),
             },
         }
     }
-    Ok(standing)
+    Ok(existing)
 }
 
 impl ExistingIndexes {
@@ -164,12 +164,12 @@ fn is_plain(index: &Document, keys: &Document, collation: Option<&Document>) -> 
         && same_collation(index.get_document("collation").ok(), collation)
 }
 
-fn conflict(name: &str, keys: &Document, standing: &Document) -> String {
-    let mut standing = standing.clone();
-    standing.remove("v");
+fn conflict(name: &str, keys: &Document, existing: &Document) -> String {
+    let mut existing = existing.clone();
+    existing.remove("v");
     format!(
         "the index {name:?} cannot be made: asked for {}, found {}",
         show(&Bson::Document(doc! {"key": keys.clone(), "name": name})),
-        show(&Bson::Document(standing))
+        show(&Bson::Document(existing))
     )
 }

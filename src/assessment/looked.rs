@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::copies::KnownCopies;
+use super::expected::{CollectionSize, ExpectedCollections};
 use super::report::{KindReport, MigrateReport};
-use super::standing::{CollectionSize, ExpectedStanding};
 
 /// What was found in both collections.
 #[derive(Debug, Default, Clone, Copy)]
@@ -30,11 +30,11 @@ pub struct Looked {
 impl Looked {
     /// What is there after a run that has done what `report` says, by which the assessments' collection has `grown`; `None`
     /// where what was unified before has to be read again, because something is to be said of it.
-    pub fn after(self, report: &MigrateReport, grown: i64, known: Arc<KnownCopies>) -> Option<ExpectedStanding> {
+    pub fn after(self, report: &MigrateReport, grown: i64, known: Arc<KnownCopies>) -> Option<ExpectedCollections> {
         let made = report.teacher.migrated;
         let mut assessments = self.assessments;
         assessments += CollectionSize { documents: made, bytes: grown };
-        (!self.to_report).then_some(ExpectedStanding {
+        (!self.to_report).then_some(ExpectedCollections {
             assessments,
             teachers: self.teachers,
             regular: self.unified + report.regular.migrated,

@@ -6,7 +6,7 @@
 //! [`regular`] and [`teacher`] are the two tasks of a run, taken through by the same journal and chunks as the
 //! operations of a migration and captured alike; the second one is taken back with [`carry_back`], the first one
 //! is undone like any update. [`survey`] finds out beforehand what there is to do, and so does [`look`] while the backup is
-//! written; [`validate`] afterwards what stands, of which [`standing`] lets the server count what needs no reading.
+//! written; [`validate`] afterwards what stands, of which [`existing`] lets the server count what needs no reading.
 //! [`copies`] knows which document is whose copy and [`ids`] under which `_id` a copy goes; [`constraints`] asks beforehand what the
 //! server would refuse, and [`refusals`] keeps what it has refused.
 //! [`old_tool`] rolls back what the old tool did, from the backup document that it left.
@@ -18,6 +18,7 @@ pub(crate) mod carry_back;
 pub mod constraints;
 pub mod copies;
 mod dates;
+pub mod expected;
 pub mod ids;
 pub mod indexes;
 pub mod look;
@@ -30,7 +31,6 @@ pub mod references;
 pub mod refusals;
 mod regular;
 pub mod report;
-pub mod standing;
 pub mod survey;
 pub mod task;
 pub mod teacher;

@@ -64,10 +64,10 @@ pub async fn execute(
     hash: &str,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
-    let Some(standing) = look_up(run, ASSESSMENTS).await? else {
+    let Some(existing) = look_up(run, ASSESSMENTS).await? else {
         return finish(run, journal, hash, place, Outcome::Done, Some("there is no such collection".to_owned())).await;
     };
-    let atomic = takes_transactions(run, ASSESSMENTS, &standing);
+    let atomic = takes_transactions(run, ASSESSMENTS, &existing);
     let capture_key = journal.progress.capture.map(|capture| capture.capture_key(place.index));
     if let Some(capture_key) = capture_key.filter(|_| !begun(journal, place)) {
         let mut entry = RegistryEntry::first(capture_key, UNIFY, ASSESSMENTS, doc! {"made": false});
@@ -104,8 +104,8 @@ pub async fn finish(
     outcome: Outcome,
     note: Option<String>,
 ) -> Result<(), OperationError> {
-    let standing = journal.progress.operations.get(place.index).cloned();
-    let mut progress = standing.unwrap_or_else(|| OperationProgress::new(hash));
+    let existing = journal.progress.operations.get(place.index).cloned();
+    let mut progress = existing.unwrap_or_else(|| OperationProgress::new(hash));
     progress.outcome = Some(outcome);
     progress.note = note;
     Ok(journal.note(run, place.index, progress, None).await?)

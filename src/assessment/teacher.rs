@@ -47,12 +47,12 @@ pub async fn execute(
     hash: &str,
     place: OperationIndex,
 ) -> Result<(), OperationError> {
-    let Some(standing) = look_up(run, TEACHER_ASSESSMENTS).await? else {
+    let Some(existing) = look_up(run, TEACHER_ASSESSMENTS).await? else {
         return finish(run, journal, hash, place, Outcome::Done, Some("there is no such collection".to_owned())).await;
     };
     let target = look_up(run, ASSESSMENTS).await?;
     let made = target.is_none();
-    let atomic = takes_transactions(run, ASSESSMENTS, &target.unwrap_or(standing));
+    let atomic = takes_transactions(run, ASSESSMENTS, &target.unwrap_or(existing));
     let capture_key = journal.progress.capture.map(|capture| capture.capture_key(place.index));
     if let Some(capture_key) = capture_key.filter(|_| !begun(journal, place)) {
         let entry = doc! {"made": made, "now": how.rules.now, "edition": how.rules.edition.number()};

@@ -55,16 +55,16 @@ impl Unified<'_> {
                 back.changed(before, &after);
             }
         }
-        let standing = own("settings");
-        match standing.filter(|field| field.kind == DOCUMENT).and_then(|field| fields(field.value)) {
+        let existing = own("settings");
+        match existing.filter(|field| field.kind == DOCUMENT).and_then(|field| fields(field.value)) {
             None => {
                 set.document("settings", settings.as_bytes());
-                back.made(standing, &Element { kind: DOCUMENT, name: b"settings", value: settings.as_bytes() });
+                back.made(existing, &Element { kind: DOCUMENT, name: b"settings", value: settings.as_bytes() });
             }
-            Some(standing) => {
+            Some(existing) => {
                 let mut inside = KnownDelta::default();
                 for value in self.values.iter().filter(|value| value.path.within == "settings") {
-                    let before = standing.iter().find(|field| field.name == value.path.name.as_bytes());
+                    let before = existing.iter().find(|field| field.name == value.path.name.as_bytes());
                     let after = value.element();
                     if before.is_none_or(|before| !before.same_value(&after)) {
                         set.value(value.kind, format!("settings.{}", value.path.name).as_bytes(), &value.bytes);
@@ -126,11 +126,11 @@ impl Unified<'_> {
 
     fn settings_in(&self, sorted: bool) -> RawDocumentBuf {
         let own = self.fields.iter().find(|field| field.name == b"settings" && field.kind == DOCUMENT);
-        let standing = own.and_then(|field| fields(field.value));
+        let existing = own.and_then(|field| fields(field.value));
         let wanted =
             self.values.iter().filter(|value| value.path.within == "settings").map(UnifiedValue::element).collect();
-        let sorted = sorted && standing.is_some();
-        put(&standing.unwrap_or_default(), wanted, sorted)
+        let sorted = sorted && existing.is_some();
+        put(&existing.unwrap_or_default(), wanted, sorted)
     }
 }
 

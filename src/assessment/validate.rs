@@ -7,6 +7,7 @@ use bson::{RawDocumentBuf, rawdoc};
 
 use super::constraints::{Constraints, Seen};
 use super::copies::{CopyPlace, KnownCopies, places};
+use super::expected::ExpectedCollections;
 use super::ids::Ids;
 use super::mapping::Unmapped;
 use super::model::{
@@ -17,7 +18,6 @@ use super::references;
 use super::refusals::Refusals;
 use super::regular::{CHUNK_BYTES, pending};
 use super::report::{Clash, LISTED, Reported, UnmappedDocument, Validation};
-use super::standing::ExpectedStanding;
 use super::survey::{Copied, candidate, collection, described};
 use super::values::{fits, is_date, is_number, shown, text_of};
 use crate::error::server::ServerError;
@@ -65,7 +65,7 @@ pub struct ValidationContext<'a> {
     /// What it may refuse.
     pub constraints: &'a Constraints,
     /// What is unified, if nobody else has written.
-    pub expected: Option<&'a ExpectedStanding>,
+    pub expected: Option<&'a ExpectedCollections>,
 }
 
 /// Reads both collections and what refers to them. What is unified is counted instead, if it is as expected.
@@ -87,7 +87,7 @@ pub async fn validate(server: &Server, look: ValidationContext<'_>) -> Result<Va
         found.take_over(expected);
         find.append(cstr!("filter"), pending());
     }
-    let all = |expected: &ExpectedStanding| expected.regular + expected.copies == expected.assessments.documents;
+    let all = |expected: &ExpectedCollections| expected.regular + expected.copies == expected.assessments.documents;
     let mut documents = match confirmed {
         Some((_, expected)) if all(expected) => None,
         _ => Some(server.walk(find).await?.ahead()),
@@ -134,7 +134,7 @@ fn value(id: &Id) -> serde_json::Value {
 
 impl ValidationResult {
     /// What is unified and complete, without reading it.
-    fn take_over(&mut self, expected: &ExpectedStanding) {
+    fn take_over(&mut self, expected: &ExpectedCollections) {
         let validation = &mut self.validation;
         validation.regular = expected.regular;
         validation.teacher = expected.copies;
@@ -312,15 +312,15 @@ fn incomplete(present: &[Element<'_>]) -> Option<String> {
     let settings = get("settings").filter(|field| field.kind == DOCUMENT).and_then(|field| fields(field.value));
     for field in &FIELDS {
         let path = field.path;
-        let standing = match path.within {
+        let existing = match path.within {
             "" => get(path.name).copied(),
             _ => settings.iter().flatten().find(|inside| inside.name == path.name.as_bytes()).copied(),
         };
         let name = if path.within.is_empty() { path.name.to_owned() } else { format!("{}.{}", path.within, path.name) };
-        match standing {
+        match existing {
             None => return Some(format!("{name} is missing")),
-            Some(standing) if !fits(field, standing.kind) => {
-                return Some(format!("{name} is {}", super::values::type_name(standing.kind)));
+            Some(existing) if !fits(field, existing.kind) => {
+                return Some(format!("{name} is {}", super::values::type_name(existing.kind)));
             }
             Some(_) => {}
         }

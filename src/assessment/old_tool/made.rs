@@ -20,7 +20,7 @@ impl Backup {
         side: AssessmentKind,
     ) -> Option<Vec<(UnifiedValue<'a>, Option<Path>)>> {
         let own = fields(before.as_bytes())?;
-        let standing = |name: &str| {
+        let existing = |name: &str| {
             let value = get(now.as_bytes(), name).filter(|value| self.may_have_written(value));
             value.map_or_else(|| self.at.timestamp_millis().to_le_bytes().to_vec(), |value| value.value.to_vec())
         };
@@ -43,14 +43,14 @@ impl Backup {
             let found = own.iter().find(|own| own.name == name.as_bytes());
             made.push(match found {
                 Some(found) => (value(field.path, found.kind, found.value.to_vec()), Some(top(name))),
-                None if field.path.name == "created_at" => (value(field.path, DATE, standing("created_at")), None),
+                None if field.path.name == "created_at" => (value(field.path, DATE, existing("created_at")), None),
                 None => (default_value(field.path, field.default(side), self.at), None),
             });
         }
         let questions = own.iter().find(|field| field.name == QUESTIONS.as_bytes() && field.kind == ARRAY);
         let questions = questions.map_or(0, |questions| count(questions.value));
         made.push((value(top(TOTAL_QUESTIONS), INT32, questions.to_le_bytes().to_vec()), None));
-        made.push((value(top(UPDATED_AT), DATE, standing(UPDATED_AT)), None));
+        made.push((value(top(UPDATED_AT), DATE, existing(UPDATED_AT)), None));
         made.push((value(top(MIGRATION_SOURCE), TEXT, text(side.source().as_bytes())), None));
         made.push((value(top(ORIGINAL_ID), TEXT, text(&id_text(own.first()?))), None));
         Some(made)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bson::DateTime;
 
 use super::disk_space;
-use super::preconditions::Ground;
+use super::preconditions::Preconditions;
 use crate::assessment::copies::KnownCopies;
 use crate::assessment::ids::Ids;
 use crate::assessment::look::Look;
@@ -39,22 +39,22 @@ impl Beforehand {
 
     /// Looks at every document. Writes a backup unless there is nothing to do, or the documents had to be read for
     /// themselves.
-    pub(super) async fn look(run: &Run, directory: &Path, ground: &Ground, ids: Ids) -> Result<Self> {
+    pub(super) async fn look(run: &Run, directory: &Path, preconditions: &Preconditions, ids: Ids) -> Result<Self> {
         let server = &run.server;
-        let survey = ground.survey(server, Extent::AnyWork, ids, &run.stop).await?;
+        let survey = preconditions.survey(server, Extent::AnyWork, ids, &run.stop).await?;
         if !survey.has_work() {
             return Ok(Self { survey, backup: None, looked: None });
         }
-        if ground.may_refuse() {
-            let survey = ground.survey(server, Extent::Whole, ids, &run.stop).await?;
+        if preconditions.may_refuse() {
+            let survey = preconditions.survey(server, Extent::Whole, ids, &run.stop).await?;
             return Ok(Self { survey, backup: None, looked: None });
         }
         let look = Arc::new(Look::new(Rules::at(DateTime::now())));
         let backup = back_up(run, directory, Some(Arc::clone(&look) as Arc<dyn Onlooker>)).await?;
         let looked = Some(look.found()).filter(|looked| !looked.doubtful);
         let survey = match looked {
-            Some(looked) => ground.complete(server, looked, ids, &run.stop).await?,
-            None => ground.survey(server, Extent::Whole, ids, &run.stop).await?,
+            Some(looked) => preconditions.complete(server, looked, ids, &run.stop).await?,
+            None => preconditions.survey(server, Extent::Whole, ids, &run.stop).await?,
         };
         Ok(Self { survey, backup: Some(backup), looked })
     }

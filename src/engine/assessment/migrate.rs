@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use bson::{DateTime, Document, doc};
 
 use super::beforehand::{Beforehand, back_up};
-use super::preconditions::Ground;
+use super::preconditions::Preconditions;
 use super::record::read;
 use super::shared::{MigrateOptions, done, plan_of, reading, server_time};
 use super::steps::Steps;
 use super::unmapped::{conclude, note, settle, unlisted};
 use crate::assessment::copies::KnownCopies;
+use crate::assessment::expected::ExpectedCollections;
 use crate::assessment::ids::Ids;
 use crate::assessment::model::{Edition, Rules};
 use crate::assessment::names::INDEX;
 use crate::assessment::refusals::Refusals;
 use crate::assessment::report::{BackupTaken, Clash, CopiesReport, Meant, MigrateReport};
-use crate::assessment::standing::ExpectedStanding;
 use crate::assessment::survey::{Copied, Extent, unified};
 use crate::assessment::task::AssessmentTask;
 use crate::assessment::teacher::CopyOptions;
@@ -56,23 +56,23 @@ pub async fn migrate(
     let mut report =
         MigrateReport { database: server.database().to_owned(), dry_run: options.dry_run, ..MigrateReport::default() };
     let before = read(server).await?;
-    let ground = Ground::look(server).await?;
-    report.indexes = ground.indexes();
+    let preconditions = Preconditions::look(server).await?;
+    report.indexes = preconditions.indexes();
     report.teacher.clashes = Some(0);
     let ids = before.ids(options.ids)?;
     report.ids = ids.as_str();
     if options.dry_run {
-        dry_run(server, &call.stop, &ground, options, ids, &mut report).await?;
+        dry_run(server, &call.stop, &preconditions, options, ids, &mut report).await?;
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
-    ground.free()?;
+    preconditions.free()?;
     before.may_migrate()?;
-    let done = !before.is_unfinished() && !ground.lacks_indexes() && !before.unnoted;
-    if done && !ground.survey(server, Extent::AnyWork, ids, &call.stop).await?.has_work() {
+    let done = !before.is_unfinished() && !preconditions.lacks_indexes() && !before.unnoted;
+    if done && !preconditions.survey(server, Extent::AnyWork, ids, &call.stop).await?.has_work() {
         Steps::over(&call.reporter).tell(5, "Nothing is to be migrated; validating".to_owned());
-        let found = look_after(server, &ground, ids, &Refusals::default(), None).await?;
-        conclude(&mut report, &ground, found, options);
+        let found = look_after(server, &preconditions, ids, &Refusals::default(), None).await?;
+        conclude(&mut report, &preconditions, found, options);
         report.seconds = clock.elapsed().as_secs_f64();
         return Ok(report);
     }
@@ -99,8 +99,8 @@ async fn under_the_lease(
     // What was read before the lease may have changed while it was awaited.
     journal::refuse_unfinished(&server).await?;
     let before = read(&server).await?;
-    let ground = Ground::look(&server).await?;
-    ground.free()?;
+    let preconditions = Preconditions::look(&server).await?;
+    preconditions.free()?;
     before.may_migrate()?;
     let resume = before.resume(Direction::Up);
     let unnoted = before.unnoted;
@@ -109,12 +109,12 @@ async fn under_the_lease(
     // A run that is carried on was looked at when it began.
     let Beforehand { mut survey, backup, looked } = match resume {
         Some(_) => Beforehand::knowing(KnownCopies::read(&server).await.map_err(reading())?),
-        None => Beforehand::look(run, directory, &ground, ids).await?,
+        None => Beforehand::look(run, directory, &preconditions, ids).await?,
     };
     let refusals = Arc::new(Refusals::foreseeing(std::mem::take(&mut survey.refused)));
     let mut expected = None;
     let documents = resume.is_some() || survey.has_work() || backup.is_some();
-    let anything = documents || ground.lacks_indexes();
+    let anything = documents || preconditions.lacks_indexes();
     let mut passed_over = 0;
     if anything {
         if resume.is_none() {
@@ -135,11 +135,11 @@ async fn under_the_lease(
                 Some(kept)
             }
             (None, Some(taken)) => {
-                steps.tell(1, format!("Backed up {} into {}", ground.names(), directory.display()));
+                steps.tell(1, format!("Backed up {} into {}", preconditions.names(), directory.display()));
                 Some(taken)
             }
             (None, None) if documents => {
-                steps.tell(1, format!("Backing up {} into {}", ground.names(), directory.display()));
+                steps.tell(1, format!("Backing up {} into {}", preconditions.names(), directory.display()));
                 Some(back_up(run, directory, None).await?)
             }
             (None, None) => None,
@@ -166,13 +166,13 @@ async fn under_the_lease(
         if let Some(capture) = record.and_then(|record| record.captures.last().copied().flatten()) {
             report.indexes.created = indexes::made(&server, capture).await.map_err(reading())?;
             let created = &report.indexes.created;
-            report.indexes.standing.retain(|standing| !created.contains(standing));
+            report.indexes.standing.retain(|existing| !created.contains(existing));
         }
     }
-    let ground = Ground::look(&server).await?;
+    let preconditions = Preconditions::look(&server).await?;
     steps.tell(5, "Validating".to_owned());
-    let found = look_after(&server, &ground, ids, &refusals, expected.as_ref()).await?;
-    conclude(report, &ground, found, options);
+    let found = look_after(&server, &preconditions, ids, &refusals, expected.as_ref()).await?;
+    conclude(report, &preconditions, found, options);
     if report.resumed {
         unlisted(&mut report.validation, passed_over);
     }
@@ -185,15 +185,15 @@ async fn under_the_lease(
 
 async fn look_after(
     server: &Server,
-    ground: &Ground,
+    preconditions: &Preconditions,
     ids: Ids,
     refusals: &Refusals,
-    expected: Option<&ExpectedStanding>,
+    expected: Option<&ExpectedCollections>,
 ) -> Result<ValidationResult> {
     let rules = Rules::at(DateTime::now());
-    let look = ValidationContext { rules, ids, refusals, constraints: &ground.constraints, expected };
+    let look = ValidationContext { rules, ids, refusals, constraints: &preconditions.constraints, expected };
     let mut found = validate(server, look).await.map_err(reading())?;
-    found.validation.problems.extend(ground.standing.conflicts.iter().cloned());
+    found.validation.problems.extend(preconditions.existing.conflicts.iter().cloned());
     Ok(found)
 }
 
@@ -231,12 +231,12 @@ async fn meant(server: &Server, ids: Ids) -> Result<Option<Meant>> {
 async fn dry_run(
     server: &Server,
     stop: &Stop,
-    ground: &Ground,
+    preconditions: &Preconditions,
     options: MigrateOptions,
     ids: Ids,
     report: &mut MigrateReport,
 ) -> Result<()> {
-    let mut survey = ground.survey(server, Extent::Whole, ids, stop).await?;
+    let mut survey = preconditions.survey(server, Extent::Whole, ids, stop).await?;
     report.meant = meant(server, ids).await?;
     report.copies = survey.copied.into();
     survey.regular.already = unified(server).await.map_err(reading())?;
@@ -257,7 +257,7 @@ async fn dry_run(
     validation.regular = report.regular.already;
     validation.teacher = report.teacher.already;
     validation.unified = validation.regular + validation.teacher;
-    validation.problems.extend(ground.standing.conflicts.iter().cloned());
+    validation.problems.extend(preconditions.existing.conflicts.iter().cloned());
     settle(validation, Vec::new(), "would be", options);
     Ok(())
 }

@@ -18,14 +18,14 @@ use crate::mongo::server::Server;
 use crate::observe::Stop;
 
 /// What exists where the migration works.
-pub(super) struct Ground {
+pub(super) struct Preconditions {
     pub(super) assessments: Option<Collection>,
     pub(super) teacher: Option<Collection>,
-    pub(super) standing: indexes::ExistingIndexes,
+    pub(super) existing: indexes::ExistingIndexes,
     pub(super) constraints: Constraints,
 }
 
-impl Ground {
+impl Preconditions {
     pub(super) async fn look(server: &Server) -> Result<Self> {
         let assessments = catalog::collection(server, ASSESSMENTS).await.map_err(reading())?;
         let teacher = catalog::collection(server, TEACHER_ASSESSMENTS).await.map_err(reading())?;
@@ -39,30 +39,30 @@ impl Ground {
                 )));
             }
         }
-        let standing = indexes::look(server, assessments.as_ref()).await.map_err(reading())?;
+        let existing = indexes::look(server, assessments.as_ref()).await.map_err(reading())?;
         let constraints = Constraints::read(server, assessments.as_ref()).await.map_err(reading())?;
-        Ok(Self { assessments, teacher, standing, constraints })
+        Ok(Self { assessments, teacher, existing, constraints })
     }
 
     pub(super) fn indexes(&self) -> Indexes {
         let absent = self.assessments.is_none() && self.teacher.is_none();
         Indexes {
-            created: if absent { Vec::new() } else { self.standing.missing.clone() },
-            standing: self.standing.equal.clone(),
-            conflicts: self.standing.conflicts.clone(),
-            notes: self.standing.notes(),
+            created: if absent { Vec::new() } else { self.existing.missing.clone() },
+            standing: self.existing.equal.clone(),
+            conflicts: self.existing.conflicts.clone(),
+            notes: self.existing.notes(),
         }
     }
 
     /// Refuses where an index is in the way.
     pub(super) fn free(&self) -> Result<()> {
-        if self.standing.conflicts.is_empty() {
+        if self.existing.conflicts.is_empty() {
             return Ok(());
         }
         Err(Error::WrongState(format!(
             "Indexes of {ASSESSMENTS:?} are in the way: {}. Nothing was changed. Drop them, then run the same command \
              again.",
-            self.standing.conflicts.join("; ")
+            self.existing.conflicts.join("; ")
         )))
     }
 
@@ -97,7 +97,7 @@ impl Ground {
 
     /// Whether indexes are to be made, where there is a collection.
     pub(super) fn lacks_indexes(&self) -> bool {
-        self.assessments.is_some() && !self.standing.missing.is_empty()
+        self.assessments.is_some() && !self.existing.missing.is_empty()
     }
 }
 

@@ -122,11 +122,11 @@ async fn index_names(server: &Server) -> Result<Vec<String>> {
 
 /// The indexes that the migration had made. One that was killed may have finished an index and not noted it: such a one
 /// is among those that stand.
-fn made_indexes(planned: &PlannedMigration, standing: &[String]) -> Vec<String> {
+fn made_indexes(planned: &PlannedMigration, existing: &[String]) -> Vec<String> {
     let made = planned.items.iter().filter_map(|item| match item {
         WorkItem::Undo(undo) if undo.done == "create_index" => {
             let name = undo.entry.get_str("index").ok()?.to_owned();
-            registry::made_index(&undo.entry).unwrap_or_else(|| standing.contains(&name)).then_some(name)
+            registry::made_index(&undo.entry).unwrap_or_else(|| existing.contains(&name)).then_some(name)
         }
         _ => None,
     });

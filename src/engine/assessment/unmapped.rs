@@ -2,7 +2,7 @@
 
 use bson::{Bson, doc};
 
-use super::preconditions::Ground;
+use super::preconditions::Preconditions;
 use super::shared::MigrateOptions;
 use crate::assessment::names::RECORD;
 use crate::assessment::report::{MigrateReport, Validation};
@@ -16,7 +16,12 @@ use crate::run::history;
 const NOTED_AT_ONCE: usize = 1_000;
 
 /// Completes the report by what was found in the end.
-pub(super) fn conclude(report: &mut MigrateReport, ground: &Ground, found: ValidationResult, options: MigrateOptions) {
+pub(super) fn conclude(
+    report: &mut MigrateReport,
+    preconditions: &Preconditions,
+    found: ValidationResult,
+    options: MigrateOptions,
+) {
     report.regular.unmapped = found.regular_unmapped;
     report.teacher.unmapped = found.teacher_unmapped;
     report.regular.already = (found.validation.regular - report.regular.migrated).max(0);
@@ -39,9 +44,9 @@ pub(super) fn conclude(report: &mut MigrateReport, ground: &Ground, found: Valid
         validation.problems.push(format!("{incomplete} {lack} one of a wrong type"));
     }
     let why = |name: &str| report.indexes.conflicts.iter().find(|conflict| conflict.starts_with(name)).cloned();
-    let missing: Vec<String> = match &ground.assessments {
-        Some(_) => ground
-            .standing
+    let missing: Vec<String> = match &preconditions.assessments {
+        Some(_) => preconditions
+            .existing
             .missing
             .iter()
             .map(|name| why(name).unwrap_or_else(|| format!("the index {name:?} is missing")))

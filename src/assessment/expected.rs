@@ -36,7 +36,7 @@ impl std::ops::AddAssign for CollectionSize {
 
 /// What is there after a run, unless somebody else has written.
 #[derive(Debug, Clone)]
-pub struct ExpectedStanding {
+pub struct ExpectedCollections {
     /// The assessments' collection.
     pub assessments: CollectionSize,
     /// The teacher assessments.
@@ -60,7 +60,7 @@ pub struct Confirmed {
     pub copies: bool,
 }
 
-impl ExpectedStanding {
+impl ExpectedCollections {
     /// Asks the server how many documents there are, and how large.
     ///
     /// # Errors
