@@ -46,7 +46,7 @@ pub async fn verify(source: &mut BackupSource, reporter: &Reporter, stop: &Stop)
             tasks.spawn(blocking(move || Ok((at, read(&part, &meter, &reporter, &halt)?))));
         }
         let Some(ended) = tasks.join_next().await else { break };
-        match ended.map_err(|e| Error::Backup(format!("Verifying ended unexpectedly: {e}."))).and_then(|it| it) {
+        match ended.map_err(|_| Error::broke_off("Verifying")).and_then(|it| it) {
             Ok((at, written)) => {
                 source.parts[at].expected = Some(written);
                 all += written;

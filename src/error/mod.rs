@@ -169,6 +169,14 @@ impl Error {
         }
     }
 
+    /// A thread of this program broke off, which is a fault of ours: `what` is the work that it did.
+    pub fn broke_off(what: impl std::fmt::Display) -> Self {
+        Self::Backup(format!(
+            "{what} ended unexpectedly, by a fault of this program. It is as after a kill: run the same command again. If it \
+             happens again, report it with what LOG_LEVEL=DEBUG prints."
+        ))
+    }
+
     /// A file that cannot be used; `what` is the rest of the sentence.
     pub fn invalid(file: Option<&Path>, what: impl AsRef<str>) -> Self {
         let message = match file {

@@ -25,7 +25,7 @@ impl From<Error> for DumpError {
 pub type DumpResult<T> = std::result::Result<T, DumpError>;
 
 pub(super) fn poisoned() -> Error {
-    Error::Backup("A part of the backup ended unexpectedly.".to_owned())
+    Error::broke_off("A part of the backup")
 }
 
 pub(super) fn interrupted() -> Error {

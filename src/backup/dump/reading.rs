@@ -94,9 +94,7 @@ impl Dump<'_> {
         }
         let mut failure = None;
         while let Some(ended) = tasks.join_next().await {
-            let ended = ended.unwrap_or_else(|e| {
-                Err(DumpError::Failed(Error::Backup(format!("A part of the backup ended unexpectedly: {e}."))))
-            });
+            let ended = ended.unwrap_or_else(|_| Err(poisoned().into()));
             if let Err(e) = ended {
                 // The others need not go on; what they say then matters less.
                 shared.reader.stop.cancel();

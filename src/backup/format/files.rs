@@ -114,6 +114,6 @@ pub fn make_directories(path: &Path) -> Result<()> {
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(e) => Err(Error::Backup(format!("A part of the work ended unexpectedly: {e}."))),
+        Err(_) => Err(Error::broke_off("A part of the work")),
     }
 }

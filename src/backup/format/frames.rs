@@ -170,7 +170,7 @@ pub fn store(path: &Path, bytes: &[u8]) -> Result<StoredFile> {
 }
 
 fn broken(path: &Path) -> Error {
-    Error::Backup(format!("Writing {} ended unexpectedly.", path.display()))
+    Error::broke_off(format_args!("Writing {}", path.display()))
 }
 
 fn file_name(path: &Path) -> String {

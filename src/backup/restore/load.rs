@@ -99,7 +99,7 @@ pub async fn load(target: Arc<Target>, data: Data) -> std::result::Result<Writte
     while let Some(ended) = tasks.join_next().await {
         note(Some(ended), &target, &mut failure);
     }
-    let read = reading.await.map_err(|_| Error::Backup("Reading the backup ended unexpectedly.".to_owned()))?;
+    let read = reading.await.map_err(|_| Error::broke_off("Reading the backup"))?;
     match failure {
         Some(failure) => Err(failure),
         None => Ok(read?),
@@ -114,8 +114,8 @@ fn note(ended: Option<LoadOutcome>, target: &Target, failure: &mut Option<LoadEr
         Some(Ok(Err(e))) => {
             failure.get_or_insert(e);
         }
-        Some(Err(e)) => {
-            failure.get_or_insert(LoadError::Failed(Error::Backup(format!("Inserting ended unexpectedly: {e}."))));
+        Some(Err(_)) => {
+            failure.get_or_insert(LoadError::Failed(Error::broke_off("Inserting")));
         }
         None => {}
     }

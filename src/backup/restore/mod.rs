@@ -271,7 +271,7 @@ async fn build_these(
             }
         };
         let Some(ended) = ended else { break };
-        match ended.map_err(|e| Error::Backup(format!("Building ended unexpectedly: {e}."))).and_then(|it| it) {
+        match ended.map_err(|_| Error::broke_off("Building")).and_then(|it| it) {
             Ok(one) => built.push(one),
             Err(e) => {
                 workshop.stop.cancel();
