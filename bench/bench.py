@@ -121,36 +121,28 @@ def status(ground: Ground, rounds: int) -> None:
     figures.ratio("status / PyMongo script", ours, theirs, Bound(0.3))
 
 
-def all_updates(ground: Ground, options: argparse.Namespace) -> None:
-    updates(ground, options.documents, options.rounds, options.old)
-    large(ground, options.documents * 10)
-
-
 def plans(ground: Ground, options: argparse.Namespace) -> None:
     knowing(ground, options.planned, options.rounds)
     many_keys(ground, options.planned * 10)
 
 
-def all_backups(ground: Ground, options: argparse.Namespace) -> None:
-    backups(ground, options.backed_up, options.rounds)
-    large_backup(ground, options.backed_up * 10)
-
-
-def all_assessments(ground: Ground, options: argparse.Namespace) -> None:
-    regular, teacher = options.regular, options.regular // 2
-    assessments(ground, regular, teacher, options.rounds, options.part)
-    large_assessments(ground, regular * 10, teacher * 10)
-
-
+# Those that are called large are ten times as large, once: for the memory.
 PARTS: dict[str, Callable[[Ground, argparse.Namespace], None]] = {
-    "status": lambda ground, options: status(ground, options.status_rounds),
-    "updates": all_updates,
-    "kills": lambda ground, options: killed(ground, options.documents, options.small),
-    "network": lambda ground, options: network(ground, options.documents),
+    "status": lambda ground, it: status(ground, it.status_rounds),
+    "updates": lambda ground, it: updates(ground, it.documents, it.rounds, it.old),
     "plans": plans,
-    "rehearsal": lambda ground, options: rehearsal(ground, options.notifications, options.rounds),
-    "backups": all_backups,
-    "assessments": all_assessments,
+    "backups": lambda ground, it: backups(ground, it.backed_up, it.rounds),
+    "assessments": lambda ground, it: assessments(
+        ground, it.regular, it.regular // 2, it.rounds, it.part
+    ),
+    "kills": lambda ground, it: killed(ground, it.documents, it.small),
+    "rehearsal": lambda ground, it: rehearsal(ground, it.notifications, it.rounds),
+    "network": lambda ground, it: network(ground, it.documents),
+    "large-updates": lambda ground, it: large(ground, it.documents * 10),
+    "large-assessments": lambda ground, it: large_assessments(
+        ground, it.regular * 10, it.regular * 5
+    ),
+    "large-backup": lambda ground, it: large_backup(ground, it.backed_up * 10),
 }
 
 
