@@ -6,7 +6,7 @@
 //! [`regular`] and [`teacher`] are the two tasks of a run, taken through by the same journal and chunks as the
 //! operations of a migration and captured alike; the second one is taken back with [`carry_back`], the first one
 //! is undone like any update. [`survey`] finds out beforehand what there is to do, and so does [`look`] while the backup is
-//! written; [`validate`] afterwards what stands, of which [`existing`] lets the server count what needs no reading.
+//! written; [`validate`] afterwards what there is, of which [`expected`] lets the server count what needs no reading.
 //! [`copies`] knows which document is whose copy and [`ids`] under which `_id` a copy goes; [`constraints`] asks beforehand what the
 //! server would refuse, and [`refusals`] keeps what it has refused.
 //! [`old_tool`] rolls back what the old tool did, from the backup document that it left.
