@@ -64,23 +64,3 @@ def there_and_back(ground: Ground, total: int, uri: str) -> tuple[float, float]:
         raise RuntimeError("not every document has been restored")
     seconds = [report["migrations"][0]["operations"][0]["seconds"] for report in (done, undone)]
     return total / seconds[0], total / seconds[1]
-
-
-def main() -> None:
-    """This figure alone: `python bench/network.py DOCUMENTS`."""
-    import tempfile
-    from pathlib import Path
-
-    from edulearn_migrate.local import LocalServer
-    from ground import DATABASE, connect
-
-    with (
-        tempfile.TemporaryDirectory(prefix="edulearn-bench-") as directory,
-        LocalServer() as server,
-        connect(server.uri) as client,
-    ):
-        network(Ground(Path(directory), server.uri, client[DATABASE]), int(sys.argv[1]))
-
-
-if __name__ == "__main__":
-    main()

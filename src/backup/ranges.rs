@@ -13,6 +13,7 @@ use super::catalog::{CatalogEntry, CollectionType};
 use super::snapshot::ReadMode;
 use crate::error::server::ServerError;
 use crate::mongo::raw as bytes;
+use crate::mongo::sample::Sample;
 use crate::mongo::server::Server;
 use crate::mongo::stats::Stats;
 
@@ -117,15 +118,14 @@ pub async fn cut(
     if parts < 2 {
         return Ok(vec![Range::ALL]);
     }
-    let command = doc! {
-        "aggregate": entry.stored_in(),
-        // Sorted by the server: only it knows the order across types and collations.
-        "pipeline": [{"$sample": {"size": parts * DRAWN}}, {"$project": {"_id": 1}}, {"$sort": {"_id": 1}}],
-        "cursor": {},
-        "readConcern": Document::try_from(reading.concern().as_ref()).map_err(mongodb::error::Error::from)?,
-        "allowDiskUse": false,
+    let sample = Sample {
+        collection: &entry.stored_in(),
+        size: parts * DRAWN,
+        filter: rawdoc! {"_id": {"$exists": true}},
+        whole: true,
+        concern: Some(reading.concern()),
     };
-    let drawn = server.find_all(command).await?;
+    let drawn = sample.draw(server).await?;
     let step = drawn.len().div_ceil(usize::try_from(parts).unwrap_or(1)).max(1);
     let mut bounds: Vec<RawDocumentBuf> =
         drawn.iter().skip(step).step_by(step).filter_map(|it| bytes::id_of(it.as_bytes())).collect();

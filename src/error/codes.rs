@@ -51,6 +51,8 @@ pub const OUT_OF_DISK_SPACE: i32 = 14031;
 /// The language that a document says for a text index is no text, or none that the server knows.
 pub const LANGUAGE_OVERRIDE_TYPE: i32 = 17261;
 pub const LANGUAGE_OVERRIDE_UNSUPPORTED: i32 = 17262;
+/// `$sample` met only documents that it had drawn before.
+pub const ONLY_DUPLICATES_DRAWN: i32 = 28799;
 /// A scan cannot carry on behind a record that is no longer there.
 pub const KEY_NOT_FOUND: i32 = 211;
 /// `min` and `max` leave nothing between them.

@@ -20,6 +20,7 @@ pub mod raw;
 pub mod reply;
 pub mod retry;
 pub mod rights;
+pub mod sample;
 pub mod server;
 pub mod stats;
 mod tls_files;

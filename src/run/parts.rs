@@ -6,7 +6,7 @@
 //! resumes takes those that are not done, with as many workers as it has. When all are done, one transaction removes them
 //! and writes their sum into the record.
 
-use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
 use super::id_ranges::{Scope, within};
@@ -15,6 +15,7 @@ use super::transaction::Body;
 use crate::error::server::ServerError;
 use crate::error::{Error, Result};
 use crate::mongo::id::Id;
+use crate::mongo::sample::Sample;
 use crate::mongo::server::Server;
 use crate::names::Names;
 
@@ -69,18 +70,14 @@ pub async fn boundaries(
     upper: &Id,
     parts: usize,
 ) -> Result<Vec<Id>, ServerError> {
-    let sample = rawdoc! {"$sample": {"size": i64::try_from(parts * DRAWN).unwrap_or(i64::MAX)}};
-    let range = rawdoc! {"$match": within(after, upper)};
-    let keys = rawdoc! {"$project": {"_id": 1}};
-    // Drawn at random from a whole collection, only what is drawn is read. Of a range all keys are read, and only those.
-    let mut pipeline: RawArrayBuf = match after {
-        None => [sample, keys, range].into_iter().collect(),
-        Some(_) => [range, keys, sample].into_iter().collect(),
+    let sample = Sample {
+        collection: &scope.collection,
+        size: i64::try_from(parts * DRAWN).unwrap_or(i64::MAX),
+        filter: within(after, upper),
+        whole: after.is_none(),
+        concern: None,
     };
-    // By the server: only it knows the order across types and collations.
-    pipeline.push(rawdoc! {"$sort": {"_id": 1}});
-    let found =
-        server.read_all(rawdoc! {"aggregate": scope.collection.as_str(), "pipeline": pipeline, "cursor": {}}).await?;
+    let found = sample.draw(server).await?;
     let drawn: Vec<Id> = found.iter().filter_map(|document| Id::of(document)).collect();
     let step = drawn.len().div_ceil(parts.max(1)).max(1);
     let mut bounds: Vec<Id> = drawn.into_iter().skip(step).step_by(step).filter(|id| id != upper).collect();

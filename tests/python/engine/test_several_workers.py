@@ -28,6 +28,7 @@ from harness import (
     write_migration,
 )
 from random_migrations import snapshot
+from rewriting import Disguise, Message, Reply, disguised, failure
 from undoing import check_same
 
 MANY = 12_000
@@ -43,6 +44,34 @@ def times(db: Documents) -> dict[Any, int]:
     """How many documents were changed how often."""
     groups = db["c"].aggregate([{"$group": {"_id": "$times", "count": {"$sum": 1}}}])
     return {group["_id"]: group["count"] for group in groups}
+
+
+class OnlyDuplicates(Disguise):
+    """Draws no `_id` at random from a whole collection, as a server does by chance."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def command(self, name: str, command: Message) -> Message | Reply | None:
+        if name != "aggregate" or "$sample" not in command["pipeline"][0]:
+            return None
+        self.refused += 1
+        text = "$sample stage could not find a non-duplicate document after 100"
+        return failure(28799, "Location28799", text)
+
+
+def test_where_the_server_draws_only_duplicates_it_cuts_all_the_same(
+    db: Documents, cli: Cli, migrations: Migrations
+) -> None:
+    fill(db)
+    migrations.write("001", [ONCE])
+    disguise = OnlyDuplicates()
+    assert db.client.address is not None
+    with disguised(db.client.address[1], disguise) as uri:
+        result = cli("apply", "--uri", uri, "--workers", "2")
+    assert result.code == 0, result
+    assert disguise.refused == 1
+    assert times(db) == {1: MANY}
 
 
 @pytest.mark.parametrize(("there", "back"), [(1, 2), (2, 1), (3, 8), (8, 3)])
