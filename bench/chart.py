@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-WIDTH, LABEL, BAR, GAP = 860, 400, 14, 10
+WIDTH, LABEL, BAR, GAP = 860, 290, 14, 10
 # The bound is at the same place in every row, so that one look tells which bars cross it.
 AT = 200
 STYLE = """
@@ -45,11 +45,12 @@ def draw(document: dict[str, Any]) -> str:
 
 def _bar(title: str, figure: dict[str, Any], top: int) -> list[str]:
     share = figure["value"] / figure["bound"] if figure["bound"] else 0.0
-    length = min(share * AT, WIDTH - LABEL - 130)
+    length = min(share * AT, WIDTH - LABEL - 200)
     kind = "met" if figure["met"] else "missed"
     unit = figure["unit"]
     words = "at least" if figure["at_least"] else "at most"
-    told = f"{figure['value']:.2f}{unit}, {words} {figure['bound']:g}{unit}"
+    value = f"{figure['value']:,.0f}" if figure["value"] >= 100 else f"{figure['value']:.2f}"
+    told = f"{value}{unit}, {words} {figure['bound']:g}{unit}"
     base = top + BAR - 3
     return [
         f"<g><title>{escape(title)}</title>",
