@@ -179,9 +179,7 @@ class Contest:
         took = self.ground.time(lambda: one_by_one(self.ground, regular, teacher))
         self.check(regular + teacher)
         scale = (self.regular + self.teacher) / (regular + teacher)
-        self.timings["the old tool's loop, scaled"].append(
-            Timing(took.seconds * scale, took.server * scale, took.client * scale)
-        )
+        self.timings["the old tool's loop, scaled"].append(took.scaled(scale))
 
     def check(self, unified: int) -> None:
         """That so many documents are unified, whoever it was that did it."""

@@ -21,6 +21,10 @@ class Timing:
     server: float
     client: float
 
+    def scaled(self, factor: float) -> Timing:
+        """What it would take for so many times the work, of which a part was measured."""
+        return Timing(self.seconds * factor, self.server * factor, self.client * factor)
+
 
 @dataclass(frozen=True)
 class Bound:

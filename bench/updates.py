@@ -62,8 +62,7 @@ def updates(ground: Ground, total: int, rounds: int, old: int) -> None:
             contender(ground, total, runs)
     for _ in range(min(2, rounds)):
         ground.fresh()
-        slow, scale = ground.time(lambda: old_way(ground, old)), total / old
-        runs.slow.append(Timing(slow.seconds * scale, slow.server * scale, slow.client * scale))
+        runs.slow.append(ground.time(lambda: old_way(ground, old)).scaled(total / old))
         ground.check(old)
     figures = ground.figures
     figures.section(

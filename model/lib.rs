@@ -11,3 +11,18 @@ mod parts;
 mod restore;
 #[cfg(test)]
 mod runs;
+
+/// Checks that the property is broken once a rule is gone.
+#[cfg(test)]
+fn broken<M>(protocol: M, property: &'static str)
+where
+    M: stateright::Model + Send + Sync + 'static,
+    M::State: Clone + std::fmt::Debug + PartialEq + std::hash::Hash + Send + Sync + 'static,
+    M::Action: Clone + std::fmt::Debug + PartialEq,
+{
+    use stateright::{Checker, HasDiscoveries};
+
+    let found = HasDiscoveries::AllOf([property].into());
+    let checker = protocol.checker().threads(2).finish_when(found).spawn_bfs().join();
+    assert!(checker.discovery(property).is_some(), "nothing broke: {property}");
+}

@@ -7,7 +7,8 @@
 //! A command is carried out and answered in one step, or its reply is lost, or it is lost and may arrive later, when its
 //! sender has given it up. What a run does between an answer and its next command is nothing, so no order is left out.
 
-use stateright::{Checker, HasDiscoveries, Model, Property};
+use super::broken;
+use stateright::{Checker, Model, Property};
 
 const RUNS: usize = 2;
 /// As many as there are workers: each takes the next that nobody has.
@@ -418,13 +419,6 @@ impl Model for Protocol {
 #[test]
 fn every_order_of_workers_keeps_the_promises() {
     RULES.checker().threads(2).spawn_bfs().join().assert_properties();
-}
-
-/// Checks that the property is broken once a rule is gone.
-fn broken(protocol: Protocol, property: &'static str) {
-    let found = HasDiscoveries::AllOf([property].into());
-    let checker = protocol.checker().threads(2).finish_when(found).spawn_bfs().join();
-    assert!(checker.discovery(property).is_some(), "nothing broke: {property}");
 }
 
 #[test]

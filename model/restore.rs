@@ -4,7 +4,8 @@
 //! lost, and it may arrive after its sender was killed. A second run takes over: what was building is removed, what was
 //! swapping is taken to its end.
 
-use stateright::{Checker, HasDiscoveries, Model, Property};
+use super::broken;
+use stateright::{Checker, Model, Property};
 
 const RUNS: usize = 2;
 /// Collections of the backup.
@@ -292,13 +293,6 @@ impl Protocol {
 #[test]
 fn every_order_leaves_the_old_state_or_the_new_one() {
     RULES.checker().threads(2).spawn_bfs().join().assert_properties();
-}
-
-/// Checks that the property is broken once a rule is gone.
-fn broken(protocol: Protocol, property: &'static str) {
-    let found = HasDiscoveries::AllOf([property].into());
-    let checker = protocol.checker().threads(2).finish_when(found).spawn_bfs().join();
-    assert!(checker.discovery(property).is_some(), "nothing broke: {property}");
 }
 
 #[test]

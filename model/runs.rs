@@ -4,7 +4,8 @@
 //! chunks and writes that it is applied. Each arrow is a command: it may be lost on the way, its reply may be lost, and it may arrive
 //! long after its sender has given it up or died. A paused run is one that does nothing while the others and the clock go on.
 
-use stateright::{Checker, HasDiscoveries, Model, Property};
+use super::broken;
+use stateright::{Checker, Model, Property};
 
 const RUNS: usize = 2;
 const CHUNKS: usize = 2;
@@ -405,13 +406,6 @@ fn every_order_keeps_the_promises_with_transactions() {
 #[test]
 fn every_order_keeps_the_weaker_promises_without_transactions() {
     Protocol { transactions: false, ..RULES }.checker().threads(2).spawn_bfs().join().assert_properties();
-}
-
-/// Checks that the property is broken once a rule is gone.
-fn broken(protocol: Protocol, property: &'static str) {
-    let found = HasDiscoveries::AllOf([property].into());
-    let checker = protocol.checker().threads(2).finish_when(found).spawn_bfs().join();
-    assert!(checker.discovery(property).is_some(), "nothing broke: {property}");
 }
 
 #[test]

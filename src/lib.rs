@@ -1,7 +1,7 @@
 //! Migrations for MongoDB that resume exactly where they were killed.
 //!
-//! The engine is plain Rust: [`engine`] has one function per verb, which decides what is to be done. The modules below it
-//! do it:
+//! The engine is plain Rust. [`engine`] has one function for each verb. The function decides what is to be done, and
+//! these modules do it:
 //!
 //! - [`model`] reads migration files, and [`analysis`] looks at them and at the live data without writing.
 //! - [`run`] holds the lease, the ledger, the journal and the chunked writer. [`operations`] executes the operations of

@@ -51,7 +51,7 @@ pub struct ExpectedCollections {
     pub known: Arc<KnownCopies>,
 }
 
-/// What of it the server confirms.
+/// Which of these expectations the server confirms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confirmed {
     /// What is unified is complete: somebody had looked at it before the run, or the run has written it.

@@ -1,8 +1,8 @@
 //! Who answers the reads of a dump.
 //!
-//! A scan in natural order carries on behind a record id. Those are a member's own: another member may have stored the
-//! same documents under other ids, and so may the same one after a restart, which replays its last writes. A scan
-//! therefore carries on only where the same process has been primary ever since the scan began.
+//! A scan in natural order carries on behind a record id. Each member numbers its records itself. Another member may have
+//! other ids for the same documents. A restart replays the last writes, so the same member may have other ids afterwards,
+//! too. A scan therefore carries on only if the same process has been primary since the scan began.
 
 use std::time::{Duration, Instant};
 

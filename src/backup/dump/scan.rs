@@ -1,10 +1,10 @@
 //! Reading a collection, or a part of it, through lost connections.
 //!
-//! A collection is read in natural order, which costs the server half of what a walk along `_id` does. A scan whose
-//! connection was lost carries on behind the record id that came with the last reply, where the same member still
-//! answers ([`Member`]). Where it does not, or does not know that record any more, what was written of the collection is
-//! thrown away and it is read along `_id`, which carries on at any member. Behind a router, which knows no record ids,
-//! that is how collections are read from the first.
+//! A collection is read in natural order, which costs the server half of what a walk along `_id` does. Each reply names
+//! the record id of its last document. If the connection is lost, the scan carries on behind that record. It can do so
+//! only if the same member still answers ([`Member`]) and still has the record. Otherwise the file is emptied and the
+//! collection is read along `_id`, which any member can carry on. A router knows no record ids, so behind one every
+//! collection is read along `_id`.
 //!
 //! A cursor that met an error is never asked again: the server may have moved on, although its reply was lost.
 

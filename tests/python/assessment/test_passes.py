@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import pymongo
@@ -23,17 +22,12 @@ from edulearn_migrate import Event, Migrator
 from edulearn_migrate.reports.assessment import AssessmentReport
 from faults.message_proxy import Command, Strike, messages_to
 
+pytestmark = pytest.mark.usefixtures("directory")
+
 EACH = 300
 # The first write of a run that looked at every document, and the end of its last write.
 BEFORE_THE_CHUNKS = Strike("update", target="migrations")
 BEFORE_VALIDATION = Strike("createIndexes", target="assessments")
-
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, where backups go by default."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

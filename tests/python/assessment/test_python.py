@@ -28,6 +28,8 @@ from edulearn_migrate import (
     WrongStateError,
 )
 
+pytestmark = pytest.mark.usefixtures("directory")
+
 Db = Database[dict[str, Any]]
 
 INDEXES = [
@@ -48,13 +50,6 @@ async def database(
     opened = OPENERS[request.param](server_uri, database_name)
     yield opened
     await closed(opened)
-
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, where backups go by default."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_a_collection_is_dropped_while_its_scan_is_broken(
 def test_a_record_that_is_gone_makes_a_scan_begin_anew(
     standalone: tuple[Documents, Proxy], tmp_path: Path
 ) -> None:
-    """Without a snapshot: what was read last is deleted before the scan carries on behind it."""
+    """The last document read is deleted, and there is no snapshot that still has it."""
     db, proxy = standalone
     db["a"].insert_many([{"_id": at, "x": os.urandom(SIZE)} for at in range(COUNT)])
     last = {"_id": COUNT - 1}
